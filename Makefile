@@ -1,0 +1,60 @@
+# `make setup demo` needs nothing but Python 3.11 or newer; PYTHON=... chooses which.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := braid substrate protocol runtime orchestrator agents simulations commands migrations
+
+.PHONY: help setup demo test check format protos lock testbed clean
+
+help:  ## these lines
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
+
+setup: $(VENV)/.ready  ## the virtual environment .venv, from the lock file
+
+$(VENV)/.ready: requirements.lock pyproject.toml braid/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Braid needs Python 3.11 or newer; this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e ./braid -e .
+	@touch $@
+
+demo: setup  ## a world of nine domains on this machine, and reservations through it
+	$(BIN)/braid demo
+
+test: setup  ## all tests
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile
+
+check: setup  ## formatting, lint, types, imports, generated code, wheels
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+	$(BIN)/mypy tools/*.py
+	for folder in tests/*/; do $(BIN)/mypy --follow-imports=silent $$folder || exit 1; done
+	$(BIN)/python tools/budget.py
+	$(BIN)/lint-imports --no-logo
+	tools/check_protos.sh
+	$(BIN)/python tools/check_wheels.py
+
+format: setup  ## formats the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+PROTOS_OUT ?= .
+protos: setup  ## the generated code of braid/v1 from protos/
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -Iprotos \
+	  --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT) \
+	  --mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) protos/braid/v1/*.proto
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-package braid-client --custom-compile-command "make lock" --upgrade
+lock: setup  ## new lock files: the newest versions that pyproject.toml allows
+	$(COMPILE) --all-extras -o requirements.lock pyproject.toml braid/pyproject.toml
+	$(COMPILE) -c requirements.lock -o deploy/requirements.lock pyproject.toml
+
+testbed: setup  ## the same world in containers: up, a reservation from outside, down
+	tools/testbed.sh
+
+clean:  ## removes what the other targets made
+	rm -rf $(VENV) build dist wheelhouse .braid .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache braid/build ./*.egg-info braid/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,43 @@
+"""What stands behind an agent; ``open_backend`` makes one from its settings."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agents.backends.base import Backend
+from agents.backends.config import DomainConfig, WanDomainConfig
+from agents.backends.exchange import ExchangeBackend
+from agents.backends.wan import WanBackend
+from runtime.settings import SettingsError, validate
+
+__all__ = ["Backend", "open_backend"]
+
+
+def open_backend(settings: Mapping[str, Any]) -> Backend:
+    """The backend that ``settings["backend"]`` names: wan, sdx, pip, or "package.module:factory".
+
+    A factory of a third party is called with the whole mapping. Raises SettingsError.
+    """
+    values = dict(settings)
+    kind = values.get("backend")
+    source = str(values.get("domain", "backend"))
+    builtin: dict[str, Callable[[], Backend]] = {
+        "wan": lambda: WanBackend(validate(WanDomainConfig, values, source)),
+        "sdx": lambda: ExchangeBackend(validate(DomainConfig, values, source)),
+        "pip": lambda: ExchangeBackend(validate(DomainConfig, values, source)),
+    }
+    if kind in builtin:
+        return builtin[kind]()
+    module, colon, factory = str(kind or "").partition(":")
+    if not colon:
+        possible = ", ".join([*builtin, "package.module:factory"])
+        raise SettingsError(f"{source}: backend: given {kind!r}, possible: {possible}")
+    try:
+        make: Callable[[Mapping[str, Any]], Backend] = getattr(
+            importlib.import_module(module), factory
+        )
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"{source}: backend: {kind} cannot be loaded: {error}") from error
+    return make(values)

@@ -1,0 +1,75 @@
+"""What segments take of ports and links, whatever the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from agents.backends.base import Claim, Free
+from substrate.calendar import Direction, Resource
+from substrate.model import Directionality, Domain, Refusal, RefusalKind, Segment
+
+LinkWay = tuple[str, Direction]
+"""An internal link as it is travelled from ingress to egress."""
+
+
+def port_resources(domain: Domain) -> dict[Resource, int]:
+    """Both directions of every port with its capacity."""
+    return {
+        Resource(port.stp, direction): port.capacity_bps
+        for port in domain.ports
+        for direction in Direction
+    }
+
+
+def way_resources(
+    ingress_stp: str, egress_stp: str, links: Iterable[LinkWay], directionality: Directionality
+) -> list[Resource]:
+    """What a way through the domain uses: forward, and back where both directions count."""
+    forward = [
+        Resource(ingress_stp, Direction.IN),
+        *(Resource(name, direction) for name, direction in links),
+        Resource(egress_stp, Direction.OUT),
+    ]
+    if directionality is Directionality.UNIDIRECTIONAL:
+        return forward
+    return [*forward, *(Resource(r.name, r.direction.opposite) for r in forward)]
+
+
+def add_up(claims: Iterable[tuple[Resource, int]]) -> tuple[Claim, ...]:
+    """One claim per resource, in a fixed order."""
+    total: dict[Resource, int] = {}
+    for resource, bandwidth_bps in claims:
+        total[resource] = total.get(resource, 0) + bandwidth_bps
+    ordered = sorted(total, key=lambda r: (r.name, r.direction.value))
+    return tuple(Claim(resource, total[resource]) for resource in ordered)
+
+
+def labels_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:
+    """Every (STP, VLAN) once: segments that share one split or join there."""
+    found = {(s.ingress_stp, s.ingress_vlan) for s in segments}
+    found |= {(s.egress_stp, s.egress_vlan) for s in segments}
+    return tuple(sorted(found))
+
+
+def over_claimed(
+    claims: Sequence[Claim], free: Free, capacities: Mapping[Resource, int]
+) -> Refusal | None:
+    """A refusal that names the first resource that has less than is claimed."""
+    for claim in claims:
+        if claim.resource not in capacities:
+            return Refusal(
+                RefusalKind.TOPOLOGY,
+                f"{claim.resource.name} is not a resource of this domain",
+                resource=claim.resource.name,
+            )
+        available = free.free_bps(claim.resource)
+        if available < claim.bandwidth_bps:
+            name, direction = claim.resource
+            return Refusal(
+                RefusalKind.BANDWIDTH,
+                f"{claim.bandwidth_bps} bit/s asked for at {name} ({direction.value}), "
+                f"{max(0, available)} free during the whole window",
+                resource=name,
+                available_bps=max(0, available),
+            )
+    return None

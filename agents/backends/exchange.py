@@ -1,0 +1,151 @@
+"""``sdx`` and ``pip``: a domain in one place, whose switch bridges and splits (paper 003, 4.3, 5.3).
+
+``sdx`` is an exchange between networks. ``pip`` is a site: its edge switch is that of the paper's
+Figure 5, which spreads the flows of the LAN port over the pool of VLANs. They do the same work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from agents.backends.base import Free, Placement
+from agents.backends.claims import (
+    add_up,
+    labels_of,
+    over_claimed,
+    port_resources,
+    way_resources,
+)
+from agents.backends.config import DomainConfig
+from agents.backends.switch import MemorySwitch, Rule, Switch
+from protocol.messages import Offer
+from substrate.calendar import Resource
+from substrate.model import (
+    Directionality,
+    Domain,
+    Refusal,
+    RefusalKind,
+    Segment,
+    Window,
+    least_profile,
+)
+
+
+class ExchangeBackend:
+    """Any port reaches any other; only ports limit. VLANs are translated, flows are split."""
+
+    def __init__(self, config: DomainConfig, switch: Switch | None = None) -> None:
+        self._domain = config.describe(swaps_labels=True, splits=True)
+        self._price, self._latency_us = config.price, config.latency_us
+        self.switch = switch or MemorySwitch()
+        self._capacities = port_resources(self._domain)
+
+    def describe(self) -> Domain:
+        return self._domain
+
+    def capacities(self) -> Mapping[Resource, int]:
+        return self._capacities
+
+    def place(self, segments: Sequence[Segment], window: Window, free: Free) -> Placement | Refusal:
+        for segment in segments:
+            if segment.ingress_stp == segment.egress_stp:
+                return Refusal(
+                    RefusalKind.TOPOLOGY,
+                    f"a segment must leave by another port than it enters: {segment.ingress_stp}",
+                    resource=segment.ingress_stp,
+                    segment_id=segment.segment_id,
+                )
+        clash = _clash(segments)
+        if clash is not None:
+            return clash
+        claims = add_up(
+            (resource, segment.bandwidth_bps)
+            for segment in segments
+            for resource in way_resources(
+                segment.ingress_stp, segment.egress_stp, (), segment.directionality
+            )
+        )
+        refusal = over_claimed(claims, free, self._capacities)
+        if refusal is not None:
+            return refusal
+        detail = json.dumps([_to_json(rule) for rule in rules_of(segments)])
+        return Placement(claims, labels_of(segments), detail)
+
+    def offers(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        window: Window,
+        directionality: Directionality,
+        free: Free,
+    ) -> tuple[Offer, ...]:
+        found = []
+        for ingress, egress in pairs:
+            if ingress == egress:
+                continue
+            used = way_resources(ingress, egress, (), directionality)
+            profile = least_profile([free.profile(resource) for resource in used])
+            found.append(Offer("", ingress, egress, profile, self._latency_us, self._price))
+        return tuple(found)
+
+    async def provision(self, key: str, placement: Placement) -> None:
+        await self.switch.install(key, _rules(placement))
+
+    async def withdraw(self, key: str, placement: Placement) -> None:
+        await self.switch.remove(key)
+
+    def rules(self, placement: Placement) -> tuple[str, ...]:
+        return tuple(str(rule) for rule in _rules(placement))
+
+
+def rules_of(segments: Sequence[Segment]) -> tuple[Rule, ...]:
+    """The rules of a part, both ways.
+
+    A segment forwards its flow slots, and its mirror brings the same slots back, so that an
+    acknowledgement takes the tunnel of what it acknowledges. The way back is there for one-way
+    circuits too (acknowledgements need it); only, no bandwidth is reserved for it.
+    """
+    rules = []
+    for s in segments:
+        ends = (s.ingress_stp, s.ingress_vlan), (s.egress_stp, s.egress_vlan)
+        for enter, leave in (ends, ends[::-1]):
+            rules.append(Rule(*enter, *leave, s.flow_slots, s.slot_count))
+    return tuple(sorted(rules))
+
+
+def _clash(segments: Sequence[Segment]) -> Refusal | None:
+    """Segments that share an (STP, VLAN) must take different flows there."""
+    taken: dict[tuple[str, int], set[int]] = {}
+    for segment in segments:
+        for end in (
+            (segment.ingress_stp, segment.ingress_vlan),
+            (segment.egress_stp, segment.egress_vlan),
+        ):
+            slots = taken.setdefault(end, set())
+            if slots & set(segment.flow_slots):
+                return Refusal(
+                    RefusalKind.LABEL,
+                    f"two segments take the same flows at {end[0]} VLAN {end[1]}",
+                    resource=end[0],
+                    segment_id=segment.segment_id,
+                )
+            slots |= set(segment.flow_slots)
+    return None
+
+
+def _rules(placement: Placement) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(in_port, in_vlan, out_port, out_vlan, tuple(slots), count)
+        for in_port, in_vlan, out_port, out_vlan, slots, count in json.loads(placement.detail)
+    )
+
+
+def _to_json(rule: Rule) -> list[object]:
+    return [
+        rule.in_port,
+        rule.in_vlan,
+        rule.out_port,
+        rule.out_vlan,
+        list(rule.slots),
+        rule.slot_count,
+    ]

@@ -1,0 +1,183 @@
+"""``wan``: an advance-reservation system of its own, with a topology inside (paper 003, section 2.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from agents.backends.base import Claim, Free, Placement
+from agents.backends.claims import (
+    LinkWay,
+    add_up,
+    labels_of,
+    port_resources,
+    way_resources,
+)
+from agents.backends.config import WanDomainConfig
+from agents.backends.devices import Device, MemoryDevice
+from agents.backends.inside import Inside, InsideLink
+from protocol.messages import Offer
+from substrate.calendar import Direction, Resource
+from substrate.model import (
+    Directionality,
+    Domain,
+    Profile,
+    Refusal,
+    RefusalKind,
+    Segment,
+    Window,
+    least_profile,
+)
+from substrate.vlans import VlanSet
+
+SINGLE_NODE = "node"
+
+
+class WanBackend:
+    """Each segment takes one path inside: the quickest with enough room."""
+
+    def __init__(self, config: WanDomainConfig, device: Device | None = None) -> None:
+        self._domain = config.describe(swaps_labels=config.swaps_labels, splits=False)
+        self._inside = _inside(config)
+        self._price, self._latency_us = config.price, config.latency_us
+        self._device = device or MemoryDevice()
+        self._capacities = port_resources(self._domain)
+        for link in self._inside.links:
+            for direction in Direction:
+                self._capacities[Resource(link.name, direction)] = link.capacity_bps
+
+    def describe(self) -> Domain:
+        return self._domain
+
+    def capacities(self) -> Mapping[Resource, int]:
+        return self._capacities
+
+    def place(self, segments: Sequence[Segment], window: Window, free: Free) -> Placement | Refusal:
+        claims: list[tuple[Resource, int]] = []
+        connects = []
+        for segment in segments:
+            seen = _Lessened(free, add_up(claims))
+            ways = self._inside.quickest(
+                segment.ingress_stp,
+                segment.egress_stp,
+                lambda way, seen=seen, d=segment.directionality: _room(seen, way, d),  # type: ignore[misc]
+                segment.bandwidth_bps,
+            )
+            if ways is None:
+                return self._no_way(segment, seen)
+            used = way_resources(
+                segment.ingress_stp, segment.egress_stp, ways, segment.directionality
+            )
+            for resource in used:
+                if seen.free_bps(resource) < segment.bandwidth_bps:
+                    return _full(segment, resource, seen.free_bps(resource))
+            claims += [(resource, segment.bandwidth_bps) for resource in used]
+            connects.append(_connect(segment, ways))
+        return Placement(add_up(claims), labels_of(segments), json.dumps(connects))
+
+    def offers(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        window: Window,
+        directionality: Directionality,
+        free: Free,
+    ) -> tuple[Offer, ...]:
+        found = []
+        for ingress, egress in pairs:
+            ways = self._inside.widest(
+                ingress, egress, lambda way: _room(free, way, directionality)
+            )
+            if ways is None:
+                continue
+            used = way_resources(ingress, egress, ways, directionality)
+            profile = least_profile([free.profile(resource) for resource in used])
+            latency_us = self._latency_us + self._inside.latency_us(ways)
+            found.append(Offer("", ingress, egress, profile, latency_us, self._price))
+        return tuple(found)
+
+    async def provision(self, key: str, placement: Placement) -> None:
+        await self._device.configure(key, self.rules(placement))
+
+    async def withdraw(self, key: str, placement: Placement) -> None:
+        await self._device.clear(key)
+
+    def rules(self, placement: Placement) -> tuple[str, ...]:
+        return tuple(json.loads(placement.detail))
+
+    def _no_way(self, segment: Segment, seen: Free) -> Refusal:
+        ways = self._inside.widest(
+            segment.ingress_stp,
+            segment.egress_stp,
+            lambda way: _room(seen, way, segment.directionality),
+        )
+        if ways is None:
+            return Refusal(
+                RefusalKind.TOPOLOGY,
+                f"no way leads from {segment.ingress_stp} to {segment.egress_stp} inside",
+                resource=segment.ingress_stp,
+                segment_id=segment.segment_id,
+            )
+        tight = min(ways, key=lambda way: (_room(seen, way, segment.directionality), way[0]))
+        room = _room(seen, tight, segment.directionality)
+        return _full(segment, Resource(*tight), room)
+
+
+class _Lessened:
+    """What is free once earlier segments of the same part have taken theirs."""
+
+    def __init__(self, free: Free, taken: Sequence[Claim]) -> None:
+        self._free = free
+        self._taken = {claim.resource: claim.bandwidth_bps for claim in taken}
+
+    def free_bps(self, resource: Resource) -> int:
+        return self._free.free_bps(resource) - self._taken.get(resource, 0)
+
+    def profile(self, resource: Resource) -> Profile:
+        return self._free.profile(resource)
+
+    def free_vlans(self, stp: str) -> VlanSet:
+        return self._free.free_vlans(stp)
+
+
+def _room(free: Free, way: LinkWay, directionality: Directionality) -> int:
+    name, direction = way
+    room = free.free_bps(Resource(name, direction))
+    if directionality is Directionality.BIDIRECTIONAL:
+        room = min(room, free.free_bps(Resource(name, direction.opposite)))
+    return room
+
+
+def _full(segment: Segment, resource: Resource, room: int) -> Refusal:
+    return Refusal(
+        RefusalKind.BANDWIDTH,
+        f"{segment.bandwidth_bps} bit/s asked for from {segment.ingress_stp} to "
+        f"{segment.egress_stp}; {resource.name} has {max(0, room)} free during the whole window",
+        resource=resource.name,
+        segment_id=segment.segment_id,
+        available_bps=max(0, room),
+    )
+
+
+def _connect(segment: Segment, ways: Sequence[LinkWay]) -> str:
+    via = "".join(f" {name} ->" for name, _ in ways)
+    return (
+        f"connect {segment.ingress_stp} vlan {segment.ingress_vlan} ->{via} "
+        f"{segment.egress_stp} vlan {segment.egress_vlan} at {segment.bandwidth_bps} bit/s"
+    )
+
+
+def _inside(config: WanDomainConfig) -> Inside:
+    if config.wan is None:
+        return Inside([], {f"{config.domain}:{port.name}": SINGLE_NODE for port in config.ports})
+    links = [
+        InsideLink(
+            name=f"link {link.name or f'{link.a}--{link.b}.{number}'}",
+            a=link.a,
+            b=link.b,
+            capacity_bps=link.capacity,
+            latency_us=link.latency_us,
+        )
+        for number, link in enumerate(config.wan.links, start=1)
+    ]
+    nodes = {f"{config.domain}:{port}": node for port, node in config.wan.port_nodes.items()}
+    return Inside(links, nodes)

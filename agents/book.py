@@ -1,0 +1,284 @@
+"""The agent's book: what the domain has promised, and the one place where it promises more.
+
+The memory is the authority, the database its log (design, section 8). All live parts of one
+reservation are alternatives: what counts is, at each instant, the most that any of them needs
+(docs/decisions/0004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from agents.backends.base import Backend, Placement
+from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
+from protocol.participant import Admitted
+from substrate.calendar import Calendar, LabelCalendar, Resource
+from substrate.model import (
+    Profile,
+    Refusal,
+    RefusalKind,
+    Segment,
+    Step,
+    Window,
+    least_profile,
+)
+from substrate.vlans import VlanSet
+
+OFFER_VALID_MS = 10_000
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A constant amount of a resource during a window."""
+
+    resource: Resource
+    window: Window
+    bandwidth_bps: int
+
+
+@dataclass(slots=True)
+class _Held:
+    """The live parts of one reservation and what they count for."""
+
+    parts: dict[Key, tuple[Window, Placement]] = field(default_factory=dict)
+    envelope: tuple[Usage, ...] = ()
+
+
+class Book:
+    """Admission check and hold in one go; everything else is bookkeeping."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.domain = backend.describe()
+        self.calendar = Calendar(backend.capacities())
+        self.labels = LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
+        self._held: dict[str, _Held] = {}
+        self._owner: dict[Key, str] = {}
+
+    def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
+        """Holds the part, or says why not; a part that is held already is held once.
+
+        A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
+        """
+        key = (prep.transaction_id, prep.part_id)
+        if key in self._owner:
+            placement = self._held[self._owner[key]].parts[key][1]
+            return Admitted(placement.to_json())
+        outcome = self._placed(prep)
+        if isinstance(outcome, Refusal):
+            named = replace(outcome, domain=self.domain.name)
+            return named if self.domain.visible else self._discreet(named)
+        self._hold(prep.reservation_id, key, prep.window, outcome)
+        return Admitted(outcome.to_json())
+
+    def restore(self, prep: ReservationPrep, mapping: str) -> None:
+        """Holds what the log says is held, at start."""
+        key = (prep.transaction_id, prep.part_id)
+        if key not in self._owner:
+            placement = Placement.from_json(mapping)
+            self._hold(prep.reservation_id, key, prep.window, placement)
+
+    def free(self, transaction_id: str, part_id: str) -> None:
+        """Gives a part back; one that is not held is none of our business."""
+        key = (transaction_id, part_id)
+        reservation_id = self._owner.pop(key, None)
+        if reservation_id is None:
+            return
+        held = self._held[reservation_id]
+        window, placement = held.parts.pop(key)
+        for stp, vlan in placement.labels:
+            self.labels.give(stp, vlan, window, reservation_id)
+        self._reckon(reservation_id)
+
+    def placement(self, mapping: str) -> Placement:
+        """What a part's ``mapping`` says."""
+        return Placement.from_json(mapping)
+
+    def offers(self, request: ReqOffers, now_ms: int) -> SendOffers:
+        """What the domain could carry; pairs of ports that it does not have get no offer."""
+        free = _FreeFor(self, request.reservation_id, request.window)
+        known = {port.stp for port in self.domain.ports}
+        pairs = [pair for pair in request.pairs if set(pair) <= known]
+        offers = self.backend.offers(pairs, request.window, request.directionality, free)
+        until_ms = now_ms + OFFER_VALID_MS
+        stamped = tuple(
+            replace(offer, token=f"{request.query_id}.{i}", valid_until_ms=until_ms)
+            for i, offer in enumerate(offers)
+        )
+        ports = tuple(
+            PortOffer(stp, self._port_profile(stp, free), free.free_vlans(stp))
+            for stp in sorted({stp for pair in pairs for stp in pair})
+        )
+        return SendOffers(request.query_id, self.domain.name, stamped, ports)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is held: no part, no bandwidth, no label."""
+        return not self._owner and self.calendar.is_empty() and self.labels.is_empty()
+
+    def free_bps(self, resource: Resource, window: Window, reservation_id: str) -> int:
+        """Free during the window when the reservation's own parts do not count."""
+        held = self._held.get(reservation_id)
+        if held is None:
+            return self.calendar.free_bps(resource, window)
+        return min(step.bandwidth_bps for step in self.profile(resource, window, reservation_id))
+
+    def profile(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
+        """As ``free_bps``, over time."""
+        profile = self.calendar.profile(resource, window)
+        held = self._held.get(reservation_id)
+        for usage in held.envelope if held is not None else ():
+            if usage.resource == resource and usage.window.overlaps(window):
+                profile = _raised(profile, usage, window)
+        return profile
+
+    def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
+        wrong = self._wrong(prep)
+        if wrong is not None:
+            return wrong
+        free = _FreeFor(self, prep.reservation_id, prep.window)
+        placement = self.backend.place(prep.segments, prep.window, free)
+        if isinstance(placement, Refusal):
+            return placement
+        for claim in placement.claims:
+            # A backend may be anyone's: what it claims is checked like a stranger's word.
+            available = free.free_bps(claim.resource)
+            if available < claim.bandwidth_bps:
+                return Refusal(
+                    RefusalKind.BANDWIDTH,
+                    f"{claim.resource.name} has {max(0, available)} bit/s free",
+                    resource=claim.resource.name,
+                    available_bps=max(0, available),
+                )
+        return placement
+
+    def _wrong(self, prep: ReservationPrep) -> Refusal | None:
+        """An unknown STP, a VLAN that is not the port's, or one that another holds."""
+        for segment in prep.segments:
+            for stp, vlan in (
+                (segment.ingress_stp, segment.ingress_vlan),
+                (segment.egress_stp, segment.egress_vlan),
+            ):
+                port = self.domain.port(stp)
+                if port is None:
+                    reason = f"{self.domain.name} has no STP {stp}"
+                    return _refusal(RefusalKind.TOPOLOGY, reason, stp, segment)
+                if vlan not in port.vlans:
+                    reason = f"VLAN {vlan} is not one of {stp}: {port.vlans or 'none'}"
+                    return _refusal(RefusalKind.LABEL, reason, stp, segment)
+                if self.labels.holder(stp, vlan, prep.window, prep.reservation_id) is not None:
+                    reason = f"VLAN {vlan} at {stp} is taken during the window"
+                    return _refusal(RefusalKind.LABEL, reason, stp, segment)
+        return self._untranslated(prep.segments) or self._unsplit(prep.segments)
+
+    def _untranslated(self, segments: Iterable[Segment]) -> Refusal | None:
+        for segment in segments:
+            if not self.domain.swaps_labels and segment.ingress_vlan != segment.egress_vlan:
+                reason = f"{self.domain.name} does not translate VLANs"
+                return _refusal(RefusalKind.LABEL, reason, segment.egress_stp, segment)
+        return None
+
+    def _unsplit(self, segments: Iterable[Segment]) -> Refusal | None:
+        seen: set[tuple[str, int]] = set()
+        for segment in segments:
+            ends = {
+                (segment.ingress_stp, segment.ingress_vlan),
+                (segment.egress_stp, segment.egress_vlan),
+            }
+            if not self.domain.splits and ends & seen:
+                stp, vlan = min(ends & seen)
+                reason = f"{self.domain.name} does not split VLAN {vlan} at {stp}"
+                return _refusal(RefusalKind.LABEL, reason, stp, segment)
+            seen |= ends
+        return None
+
+    def _hold(self, reservation_id: str, key: Key, window: Window, placement: Placement) -> None:
+        held = self._held.setdefault(reservation_id, _Held())
+        held.parts[key] = (window, placement)
+        self._owner[key] = reservation_id
+        for stp, vlan in placement.labels:
+            self.labels.take(stp, vlan, window, reservation_id)
+        self._reckon(reservation_id)
+
+    def _reckon(self, reservation_id: str) -> None:
+        """Puts the envelope of the reservation's live parts in the place of the former one."""
+        held = self._held[reservation_id]
+        for usage in held.envelope:
+            self.calendar.remove(usage.resource, usage.window, usage.bandwidth_bps)
+        held.envelope = envelope(held.parts.values())
+        for usage in held.envelope:
+            self.calendar.add(usage.resource, usage.window, usage.bandwidth_bps)
+        if not held.parts:
+            del self._held[reservation_id]
+
+    def _port_profile(self, stp: str, free: _FreeFor) -> Profile:
+        profiles = [free.profile(r) for r in self.calendar.capacities if r.name == stp]
+        return least_profile(profiles) if profiles else (Step(free.window.start_s, 0),)
+
+    def _discreet(self, refusal: Refusal) -> Refusal:
+        known = {port.stp for port in self.domain.ports}
+        if refusal.kind is RefusalKind.BANDWIDTH:
+            reason = f"{self.domain.name} has no room for it"
+            return replace(refusal, reason=reason, resource="", available_bps=None)
+        return replace(
+            refusal,
+            resource=refusal.resource if refusal.resource in known else "",
+            available_bps=None,
+        )
+
+
+class _FreeFor:
+    """The :class:`agents.backends.base.Free` of one reservation and window."""
+
+    def __init__(self, book: Book, reservation_id: str, window: Window) -> None:
+        self._book, self._reservation_id, self.window = book, reservation_id, window
+
+    def free_bps(self, resource: Resource) -> int:
+        return self._book.free_bps(resource, self.window, self._reservation_id)
+
+    def profile(self, resource: Resource) -> Profile:
+        return self._book.profile(resource, self.window, self._reservation_id)
+
+    def free_vlans(self, stp: str) -> VlanSet:
+        return self._book.labels.free_vlans(stp, self.window, self._reservation_id)
+
+
+def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
+    """What alternatives count for: per resource and instant the most that any of them claims."""
+    claims: dict[Resource, list[tuple[Window, int]]] = {}
+    for window, placement in parts:
+        for claim in placement.claims:
+            claims.setdefault(claim.resource, []).append((window, claim.bandwidth_bps))
+    found = []
+    for resource in sorted(claims, key=lambda r: (r.name, r.direction.value)):
+        rows = claims[resource]
+        times = sorted({t for window, _ in rows for t in (window.start_s, window.end_s)})
+        for start_s, end_s in zip(times, times[1:], strict=False):
+            piece = Window(start_s, end_s)
+            most = max((bps for window, bps in rows if window.overlaps(piece)), default=0)
+            if most:
+                found.append(Usage(resource, piece, most))
+    return tuple(found)
+
+
+def _raised(profile: Profile, usage: Usage, window: Window) -> Profile:
+    """The profile with what the usage takes put back."""
+    start_s = max(usage.window.start_s, window.start_s)
+    end_s = min(usage.window.end_s, window.end_s)
+    times = {step.start_s for step in profile} | {start_s}
+    if end_s < window.end_s:
+        times.add(end_s)
+    steps: list[Step] = []
+    level, rest = 0, list(profile)
+    for at_s in sorted(times):
+        while rest and rest[0].start_s <= at_s:
+            level = rest.pop(0).bandwidth_bps
+        here = level + (usage.bandwidth_bps if start_s <= at_s < end_s else 0)
+        if not steps or steps[-1].bandwidth_bps != here:
+            steps.append(Step(at_s, here))
+    return tuple(steps)
+
+
+def _refusal(kind: RefusalKind, reason: str, stp: str, segment: Segment) -> Refusal:
+    return Refusal(kind, reason, resource=stp, segment_id=segment.segment_id)

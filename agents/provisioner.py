@@ -1,0 +1,302 @@
+"""Keeps the devices as the records say: the part in force is configured, and nothing else.
+
+All parts of a reservation are alternatives. The committed one of the newest version counts, and is
+in force during its window; hence a Modify switches, and releasing the new version switches back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import structlog
+
+from agents.backends.base import Backend, DeviceError, Placement
+from agents.store import DataPlane, Key, Record
+from protocol.participant import PartState
+from runtime.clock import Clock
+from runtime.database import StorageError
+from substrate.model import DataPlaneState
+
+RETRY_MS = 1_000
+RETRY_MAX_MS = 60_000
+DEVICE_TIMEOUT_S = 60
+DEVICES_AT_ONCE = 32
+MAKE_WAY_S = 5
+
+_log = structlog.get_logger(__name__)
+
+
+def in_force(records: Iterable[Record], now_s: int) -> Record | None:
+    """Which of a reservation's parts should carry traffic at ``now_s``."""
+    committed = [record for record in records if record.part.state is PartState.COMMITTED]
+    newest = max(committed, key=_rank, default=None)
+    prep = newest.part.prep if newest is not None else None
+    if prep is None or not prep.window.start_s <= now_s < prep.window.end_s:
+        return None
+    return newest
+
+
+class Provisioner:
+    """Brings devices to what ``parts_of(reservation_id)`` says, a reservation at a time.
+
+    ``settle(key, data_plane)`` makes a new state durable and tells who watches; it may raise
+    StorageError. ``wake(reservation_id, due_ms)`` asks for a :meth:`look` at that time.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        placement_of: Callable[[Record], Placement],
+        clock: Clock,
+        parts_of: Callable[[str], Sequence[Record]],
+        settle: Callable[[Key, DataPlane], Awaitable[None]],
+        wake: Callable[[str, int | None], None],
+    ) -> None:
+        self._backend = backend
+        self._placement_of = placement_of
+        self._clock = clock
+        self._parts_of = parts_of
+        self._settle = settle
+        self._wake = wake
+        # What may be on the devices, and which of it is known to be there entirely.
+        self._touched = _Touched()
+        self._active: set[Key] = set()
+        self._failures: dict[str, int] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._turns = asyncio.Semaphore(DEVICES_AT_ONCE)
+        self._stopped = False
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """At start: an earlier life may have configured what had begun and was not withdrawn."""
+        now_s = self._now_s()
+        for record in records:
+            prep = record.part.prep
+            if prep is None or record.data_plane.state is DataPlaneState.RELEASED:
+                continue
+            if prep.window.start_s <= now_s and record.part.state is not PartState.HELD:
+                self._touched.add(record, self._placement_of(record))
+
+    def configured(self, key: Key) -> bool:
+        """Whether anything of the part may be on a device."""
+        return key in self._touched
+
+    def look(self, reservation_id: str) -> None:
+        """Something about the reservation has changed, or its time has come."""
+        if self._stopped:
+            return
+        if reservation_id in self._tasks:
+            self._again.add(reservation_id)
+        elif self._at_rest(reservation_id):
+            self._wake(reservation_id, self._next_boundary_ms(reservation_id))
+        else:
+            self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
+
+    async def stop(self) -> None:
+        """Leaves the devices as they are; waits for what is being done."""
+        self._stopped = True
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _at_rest(self, reservation_id: str) -> bool:
+        """Whether devices and durable states are already as they should be."""
+        now_s = self._now_s()
+        records = self._parts_of(reservation_id)
+        chosen = in_force(records, now_s)
+        for record in records:
+            if record is chosen:
+                if record.key not in self._active or not _is(record, DataPlaneState.ACTIVE):
+                    return False
+            elif record.key in self._touched or not _is(record, _idle_state(record, now_s)):
+                return False
+        return True
+
+    async def _run(self, reservation_id: str) -> None:
+        try:
+            while not self._stopped:
+                self._again.discard(reservation_id)
+                arranged = await self._arrange(reservation_id)
+                if reservation_id not in self._again:
+                    self._rest(reservation_id, arranged)
+                    return
+        finally:
+            del self._tasks[reservation_id]
+
+    def _rest(self, reservation_id: str, arranged: bool) -> None:
+        boundary_ms = self._next_boundary_ms(reservation_id)
+        if arranged:
+            self._failures.pop(reservation_id, None)
+            self._wake(reservation_id, boundary_ms)
+            return
+        failures = self._failures.get(reservation_id, 0)
+        self._failures[reservation_id] = failures + 1
+        retry_ms = self._clock.now_ms() + min(RETRY_MAX_MS, RETRY_MS << min(failures, 16))
+        self._wake(reservation_id, min(retry_ms, boundary_ms or retry_ms))
+
+    async def _arrange(self, reservation_id: str) -> bool:
+        """Acts once on what is known now; false when something must be tried again."""
+        now_s = self._now_s()
+        records = self._parts_of(reservation_id)
+        chosen = in_force(records, now_s)
+        others = [record for record in records if record is not chosen]
+        try:
+            if chosen is None:
+                return await self._clear(others, now_s)
+            return await self._switch(chosen, others, now_s)
+        except StorageError as error:
+            _log.warning(
+                "data plane state not stored", reservation=reservation_id, error=str(error)
+            )
+        except Exception:
+            _log.exception("data plane not arranged", reservation=reservation_id)
+        return False
+
+    async def _switch(self, chosen: Record, others: Sequence[Record], now_s: int) -> bool:
+        """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""
+        before = [r for r in others if self.configured(r.key) and r.live]
+        problem = await self._provision(chosen)
+        cleared = await self._clear(others, now_s)
+        if problem and cleared and before:
+            # The version before may have been in the way on the device.
+            problem = await self._provision(chosen)
+        state = DataPlaneState.FAILED if problem else DataPlaneState.ACTIVE
+        await self._settled(chosen, state, problem)
+        for record in before if problem and cleared else ():
+            if not await self._provision(record):
+                await self._settled(self._latest(record), DataPlaneState.ACTIVE, "")
+        return cleared and not problem
+
+    async def _clear(self, records: Sequence[Record], now_s: int) -> bool:
+        cleared = True
+        for record in records:
+            problem = await self._withdraw(record)
+            state = DataPlaneState.FAILED if problem else _idle_state(record, now_s)
+            await self._settled(record, state, problem)
+            cleared = cleared and not problem
+        return cleared
+
+    async def _provision(self, record: Record) -> str:
+        """Why the device could not; empty when it is done."""
+        if record.key in self._active:
+            return ""
+        placement = self._placement_of(record)
+        await self._make_way(record, placement)
+        self._touched.add(record, placement)
+        problem = await self._tried(self._backend.provision, record, placement)
+        if not problem:
+            self._active.add(record.key)
+        return problem
+
+    async def _withdraw(self, record: Record) -> str:
+        if record.key not in self._touched:
+            return ""
+        placement = self._placement_of(record)
+        self._active.discard(record.key)
+        problem = await self._tried(self._backend.withdraw, record, placement)
+        if not problem:
+            self._touched.remove(record, placement)
+        return problem
+
+    async def _make_way(self, record: Record, placement: Placement) -> None:
+        """Lets the reservation that had the same VLANs until now be withdrawn first."""
+        mine = _reservation(record)
+        theirs = self._touched.reservations(placement) - {mine}
+        for reservation_id in sorted(theirs):
+            self.look(reservation_id)
+        tasks = [self._tasks[other] for other in sorted(theirs) if other in self._tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=MAKE_WAY_S)
+
+    async def _tried(
+        self,
+        action: Callable[[str, Placement], Awaitable[None]],
+        record: Record,
+        placement: Placement,
+    ) -> str:
+        name = "/".join(record.key)
+        try:
+            async with self._turns, asyncio.timeout(DEVICE_TIMEOUT_S):
+                await action(name, placement)
+        except DeviceError as error:
+            return str(error) or "the device refused"
+        except TimeoutError:
+            return f"the device did not answer within {DEVICE_TIMEOUT_S} s"
+        except Exception:
+            # A backend may be anyone's; its mistakes must not end the agent's work.
+            _log.exception("backend failed", part=name)
+            return "the backend failed; the agent's log says how"
+        return ""
+
+    def _latest(self, record: Record) -> Record:
+        """The record as it is now, as far as it is still there."""
+        parts = self._parts_of(_reservation(record))
+        return next((part for part in parts if part.key == record.key), record)
+
+    async def _settled(self, record: Record, state: DataPlaneState, reason: str) -> None:
+        found = record.data_plane
+        if (found.state, found.reason) != (state, reason):
+            await self._settle(record.key, DataPlane(state, reason, self._clock.now_ms()))
+
+    def _next_boundary_ms(self, reservation_id: str) -> int | None:
+        now_s = self._now_s()
+        times = [
+            time_s
+            for record in self._parts_of(reservation_id)
+            if record.part.state is PartState.COMMITTED and record.part.prep is not None
+            for time_s in (record.part.prep.window.start_s, record.part.prep.window.end_s)
+            if time_s > now_s
+        ]
+        return min(times) * 1000 if times else None
+
+    def _now_s(self) -> int:
+        return self._clock.now_ms() // 1000
+
+
+class _Touched:
+    """Parts of which anything may be on a device, findable by the VLANs that they use."""
+
+    def __init__(self) -> None:
+        self._reservations: dict[Key, str] = {}
+        self._users: dict[tuple[str, int], set[Key]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._reservations
+
+    def add(self, record: Record, placement: Placement) -> None:
+        """Notes a part and its labels."""
+        self._reservations[record.key] = _reservation(record)
+        for label in placement.labels:
+            self._users.setdefault(label, set()).add(record.key)
+
+    def remove(self, record: Record, placement: Placement) -> None:
+        """Forgets a part."""
+        self._reservations.pop(record.key, None)
+        for label in placement.labels:
+            users = self._users.get(label, set())
+            users.discard(record.key)
+            if not users:
+                self._users.pop(label, None)
+
+    def reservations(self, placement: Placement) -> set[str]:
+        """Whose parts use a label of ``placement``."""
+        keys = {key for label in placement.labels for key in self._users.get(label, ())}
+        return {self._reservations[key] for key in keys}
+
+
+def _reservation(record: Record) -> str:
+    return record.part.prep.reservation_id if record.part.prep else ""
+
+
+def _rank(record: Record) -> tuple[int, Key]:
+    return (record.part.prep.version if record.part.prep else 0, record.key)
+
+
+def _idle_state(record: Record, now_s: int) -> DataPlaneState:
+    prep = record.part.prep
+    if record.live and prep is not None and now_s < prep.window.end_s:
+        return DataPlaneState.SCHEDULED
+    return DataPlaneState.RELEASED
+
+
+def _is(record: Record, state: DataPlaneState) -> bool:
+    return record.data_plane.state is state

@@ -1,0 +1,264 @@
+"""The D-O interface (paper 003, section 3.3.1) over gRPC: ``braid.v1.DomainAgent``."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, Final
+
+import grpc
+import structlog
+from grpc.aio import ServicerContext
+
+from agents.agent import Agent
+from agents.store import Key, Record
+from agents.streams import Stream, Streams
+from agents.watchers import FellBehindError
+from braid.v1 import agent_pb2, agent_pb2_grpc
+from protocol.codec import (
+    CodecError,
+    data_plane_to_pb,
+    domain_to_pb,
+    refusal_to_pb,
+    segment_to_pb,
+    to_agent_from_pb,
+    window_to_pb,
+)
+from protocol.messages import ReqOffers, ReservationPrep, ToAgent
+from protocol.participant import PartState
+from runtime.clock import Clock
+from runtime.errors import RequestError, invalid
+from runtime.server import Add
+from substrate.model import Refusal, RefusalKind
+
+ORCHESTRATOR_ID_KEY: Final = "braid-orchestrator-id"
+SERVICE_NAME: Final = agent_pb2.DESCRIPTOR.services_by_name["DomainAgent"].full_name
+PAGE_LIMIT = 1000
+IN_FLIGHT_LIMIT = 2048
+ID_SHAPE: Final = "1 to 128 characters of [A-Za-z0-9._:-]"
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PHASES = {
+    "reservation_prep": agent_pb2.PHASE_PREP,
+    "commit": agent_pb2.PHASE_COMMIT,
+    "abort": agent_pb2.PHASE_ABORT,
+    "release": agent_pb2.PHASE_RELEASE,
+}
+_HOLDING_STATES = {
+    PartState.HELD: agent_pb2.HOLDING_STATE_HELD,
+    PartState.COMMITTED: agent_pb2.HOLDING_STATE_COMMITTED,
+}
+
+_log = structlog.get_logger(__name__)
+
+
+def service(agent: Agent, streams: Streams, clock: Clock) -> dict[str, Add]:
+    """The services of an agent, as :class:`runtime.server.GrpcServer` takes them."""
+    servicer = DomainAgentServicer(agent, streams, clock)
+    return {SERVICE_NAME: partial(agent_pb2_grpc.add_DomainAgentServicer_to_server, servicer)}
+
+
+class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
+    """Lets orchestrators speak to ``agent``, whose answers go through ``streams``."""
+
+    def __init__(self, agent: Agent, streams: Streams, clock: Clock) -> None:
+        self._agent = agent
+        self._streams = streams
+        self._clock = clock
+
+    async def Describe(
+        self,
+        request: agent_pb2.DescribeRequest,
+        context: ServicerContext[agent_pb2.DescribeRequest, agent_pb2.DescribeResponse],
+    ) -> agent_pb2.DescribeResponse:
+        """Who this domain is, and what time it is here."""
+        return agent_pb2.DescribeResponse(
+            domain=domain_to_pb(self._agent.domain),
+            agent_epoch=self._agent.epoch,
+            now_ms=self._clock.now_ms(),
+        )
+
+    async def Negotiate(
+        self,
+        request_iterator: AsyncIterator[agent_pb2.OrchestratorFrame],
+        context: ServicerContext[agent_pb2.OrchestratorFrame, agent_pb2.AgentFrame],
+    ) -> AsyncIterator[agent_pb2.AgentFrame]:
+        """Takes frames in and gives answers out, until the orchestrator has no more to say."""
+        orchestrator_id = _orchestrator_id(context)
+        stream = self._streams.open(orchestrator_id)
+        # Tells the orchestrator at once that the stream is taken, before there is an answer to send.
+        await context.send_initial_metadata(())
+        log = _log.bind(orchestrator=orchestrator_id)
+        log.info("orchestrator connected")
+        reader = asyncio.create_task(self._read(request_iterator, stream))
+        try:
+            async for frame in stream.frames():
+                yield frame
+        finally:
+            self._streams.close(stream)
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            log.info("orchestrator disconnected", replaced=stream.replaced)
+        if stream.replaced:
+            await context.abort(
+                grpc.StatusCode.ABORTED, f"a newer stream of '{orchestrator_id}' replaces this one"
+            )
+
+    async def Holdings(
+        self,
+        request: agent_pb2.HoldingsRequest,
+        context: ServicerContext[agent_pb2.HoldingsRequest, agent_pb2.HoldingsResponse],
+    ) -> agent_pb2.HoldingsResponse:
+        """A page of what is held, in the order of (transaction_id, part_id)."""
+        size = request.page_size if request.HasField("page_size") else PAGE_LIMIT
+        if not 1 <= size <= PAGE_LIMIT:
+            raise invalid("page_size", size, f"1 to {PAGE_LIMIT}")
+        records = self._agent.holdings(_key_of(request.page_token), size + 1)
+        page = records[:size]
+        return agent_pb2.HoldingsResponse(
+            holdings=[self._holding(record) for record in page],
+            next_page_token=_token_of(page[-1].key) if len(records) > size else "",
+            agent_epoch=self._agent.epoch,
+        )
+
+    async def Watch(
+        self,
+        request: agent_pb2.WatchDomainRequest,
+        context: ServicerContext[agent_pb2.WatchDomainRequest, agent_pb2.DomainEvent],
+    ) -> AsyncIterator[agent_pb2.DomainEvent]:
+        """The data plane of every live part, then each change."""
+        watcher = self._agent.watch()
+        try:
+            async for record in watcher:
+                yield _event(record)
+        except FellBehindError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        finally:
+            watcher.close()
+
+    async def _read(
+        self, frames: AsyncIterator[agent_pb2.OrchestratorFrame], stream: Stream
+    ) -> None:
+        """Starts the work of every message; waits while too much is under way or unsent."""
+        room = asyncio.Semaphore(IN_FLIGHT_LIMIT)
+        work: set[asyncio.Task[None]] = set()
+        try:
+            async for frame in frames:
+                for message in frame.messages:
+                    await stream.drained()
+                    await room.acquire()
+                    task = asyncio.create_task(self._handle(message, stream, room))
+                    work.add(task)
+                    task.add_done_callback(work.discard)
+            await asyncio.gather(*work)
+        finally:
+            stream.finish()
+
+    async def _handle(
+        self, message: agent_pb2.OrchestratorMessage, stream: Stream, room: asyncio.Semaphore
+    ) -> None:
+        try:
+            await self._agent.handle(stream.orchestrator_id, _checked(to_agent_from_pb(message)))
+        except CodecError as error:
+            _log.warning("malformed message", orchestrator=stream.orchestrator_id, error=str(error))
+            answer = self._refused(message, str(error))
+            if answer is not None:
+                stream.put(answer)
+        except Exception:
+            _log.exception("message not handled", orchestrator=stream.orchestrator_id)
+        finally:
+            room.release()
+
+    def _refused(
+        self, message: agent_pb2.OrchestratorMessage, reason: str
+    ) -> agent_pb2.AgentMessage | None:
+        """The answer to a malformed message, when it says what it belongs to."""
+        kind = message.WhichOneof("kind")
+        name = self._agent.domain.name
+        if kind is None:
+            return None
+        if kind == "req_offers":
+            offers = agent_pb2.SendOffers(query_id=message.req_offers.query_id, domain=name)
+            return agent_pb2.AgentMessage(send_offers=offers)
+        body: Any = getattr(message, kind)
+        response = agent_pb2.ReservationResp(
+            transaction_id=body.transaction_id,
+            part_id=body.part_id,
+            phase=_PHASES[kind],
+            refusal=refusal_to_pb(Refusal(RefusalKind.POLICY, f"malformed: {reason}", name)),
+            agent_epoch=self._agent.epoch,
+        )
+        return agent_pb2.AgentMessage(reservation_resp=response)
+
+    def _holding(self, record: Record) -> agent_pb2.Holding:
+        part, prep = record.part, record.part.prep
+        assert prep is not None
+        return agent_pb2.Holding(
+            transaction_id=part.transaction_id,
+            part_id=part.part_id,
+            reservation_id=prep.reservation_id,
+            state=_HOLDING_STATES[part.state],
+            segments=[segment_to_pb(segment) for segment in prep.segments],
+            window=window_to_pb(prep.window),
+            data_plane=data_plane_to_pb(record.data_plane.state),
+            rules=self._agent.rules_of(record),
+            orchestrator_id=prep.orchestrator_id,
+        )
+
+
+def _checked(message: ToAgent) -> ToAgent:
+    """``message``, if its ids are such as may be stored and logged. Raises CodecError."""
+    ids: dict[str, str] = {}
+    if isinstance(message, ReservationPrep):
+        ids = {"reservation_id": message.reservation_id, "orchestrator_id": message.orchestrator_id}
+    if not isinstance(message, ReqOffers):
+        ids |= {"transaction_id": message.transaction_id, "part_id": message.part_id}
+    for field, given in sorted(ids.items()):
+        if not _ID.fullmatch(given):
+            raise CodecError(field, repr(given[:200]), ID_SHAPE)
+    return message
+
+
+def _event(record: Record) -> agent_pb2.DomainEvent:
+    part, data_plane = record.part, record.data_plane
+    return agent_pb2.DomainEvent(
+        transaction_id=part.transaction_id,
+        part_id=part.part_id,
+        reservation_id=part.prep.reservation_id if part.prep else "",
+        state=data_plane_to_pb(data_plane.state),
+        reason=data_plane.reason,
+        at_ms=data_plane.changed_ms,
+    )
+
+
+def _orchestrator_id(context: ServicerContext[Any, Any]) -> str:
+    metadata = dict(context.invocation_metadata() or ())
+    given = metadata.get(ORCHESTRATOR_ID_KEY)
+    if not isinstance(given, str) or not _ID.fullmatch(given):
+        raise invalid(
+            f"metadata {ORCHESTRATOR_ID_KEY}",
+            "" if given is None else given,
+            ID_SHAPE,
+        )
+    return given
+
+
+def _token_of(key: Key) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def _key_of(token: str) -> Key | None:
+    if not token:
+        return None
+    try:
+        transaction_id, part_id = json.loads(base64.urlsafe_b64decode(token))
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT, "page_token", token, "a next_page_token as answered"
+        ) from error
+    return str(transaction_id), str(part_id)

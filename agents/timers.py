@@ -1,0 +1,101 @@
+"""Wakes an agent when something is due: one heap, one task, any clock."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from runtime.clock import Clock
+
+RECHECK_MS = 60_000
+BATCH_LIMIT = 1000
+
+T = TypeVar("T")
+
+
+class Timers(Generic[T]):
+    """Calls ``fire(item)`` once when the time set for ``item`` has come; an item has one time.
+
+    Waiting uses ``loop.call_at`` with what ``clock`` says is left, so a loop with virtual time
+    drives it. As a machine's clock may be set or sleep, it is asked again every ``recheck_ms``
+    (None: never). ``fire`` must not block or raise.
+    """
+
+    def __init__(
+        self, clock: Clock, fire: Callable[[T], None], recheck_ms: int | None = RECHECK_MS
+    ) -> None:
+        self._clock = clock
+        self._fire = fire
+        self._recheck_ms = recheck_ms
+        self._due_ms: dict[T, int] = {}
+        # The count keeps items of one millisecond in the order in which they were set.
+        self._heap: list[tuple[int, int, T]] = []
+        self._count = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._running = False
+
+    def set(self, item: T, due_ms: int | None) -> None:
+        """Sets the time of ``item`` in place of an earlier one; None takes it out."""
+        if due_ms is None:
+            self._due_ms.pop(item, None)
+        elif self._due_ms.get(item) != due_ms:
+            self._due_ms[item] = due_ms
+            self._count += 1
+            heapq.heappush(self._heap, (due_ms, self._count, item))
+            self._compact()
+            if self._heap[0][2] is item:
+                self._arm()
+
+    def due_ms(self, item: T) -> int | None:
+        """The time set for ``item``."""
+        return self._due_ms.get(item)
+
+    def start(self) -> None:
+        """Begins to fire, what is overdue first; needs a running event loop."""
+        self._running = True
+        self.kick()
+
+    def stop(self) -> None:
+        """Fires no more."""
+        self._running = False
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def kick(self) -> None:
+        """Fires what is due now, the earliest first: for whoever moved the clock."""
+        if not self._running:
+            return
+        for item in self._take_due(self._clock.now_ms()):
+            self._fire(item)
+        self._arm()
+
+    def _take_due(self, now_ms: int) -> list[T]:
+        """At most a batch: the rest follows after other tasks had their turn."""
+        due: list[T] = []
+        while self._heap and self._heap[0][0] <= now_ms and len(due) < BATCH_LIMIT:
+            due_ms, _, item = heapq.heappop(self._heap)
+            if self._due_ms.get(item) == due_ms:
+                del self._due_ms[item]
+                due.append(item)
+        return due
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if not self._running or not self._heap:
+            return
+        left_ms = max(0, self._heap[0][0] - self._clock.now_ms())
+        if self._recheck_ms is not None:
+            left_ms = min(left_ms, self._recheck_ms)
+        loop = asyncio.get_running_loop()
+        self._handle = loop.call_at(loop.time() + left_ms / 1000, self.kick)
+
+    def _compact(self) -> None:
+        """Drops times that were replaced, once they are most of the heap."""
+        if len(self._heap) > 64 + 2 * len(self._due_ms):
+            self._heap = [entry for entry in self._heap if self._due_ms.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)

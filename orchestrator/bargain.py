@@ -1,0 +1,186 @@
+"""How a negotiation reaches the domains: questions by the gateway, holds by the coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.negotiation import Answer, Progress, Segments
+from orchestrator.ports import Gateway
+from orchestrator.transactions import Transactions
+from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
+from protocol.messages import ReqOffers, ReservationPrep, SendOffers
+from runtime.clock import Clock, Ids
+from substrate.model import Criteria, Refusal, RefusalKind, Window
+
+LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one domain is waited for; the user's own deadline comes on top."""
+
+    offers_s: float = 2.0
+    prepare_s: float = 5.0
+
+
+class OpenQuestions:
+    """ReqOffers that await their SendOffers."""
+
+    def __init__(self, gateway: Gateway, ids: Ids) -> None:
+        self._gateway, self._ids = gateway, ids
+        self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
+
+    async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
+        """The domain's offers, or None when it is down or silent for ``timeout_s``."""
+        query_id = self._ids.new()
+        answer: asyncio.Future[SendOffers] = asyncio.get_running_loop().create_future()
+        self._waiting[query_id] = (domain, answer)
+        try:
+            if not self._gateway.send(domain, replace(question, query_id=query_id)):
+                return None
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[query_id]
+
+    def answered(self, domain: str, offers: SendOffers) -> None:
+        """Hands an answer to who asked; late, doubled and foreign ones are dropped."""
+        asked, answer = self._waiting.get(offers.query_id, ("", None))
+        if answer is not None and asked == domain and not answer.done():
+            answer.set_result(offers)
+
+
+@dataclass(slots=True)
+class LiveBargain:
+    """The :class:`orchestrator.negotiation.Bargain` of one transaction."""
+
+    transaction_id: str
+    reservation_id: str
+    version: int
+    criteria: Criteria
+    deadline_ms: int
+    orchestrator_id: str
+    gateway: Gateway
+    questions: OpenQuestions
+    transactions: Transactions
+    clock: Clock
+    ids: Ids
+    patience: Patience
+    report: Callable[[Progress], None]
+    announce: Callable[[int, list[str]], None]
+    rounds: int = 0
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def tell(self, progress: Progress) -> None:
+        self.report(progress)
+
+    async def ask(
+        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
+    ) -> SendOffers | None:
+        question = ReqOffers(
+            query_id="",
+            window=window,
+            pairs=tuple(sorted(pairs)),
+            bandwidth_bps=self.criteria.bandwidth_bps,
+            directionality=self.criteria.directionality,
+            reservation_id=self.reservation_id,
+        )
+        return await self.questions.ask(domain, question, self._left_s(self.patience.offers_s))
+
+    async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
+        self.rounds += 1
+        before = self.transactions.get(self.transaction_id)
+        if before is None or before.decision is not Decision.UNDECIDED:
+            return {domain: _overtaken(domain) for domain in wanted}
+        await self.drop(frozenset(wanted))
+        parts = {domain: self._part(domain, segments) for domain, segments in wanted.items()}
+        self.announce(self.rounds, sorted(parts))
+        try:
+            await self.transactions.apply(self.transaction_id, Prepare(tuple(parts.values())))
+        except ValueError:
+            return {domain: _overtaken(domain) for domain in wanted}
+        ids = {part.part_id: domain for domain, part in parts.items()}
+        state = await self.transactions.wait(
+            self.transaction_id,
+            lambda tx: tx.decision is not Decision.UNDECIDED or _all_answered(tx, ids),
+            self._left_s(self.patience.prepare_s),
+        )
+        answers = _answers(state, ids, self.patience.prepare_s)
+        await self.drop(frozenset(d for d, a in answers.items() if a is not None))
+        return answers
+
+    async def drop(self, domains: frozenset[str]) -> None:
+        state = self.transactions.get(self.transaction_id)
+        if state is None or state.decision is not Decision.UNDECIDED:
+            return
+        ids = tuple(
+            part.part_id
+            for part in state.parts
+            if part.domain in domains and part.status in LIVE_STATUSES
+        )
+        if ids:
+            await self.transactions.apply(self.transaction_id, Drop(ids))
+
+    def _part(self, domain: str, segments: Segments) -> CoordinatorPart:
+        described = self.gateway.domain(domain)
+        part_id = self.ids.new()
+        prep = ReservationPrep(
+            transaction_id=self.transaction_id,
+            part_id=part_id,
+            reservation_id=self.reservation_id,
+            version=self.version,
+            segments=segments,
+            window=self.criteria.window,
+            orchestrator_id=self.orchestrator_id,
+            deadline_ms=self.deadline_ms,
+        )
+        return CoordinatorPart(
+            domain=domain,
+            part_id=part_id,
+            prep=prep,
+            expires=described is not None and described.hold_timeout_s is not None,
+            status=PartStatus.PREPARING,
+            refusal=None,
+            sent_ms=0,
+            attempts=0,
+        )
+
+    def _left_s(self, most_s: float) -> float:
+        return max(0.0, min(most_s, (self.deadline_ms - self.clock.now_ms()) / 1000))
+
+
+def _all_answered(transaction: Transaction, ids: Mapping[str, str]) -> bool:
+    return all(
+        part.status is not PartStatus.PREPARING for part in transaction.parts if part.part_id in ids
+    )
+
+
+def _answers(
+    transaction: Transaction, ids: Mapping[str, str], waited_s: float
+) -> dict[str, Answer]:
+    answers: dict[str, Answer] = {}
+    for part in transaction.parts:
+        domain = ids.get(part.part_id)
+        if domain is None:
+            continue
+        if part.status is PartStatus.HELD:
+            answers[domain] = None
+        elif part.status is PartStatus.PREPARING:
+            reason = f"{domain} did not answer ReservationPrep within {waited_s:g} s"
+            answers[domain] = Refusal(RefusalKind.TIMEOUT, reason, domain=domain)
+        else:
+            answers[domain] = (
+                replace(part.refusal, domain=domain) if part.refusal else _overtaken(domain)
+            )
+    return answers
+
+
+def _overtaken(domain: str) -> Refusal:
+    return Refusal(
+        RefusalKind.TOMBSTONE, "the request was cancelled while it was negotiated", domain=domain
+    )

@@ -1,0 +1,107 @@
+"""All domains of one orchestrator over gRPC: configured, registered, up or down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from orchestrator.link import AgentLink, OpenChannel, Status
+from orchestrator.ports import Listener, Store
+from protocol.messages import ToAgent
+from runtime.clock import Clock
+from substrate.model import Domain
+from substrate.topology import Topology
+
+
+class GrpcGateway:
+    """The :class:`orchestrator.ports.Gateway` of production."""
+
+    def __init__(self, orchestrator_id: str, open_channel: OpenChannel, clock: Clock) -> None:
+        self._orchestrator_id, self._open_channel, self._clock = (
+            orchestrator_id,
+            open_channel,
+            clock,
+        )
+        self._links: dict[str, AgentLink] = {}
+        self._listener: Listener | None = None
+        self._up = Topology([])
+        self._known = Topology([])
+        self._moved = asyncio.Event()
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def start(self, configured: Mapping[str, str], store: Store) -> None:
+        """Connects to the configured domains and those that registered earlier."""
+        targets = {**await store.targets(), **configured}
+        for name in sorted(targets):
+            await self.join(name, targets[name])
+
+    async def stop(self) -> None:
+        """Closes all connections."""
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
+
+    async def join(self, name: str, target: str) -> None:
+        """Connects to a domain, now and for good; another target moves it."""
+        link = self._links.get(name)
+        if link is not None:
+            if link.status.target == target:
+                return
+            await link.stop()
+        assert self._listener is not None, "listen() comes first"
+        self._links[name] = AgentLink(
+            name,
+            target,
+            self._orchestrator_id,
+            self._open_channel,
+            self._clock,
+            self._listener,
+            self._refresh,
+        )
+        self._links[name].start()
+        self._refresh()
+
+    async def leave(self, name: str) -> None:
+        """Forgets a domain."""
+        link = self._links.pop(name, None)
+        if link is not None:
+            await link.stop()
+            self._refresh()
+
+    async def settled(self, name: str, timeout_s: float) -> Status:
+        """The domain's status once it is up, or after ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._links[name].status.up:
+                    await self._moved.wait()
+        except TimeoutError:
+            pass
+        return self._links[name].status
+
+    def statuses(self) -> tuple[Status, ...]:
+        """All domains, by name."""
+        return tuple(self._links[name].status for name in sorted(self._links))
+
+    def status(self, name: str) -> Status | None:
+        link = self._links.get(name)
+        return link.status if link is not None else None
+
+    def topology(self) -> Topology:
+        return self._up
+
+    def known(self) -> Topology:
+        return self._known
+
+    def domain(self, name: str) -> Domain | None:
+        return self._known.domains.get(name)
+
+    def send(self, domain: str, message: ToAgent) -> bool:
+        link = self._links.get(domain)
+        return link is not None and link.send(message)
+
+    def _refresh(self) -> None:
+        known = [s.domain for s in self.statuses() if s.domain is not None]
+        self._known = Topology(known)
+        self._up = Topology([s.domain for s in self.statuses() if s.domain is not None and s.up])
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()

@@ -1,0 +1,272 @@
+"""The steps that every part of a reservation's life is made of.
+
+One record changes only under its lock, and only in the same database write as the transaction step
+that justifies the change. Negotiations run in tasks of their own: a caller that goes away changes
+nothing (design, section 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
+from orchestrator.book import Live, LiveBook
+from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
+from orchestrator.negotiation import (
+    Bargain,
+    Failure,
+    Progress,
+    Question,
+    RouteFinder,
+    negotiate,
+)
+from orchestrator.ports import Changes, ConflictError, Gateway, Store
+from orchestrator.records import Reservation, State
+from orchestrator.transactions import Transactions
+from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
+from runtime.clock import Clock, Ids
+from runtime.database import StorageError
+from substrate.labels import Plan
+from substrate.model import Criteria, Refusal, RefusalKind
+
+log = structlog.get_logger()
+
+RETRY_STORAGE_S = 1.0
+
+Refuse = Callable[[Reservation, tuple[Refusal, ...], int], Reservation]
+"""How a failure changes the record: ``records.failed`` or ``records.unchanged``."""
+Word = Callable[[Transaction, int], Reservation]
+"""What the record becomes, given the decided transaction and the time in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one instance takes on."""
+
+    negotiations_max: int = 1000
+    patience: Patience = field(default_factory=Patience)
+
+
+class Engine:
+    """Everything that one instance works with; see the module."""
+
+    def __init__(
+        self,
+        orchestrator_id: str,
+        store: Store,
+        gateway: Gateway,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
+    ) -> None:
+        self.orchestrator_id = orchestrator_id
+        self.store, self.gateway, self.clock, self.ids = store, gateway, clock, ids
+        self.limits = limits
+        self.hub = EventHub()
+        self.book = LiveBook()
+        self.questions = OpenQuestions(gateway, ids)
+        self.transactions = Transactions(store, gateway, clock, self.hub.publish)
+        self.negotiating = 0
+        self._finder = RouteFinder()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Runs work in a task that nobody's call can cancel; its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def spawn_negotiation(self, work: Coroutine[Any, Any, None]) -> None:
+        """As ``spawn``, counted in ``negotiating``."""
+        self.negotiating += 1
+        self.spawn(self._counted(work))
+
+    async def save(self, changes: Changes) -> None:
+        """Makes changes durable, then tells who watches. Raises what the store raises."""
+        self.hub.publish(await self.store.save(changes))
+
+    def emit(self, event: Event) -> None:
+        """Records an event of progress, in order with all others, without waiting for it."""
+        self.spawn(self._emit(event))
+
+    async def store_record(self, live: Live, record: Reservation) -> None:
+        """Makes a new record durable, with its event, and puts it in force."""
+        changes = _with_state(record, record.updated_ms)
+        await self.persist(lambda: self.save(changes))
+        live.set(record)
+
+    async def persist(self, write: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Repeats a write until it is durable: what it says is already decided."""
+        while True:
+            try:
+                await write()
+                return
+            except StorageError:
+                log.exception("write failed, will be repeated")
+                await asyncio.sleep(RETRY_STORAGE_S)
+
+    # Negotiation and its outcome ------------------------------------------------------------------
+
+    def question(
+        self, criteria: Criteria, deadline_ms: int, in_force: Plan | None = None
+    ) -> Question:
+        """What is to be negotiated, over the domains that are up now."""
+        return Question(criteria, deadline_ms, self.gateway.topology(), self._finder, in_force)
+
+    def bargain(
+        self,
+        question: Question,
+        transaction_id: str = "",
+        reservation_id: str = "",
+        version: int = 0,
+    ) -> Bargain:
+        """How that negotiation reaches the domains; without ids it only asks for offers."""
+
+        def report(progress: Progress) -> None:
+            if reservation_id:
+                self.emit(progress_event(reservation_id, progress, self.now_ms()))
+
+        def announce(round_: int, domains: list[str]) -> None:
+            self.emit(prepare_event(reservation_id, round_, domains, self.now_ms()))
+
+        return LiveBargain(
+            transaction_id=transaction_id,
+            reservation_id=reservation_id,
+            version=version,
+            criteria=question.criteria,
+            deadline_ms=question.deadline_ms,
+            orchestrator_id=self.orchestrator_id,
+            gateway=self.gateway,
+            questions=self.questions,
+            transactions=self.transactions,
+            clock=self.clock,
+            ids=self.ids,
+            patience=self.limits.patience,
+            report=report,
+            announce=announce,
+        )
+
+    async def negotiate(
+        self, question: Question, transaction_id: str, reservation_id: str, version: int
+    ) -> Plan | Failure:
+        """Negotiates; a breakdown is a Failure too, its cause in the log."""
+        bargain = self.bargain(question, transaction_id, reservation_id, version)
+        try:
+            return await negotiate(question, bargain)
+        except StorageError:
+            log.exception("negotiation could not be recorded", reservation_id=reservation_id)
+            reason = "the orchestrator could not write to its database"
+        except Exception:
+            log.exception("negotiation broke", reservation_id=reservation_id)
+            reason = "the orchestrator failed internally; its log tells more"
+        return Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
+
+    async def commit(self, live: Live, transaction_id: str, word: Word, refuse: Refuse) -> bool:
+        """Decides COMMIT in one write with the record; False when it could not and gave up.
+
+        Call it with the lock of ``live``.
+        """
+        now_ms = self.now_ms()
+        try:
+            transaction = await self.transactions.apply(
+                transaction_id,
+                Decide(commit=True),
+                lambda tx: _with_state(word(tx, now_ms), now_ms),
+            )
+        except (StorageError, ValueError):
+            log.exception("commit could not be decided", transaction_id=transaction_id)
+            reason = "the orchestrator could not record its decision"
+            failure = Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
+            return await self.give_up(live, transaction_id, failure, refuse)
+        live.set(word(transaction, now_ms))
+        return True
+
+    async def give_up(
+        self, live: Live, transaction_id: str, failure: Failure, refuse: Refuse
+    ) -> bool:
+        """Decides ABORT in one write with the record. Call it with the lock of ``live``.
+
+        Returns True when the store turns out to hold a COMMIT: a write only seemed to fail.
+        """
+        now_ms = self.now_ms()
+        record = refuse(live.record, failure.refusals, now_ms)
+
+        async def abort() -> None:
+            await self.transactions.apply(
+                transaction_id, Decide(commit=False), lambda _tx: _with_state(record, now_ms)
+            )
+
+        try:
+            await self.persist(abort)
+        except ConflictError:
+            await self.transactions.reload(transaction_id)
+            live.set(await self.store.reservation(record.reservation_id) or record)
+            return True
+        live.set(record)
+        self.transactions.forget_settled(transaction_id)
+        if record.state is State.FAILED:
+            self.book.forget(record.reservation_id)
+        return False
+
+    async def withdraw(self, transaction_id: str, record: Reservation | None = None) -> None:
+        """Aborts or releases a transaction, whichever it needs, in one write with the record."""
+        changes = _with_state(record, record.updated_ms) if record is not None else Changes()
+        transaction = self.transactions.get(transaction_id)
+        if transaction is None:
+            await self.save(changes)
+        elif transaction.decision is Decision.UNDECIDED:
+            await self.transactions.apply(transaction_id, Decide(commit=False), lambda _tx: changes)
+        else:
+            await self.transactions.apply(transaction_id, ReleaseAll(), lambda _tx: changes)
+
+    async def verdict(self, transaction_id: str) -> Transaction:
+        """Waits until success may be told, or never will be (design, section 5, rule 4)."""
+        if self.transactions.get(transaction_id) is None:
+            settled = await self.store.transaction(transaction_id)
+            assert settled is not None, transaction_id
+            return settled
+        return await self.transactions.wait(
+            transaction_id,
+            lambda tx: tx.told_success or tx.decision is not Decision.COMMIT,
+            None,
+        )
+
+    async def drain(self) -> None:
+        """Waits for the work that runs now."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def stop(self) -> None:
+        """Cancels the work that runs; the store holds all that a restart needs."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self.negotiating -= 1
+
+    async def _emit(self, event: Event) -> None:
+        try:
+            await self.save(Changes(events=(event,)))
+        except StorageError:
+            log.warning("event lost", reservation_id=event.reservation_id)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("background work failed", exc_info=task.exception())
+
+
+def _with_state(record: Reservation, now_ms: int) -> Changes:
+    return Changes(reservation=record, events=(state_event(record, now_ms),))

@@ -1,0 +1,142 @@
+"""Events of reservations: built from what happened, and handed to those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from braid.v1 import reservations_pb2 as pb
+from orchestrator.negotiation import (
+    HoldAnswered,
+    OffersAsked,
+    OffersCame,
+    PlanMade,
+    Progress,
+    RoutesFound,
+)
+from orchestrator.records import Reservation
+from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb
+from substrate.model import DataPlaneState, least_bps
+
+WATCH_QUEUE_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change; ``sequence`` is 0 until the store has given it one."""
+
+    reservation_id: str
+    at_ms: int
+    body: pb.ReservationEvent
+    sequence: int = 0
+
+    def to_pb(self) -> pb.ReservationEvent:
+        """As Watch sends it."""
+        message = pb.ReservationEvent()
+        message.CopyFrom(self.body)
+        message.sequence = self.sequence
+        message.reservation_id = self.reservation_id
+        message.at_ms = self.at_ms
+        return message
+
+
+def state_event(reservation: Reservation, now_ms: int) -> Event:
+    """The reservation's state is now this."""
+    body = pb.StateChanged(
+        state=reservation.state.value,  # type: ignore[arg-type]
+        refusals=[refusal_to_pb(refusal) for refusal in reservation.refusals],
+        version=reservation.version,
+    )
+    return Event(reservation.reservation_id, now_ms, pb.ReservationEvent(state_changed=body))
+
+
+def progress_event(reservation_id: str, progress: Progress, now_ms: int) -> Event:
+    """What a negotiation reported."""
+    return Event(reservation_id, now_ms, _progress_body(progress))
+
+
+def prepare_event(reservation_id: str, round_: int, domains: list[str], now_ms: int) -> Event:
+    """ReservationPrep went out to these domains."""
+    body = pb.PrepareSent(round=round_, domains=domains)
+    return Event(reservation_id, now_ms, pb.ReservationEvent(prepare_sent=body))
+
+
+def decided_event(reservation_id: str, decision: str, now_ms: int) -> Event:
+    """The transaction was decided: COMMIT, ABORT or UNDO."""
+    body = pb.ReservationEvent(decided=pb.Decided(decision=decision))
+    return Event(reservation_id, now_ms, body)
+
+
+def settled_event(reservation_id: str, domain: str, outcome: str, now_ms: int) -> Event:
+    """A domain acknowledged the decision, or a release."""
+    body = pb.ReservationEvent(part_settled=pb.PartSettled(domain=domain, outcome=outcome))
+    return Event(reservation_id, now_ms, body)
+
+
+def data_plane_event(
+    reservation_id: str, domain: str, state: DataPlaneState, reason: str, now_ms: int
+) -> Event:
+    """A domain's data plane changed."""
+    body = pb.DataPlaneChanged(domain=domain, state=data_plane_to_pb(state), reason=reason)
+    return Event(reservation_id, now_ms, pb.ReservationEvent(data_plane_changed=body))
+
+
+def _progress_body(progress: Progress) -> pb.ReservationEvent:
+    match progress:
+        case RoutesFound(routes):
+            names = [" > ".join(c.domain for c in route.crossings) for route in routes]
+            return pb.ReservationEvent(paths_found=pb.PathsFound(count=len(names), routes=names))
+        case OffersAsked(domains):
+            return pb.ReservationEvent(offers_requested=pb.OffersRequested(domains=domains))
+        case OffersCame(domain, offers) if offers is None:
+            return pb.ReservationEvent(offers_received=pb.OffersReceived(domain=domain))
+        case OffersCame(domain, offers):
+            assert offers is not None
+            best = max((least_bps(offer.profile) for offer in offers.offers), default=0)
+            body = pb.OffersReceived(domain=domain, best_bps=best, offers=len(offers.offers))
+            return pb.ReservationEvent(offers_received=body)
+        case PlanMade(round_, plan):
+            made = pb.Planned(round=round_, paths=[path_to_pb(path) for path in plan.paths])
+            return pb.ReservationEvent(planned=made)
+        case HoldAnswered(round_, domain, refusal):
+            answer = pb.PrepareAnswered(round=round_, domain=domain, held=refusal is None)
+            if refusal is not None:
+                answer.refusal.CopyFrom(refusal_to_pb(refusal))
+            return pb.ReservationEvent(prepare_answered=answer)
+
+
+class Lagging(Exception):
+    """A watcher was too slow; it may go on from the last sequence that it saw."""
+
+
+class EventHub:
+    """Hands stored events to live watchers, in the order of the store."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[asyncio.Queue[Event | None], str] = {}
+
+    def publish(self, events: tuple[Event, ...]) -> None:
+        """Gives events to those who watch their reservation; a full watcher is cut off."""
+        for event in events:
+            for queue, reservation_id in list(self._watchers.items()):
+                if reservation_id in ("", event.reservation_id):
+                    _offer(queue, event)
+
+    @contextmanager
+    def subscribe(self, reservation_id: str) -> Iterator[asyncio.Queue[Event | None]]:
+        """Live events from now on; None in the queue means that the watcher was cut off."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(WATCH_QUEUE_MAX + 1)
+        self._watchers[queue] = reservation_id
+        try:
+            yield queue
+        finally:
+            del self._watchers[queue]
+
+
+def _offer(queue: asyncio.Queue[Event | None], event: Event) -> None:
+    if queue.qsize() < WATCH_QUEUE_MAX:
+        queue.put_nowait(event)
+    elif not queue.full():
+        queue.put_nowait(None)

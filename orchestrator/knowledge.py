@@ -1,0 +1,124 @@
+"""What a negotiation has learnt so far, as a value: offers that came in, and lessons of refusals.
+
+Pure. The planner sees it as a :class:`substrate.splitting.Supply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from substrate.splitting import Supply
+
+from protocol.messages import SendOffers
+from substrate.model import Refusal, RefusalKind, Segment, least_bps
+from substrate.vlans import EMPTY, VlanSet
+
+Pair = tuple[str, str]
+
+LEAVE_OUT = frozenset(
+    {
+        RefusalKind.UNAVAILABLE,
+        RefusalKind.TIMEOUT,
+        RefusalKind.TOMBSTONE,
+        RefusalKind.POLICY,
+    }
+)
+"""Refusals after which a domain is left out of the rest of the negotiation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Offers and lessons; every method returns a new value."""
+
+    pair_bps: Mapping[Pair, int] = field(default_factory=dict)
+    pair_latency_us: Mapping[Pair, int] = field(default_factory=dict)
+    pair_price: Mapping[Pair, int] = field(default_factory=dict)
+    tokens: Mapping[Pair, str] = field(default_factory=dict)
+    port_bps: Mapping[str, int] = field(default_factory=dict)
+    port_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
+    caps: Mapping[Pair, int] = field(default_factory=dict)
+    banned_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
+    down: frozenset[str] = frozenset()
+    asked: frozenset[Pair] = frozenset()
+
+    def with_question(self, pairs: frozenset[Pair]) -> Knowledge:
+        """These pairs have been asked for: no need to ask again."""
+        return replace(self, asked=self.asked | pairs)
+
+    def with_offers(self, offers: SendOffers) -> Knowledge:
+        """Takes in a domain's answer; the level that counts is the least over the window."""
+        rows = [((o.ingress_stp, o.egress_stp), o) for o in offers.offers]
+        return replace(
+            self,
+            pair_bps={
+                **self.pair_bps,
+                **{pair: least_bps(o.profile) for pair, o in rows},
+            },
+            pair_latency_us={
+                **self.pair_latency_us,
+                **{pair: o.latency_us for pair, o in rows},
+            },
+            pair_price={**self.pair_price, **{pair: o.price for pair, o in rows}},
+            tokens={**self.tokens, **{pair: o.token for pair, o in rows}},
+            port_bps={
+                **self.port_bps,
+                **{p.stp: least_bps(p.profile) for p in offers.ports},
+            },
+            port_vlans={**self.port_vlans, **{p.stp: p.vlans for p in offers.ports}},
+        )
+
+    def without_domain(self, domain: str) -> Knowledge:
+        """The domain did not answer, or will not: leave it out."""
+        return replace(self, down=self.down | {domain})
+
+    def with_refusal(self, segments: tuple[Segment, ...], refusal: Refusal) -> Knowledge:
+        """Draws the lesson of one domain's refusal of these segments."""
+        if refusal.kind in LEAVE_OUT:
+            return self.without_domain(refusal.domain)
+        concerned = [s for s in segments if s.segment_id == refusal.segment_id] or list(segments)
+        if refusal.kind is RefusalKind.LABEL:
+            return self._with_banned(concerned, refusal.resource)
+        return self._with_caps(concerned, refusal)
+
+    def supply(self) -> Supply:
+        """The planner's view."""
+        return Supply(
+            pair_bps=self.pair_bps,
+            port_bps=self.port_bps,
+            port_vlans=self.port_vlans,
+            pair_latency_us=self.pair_latency_us,
+            pair_price=self.pair_price,
+            tokens=self.tokens,
+            caps=self.caps,
+            banned_vlans=self.banned_vlans,
+            down=self.down,
+        )
+
+    def _with_banned(self, segments: list[Segment], resource: str) -> Knowledge:
+        banned = dict(self.banned_vlans)
+        for segment in segments:
+            ends = {
+                segment.ingress_stp: segment.ingress_vlan,
+                segment.egress_stp: segment.egress_vlan,
+            }
+            named = [stp for stp in ends if stp == resource] or list(ends)
+            for stp in named:
+                banned[stp] = banned.get(stp, EMPTY) | VlanSet.of(ends[stp])
+        return replace(self, banned_vlans=banned)
+
+    def _with_caps(self, segments: list[Segment], refusal: Refusal) -> Knowledge:
+        caps = dict(self.caps)
+        for segment in segments:
+            pair = (segment.ingress_stp, segment.egress_stp)
+            caps[pair] = min(caps.get(pair, segment.bandwidth_bps), _lesson_bps(segment, refusal))
+        return replace(self, caps=caps)
+
+
+def _lesson_bps(segment: Segment, refusal: Refusal) -> int:
+    """The most to ask for next: what the domain says, or half when it says nothing (blind)."""
+    if refusal.kind is RefusalKind.TOPOLOGY:
+        return 0
+    if refusal.available_bps is None:
+        return segment.bandwidth_bps // 2
+    return max(0, min(refusal.available_bps, segment.bandwidth_bps - 1))

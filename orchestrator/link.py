@@ -1,0 +1,194 @@
+"""One agent over gRPC: a connection that is kept up, and its streams.
+
+Messages may be lost whenever the connection breaks; the coordinator's retries and the agents'
+inquiries make up for that (design, section 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+
+from braid.v1 import agent_pb2 as pb
+from braid.v1.agent_pb2_grpc import DomainAgentStub
+
+if TYPE_CHECKING:
+    from braid.v1.agent_pb2_grpc import DomainAgentAsyncStub
+from orchestrator.ports import DataPlaneReport, Listener
+from protocol.codec import (
+    CodecError,
+    data_plane_from_pb,
+    domain_from_pb,
+    to_agent_to_pb,
+    to_orchestrator_from_pb,
+)
+from protocol.messages import ToAgent
+from runtime.clock import Clock
+from substrate.model import Domain
+
+log = structlog.get_logger()
+
+QUEUE_MAX = 10_000
+BATCH_MESSAGES = 512
+BATCH_BYTES = 2 * 1024 * 1024
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MAX_S = 5.0
+DESCRIBE_TIMEOUT_S = 5.0
+SKEW_ALARM_MS = 2_000
+
+OpenChannel = Callable[[str], grpc.aio.Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of an agent now; ``domain`` is its last description, also when it is down."""
+
+    name: str
+    target: str
+    domain: Domain | None
+    up: bool
+    reason: str
+    since_ms: int
+
+
+class WrongDomainError(Exception):
+    """The agent at this target speaks for another domain."""
+
+
+class AgentLink:
+    """Keeps one agent connected; ``changed`` is called after every change of ``status``."""
+
+    def __init__(
+        self,
+        name: str,
+        target: str,
+        orchestrator_id: str,
+        open_channel: OpenChannel,
+        clock: Clock,
+        listener: Listener,
+        changed: Callable[[], None],
+    ) -> None:
+        self.status = Status(name, target, None, False, "not connected yet", clock.now_ms())
+        self._orchestrator_id = orchestrator_id
+        self._open_channel, self._clock, self._listener = open_channel, clock, listener
+        self._changed = changed
+        self._queue: asyncio.Queue[ToAgent] = asyncio.Queue(QUEUE_MAX)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to connect, and goes on until ``stop``."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Closes the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def send(self, message: ToAgent) -> bool:
+        """Queues a message; False when the agent is down or its queue is full."""
+        if not self.status.up or self._queue.full():
+            return False
+        self._queue.put_nowait(message)
+        return True
+
+    async def _run(self) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                await self._session()
+                reason = "the agent closed the stream"
+            except grpc.aio.AioRpcError as error:
+                reason = f"{error.code().name}: {error.details()}"
+            except (CodecError, WrongDomainError) as error:
+                reason = str(error)
+            except Exception as error:
+                log.exception("agent session broke", domain=self.status.name)
+                reason = f"internal: {type(error).__name__}"
+            if self.status.up:
+                backoff_s = BACKOFF_FIRST_S
+            self._set(up=False, reason=reason)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+    async def _session(self) -> None:
+        async with self._open_channel(self.status.target) as channel:
+            stub = DomainAgentStub(channel)
+            domain = await self._describe(stub)
+            self._queue = asyncio.Queue(QUEUE_MAX)
+            metadata = (("braid-orchestrator-id", self._orchestrator_id),)
+            stream = stub.Negotiate(self._frames(self._queue), metadata=metadata)
+            await stream.initial_metadata()
+            self._set(up=True, reason="", domain=domain)
+            self._listener.on_up(self.status.name)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch(stub))
+                await self._read(stream)
+                raise _SessionOver
+
+    async def _describe(self, stub: DomainAgentAsyncStub) -> Domain:
+        answer: pb.DescribeResponse = await stub.Describe(
+            pb.DescribeRequest(), timeout=DESCRIBE_TIMEOUT_S
+        )
+        domain = domain_from_pb(answer.domain)
+        if domain.name != self.status.name:
+            raise WrongDomainError(
+                f"the agent at {self.status.target} speaks for '{domain.name}', "
+                f"not for '{self.status.name}'"
+            )
+        skew_ms = answer.now_ms - self._clock.now_ms()
+        if abs(skew_ms) > SKEW_ALARM_MS:
+            log.warning("clock skew", domain=domain.name, skew_ms=skew_ms)
+        return domain
+
+    async def _read(self, stream: AsyncIterable[pb.AgentFrame]) -> None:
+        async for frame in stream:
+            for item in frame.messages:
+                try:
+                    message = to_orchestrator_from_pb(item)
+                except CodecError as error:
+                    log.warning("message not understood", domain=self.status.name, why=str(error))
+                    continue
+                self._listener.on_message(self.status.name, message)
+
+    async def _watch(self, stub: DomainAgentAsyncStub) -> None:
+        events: AsyncIterable[pb.DomainEvent] = stub.Watch(pb.WatchDomainRequest())
+        async for event in events:
+            report = DataPlaneReport(
+                transaction_id=event.transaction_id,
+                part_id=event.part_id,
+                reservation_id=event.reservation_id,
+                state=data_plane_from_pb(event.state),
+                reason=event.reason,
+            )
+            self._listener.on_data_plane(self.status.name, report)
+
+    async def _frames(self, queue: asyncio.Queue[ToAgent]) -> AsyncIterator[pb.OrchestratorFrame]:
+        """Whatever has queued goes out as one frame (design, section 8: opportunistic batching)."""
+        while True:
+            frame = pb.OrchestratorFrame(messages=[to_agent_to_pb(await queue.get())])
+            size = frame.ByteSize()
+            while not queue.empty() and len(frame.messages) < BATCH_MESSAGES and size < BATCH_BYTES:
+                item = to_agent_to_pb(queue.get_nowait())
+                size += item.ByteSize()
+                frame.messages.append(item)
+            yield frame
+
+    def _set(self, *, up: bool, reason: str, domain: Domain | None = None) -> None:
+        before = self.status
+        since_ms = before.since_ms if before.up == up else self._clock.now_ms()
+        self.status = Status(
+            before.name, before.target, domain or before.domain, up, reason, since_ms
+        )
+        if before != self.status:
+            log.info("domain is up" if up else "domain is down", domain=before.name, reason=reason)
+            self._changed()
+
+
+class _SessionOver(Exception):
+    """Ends the task group of a session whose stream is over."""

@@ -1,0 +1,341 @@
+"""Phase 1 of paper 003: offers, composition, holds; and again with what was learnt.
+
+``negotiate`` is one loop over pure decisions: routes, composition, labels, lessons. Everything
+that waits or writes is behind the :class:`Bargain` port, so simulations run this very code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from substrate.labels import Plan, assign_labels
+from substrate.routes import Route, candidate_routes
+from substrate.splitting import compose
+from substrate.topology import Topology
+
+from orchestrator.knowledge import Knowledge, Pair
+from protocol.messages import SendOffers
+from substrate.model import (
+    Constraints,
+    Criteria,
+    Refusal,
+    RefusalKind,
+    Segment,
+    Strategy,
+    Window,
+)
+from substrate.vlans import EMPTY, VlanSet
+
+ROUNDS_MAX = 8
+ROUTES_MAX = 16
+REMEMBERED_MAX = 4096
+
+Segments = tuple[Segment, ...]
+Answer = Refusal | None
+"""None: the domain holds what it was asked to."""
+
+
+class Bargain(Protocol):
+    """What a negotiation may do to the world, for one reservation."""
+
+    def now_ms(self) -> int:
+        """The time."""
+
+    async def ask(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
+        """ReqOffers and its answer; None when there was none in time."""
+
+    async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
+        """ReservationPrep to each domain; answers for all (TIMEOUT refusals included).
+
+        A domain that holds another part for this negotiation gives that one up.
+        """
+
+    async def drop(self, domains: frozenset[str]) -> None:
+        """Aborts what these domains hold for this negotiation."""
+
+    def tell(self, progress: Progress) -> None:
+        """Reports progress to whoever watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesFound:
+    """Path computation is done."""
+
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OffersAsked:
+    """ReqOffers went out to these visible domains."""
+
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OffersCame:
+    """A domain's SendOffers, or None when it did not answer in time."""
+
+    domain: str
+    offers: SendOffers | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """Composition found where the bandwidth fits; holds are asked for next."""
+
+    round: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAnswered:
+    """A domain holds its part (no refusal), or does not."""
+
+    round: int
+    domain: str
+    refusal: Refusal | None
+
+
+Progress = RoutesFound | OffersAsked | OffersCame | PlanMade | HoldAnswered
+
+
+class RouteFinder:
+    """Remembers the routes of one topology: many requests join the same two sites."""
+
+    def __init__(self) -> None:
+        self._topology: Topology | None = None
+        self._known: dict[tuple[str, str, Constraints], tuple[Route, ...]] = {}
+
+    def between(
+        self,
+        topology: Topology,
+        source: str,
+        destination: str,
+        constraints: Constraints,
+    ) -> tuple[Route, ...]:
+        """At most ROUTES_MAX candidate routes, disjoint ones first; empty when there is none."""
+        if topology is not self._topology or len(self._known) >= REMEMBERED_MAX:
+            self._topology, self._known = topology, {}
+        key = (source, destination, constraints)
+        if key not in self._known:
+            self._known[key] = candidate_routes(topology, *key, ROUTES_MAX)
+        return self._known[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is negotiated: criteria, for whom, until when, and what is kept if it can be."""
+
+    criteria: Criteria
+    deadline_ms: int
+    topology: Topology
+    finder: RouteFinder
+    in_force: Plan | None = None
+    """The plan that a Modify would rather keep the routes and labels of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The negotiation found nothing, and why."""
+
+    refusals: tuple[Refusal, ...]
+
+
+async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
+    """Every part of the returned plan is held; after a Failure the caller aborts what is left.
+
+    Ends within ROUNDS_MAX rounds and by ``question.deadline_ms``.
+    """
+    knowledge = Knowledge()
+    held: dict[str, Segments] = {}
+    refusals: tuple[Refusal, ...] = ()
+    for round_number in range(1, ROUNDS_MAX + 1):
+        if bargain.now_ms() >= question.deadline_ms:
+            return Failure((*refusals, _too_late()))
+        plan, knowledge = await _plan(question, knowledge, bargain, announce=round_number == 1)
+        if isinstance(plan, Refusal):
+            return Failure((*refusals, plan))
+        bargain.tell(PlanMade(round_number, plan))
+        answers = await _hold(plan, held, bargain)
+        refusals = ()
+        for domain, answer in sorted(answers.items()):
+            bargain.tell(HoldAnswered(round_number, domain, answer))
+            if answer is None:
+                held[domain] = plan.segments[domain]
+                continue
+            held.pop(domain, None)
+            refusals = (*refusals, answer)
+            knowledge = knowledge.with_refusal(plan.segments[domain], answer)
+        if not refusals:
+            return plan
+        if not may_replan(question.criteria.strategy, refusals, question.topology):
+            return Failure(refusals)
+    return Failure(refusals)
+
+
+async def plan_only(question: Question, bargain: Bargain) -> Plan | Failure:
+    """The first plan that ``negotiate`` would try to hold; holds nothing."""
+    plan, _ = await _plan(question, Knowledge(), bargain, announce=True)
+    return Failure((plan,)) if isinstance(plan, Refusal) else plan
+
+
+def may_replan(strategy: Strategy, refusals: tuple[Refusal, ...], topology: Topology) -> bool:
+    """Whether another round is within the strategy.
+
+    The paper's three strategies ask each blind domain once (section 5.2): its lack of bandwidth is
+    final. A visible domain's refusal only means that its offer was stale.
+    """
+    if strategy in (Strategy.AUTO, Strategy.SINGLE_PATH):
+        return True
+    for refusal in refusals:
+        if refusal.kind is not RefusalKind.BANDWIDTH:
+            continue
+        domain = topology.domains.get(refusal.domain)
+        if strategy is Strategy.EQUAL_SPLITTING or (domain is not None and not domain.visible):
+            return False
+    return True
+
+
+async def _plan(
+    question: Question, knowledge: Knowledge, bargain: Bargain, *, announce: bool
+) -> tuple[Plan | Refusal, Knowledge]:
+    """Routes, offers for what is not yet known on them, composition, labels."""
+    routes = _routes(question, knowledge)
+    if isinstance(routes, Refusal):
+        return routes, knowledge
+    if announce:
+        bargain.tell(RoutesFound(routes))
+    if question.criteria.strategy is not Strategy.EQUAL_SPLITTING:
+        silent_before = knowledge.down
+        knowledge = await _ask(question, routes, knowledge, bargain, announce=announce)
+        if knowledge.down != silent_before:
+            return await _plan(question, knowledge, bargain, announce=False)
+    return fit(question, routes, knowledge), knowledge
+
+
+def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> Plan | Refusal:
+    """Composition and labels over what is known. Pure.
+
+    A Modify stays on its routes where they suffice, and on its labels where they are free.
+    """
+    supply, criteria = knowledge.supply(), question.criteria
+    kept = _routes_in_force(question.in_force, routes)
+    preferred = _labels_in_force(question.in_force)
+    if kept:
+        shares = compose(criteria, kept, supply, question.topology)
+        if not isinstance(shares, Refusal):
+            plan = assign_labels(criteria, shares, supply, question.topology, preferred)
+            if not isinstance(plan, Refusal):
+                return plan
+    shares = compose(criteria, routes, supply, question.topology)
+    if isinstance(shares, Refusal):
+        return shares
+    return assign_labels(criteria, shares, supply, question.topology, preferred)
+
+
+def _routes(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:
+    criteria = question.criteria
+    avoid = tuple(sorted({*criteria.constraints.avoid_domains, *knowledge.down}))
+    constraints = replace(criteria.constraints, avoid_domains=avoid)
+    routes = question.finder.between(
+        question.topology, criteria.source, criteria.destination, constraints
+    )
+    if routes:
+        return routes
+    return Refusal(
+        RefusalKind.NO_PATH,
+        f"no path joins {criteria.source} and {criteria.destination} within the constraints"
+        + (f", leaving out {', '.join(avoid)}" if avoid else ""),
+    )
+
+
+async def _ask(
+    question: Question,
+    routes: tuple[Route, ...],
+    knowledge: Knowledge,
+    bargain: Bargain,
+    *,
+    announce: bool,
+) -> Knowledge:
+    """Asks all visible domains on the routes at once; who does not answer is left out."""
+    wanted = _open_questions(routes, question.topology, knowledge.asked)
+    if not wanted:
+        return knowledge
+    if announce:
+        bargain.tell(OffersAsked(tuple(wanted)))
+    start_s = max(question.criteria.window.start_s, bargain.now_ms() // 1000)
+    window = Window(start_s, max(question.criteria.window.end_s, start_s + 1))
+
+    async def one(domain: str, pairs: frozenset[Pair]) -> SendOffers | None:
+        offers = await bargain.ask(domain, pairs, window)
+        bargain.tell(OffersCame(domain, offers))
+        return offers
+
+    answers = await asyncio.gather(*(one(domain, pairs) for domain, pairs in wanted.items()))
+    for (domain, pairs), offers in zip(wanted.items(), answers, strict=True):
+        knowledge = knowledge.with_question(pairs)
+        knowledge = (
+            knowledge.without_domain(domain) if offers is None else knowledge.with_offers(offers)
+        )
+    return knowledge
+
+
+def _open_questions(
+    routes: tuple[Route, ...], topology: Topology, asked: frozenset[Pair]
+) -> dict[str, frozenset[Pair]]:
+    """Per visible domain the pairs that routes need and nobody asked for; domains sorted."""
+    wanted: dict[str, set[Pair]] = {}
+    for route in routes:
+        for crossing in route.crossings:
+            pair = (crossing.ingress_stp, crossing.egress_stp)
+            if topology.domains[crossing.domain].visible and pair not in asked:
+                wanted.setdefault(crossing.domain, set()).add(pair)
+    return {domain: frozenset(wanted[domain]) for domain in sorted(wanted)}
+
+
+async def _hold(plan: Plan, held: dict[str, Segments], bargain: Bargain) -> Mapping[str, Answer]:
+    """Asks for what is not held yet and gives up what no longer serves."""
+    needless = frozenset(domain for domain in held if domain not in plan.segments)
+    if needless:
+        await bargain.drop(needless)
+        for domain in needless:
+            del held[domain]
+    wanted = {
+        domain: segments
+        for domain, segments in sorted(plan.segments.items())
+        if held.get(domain) != segments
+    }
+    return await bargain.prepare(wanted)
+
+
+def _routes_in_force(plan: Plan | None, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    if plan is None:
+        return ()
+    used = {
+        tuple((h.domain, h.ingress_stp, h.egress_stp) for h in path.hops) for path in plan.paths
+    }
+    return tuple(
+        route
+        for route in routes
+        if tuple((c.domain, c.ingress_stp, c.egress_stp) for c in route.crossings) in used
+    )
+
+
+def _labels_in_force(plan: Plan | None) -> Mapping[str, VlanSet]:
+    """Per STP the VLANs that the reservation uses now."""
+    labels: dict[str, VlanSet] = {}
+    for path in plan.paths if plan is not None else ():
+        for hop in path.hops:
+            for stp, vlan in (
+                (hop.ingress_stp, hop.ingress_vlan),
+                (hop.egress_stp, hop.egress_vlan),
+            ):
+                labels[stp] = labels.get(stp, EMPTY) | VlanSet.of(vlan)
+    return labels
+
+
+def _too_late() -> Refusal:
+    return Refusal(RefusalKind.TIMEOUT, "the time to negotiate is over")

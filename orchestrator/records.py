@@ -1,0 +1,210 @@
+"""A reservation as the orchestrator keeps it, and how each event of its life changes it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from substrate.labels import Plan
+
+from substrate.model import (
+    Criteria,
+    DataPlaneState,
+    Path,
+    Refusal,
+    Segment,
+    Window,
+)
+
+STREAMS_PER_PATH = 2
+"""Parallel TCP streams that fill one tunnel (paper 003, section 6.5)."""
+
+
+class State(Enum):
+    """Numbers as in reservations.proto."""
+
+    NEGOTIATING = 1
+    COMMITTED = 2
+    FAILED = 3
+    CANCELLED = 4
+    ENDED = 5
+
+
+FINAL = frozenset({State.FAILED, State.CANCELLED, State.ENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class PartView:
+    """One domain's part as the user sees it."""
+
+    domain: str
+    segments: tuple[Segment, ...]
+    data_plane: DataPlaneState = DataPlaneState.SCHEDULED
+    reason: str = ""
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A Modify that is being negotiated."""
+
+    request_id: str
+    transaction_id: str
+    criteria: Criteria
+    timeout_s: int
+    asked_ms: int
+    paths: tuple[Path, ...] = ()
+    parts: tuple[PartView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One reservation; ``transaction_id`` is the one in force, for version 1 also before that."""
+
+    reservation_id: str
+    request_id: str
+    criteria: Criteria
+    transaction_id: str
+    created_ms: int
+    updated_ms: int
+    description: str = ""
+    timeout_s: int = 30
+    state: State = State.NEGOTIATING
+    version: int = 1
+    paths: tuple[Path, ...] = ()
+    parts: tuple[PartView, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    change: Change | None = None
+    modified: bool | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Nothing is being negotiated for it."""
+        return self.state is not State.NEGOTIATING and self.change is None
+
+    def plan(self) -> Plan:
+        """What is in force, as the planner made it."""
+        segments = {part.domain: part.segments for part in self.parts}
+        return Plan(paths=self.paths, segments=segments, depends_on_blind=False)
+
+
+def committed(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
+    """The first negotiation succeeded."""
+    return replace(
+        reservation,
+        state=State.COMMITTED,
+        paths=plan.paths,
+        parts=_views(plan),
+        refusals=(),
+        updated_ms=now_ms,
+    )
+
+
+def with_plan(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
+    """Decided, but success may not be told yet: some domain could still drop its hold."""
+    return replace(reservation, paths=plan.paths, parts=_views(plan), updated_ms=now_ms)
+
+
+def failed(reservation: Reservation, refusals: tuple[Refusal, ...], now_ms: int) -> Reservation:
+    """The first negotiation failed, or what it had decided was undone."""
+    return replace(
+        reservation,
+        state=State.FAILED,
+        refusals=refusals,
+        paths=(),
+        parts=(),
+        updated_ms=now_ms,
+    )
+
+
+def with_change_plan(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
+    """The Modify under way is decided, but success may not be told yet."""
+    assert reservation.change is not None
+    change = replace(reservation.change, paths=plan.paths, parts=_views(plan))
+    return replace(reservation, change=change, updated_ms=now_ms)
+
+
+def changed(reservation: Reservation, now_ms: int) -> Reservation:
+    """The Modify under way, whose plan is known, succeeded: a new version is in force."""
+    change = reservation.change
+    assert change is not None
+    before = {part.domain: part.data_plane for part in reservation.parts}
+    parts = tuple(
+        replace(part, data_plane=before.get(part.domain, part.data_plane)) for part in change.parts
+    )
+    return replace(
+        reservation,
+        criteria=change.criteria,
+        transaction_id=change.transaction_id,
+        version=reservation.version + 1,
+        paths=change.paths,
+        parts=parts,
+        refusals=(),
+        change=None,
+        modified=True,
+        updated_ms=now_ms,
+    )
+
+
+def unchanged(reservation: Reservation, refusals: tuple[Refusal, ...], now_ms: int) -> Reservation:
+    """The Modify under way was refused: the old version stands."""
+    return replace(reservation, refusals=refusals, change=None, modified=False, updated_ms=now_ms)
+
+
+def cancelled(reservation: Reservation, now_ms: int) -> Reservation:
+    """The user gave it back."""
+    return replace(reservation, state=State.CANCELLED, change=None, updated_ms=now_ms)
+
+
+def ended(reservation: Reservation, now_ms: int) -> Reservation:
+    """Its window is over; the agents release by their own timers."""
+    return replace(reservation, state=State.ENDED, change=None, updated_ms=now_ms)
+
+
+def with_data_plane(
+    reservation: Reservation, domain: str, state: DataPlaneState, reason: str, now_ms: int
+) -> Reservation:
+    """A domain reported its data plane; the same report again changes nothing."""
+    parts = tuple(
+        replace(part, data_plane=state, reason=reason) if part.domain == domain else part
+        for part in reservation.parts
+    )
+    if parts == reservation.parts:
+        return reservation
+    return replace(reservation, parts=parts, updated_ms=now_ms)
+
+
+def with_released(reservation: Reservation, domain: str, now_ms: int) -> Reservation:
+    """A domain acknowledged that it holds nothing of the reservation any more."""
+    parts = tuple(
+        replace(part, released=True) if part.domain == domain else part
+        for part in reservation.parts
+    )
+    if parts == reservation.parts:
+        return reservation
+    return replace(reservation, parts=parts, updated_ms=now_ms)
+
+
+def fold_data_plane(parts: tuple[PartView, ...]) -> DataPlaneState | None:
+    """The whole: FAILED if any failed, ACTIVE or RELEASED if all are so, else SCHEDULED."""
+    states = {part.data_plane for part in parts}
+    if not states:
+        return None
+    if DataPlaneState.FAILED in states:
+        return DataPlaneState.FAILED
+    return states.pop() if len(states) == 1 else DataPlaneState.SCHEDULED
+
+
+def parallel_streams(paths: tuple[Path, ...]) -> int:
+    """How many parallel streams fill the circuit (paper 003, section 6.5: two per tunnel)."""
+    return STREAMS_PER_PATH * len(paths)
+
+
+def search_window(window: Window, now_ms: int) -> Window:
+    """The part of a window that is not over yet; at least one second."""
+    start_s = max(window.start_s, now_ms // 1000)
+    return Window(start_s, max(window.end_s, start_s + 1))
+
+
+def _views(plan: Plan) -> tuple[PartView, ...]:
+    return tuple(PartView(domain, plan.segments[domain]) for domain in sorted(plan.segments))

@@ -1,0 +1,55 @@
+"""The first negotiation of a reservation, from NEGOTIATING to COMMITTED or FAILED."""
+
+from __future__ import annotations
+
+from orchestrator.book import Live
+from orchestrator.engine import Engine
+from orchestrator.negotiation import Failure
+from orchestrator.records import Reservation, State, committed, failed, with_plan
+from protocol.coordinator import Decision, Transaction
+
+
+async def negotiate_first(engine: Engine, live: Live) -> None:
+    """Negotiates, decides, and tells; leaves at once when the user cancelled meanwhile."""
+    record = live.record
+    question = engine.question(record.criteria, record.created_ms + record.timeout_s * 1000)
+    outcome = await engine.negotiate(
+        question, record.transaction_id, record.reservation_id, record.version
+    )
+    async with live.lock:
+        if live.record.state is not State.NEGOTIATING:
+            return
+        if isinstance(outcome, Failure):
+            await engine.give_up(live, record.transaction_id, outcome, failed)
+            return
+        plan = outcome
+
+        def word(transaction: Transaction, now_ms: int) -> Reservation:
+            told = transaction.told_success
+            return (committed if told else with_plan)(live.record, plan, now_ms)
+
+        if not await engine.commit(live, record.transaction_id, word, failed):
+            return
+    await await_first(engine, live)
+
+
+async def await_first(engine: Engine, live: Live) -> None:
+    """With domains that insist on expiry, success is told after every acknowledgement (rule 4)."""
+    if not _awaits(live):
+        return
+    transaction = await engine.verdict(live.record.transaction_id)
+    async with live.lock:
+        if not _awaits(live):
+            return
+        now_ms = engine.now_ms()
+        if transaction.decision is Decision.COMMIT:
+            record = committed(live.record, live.record.plan(), now_ms)
+        else:
+            record = failed(live.record, transaction.refusals, now_ms)
+        await engine.store_record(live, record)
+        if record.state is State.FAILED:
+            engine.book.forget(record.reservation_id)
+
+
+def _awaits(live: Live) -> bool:
+    return live.record.state is State.NEGOTIATING

@@ -1,0 +1,199 @@
+"""The U-O interface over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from grpc import StatusCode
+from grpc.aio import ServicerContext
+
+from braid.v1 import reservations_pb2 as pb
+from braid.v1.reservations_pb2_grpc import ReservationsServicer
+from orchestrator.events import Event
+from orchestrator.negotiation import Failure
+from orchestrator.records import Reservation, State
+from orchestrator.service import (
+    NotFoundError,
+    NotNowError,
+    Orchestrator,
+    Order,
+    RequestTakenError,
+    TooManyError,
+)
+from orchestrator.validation import (
+    Bounds,
+    check_change,
+    check_criteria,
+    check_order,
+    check_request_id,
+    check_timeout,
+    digest,
+)
+from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
+from runtime.errors import RequestError, invalid
+
+Context = ServicerContext[Any, Any]
+PAGE_DEFAULT = 100
+PAGE_MAX = 1000
+EVENTS_PAGE = 500
+
+
+class ReservationsService(ReservationsServicer):
+    """``braid.v1.Reservations``; what each call promises is in reservations.proto."""
+
+    def __init__(self, orchestrator: Orchestrator, bounds: Bounds) -> None:
+        self._orchestrator = orchestrator
+        self._bounds = bounds
+
+    async def Plan(self, request: pb.Reservation, context: Context) -> pb.PlanResponse:
+        engine = self._orchestrator.engine
+        criteria = check_criteria(request, engine.gateway.known(), engine.now_ms(), self._bounds)
+        outcome = await self._orchestrator.plan(criteria, check_timeout(request))
+        if isinstance(outcome, Failure):
+            return refused_plan_to_pb(outcome.refusals)
+        return plan_to_pb(outcome)
+
+    async def Reserve(self, request: pb.Reservation, context: Context) -> pb.ReservationRecord:
+        check_request_id(request.request_id)
+        try:
+            record = await self._orchestrator.recorded(request.request_id, digest(request))
+            if record is None:
+                record = await self._orchestrator.reserve(self._order(request))
+            if not request.detach:
+                record = await self._orchestrator.decided(record.reservation_id)
+        except RequestTakenError:
+            raise _taken(request.request_id) from None
+        except TooManyError as error:
+            raise _busy(error) from None
+        return record_to_pb(record)
+
+    async def Modify(self, request: pb.ModifyRequest, context: Context) -> pb.ReservationRecord:
+        check_request_id(request.request_id)
+        try:
+            record = await self._orchestrator.recorded(request.request_id, digest(request))
+            if record is None:
+                order = self._change(request, await self._get(request.reservation_id))
+                await self._orchestrator.modify(request.reservation_id, order)
+            record = await self._orchestrator.decided(request.reservation_id)
+        except RequestTakenError:
+            raise _taken(request.request_id) from None
+        except NotNowError as error:
+            raise _not_now(request.reservation_id, error) from None
+        except TooManyError as error:
+            raise _busy(error) from None
+        return record_to_pb(record)
+
+    async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.ReservationRecord:
+        await self._get(request.reservation_id)
+        try:
+            return record_to_pb(await self._orchestrator.cancel(request.reservation_id))
+        except NotNowError as error:
+            raise _not_now(request.reservation_id, error) from None
+
+    async def Get(self, request: pb.GetRequest, context: Context) -> pb.ReservationRecord:
+        if bool(request.reservation_id) == bool(request.request_id):
+            given = "both" if request.request_id else "neither"
+            raise invalid("reservation_id", given, "reservation_id or request_id")
+        if request.reservation_id:
+            return record_to_pb(await self._get(request.reservation_id))
+        check_request_id(request.request_id)
+        try:
+            return record_to_pb(await self._orchestrator.by_request(request.request_id))
+        except NotFoundError:
+            possible = "the request_id of an earlier Reserve or Modify"
+            raise RequestError(
+                StatusCode.NOT_FOUND, "request_id", request.request_id, possible
+            ) from None
+
+    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
+        size = request.page_size if request.HasField("page_size") else PAGE_DEFAULT
+        if not 1 <= size <= PAGE_MAX:
+            raise invalid("page_size", size, f"1 to {PAGE_MAX}")
+        if request.page_token and not request.page_token.isdecimal():
+            raise invalid("page_token", request.page_token, "next_page_token of a ListResponse")
+        known = {state.value for state in State}
+        for value in request.states:
+            if value not in known:
+                raise invalid("states", value, ", ".join(state.name for state in State))
+        rows = await self._orchestrator.engine.store.reservations(
+            frozenset(int(value) for value in request.states), request.page_token, size + 1
+        )
+        page = rows[:size]
+        return pb.ListResponse(
+            reservations=[record_to_pb(record) for _, record in page],
+            next_page_token=page[-1][0] if len(rows) > size else "",
+        )
+
+    async def Watch(
+        self, request: pb.WatchRequest, context: Context
+    ) -> AsyncIterator[pb.ReservationEvent]:
+        if request.until_decided and not request.reservation_id:
+            raise invalid("reservation_id", "absent", "the reservation that until_decided means")
+        if request.reservation_id:
+            await self._get(request.reservation_id)
+        with self._orchestrator.engine.hub.subscribe(request.reservation_id) as queue:
+            seen = request.after_sequence
+            if seen or request.reservation_id:
+                async for event in self._history(request.reservation_id, seen):
+                    seen = event.sequence
+                    yield event.to_pb()
+            while not (
+                request.until_decided and await self._is_over(request.reservation_id, queue)
+            ):
+                event_or_end = await queue.get()
+                if event_or_end is None:
+                    raise RequestError(
+                        StatusCode.RESOURCE_EXHAUSTED,
+                        "after_sequence",
+                        request.after_sequence,
+                        f"watch again with after_sequence {seen}: this watcher was too slow",
+                    )
+                if event_or_end.sequence > seen:
+                    seen = event_or_end.sequence
+                    yield event_or_end.to_pb()
+
+    async def _history(self, reservation_id: str, after: int) -> AsyncIterator[Event]:
+        store = self._orchestrator.engine.store
+        while page := await store.events(reservation_id, after, EVENTS_PAGE):
+            for event in page:
+                after = event.sequence
+                yield event
+
+    async def _is_over(self, reservation_id: str, queue: asyncio.Queue[Event | None]) -> bool:
+        return queue.empty() and (await self._get(reservation_id)).decided
+
+    def _order(self, request: pb.Reservation) -> Order:
+        engine = self._orchestrator.engine
+        return check_order(request, engine.gateway.known(), engine.now_ms(), self._bounds)
+
+    def _change(self, request: pb.ModifyRequest, record: Reservation) -> Order:
+        engine = self._orchestrator.engine
+        topology = engine.gateway.known()
+        return check_change(request, record, topology, engine.now_ms(), self._bounds)
+
+    async def _get(self, reservation_id: str) -> Reservation:
+        if not reservation_id:
+            raise invalid("reservation_id", reservation_id, "the id of a reservation")
+        try:
+            return await self._orchestrator.get(reservation_id)
+        except NotFoundError:
+            raise RequestError(
+                StatusCode.NOT_FOUND, "reservation_id", reservation_id, "the id of a reservation"
+            ) from None
+
+
+def _taken(request_id: str) -> RequestError:
+    possible = "the body that was first sent with it, or a new request_id"
+    return RequestError(StatusCode.ALREADY_EXISTS, "request_id", request_id, possible)
+
+
+def _not_now(reservation_id: str, error: NotNowError) -> RequestError:
+    return RequestError(
+        StatusCode.FAILED_PRECONDITION, "reservation_id", reservation_id, str(error)
+    )
+
+
+def _busy(error: TooManyError) -> RequestError:
+    return RequestError(StatusCode.RESOURCE_EXHAUSTED, "request_id", "a new request", str(error))

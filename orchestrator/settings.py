@@ -1,0 +1,61 @@
+"""The settings of ``braid serve``: one frozen object, from a YAML file and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from orchestrator.bargain import Patience
+from orchestrator.engine import Limits
+from orchestrator.validation import NAME, Bounds
+from runtime.settings import ListenSettings, LogSettings, Strict, read_yaml, validate
+
+
+class DomainTarget(Strict):
+    """A domain to connect to at start, and the gRPC target of its agent."""
+
+    domain: str = Field(pattern=f"^{NAME.pattern}$")
+    target: str = Field(min_length=1, max_length=512)
+
+
+class OrchestratorSettings(ListenSettings):
+    """Everything that ``braid serve`` can be told; see docs/configuration.md."""
+
+    orchestrator_id: str = Field(default="braid", pattern=f"^{NAME.pattern}$")
+    listen: str = "127.0.0.1:7000"
+    database: str = "sqlite:///braid.db"
+    domains: tuple[DomainTarget, ...] = ()
+    offers_timeout_s: float = Field(default=2.0, gt=0, le=60)
+    prepare_timeout_s: float = Field(default=5.0, gt=0, le=300)
+    negotiations_max: int = Field(default=1000, ge=1, le=100_000)
+    window_max_s: int = Field(default=366 * 86_400, ge=1)
+    horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _lists_each_domain_once(self) -> OrchestratorSettings:
+        names = [item.domain for item in self.domains]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"domains: '{name}' is listed more than once")
+        return self
+
+    def limits(self) -> Limits:
+        """As the engine wants them."""
+        patience = Patience(offers_s=self.offers_timeout_s, prepare_s=self.prepare_timeout_s)
+        return Limits(self.negotiations_max, patience)
+
+    def bounds(self) -> Bounds:
+        """As the validation wants them."""
+        return Bounds(window_max_s=self.window_max_s, horizon_s=self.horizon_s)
+
+
+def load_settings(
+    path: Path | None = None, overrides: dict[str, Any] | None = None
+) -> OrchestratorSettings:
+    """Reads a YAML file (None: no file) and lays overrides over it. Raises SettingsError."""
+    document = read_yaml(path) if path is not None else {}
+    source = str(path) if path is not None else "command line"
+    return validate(OrchestratorSettings, {**document, **(overrides or {})}, source)

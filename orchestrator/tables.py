@@ -1,0 +1,93 @@
+"""The orchestrator's tables (SQLAlchemy Core); migrations/ makes the same ones."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+
+metadata = MetaData()
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("position", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("reservation_id", String(128), nullable=False, unique=True),
+    Column("state", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("transaction_id", String(128), nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("change_transaction_id", String(128)),
+    Column("change_record", LargeBinary),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("end_s", BigInteger, nullable=False),
+    Index("reservation_by_state", "state"),
+    sqlite_autoincrement=True,
+)
+
+request = Table(
+    "request",
+    metadata,
+    Column("request_id", String(128), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column(
+        "reservation_id",
+        String(128),
+        ForeignKey("reservation.reservation_id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+)
+
+transaction = Table(
+    "reservation_transaction",
+    metadata,
+    Column("transaction_id", String(128), primary_key=True),
+    Column("reservation_id", String(128), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("decision", Integer, nullable=False),
+    Column("told", Boolean, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Index("transaction_by_reservation", "reservation_id"),
+    Index("transaction_by_settled", "settled"),
+)
+
+part = Table(
+    "reservation_part",
+    metadata,
+    Column("transaction_id", String(128), primary_key=True),
+    Column("part_id", String(128), primary_key=True),
+    Column("domain", String(128), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("expires", Boolean, nullable=False),
+    Column("prep", LargeBinary, nullable=False),
+    Column("refusal", LargeBinary),
+)
+
+event = Table(
+    "reservation_event",
+    metadata,
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("reservation_id", String(128), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("event_by_reservation", "reservation_id", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+domain_target = Table(
+    "domain_target",
+    metadata,
+    Column("domain", String(128), primary_key=True),
+    Column("target", String(512), nullable=False),
+)

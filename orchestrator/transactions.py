@@ -1,0 +1,209 @@
+"""The coordinator as a service: drives ``protocol.coordinator`` for every live transaction.
+
+New state is durable before its messages leave. Holds being answered is the one change that is not
+written: an undecided transaction is aborted by recovery whatever its parts said (presumed abort).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from orchestrator.events import Event, decided_event, settled_event
+from orchestrator.ports import Changes, Gateway, Publish, Store
+from protocol.coordinator import (
+    Answered,
+    Decide,
+    Decision,
+    Inquired,
+    Outbound,
+    PartStatus,
+    Retry,
+    Transaction,
+    answer_unknown,
+    begin,
+    step,
+)
+from protocol.coordinator import (
+    Event as Cause,
+)
+from protocol.messages import Inquire, ReservationResp
+from runtime.clock import Clock
+
+SETTLED_WORDS = {
+    PartStatus.COMMITTED: "COMMITTED",
+    PartStatus.ABORTED: "ABORTED",
+    PartStatus.RELEASED: "RELEASED",
+}
+
+Extra = Callable[[Transaction], Changes]
+"""What else to write in the same database transaction, given the new state."""
+
+
+@dataclass(slots=True)
+class _Live:
+    state: Transaction
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Transactions:
+    """All transactions that are not settled, and those in force."""
+
+    def __init__(self, store: Store, gateway: Gateway, clock: Clock, publish: Publish) -> None:
+        self._store, self._gateway, self._clock = store, gateway, clock
+        self._publish = publish
+        self._live: dict[str, _Live] = {}
+
+    def adopt(self, transaction: Transaction) -> None:
+        """Takes up a transaction: a new one, or one from the store."""
+        self._live.setdefault(transaction.transaction_id, _Live(transaction))
+
+    def get(self, transaction_id: str) -> Transaction | None:
+        """The present state of a live transaction."""
+        live = self._live.get(transaction_id)
+        return live.state if live else None
+
+    def forget(self, transaction_id: str) -> None:
+        """Drops one from memory; the store keeps it."""
+        self._live.pop(transaction_id, None)
+
+    def forget_settled(self, transaction_id: str) -> None:
+        """Drops one from memory if nothing of it stands or will stand anywhere."""
+        live = self._live.get(transaction_id)
+        if live is not None and _is_over(live.state):
+            del self._live[transaction_id]
+
+    async def apply(
+        self, transaction_id: str, cause: Cause, extra: Extra | None = None
+    ) -> Transaction:
+        """One step: write, then remember, then send, then wake who waits.
+
+        Raises KeyError when it is not live, ConflictError when the decision was lost to another,
+        StorageError when the write failed (nothing changed then), ValueError for an illegal step.
+        """
+        live = self._live[transaction_id]
+        async with live.lock:
+            before = live.state
+            after, outbound = step(before, cause, self._clock.now_ms())
+            if extra is not None or _must_last(before, after):
+                await self._write(before, after, extra)
+            live.state = after
+            self._send(outbound)
+        if after is not before:
+            changed, live.changed = live.changed, asyncio.Event()
+            changed.set()
+        return after
+
+    async def wait(
+        self, transaction_id: str, ready: Callable[[Transaction], bool], timeout_s: float | None
+    ) -> Transaction:
+        """The first state that is ``ready``, or the present one when time is over (None: never)."""
+        live = self._live[transaction_id]
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not ready(live.state):
+                    await live.changed.wait()
+        except TimeoutError:
+            pass
+        return live.state
+
+    async def reload(self, transaction_id: str) -> None:
+        """Takes the store's word for a transaction whose write went another way than it seemed."""
+        stored = await self._store.transaction(transaction_id)
+        if stored is not None and transaction_id in self._live:
+            self._live[transaction_id].state = stored
+
+    async def answered(self, domain: str, response: ReservationResp) -> Transaction | None:
+        """A ReservationResp came in; None when the transaction is not live any more."""
+        if response.transaction_id not in self._live:
+            return None
+        return await self.apply(response.transaction_id, Answered(domain, response))
+
+    async def inquired(self, domain: str, inquire: Inquire) -> None:
+        """An agent asks what became of its part: decided and written first, then answered."""
+        transaction = await self._find(inquire.transaction_id)
+        if transaction is None:
+            await self._write_abort(inquire)
+            self._gateway.send(domain, answer_unknown(inquire))
+        else:
+            _, outbound = step(transaction, Inquired(domain, inquire), self._clock.now_ms())
+            self._send(outbound)
+
+    async def retry(self, domain: str = "") -> None:
+        """Sends again what is due; with a domain (it came back) all that waits for it, at once."""
+        for transaction_id in sorted(self._live):
+            live = self._live.get(transaction_id)
+            if live is None or live.state.settled:
+                continue
+            if domain:
+                async with live.lock:
+                    live.state = _hurry(live.state, domain)
+            await self.apply(transaction_id, Retry())
+
+    def _send(self, outbound: Iterable[Outbound]) -> None:
+        for item in outbound:
+            self._gateway.send(item.domain, item.message)
+
+    async def _find(self, transaction_id: str) -> Transaction | None:
+        return self.get(transaction_id) or await self._store.transaction(transaction_id)
+
+    async def _write_abort(self, inquire: Inquire) -> None:
+        now_ms = self._clock.now_ms()
+        fresh = begin(inquire.transaction_id, inquire.reservation_id, 0)
+        aborted, _ = step(fresh, Decide(commit=False), now_ms)
+        await self._store.save(Changes(transactions=(aborted,)))
+
+    async def _write(self, before: Transaction, after: Transaction, extra: Extra | None) -> None:
+        more = extra(after) if extra is not None else Changes()
+        events = (*self._events(before, after), *more.events)
+        decides = frozenset([after.transaction_id] if before.decision is not after.decision else [])
+        changes = replace(
+            more,
+            transactions=(after, *more.transactions),
+            events=events,
+            decides=decides if before.decision is Decision.UNDECIDED else frozenset(),
+        )
+        self._publish(await self._store.save(changes))
+
+    def _events(self, before: Transaction, after: Transaction) -> tuple[Event, ...]:
+        now_ms, reservation_id = self._clock.now_ms(), after.reservation_id
+        events = []
+        if before.decision is not after.decision:
+            events.append(decided_event(reservation_id, after.decision.name, now_ms))
+        was = {part.part_id: part.status for part in before.parts}
+        for part in after.parts:
+            word = SETTLED_WORDS.get(part.status)
+            if word is not None and was.get(part.part_id) is not part.status:
+                events.append(settled_event(reservation_id, part.domain, word, now_ms))
+        return tuple(events)
+
+
+def _is_over(transaction: Transaction) -> bool:
+    if transaction.decision in (Decision.ABORT, Decision.UNDO):
+        return transaction.settled
+    return bool(transaction.parts) and all(
+        part.status is PartStatus.RELEASED for part in transaction.parts
+    )
+
+
+def _must_last(before: Transaction, after: Transaction) -> bool:
+    if before is after or before == after:
+        return False
+    if after.decision is not Decision.UNDECIDED:
+        return _without_retries(before) != _without_retries(after)
+    return {p.part_id for p in before.parts} != {p.part_id for p in after.parts}
+
+
+def _without_retries(transaction: Transaction) -> Transaction:
+    parts = tuple(replace(part, sent_ms=0, attempts=0) for part in transaction.parts)
+    return replace(transaction, parts=parts)
+
+
+def _hurry(transaction: Transaction, domain: str) -> Transaction:
+    parts = tuple(
+        replace(part, sent_ms=0, attempts=0) if part.domain == domain else part
+        for part in transaction.parts
+    )
+    return replace(transaction, parts=parts)

@@ -1,0 +1,280 @@
+"""Checks a user's request once, at the edge (design, section 9).
+
+Every error names the field, what was given and what is possible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from grpc import StatusCode
+from substrate.topology import Topology
+
+from braid.v1 import common_pb2, reservations_pb2
+from orchestrator.records import Reservation
+from orchestrator.service import Order
+from runtime.errors import RequestError, invalid
+from substrate.model import Constraints, Criteria, Directionality, Strategy, Window, domain_of
+from substrate.vlans import VLAN_MAX, VLAN_MIN, VlanSet
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+BANDWIDTH_MAX_BPS = 10**15
+LIST_MAX = 128
+DEFAULT_TIMEOUT_S = 30
+DEFAULT_MAX_PATHS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What this orchestrator accepts in time."""
+
+    window_max_s: int = 366 * 86_400
+    horizon_s: int = 2 * 366 * 86_400
+    late_start_s: int = 60
+    """A start this far in the past still counts as now: clocks differ, calls take time."""
+
+
+def check_order(
+    message: reservations_pb2.Reservation, topology: Topology, now_ms: int, bounds: Bounds
+) -> Order:
+    """A Reserve as a value. Raises RequestError."""
+    check_request_id(message.request_id)
+    return Order(
+        request_id=message.request_id,
+        digest=digest(message),
+        criteria=check_criteria(message, topology, now_ms, bounds),
+        timeout_s=check_timeout(message),
+        description=_check_description(message.description),
+    )
+
+
+def check_change(
+    message: reservations_pb2.ModifyRequest,
+    record: Reservation,
+    topology: Topology,
+    now_ms: int,
+    bounds: Bounds,
+) -> Order:
+    """A Modify as a value: the record's criteria with the changes. Raises RequestError."""
+    check_request_id(message.request_id)
+    if not message.HasField("bandwidth_bps") and not message.HasField("end_s"):
+        raise invalid("bandwidth_bps", "absent", "bandwidth_bps, end_s or both")
+    criteria = record.criteria
+    if message.HasField("bandwidth_bps"):
+        bandwidth_bps = _check_bandwidth("bandwidth_bps", message.bandwidth_bps)
+        criteria = replace(criteria, bandwidth_bps=bandwidth_bps)
+        _check_fits_ports(criteria, topology)
+    if message.HasField("end_s"):
+        if message.end_s * 1000 <= now_ms:
+            raise invalid("end_s", message.end_s, f"a time after now ({now_ms // 1000})")
+        window = Window(criteria.window.start_s, message.end_s)
+        _check_window("end_s", window, now_ms, bounds)
+        criteria = replace(criteria, window=window)
+    return Order(message.request_id, digest(message), criteria, check_timeout(message))
+
+
+def check_criteria(
+    message: reservations_pb2.Reservation, topology: Topology, now_ms: int, bounds: Bounds
+) -> Criteria:
+    """What a circuit must be. Raises RequestError."""
+    source = check_stp("source", message.source, topology)
+    destination = check_stp("destination", message.destination, topology)
+    if source == destination:
+        raise invalid("destination", message.destination, "an STP other than the source")
+    if not message.HasField("window"):
+        raise invalid("window", "absent", "start_s and end_s")
+    window = Window(message.window.start_s, message.window.end_s)
+    if window.start_s < now_ms // 1000 - bounds.late_start_s:
+        raise invalid("window.start_s", window.start_s, f"now ({now_ms // 1000}) or later")
+    _check_window("window.end_s", window, now_ms, bounds)
+    criteria = Criteria(
+        source=source,
+        destination=destination,
+        bandwidth_bps=_check_bandwidth("bandwidth_bps", message.bandwidth_bps),
+        window=window,
+        directionality=_check_directionality(message.directionality),
+        strategy=_check_strategy(message.strategy),
+        constraints=_check_constraints(message.constraints, source, destination, topology),
+    )
+    _check_fits_ports(criteria, topology)
+    return criteria
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises RequestError unless it is 1 to 128 characters of [A-Za-z0-9._:-] without ".."."""
+    if not REQUEST_ID.fullmatch(request_id) or ".." in request_id:
+        raise invalid("request_id", request_id, "1 to 128 characters of [A-Za-z0-9._:-], no '..'")
+
+
+def check_timeout(
+    message: reservations_pb2.Reservation | reservations_pb2.ModifyRequest,
+) -> int:
+    """Seconds to negotiate. Raises RequestError."""
+    if not message.HasField("negotiation_timeout_s"):
+        return DEFAULT_TIMEOUT_S
+    if not 1 <= message.negotiation_timeout_s <= 600:
+        raise invalid("negotiation_timeout_s", message.negotiation_timeout_s, "1 to 600")
+    return message.negotiation_timeout_s
+
+
+def check_stp(field: str, name: str, topology: Topology) -> str:
+    """The STP that a name or alias stands for. Raises RequestError."""
+    stp = topology.resolve(name)
+    if stp is not None:
+        return stp
+    domain, colon, port = name.partition(":")
+    if not name.startswith("urn:") and not (
+        colon and NAME.fullmatch(domain) and NAME.fullmatch(port) and ".." not in name
+    ):
+        raise invalid(field, name, "an STP written domain:port, or an alias of one")
+    known = topology.domains.get(domain)
+    if known is None:
+        domains = ", ".join(topology.domains) or "none yet"
+        possible = f"an STP of a known domain ({domains})"
+    else:
+        users = [port.stp for port in known.ports if port.remote_stp is None]
+        possible = f"one of {', '.join(users[:20]) or 'its ports'}"
+    raise RequestError(StatusCode.NOT_FOUND, field, name, possible)
+
+
+def digest(
+    message: reservations_pb2.Reservation | reservations_pb2.ModifyRequest,
+) -> str:
+    """Tells two bodies under one request_id apart; ``detach`` is not part of the body."""
+    body = type(message)()
+    body.CopyFrom(message)  # type: ignore[arg-type]
+    if isinstance(body, reservations_pb2.Reservation):
+        body.ClearField("detach")
+    kind = type(message).__name__.encode()
+    return hashlib.sha256(kind + body.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _check_window(field: str, window: Window, now_ms: int, bounds: Bounds) -> None:
+    if window.end_s <= window.start_s:
+        raise invalid(field, window.end_s, f"a time after the start ({window.start_s})")
+    if window.end_s * 1000 <= now_ms:
+        raise invalid(field, window.end_s, f"a time after now ({now_ms // 1000})")
+    if window.duration_s > bounds.window_max_s:
+        raise RequestError(
+            StatusCode.OUT_OF_RANGE,
+            field,
+            f"{window.duration_s} s",
+            f"a window of at most {bounds.window_max_s} s",
+        )
+    latest_s = now_ms // 1000 + bounds.horizon_s
+    if window.end_s > latest_s:
+        raise RequestError(StatusCode.OUT_OF_RANGE, field, window.end_s, f"at most {latest_s}")
+
+
+def _check_bandwidth(field: str, bandwidth_bps: int) -> int:
+    if bandwidth_bps <= 0:
+        raise invalid(field, bandwidth_bps, "more than 0 bit/s")
+    if bandwidth_bps > BANDWIDTH_MAX_BPS:
+        raise RequestError(
+            StatusCode.OUT_OF_RANGE, field, bandwidth_bps, f"at most {BANDWIDTH_MAX_BPS} bit/s"
+        )
+    return bandwidth_bps
+
+
+def _check_fits_ports(criteria: Criteria, topology: Topology) -> None:
+    for stp in (criteria.source, criteria.destination):
+        port = topology.port(stp)
+        if port is not None and criteria.bandwidth_bps > port.capacity_bps:
+            raise RequestError(
+                StatusCode.OUT_OF_RANGE,
+                "bandwidth_bps",
+                criteria.bandwidth_bps,
+                f"at most {port.capacity_bps} bit/s, the capacity of {stp}",
+            )
+
+
+def _check_directionality(value: int) -> Directionality:
+    if value == common_pb2.DIRECTIONALITY_UNSPECIFIED:
+        return Directionality.BIDIRECTIONAL
+    try:
+        return Directionality(value)
+    except ValueError:
+        names = ", ".join(item.name for item in Directionality)
+        raise invalid("directionality", value, names) from None
+
+
+def _check_strategy(value: int) -> Strategy:
+    if value == reservations_pb2.STRATEGY_UNSPECIFIED:
+        return Strategy.AUTO
+    try:
+        return Strategy(value)
+    except ValueError:
+        names = ", ".join(item.name for item in Strategy)
+        raise invalid("strategy", value, names) from None
+
+
+def _check_constraints(
+    message: reservations_pb2.Constraints, source: str, destination: str, topology: Topology
+) -> Constraints:
+    field = "constraints."
+    via = _check_domains(field + "via_domains", message.via_domains, topology)
+    avoid = _check_domains(field + "avoid_domains", message.avoid_domains, topology)
+    for name in avoid:
+        if name in via or name in (domain_of(source), domain_of(destination)):
+            raise invalid(field + "avoid_domains", name, "a domain that the circuit does not need")
+    if len(message.ero) > LIST_MAX:
+        raise invalid(field + "ero", f"{len(message.ero)} entries", f"at most {LIST_MAX}")
+    return Constraints(
+        max_paths=_check_range(message, "max_paths", 1, 16, DEFAULT_MAX_PATHS) or 1,
+        min_share_bps=_check_range(message, "min_share_bps", 1, BANDWIDTH_MAX_BPS, 1) or 1,
+        max_latency_us=_check_range(message, "max_latency_us", 1, 2**53, None),
+        max_latency_spread_us=_check_range(message, "max_latency_spread_us", 0, 2**53, None),
+        max_domains=_check_range(message, "max_domains", 1, 128, None),
+        via_domains=via,
+        avoid_domains=avoid,
+        ero=tuple(
+            check_stp(f"{field}ero[{i}]", name, topology) for i, name in enumerate(message.ero)
+        ),
+        source_vlans=_check_vlans(field + "source_vlans", message.source_vlans),
+        destination_vlans=_check_vlans(field + "destination_vlans", message.destination_vlans),
+    )
+
+
+def _check_range(
+    message: reservations_pb2.Constraints, name: str, least: int, most: int, absent: int | None
+) -> int | None:
+    if not message.HasField(name):  # type: ignore[arg-type]
+        return absent
+    value: int = getattr(message, name)
+    if not least <= value <= most:
+        raise invalid(f"constraints.{name}", value, f"{least} to {most}")
+    return value
+
+
+def _check_domains(field: str, names: Sequence[str], topology: Topology) -> tuple[str, ...]:
+    if len(names) > LIST_MAX:
+        raise invalid(field, f"{len(names)} entries", f"at most {LIST_MAX}")
+    for name in names:
+        if not NAME.fullmatch(name) or ".." in name:
+            raise invalid(field, name, "the name of a domain")
+        if name not in topology.domains:
+            known = ", ".join(topology.domains)
+            raise RequestError(StatusCode.NOT_FOUND, field, name, f"one of {known}")
+        if list(names).count(name) > 1:
+            raise invalid(field, name, "each domain once")
+    return tuple(sorted(names))
+
+
+def _check_vlans(field: str, ranges: Sequence[common_pb2.VlanRange]) -> VlanSet:
+    if len(ranges) > LIST_MAX:
+        raise invalid(field, f"{len(ranges)} ranges", f"at most {LIST_MAX}")
+    try:
+        return VlanSet.from_ranges((item.first, item.last) for item in ranges)
+    except ValueError:
+        given = ", ".join(f"{item.first}-{item.last}" for item in ranges)
+        raise invalid(field, given, f"ranges within {VLAN_MIN}-{VLAN_MAX}") from None
+
+
+def _check_description(text: str) -> str:
+    if len(text) > 256 or not text.isprintable():
+        raise invalid("description", text, "at most 256 printable characters")
+    return text

@@ -1,0 +1,171 @@
+"""Records as the U-O interface shows them, and back from the store."""
+
+from __future__ import annotations
+
+from braid.v1 import reservations_pb2 as pb
+from orchestrator.advice import advice_text
+from orchestrator.records import (
+    Change,
+    PartView,
+    Reservation,
+    State,
+    fold_data_plane,
+    parallel_streams,
+)
+from protocol.codec import (
+    constraints_from_pb,
+    constraints_to_pb,
+    data_plane_from_pb,
+    data_plane_to_pb,
+    path_from_pb,
+    path_to_pb,
+    refusal_from_pb,
+    refusal_to_pb,
+    segment_from_pb,
+    segment_to_pb,
+    window_from_pb,
+    window_to_pb,
+)
+from substrate.labels import Plan
+from substrate.model import Criteria, Directionality, Path, Refusal, Strategy
+
+
+def record_to_pb(record: Reservation) -> pb.ReservationRecord:
+    """The answer to Get, Reserve, Modify and Cancel."""
+    message = pb.ReservationRecord(
+        reservation_id=record.reservation_id,
+        criteria=criteria_to_pb(record.criteria),
+        version=record.version,
+        state=record.state.value,  # type: ignore[arg-type]
+        paths=[path_to_pb(path) for path in record.paths],
+        parts=[_part_to_pb(part) for part in record.parts],
+        refusals=[refusal_to_pb(refusal) for refusal in record.refusals],
+        created_ms=record.created_ms,
+        updated_ms=record.updated_ms,
+        modifying=record.change is not None,
+        modified=record.modified,
+    )
+    message.criteria.request_id = record.request_id
+    message.criteria.description = record.description
+    message.criteria.negotiation_timeout_s = record.timeout_s
+    if record.paths:
+        message.advice.CopyFrom(advice_to_pb(record.paths))
+    whole = fold_data_plane(record.parts)
+    if whole is not None:
+        message.data_plane = data_plane_to_pb(whole)
+    return message
+
+
+def record_from_pb(
+    message: pb.ReservationRecord, transaction_id: str, change: Change | None
+) -> Reservation:
+    """A stored record; the inverse of record_to_pb."""
+    return Reservation(
+        reservation_id=message.reservation_id,
+        request_id=message.criteria.request_id,
+        criteria=criteria_from_pb(message.criteria),
+        transaction_id=transaction_id,
+        created_ms=message.created_ms,
+        updated_ms=message.updated_ms,
+        description=message.criteria.description,
+        timeout_s=message.criteria.negotiation_timeout_s,
+        state=State(message.state),
+        version=message.version,
+        paths=tuple(path_from_pb(path) for path in message.paths),
+        parts=tuple(_part_from_pb(part) for part in message.parts),
+        refusals=tuple(refusal_from_pb(refusal) for refusal in message.refusals),
+        change=change,
+        modified=message.modified if message.HasField("modified") else None,
+    )
+
+
+def change_to_pb(change: Change) -> pb.ReservationRecord:
+    """A Modify under way, in the shape of a record."""
+    message = pb.ReservationRecord(
+        criteria=criteria_to_pb(change.criteria),
+        paths=[path_to_pb(path) for path in change.paths],
+        parts=[_part_to_pb(part) for part in change.parts],
+        created_ms=change.asked_ms,
+    )
+    message.criteria.request_id = change.request_id
+    message.criteria.negotiation_timeout_s = change.timeout_s
+    return message
+
+
+def change_from_pb(message: pb.ReservationRecord, transaction_id: str) -> Change:
+    """The inverse of change_to_pb."""
+    return Change(
+        request_id=message.criteria.request_id,
+        transaction_id=transaction_id,
+        criteria=criteria_from_pb(message.criteria),
+        timeout_s=message.criteria.negotiation_timeout_s,
+        asked_ms=message.created_ms,
+        paths=tuple(path_from_pb(path) for path in message.paths),
+        parts=tuple(_part_from_pb(part) for part in message.parts),
+    )
+
+
+def criteria_to_pb(criteria: Criteria) -> pb.Reservation:
+    """Criteria without the ids that belong to a request."""
+    return pb.Reservation(
+        source=criteria.source,
+        destination=criteria.destination,
+        bandwidth_bps=criteria.bandwidth_bps,
+        window=window_to_pb(criteria.window),
+        directionality=criteria.directionality.value,  # type: ignore[arg-type]
+        strategy=criteria.strategy.value,  # type: ignore[arg-type]
+        constraints=constraints_to_pb(criteria.constraints),
+    )
+
+
+def criteria_from_pb(message: pb.Reservation) -> Criteria:
+    """The inverse of criteria_to_pb; not for what users send (see validation)."""
+    return Criteria(
+        source=message.source,
+        destination=message.destination,
+        bandwidth_bps=message.bandwidth_bps,
+        window=window_from_pb(message.window),
+        directionality=Directionality(message.directionality),
+        strategy=Strategy(message.strategy),
+        constraints=constraints_from_pb(message.constraints),
+    )
+
+
+def plan_to_pb(plan: Plan) -> pb.PlanResponse:
+    """A dry run that found something."""
+    return pb.PlanResponse(
+        feasible=True,
+        paths=[path_to_pb(path) for path in plan.paths],
+        advice=advice_to_pb(plan.paths),
+        depends_on_blind=plan.depends_on_blind,
+    )
+
+
+def refused_plan_to_pb(refusals: tuple[Refusal, ...]) -> pb.PlanResponse:
+    """A dry run that found nothing."""
+    return pb.PlanResponse(refusals=[refusal_to_pb(refusal) for refusal in refusals])
+
+
+def advice_to_pb(paths: tuple[Path, ...]) -> pb.Advice:
+    """How to use these paths."""
+    return pb.Advice(parallel_streams=parallel_streams(paths), text=advice_text(paths))
+
+
+def _part_to_pb(part: PartView) -> pb.DomainPart:
+    return pb.DomainPart(
+        domain=part.domain,
+        segments=[segment_to_pb(segment) for segment in part.segments],
+        data_plane=data_plane_to_pb(part.data_plane),
+        reason=part.reason,
+        released=part.released,
+    )
+
+
+def _part_from_pb(message: pb.DomainPart) -> PartView:
+    return PartView(
+        domain=message.domain,
+        segments=tuple(segment_from_pb(segment) for segment in message.segments),
+        data_plane=data_plane_from_pb(message.data_plane),
+        reason=message.reason,
+        released=message.released,
+    )

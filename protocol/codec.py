@@ -1,0 +1,284 @@
+"""Values to protobuf and back: the messages of the D-O interface.
+
+``…_to_pb`` and ``…_from_pb`` are inverse to each other. Reading raises CodecError for what no correct
+party sends: an unknown enum, a message of no kind, a number out of its range.
+"""
+
+from __future__ import annotations
+
+from braid.v1 import agent_pb2 as pb
+from protocol.codec_values import (
+    CodecError,
+    constraints_from_pb,
+    constraints_to_pb,
+    data_plane_from_pb,
+    data_plane_to_pb,
+    directionality_from_pb,
+    directionality_to_pb,
+    domain_from_pb,
+    domain_to_pb,
+    path_from_pb,
+    path_to_pb,
+    profile_from_pb,
+    profile_to_pb,
+    refusal_from_pb,
+    refusal_to_pb,
+    segment_from_pb,
+    segment_to_pb,
+    vlans_from_pb,
+    vlans_to_pb,
+    window_from_pb,
+    window_to_pb,
+)
+from protocol.messages import (
+    Abort,
+    Commit,
+    Inquire,
+    Offer,
+    Phase,
+    PortOffer,
+    Release,
+    ReqOffers,
+    ReservationPrep,
+    ReservationResp,
+    SendOffers,
+    ToAgent,
+    ToOrchestrator,
+)
+
+__all__ = [
+    "CodecError",
+    "constraints_from_pb",
+    "constraints_to_pb",
+    "data_plane_from_pb",
+    "data_plane_to_pb",
+    "domain_from_pb",
+    "domain_to_pb",
+    "path_from_pb",
+    "path_to_pb",
+    "prep_from_pb",
+    "prep_to_pb",
+    "profile_from_pb",
+    "profile_to_pb",
+    "refusal_from_pb",
+    "refusal_to_pb",
+    "segment_from_pb",
+    "segment_to_pb",
+    "to_agent_from_pb",
+    "to_agent_to_pb",
+    "to_orchestrator_from_pb",
+    "to_orchestrator_to_pb",
+    "vlans_from_pb",
+    "vlans_to_pb",
+    "window_from_pb",
+    "window_to_pb",
+]
+
+
+def to_agent_to_pb(message: ToAgent) -> pb.OrchestratorMessage:
+    """One message for an agent, ready for a frame."""
+    match message:
+        case ReqOffers():
+            return pb.OrchestratorMessage(req_offers=_req_offers_to_pb(message))
+        case ReservationPrep():
+            return pb.OrchestratorMessage(reservation_prep=prep_to_pb(message))
+        case Commit(transaction_id, part_id):
+            return pb.OrchestratorMessage(
+                commit=pb.Commit(transaction_id=transaction_id, part_id=part_id)
+            )
+        case Abort(transaction_id, part_id):
+            return pb.OrchestratorMessage(
+                abort=pb.Abort(transaction_id=transaction_id, part_id=part_id)
+            )
+        case Release(transaction_id, part_id):
+            return pb.OrchestratorMessage(
+                release=pb.Release(transaction_id=transaction_id, part_id=part_id)
+            )
+
+
+def to_agent_from_pb(message: pb.OrchestratorMessage) -> ToAgent:
+    """The inverse of to_agent_to_pb. Raises CodecError."""
+    match message.WhichOneof("kind"):
+        case "req_offers":
+            return _req_offers_from_pb(message.req_offers)
+        case "reservation_prep":
+            return prep_from_pb(message.reservation_prep)
+        case "commit":
+            return Commit(*_ids(message.commit))
+        case "abort":
+            return Abort(*_ids(message.abort))
+        case "release":
+            return Release(*_ids(message.release))
+        case None:
+            raise CodecError("kind", "nothing", "a message that this version knows")
+
+
+def to_orchestrator_to_pb(message: ToOrchestrator) -> pb.AgentMessage:
+    """One message for an orchestrator, ready for a frame."""
+    match message:
+        case SendOffers():
+            return pb.AgentMessage(send_offers=_send_offers_to_pb(message))
+        case ReservationResp():
+            return pb.AgentMessage(reservation_resp=_resp_to_pb(message))
+        case Inquire(transaction_id, part_id, reservation_id):
+            return pb.AgentMessage(
+                inquire=pb.Inquire(
+                    transaction_id=transaction_id, part_id=part_id, reservation_id=reservation_id
+                )
+            )
+
+
+def to_orchestrator_from_pb(message: pb.AgentMessage) -> ToOrchestrator:
+    """The inverse of to_orchestrator_to_pb. Raises CodecError."""
+    match message.WhichOneof("kind"):
+        case "send_offers":
+            return _send_offers_from_pb(message.send_offers)
+        case "reservation_resp":
+            return _resp_from_pb(message.reservation_resp)
+        case "inquire":
+            return Inquire(*_ids(message.inquire), message.inquire.reservation_id)
+        case None:
+            raise CodecError("kind", "nothing", "a message that this version knows")
+
+
+def prep_to_pb(prep: ReservationPrep) -> pb.ReservationPrep:
+    """A ReservationPrep."""
+    return pb.ReservationPrep(
+        transaction_id=prep.transaction_id,
+        part_id=prep.part_id,
+        reservation_id=prep.reservation_id,
+        version=prep.version,
+        segments=[segment_to_pb(segment) for segment in prep.segments],
+        window=window_to_pb(prep.window),
+        orchestrator_id=prep.orchestrator_id,
+        deadline_ms=prep.deadline_ms,
+    )
+
+
+def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
+    """The inverse of prep_to_pb. Raises CodecError."""
+    transaction_id, part_id = _ids(message)
+    if not message.reservation_id:
+        raise CodecError("reservation_id", "nothing", "the id of a reservation")
+    if not message.segments:
+        raise CodecError("segments", "none", "one or more")
+    return ReservationPrep(
+        transaction_id=transaction_id,
+        part_id=part_id,
+        reservation_id=message.reservation_id,
+        version=message.version,
+        segments=tuple(segment_from_pb(segment) for segment in message.segments),
+        window=window_from_pb(message.window),
+        orchestrator_id=message.orchestrator_id,
+        deadline_ms=message.deadline_ms,
+    )
+
+
+def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
+    return pb.ReqOffers(
+        query_id=message.query_id,
+        window=window_to_pb(message.window),
+        pairs=[pb.StpPair(ingress_stp=a, egress_stp=b) for a, b in message.pairs],
+        bandwidth_bps=message.bandwidth_bps,
+        directionality=directionality_to_pb(message.directionality),
+        reservation_id=message.reservation_id,
+    )
+
+
+def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
+    return ReqOffers(
+        query_id=message.query_id,
+        window=window_from_pb(message.window),
+        pairs=tuple((pair.ingress_stp, pair.egress_stp) for pair in message.pairs),
+        bandwidth_bps=message.bandwidth_bps,
+        directionality=directionality_from_pb(message.directionality),
+        reservation_id=message.reservation_id,
+    )
+
+
+def _send_offers_to_pb(message: SendOffers) -> pb.SendOffers:
+    return pb.SendOffers(
+        query_id=message.query_id,
+        domain=message.domain,
+        offers=[
+            pb.Offer(
+                token=offer.token,
+                ingress_stp=offer.ingress_stp,
+                egress_stp=offer.egress_stp,
+                profile=profile_to_pb(offer.profile),
+                latency_us=offer.latency_us,
+                price=offer.price,
+                valid_until_ms=offer.valid_until_ms,
+            )
+            for offer in message.offers
+        ],
+        ports=[
+            pb.PortOffer(
+                stp=port.stp, profile=profile_to_pb(port.profile), vlans=vlans_to_pb(port.vlans)
+            )
+            for port in message.ports
+        ],
+    )
+
+
+def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:
+    offers = tuple(
+        Offer(
+            token=offer.token,
+            ingress_stp=offer.ingress_stp,
+            egress_stp=offer.egress_stp,
+            profile=profile_from_pb(offer.profile),
+            latency_us=_not_negative("latency_us", offer.latency_us),
+            price=_not_negative("price", offer.price),
+            valid_until_ms=offer.valid_until_ms,
+        )
+        for offer in message.offers
+    )
+    ports = tuple(
+        PortOffer(port.stp, profile_from_pb(port.profile), vlans_from_pb(port.vlans))
+        for port in message.ports
+    )
+    return SendOffers(message.query_id, message.domain, offers, ports)
+
+
+def _resp_to_pb(message: ReservationResp) -> pb.ReservationResp:
+    return pb.ReservationResp(
+        transaction_id=message.transaction_id,
+        part_id=message.part_id,
+        phase=message.phase.value,  # type: ignore[arg-type]
+        ok=message.ok,
+        refusal=refusal_to_pb(message.refusal) if message.refusal is not None else None,
+        agent_epoch=message.agent_epoch,
+    )
+
+
+def _resp_from_pb(message: pb.ReservationResp) -> ReservationResp:
+    try:
+        phase = Phase(message.phase)
+    except ValueError:
+        names = ", ".join(phase.name for phase in Phase)
+        raise CodecError("phase", message.phase, names) from None
+    transaction_id, part_id = _ids(message)
+    refusal = refusal_from_pb(message.refusal) if message.HasField("refusal") else None
+    return ReservationResp(transaction_id, part_id, phase, message.ok, refusal, message.agent_epoch)
+
+
+def _ids(
+    message: pb.ReservationPrep
+    | pb.Commit
+    | pb.Abort
+    | pb.Release
+    | pb.Inquire
+    | pb.ReservationResp,
+) -> tuple[str, str]:
+    if not message.transaction_id:
+        raise CodecError("transaction_id", "nothing", "the id of a transaction")
+    if not message.part_id:
+        raise CodecError("part_id", "nothing", "the id of a part")
+    return message.transaction_id, message.part_id
+
+
+def _not_negative(field: str, value: int) -> int:
+    if value < 0:
+        raise CodecError(field, value, "0 or more")
+    return value

@@ -1,0 +1,300 @@
+"""Values that several messages share, to protobuf and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import TypeVar
+
+from braid.v1 import common_pb2 as pb
+from braid.v1 import reservations_pb2
+from substrate.model import (
+    Constraints,
+    DataPlaneState,
+    Directionality,
+    Domain,
+    Hop,
+    Path,
+    Port,
+    Profile,
+    Refusal,
+    RefusalKind,
+    Segment,
+    Step,
+    Window,
+)
+from substrate.vlans import VLAN_MAX, VLAN_MIN, VlanSet
+
+E = TypeVar("E", bound=Enum)
+
+
+class CodecError(ValueError):
+    """A message that no correct party sends: which field, what it held, what is possible."""
+
+    def __init__(self, field: str, given: object, possible: str) -> None:
+        super().__init__(f"{field}: given {given}, possible: {possible}")
+        self.field, self.given, self.possible = field, given, possible
+
+
+def window_to_pb(window: Window) -> pb.Window:
+    """A window."""
+    return pb.Window(start_s=window.start_s, end_s=window.end_s)
+
+
+def window_from_pb(message: pb.Window) -> Window:
+    """The inverse of window_to_pb. Raises CodecError for an empty window."""
+    if message.end_s <= message.start_s:
+        raise CodecError("window.end_s", message.end_s, f"more than {message.start_s}")
+    return Window(message.start_s, message.end_s)
+
+
+def vlans_to_pb(vlans: VlanSet) -> list[pb.VlanRange]:
+    """The ranges of a set of VLANs, ascending."""
+    return [pb.VlanRange(first=first, last=last) for first, last in vlans.ranges()]
+
+
+def vlans_from_pb(ranges: Iterable[pb.VlanRange]) -> VlanSet:
+    """The inverse of vlans_to_pb. Raises CodecError."""
+    try:
+        return VlanSet.from_ranges((item.first, item.last) for item in ranges)
+    except ValueError as error:
+        raise CodecError("vlans", error, f"ranges within {VLAN_MIN}-{VLAN_MAX}") from error
+
+
+def profile_to_pb(profile: Profile) -> list[pb.BandwidthStep]:
+    """The steps of a profile."""
+    return [
+        pb.BandwidthStep(start_s=step.start_s, bandwidth_bps=step.bandwidth_bps) for step in profile
+    ]
+
+
+def profile_from_pb(steps: Iterable[pb.BandwidthStep]) -> Profile:
+    """The inverse of profile_to_pb. Raises CodecError unless starts ascend and no level is < 0."""
+    profile = tuple(Step(step.start_s, step.bandwidth_bps) for step in steps)
+    for step in profile:
+        if step.bandwidth_bps < 0:
+            raise CodecError("profile.bandwidth_bps", step.bandwidth_bps, "0 or more")
+    for before, after in zip(profile, profile[1:], strict=False):
+        if after.start_s <= before.start_s:
+            raise CodecError("profile.start_s", after.start_s, f"more than {before.start_s}")
+    return profile
+
+
+def directionality_to_pb(value: Directionality) -> pb.Directionality.ValueType:
+    """A directionality."""
+    return value.value  # type: ignore[return-value]
+
+
+def directionality_from_pb(value: int) -> Directionality:
+    """The inverse of directionality_to_pb; unspecified is bidirectional. Raises CodecError."""
+    if value == pb.DIRECTIONALITY_UNSPECIFIED:
+        return Directionality.BIDIRECTIONAL
+    return _enum(Directionality, "directionality", value)
+
+
+def data_plane_to_pb(value: DataPlaneState) -> pb.DataPlaneState.ValueType:
+    """A data-plane state."""
+    return value.value  # type: ignore[return-value]
+
+
+def data_plane_from_pb(value: int) -> DataPlaneState:
+    """The inverse of data_plane_to_pb. Raises CodecError."""
+    return _enum(DataPlaneState, "data_plane", value)
+
+
+def segment_to_pb(segment: Segment) -> pb.Segment:
+    """A segment."""
+    return pb.Segment(
+        segment_id=segment.segment_id,
+        ingress_stp=segment.ingress_stp,
+        ingress_vlan=segment.ingress_vlan,
+        egress_stp=segment.egress_stp,
+        egress_vlan=segment.egress_vlan,
+        bandwidth_bps=segment.bandwidth_bps,
+        directionality=directionality_to_pb(segment.directionality),
+        flow_slots=segment.flow_slots,
+        slot_count=segment.slot_count,
+        token=segment.token,
+    )
+
+
+def segment_from_pb(message: pb.Segment) -> Segment:
+    """The inverse of segment_to_pb. Raises CodecError."""
+    if message.bandwidth_bps <= 0:
+        raise CodecError("segment.bandwidth_bps", message.bandwidth_bps, "more than 0")
+    for field, vlan in (
+        ("ingress_vlan", message.ingress_vlan),
+        ("egress_vlan", message.egress_vlan),
+    ):
+        if not VLAN_MIN <= vlan <= VLAN_MAX:
+            raise CodecError(f"segment.{field}", vlan, f"{VLAN_MIN} to {VLAN_MAX}")
+    if not 1 <= message.slot_count <= 64:
+        raise CodecError("segment.slot_count", message.slot_count, "1 to 64")
+    slots = tuple(message.flow_slots)
+    if not slots or max(slots) >= message.slot_count:
+        raise CodecError("segment.flow_slots", list(slots), f"0 to {message.slot_count - 1}")
+    return Segment(
+        segment_id=message.segment_id,
+        ingress_stp=message.ingress_stp,
+        ingress_vlan=message.ingress_vlan,
+        egress_stp=message.egress_stp,
+        egress_vlan=message.egress_vlan,
+        bandwidth_bps=message.bandwidth_bps,
+        directionality=directionality_from_pb(message.directionality),
+        flow_slots=slots,
+        slot_count=message.slot_count,
+        token=message.token,
+    )
+
+
+def refusal_to_pb(refusal: Refusal) -> pb.Refusal:
+    """A refusal."""
+    return pb.Refusal(
+        kind=refusal.kind.value,  # type: ignore[arg-type]
+        domain=refusal.domain,
+        resource=refusal.resource,
+        reason=refusal.reason,
+        segment_id=refusal.segment_id,
+        available_bps=refusal.available_bps,
+    )
+
+
+def refusal_from_pb(message: pb.Refusal) -> Refusal:
+    """The inverse of refusal_to_pb. Raises CodecError."""
+    return Refusal(
+        kind=_enum(RefusalKind, "refusal.kind", message.kind),
+        reason=message.reason,
+        domain=message.domain,
+        resource=message.resource,
+        segment_id=message.segment_id,
+        available_bps=message.available_bps if message.HasField("available_bps") else None,
+    )
+
+
+def path_to_pb(path: Path) -> reservations_pb2.Path:
+    """A path."""
+    return reservations_pb2.Path(
+        bandwidth_bps=path.bandwidth_bps,
+        latency_us=path.latency_us,
+        hops=[
+            reservations_pb2.Hop(
+                domain=hop.domain,
+                ingress_stp=hop.ingress_stp,
+                ingress_vlan=hop.ingress_vlan,
+                egress_stp=hop.egress_stp,
+                egress_vlan=hop.egress_vlan,
+            )
+            for hop in path.hops
+        ],
+        flow_slots=path.flow_slots,
+    )
+
+
+def path_from_pb(message: reservations_pb2.Path) -> Path:
+    """The inverse of path_to_pb."""
+    hops = tuple(
+        Hop(hop.domain, hop.ingress_stp, hop.ingress_vlan, hop.egress_stp, hop.egress_vlan)
+        for hop in message.hops
+    )
+    return Path(message.bandwidth_bps, message.latency_us, hops, tuple(message.flow_slots))
+
+
+def domain_to_pb(domain: Domain) -> pb.Domain:
+    """A domain's description."""
+    return pb.Domain(
+        name=domain.name,
+        visibility=pb.VISIBILITY_VISIBLE if domain.visible else pb.VISIBILITY_BLIND,
+        backend=domain.backend,
+        ports=[_port_to_pb(port) for port in domain.ports],
+        swaps_labels=domain.swaps_labels,
+        splits=domain.splits,
+        horizon_s=domain.horizon_s,
+        hold_timeout_s=domain.hold_timeout_s,
+    )
+
+
+def domain_from_pb(message: pb.Domain) -> Domain:
+    """The inverse of domain_to_pb. Raises CodecError."""
+    if message.visibility not in (pb.VISIBILITY_VISIBLE, pb.VISIBILITY_BLIND):
+        raise CodecError("domain.visibility", message.visibility, "VISIBLE or BLIND")
+    return Domain(
+        name=message.name,
+        visible=message.visibility == pb.VISIBILITY_VISIBLE,
+        backend=message.backend,
+        ports=tuple(_port_from_pb(message.name, port) for port in message.ports),
+        swaps_labels=message.swaps_labels,
+        splits=message.splits,
+        horizon_s=message.horizon_s,
+        hold_timeout_s=message.hold_timeout_s if message.HasField("hold_timeout_s") else None,
+    )
+
+
+def constraints_to_pb(constraints: Constraints) -> reservations_pb2.Constraints:
+    """Constraints."""
+    return reservations_pb2.Constraints(
+        max_paths=constraints.max_paths,
+        min_share_bps=constraints.min_share_bps,
+        max_latency_us=constraints.max_latency_us,
+        max_latency_spread_us=constraints.max_latency_spread_us,
+        max_domains=constraints.max_domains,
+        via_domains=constraints.via_domains,
+        avoid_domains=constraints.avoid_domains,
+        ero=constraints.ero,
+        source_vlans=vlans_to_pb(constraints.source_vlans),
+        destination_vlans=vlans_to_pb(constraints.destination_vlans),
+    )
+
+
+def constraints_from_pb(message: reservations_pb2.Constraints) -> Constraints:
+    """The inverse of constraints_to_pb; what users send goes through the orchestrator's checks."""
+
+    def optional(name: str) -> int | None:
+        value: int | None = getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
+        return value
+
+    default = Constraints()
+    return Constraints(
+        max_paths=optional("max_paths") or default.max_paths,
+        min_share_bps=optional("min_share_bps") or default.min_share_bps,
+        max_latency_us=optional("max_latency_us"),
+        max_latency_spread_us=optional("max_latency_spread_us"),
+        max_domains=optional("max_domains"),
+        via_domains=tuple(message.via_domains),
+        avoid_domains=tuple(message.avoid_domains),
+        ero=tuple(message.ero),
+        source_vlans=vlans_from_pb(message.source_vlans),
+        destination_vlans=vlans_from_pb(message.destination_vlans),
+    )
+
+
+def _port_to_pb(port: Port) -> pb.Port:
+    return pb.Port(
+        stp=port.stp,
+        capacity_bps=port.capacity_bps,
+        vlans=vlans_to_pb(port.vlans),
+        remote_stp=port.remote_stp or "",
+        latency_us=port.latency_us,
+        aliases=port.aliases,
+    )
+
+
+def _port_from_pb(domain: str, message: pb.Port) -> Port:
+    if message.stp.partition(":")[0] != domain:
+        raise CodecError("domain.ports.stp", message.stp, f"a port of {domain}")
+    if message.capacity_bps <= 0:
+        raise CodecError("domain.ports.capacity_bps", message.capacity_bps, "more than 0")
+    return Port(
+        stp=message.stp,
+        capacity_bps=message.capacity_bps,
+        vlans=vlans_from_pb(message.vlans),
+        remote_stp=message.remote_stp or None,
+        latency_us=message.latency_us,
+        aliases=tuple(message.aliases),
+    )
+
+
+def _enum(kind: type[E], field: str, value: int) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        raise CodecError(field, value, ", ".join(item.name for item in kind)) from None

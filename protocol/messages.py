@@ -1,0 +1,129 @@
+"""The messages of the D-O interface as values (paper 003, Table 1, plus Inquire and Release).
+
+Field meanings, units and ranges are those of ``protos/braid/v1/agent.proto``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from substrate.model import Directionality, Profile, Refusal, Segment, Window
+from substrate.vlans import VlanSet
+
+
+@dataclass(frozen=True, slots=True)
+class ReqOffers:
+    """Asks a visible domain what it could carry between pairs of STPs."""
+
+    query_id: str
+    window: Window
+    pairs: tuple[tuple[str, str], ...]
+    bandwidth_bps: int
+    directionality: Directionality = Directionality.BIDIRECTIONAL
+    reservation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a domain could carry between two STPs; advisory."""
+
+    token: str
+    ingress_stp: str
+    egress_stp: str
+    profile: Profile
+    latency_us: int = 0
+    price: int = 0
+    valid_until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PortOffer:
+    """What one port has free, over all pairs."""
+
+    stp: str
+    profile: Profile
+    vlans: VlanSet
+
+
+@dataclass(frozen=True, slots=True)
+class SendOffers:
+    """The answer to ReqOffers; empty from a blind domain."""
+
+    query_id: str
+    domain: str
+    offers: tuple[Offer, ...]
+    ports: tuple[PortOffer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationPrep:
+    """Asks a domain to hold segments: all of them or none."""
+
+    transaction_id: str
+    part_id: str
+    reservation_id: str
+    version: int
+    segments: tuple[Segment, ...]
+    window: Window
+    orchestrator_id: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The decision: the held part is in force."""
+
+    transaction_id: str
+    part_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The decision: the part is given up."""
+
+    transaction_id: str
+    part_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A committed part is given back."""
+
+    transaction_id: str
+    part_id: str
+
+
+class Phase(Enum):
+    """What a ReservationResp answers; numbers as in agent.proto."""
+
+    PREP = 1
+    COMMIT = 2
+    ABORT = 3
+    RELEASE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationResp:
+    """The answer to ReservationPrep, Commit, Abort and Release."""
+
+    transaction_id: str
+    part_id: str
+    phase: Phase
+    ok: bool
+    refusal: Refusal | None = None
+    agent_epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """A domain asks what became of a part that it holds."""
+
+    transaction_id: str
+    part_id: str
+    reservation_id: str
+
+
+PartMessage = ReservationPrep | Commit | Abort | Release
+ToAgent = ReqOffers | PartMessage
+ToOrchestrator = SendOffers | ReservationResp | Inquire

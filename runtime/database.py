@@ -1,0 +1,149 @@
+"""One writer per database: queued operations share a transaction, and nobody is answered before it is synced.
+
+Design, section 8: group commit. Operations are plain functions of a SQLAlchemy connection and run in
+one thread, so a batch costs one hop and one fsync however many callers wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+T = TypeVar("T")
+Operation = Callable[[Connection], T]
+
+BATCH_LIMIT = 512
+QUEUE_LIMIT = 10_000
+
+
+class StorageError(Exception):
+    """The database could not make a write durable (full disk, lost connection); nothing was kept."""
+
+
+class StorageBusyError(StorageError):
+    """The queue of writes is full; try again later."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    operation: Operation[Any]
+    done: asyncio.Future[Any]
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for ``sqlite:///file`` (WAL, synchronous=FULL, BEGIN IMMEDIATE) or ``postgresql://…``.
+
+    Raises sqlalchemy.exc.ArgumentError for a URL that SQLAlchemy cannot read.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_pre_ping=True)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class Database:
+    """A database with one writing thread and one reading thread; made for one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(url)
+        self._reading = self.engine.execution_options(sqlite_begin="DEFERRED")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
+        self._queue: list[_Pending] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Runs ``operation`` in a transaction shared with others and returns after its commit.
+
+        ``operation`` may run twice (when another one in its batch fails), so it must have no effect
+        but on the connection. Raises StorageError, or what ``operation`` raised.
+        """
+        if len(self._queue) >= QUEUE_LIMIT:
+            raise StorageBusyError(f"more than {QUEUE_LIMIT} writes are waiting")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Pending(operation, done))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._drain())
+        return await asyncio.shield(done)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Runs ``operation`` in a read-only transaction of its own. Raises StorageError."""
+
+        def run() -> T:
+            try:
+                with self._reading.begin() as connection:
+                    return operation(connection)
+            except SQLAlchemyError as error:
+                raise StorageError(_reason(error)) from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, run)
+
+    async def close(self) -> None:
+        """Finishes what is queued and closes every connection."""
+        if self._pump is not None:
+            await self._pump
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self.engine.dispose()
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
+            operations = [pending.operation for pending in batch]
+            outcomes = await loop.run_in_executor(self._writer, self._run, operations)
+            for pending, outcome in zip(batch, outcomes, strict=True):
+                _settle(pending.done, outcome)
+
+    def _run(self, operations: list[Operation[Any]]) -> list[Any]:
+        """The result of each operation, or the exception that it ended with."""
+        try:
+            with self.engine.begin() as connection:
+                return [operation(connection) for operation in operations]
+        except Exception as error:
+            if len(operations) > 1:
+                return [self._run([operation])[0] for operation in operations]
+            if isinstance(error, SQLAlchemyError):
+                failure = StorageError(_reason(error))
+                failure.__cause__ = error
+                return [failure]
+            return [error]
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """What the database said, without the statement and its values."""
+    return str(getattr(error, "orig", None) or error)
+
+
+def _settle(done: asyncio.Future[Any], outcome: Any) -> None:
+    if done.done():
+        return
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)

@@ -1,0 +1,103 @@
+"""Errors that a caller may see, and how they travel as a gRPC status.
+
+    Exception
+    ├── RequestError          the caller's fault, or a fact that the caller must know
+    └── StorageError          the database could not write       → UNAVAILABLE
+        └── StorageBusyError  too many writes wait               → RESOURCE_EXHAUSTED
+
+Anything else is a bug: it is logged with a reference, and the caller hears only that reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Never
+
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+from grpc.aio import ServicerContext
+from grpc_status.rpc_status import to_status
+
+from runtime.database import StorageBusyError, StorageError
+
+ERROR_DOMAIN = "braid"
+GIVEN_LIMIT = 200
+
+
+class RequestError(Exception):
+    """A request that cannot be served: which field, what was given, what is possible.
+
+    ``field`` is the path of the field in the request (``constraints.max_paths``), ``possible`` a
+    short phrase that completes "possible: …". ``code`` is one of the table in section 9 of the
+    design.
+    """
+
+    def __init__(self, code: StatusCode, field: str, given: object, possible: str) -> None:
+        self.code = code
+        self.field = field
+        self.given = _shown(given)
+        self.possible = possible
+        super().__init__(f"{field}: given {self.given}, possible: {possible}")
+
+    def details(self) -> tuple[Message, ...]:
+        """google.rpc.ErrorInfo, and google.rpc.BadRequest where the field itself is wrong."""
+        info = error_details_pb2.ErrorInfo(
+            reason=self.code.name,
+            domain=ERROR_DOMAIN,
+            metadata={"field": self.field, "given": self.given, "possible": self.possible},
+        )
+        if self.code not in (StatusCode.INVALID_ARGUMENT, StatusCode.OUT_OF_RANGE):
+            return (info,)
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=self.field, description=str(self)
+        )
+        return (error_details_pb2.BadRequest(field_violations=[violation]), info)
+
+
+def invalid(field: str, given: object, possible: str) -> RequestError:
+    """The commonest: INVALID_ARGUMENT."""
+    return RequestError(StatusCode.INVALID_ARGUMENT, field, given, possible)
+
+
+def status_of(error: BaseException) -> status_pb2.Status | None:
+    """What a caller is told of ``error``; None when it is not for a caller's eyes."""
+    if isinstance(error, RequestError):
+        return _status(error.code, str(error), error.details())
+    if isinstance(error, StorageBusyError):
+        return _status(
+            StatusCode.RESOURCE_EXHAUSTED, "too many writes are waiting; try again later"
+        )
+    if isinstance(error, StorageError):
+        return _status(StatusCode.UNAVAILABLE, "the database cannot write now; try again later")
+    return None
+
+
+def hidden(reference: str) -> status_pb2.Status:
+    """What a caller is told of a bug: INTERNAL and where operators find it in the log."""
+    return _status(
+        StatusCode.INTERNAL, f"internal error; reference {reference} in the server's log"
+    )
+
+
+async def abort(context: ServicerContext[Any, Any], status: status_pb2.Status) -> Never:
+    """Ends the call with ``status`` and its details (``grpc-status-details-bin``).
+
+    grpc.aio has no ``abort_with_status`` of its own (it raises NotImplementedError).
+    """
+    answer = to_status(status)
+    metadata: Any = answer.trailing_metadata
+    await context.abort(answer.code, answer.details, metadata)
+
+
+def _status(code: StatusCode, text: str, details: tuple[Message, ...] = ()) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    return status_pb2.Status(code=code.value[0], message=text, details=packed)
+
+
+def _shown(given: object) -> str:
+    text = repr(given) if isinstance(given, str) else str(given)
+    return text if len(text) <= GIVEN_LIMIT else f"{text[:GIVEN_LIMIT]}…"

@@ -1,0 +1,1 @@
+"""The papers' experiments and published topologies, over the shipped code in one process."""

@@ -1,0 +1,150 @@
+"""Figures 6b and 6c of paper 003: what the paper states, what its model gives, what Braid does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulations.analytic import equal_splitting, full_offers, partial_offers
+from simulations.success_rate import Row
+from simulations.two_domains import PairRow
+from substrate.model import Strategy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PAPER_ONE_DOMAIN = 0.4956
+PAPER_EQUAL_SPLITTING = 0.58
+PAPER_FOUR_VISIBLE = 0.99
+PAPER_ONE_PATH = 0.50
+PAPER_TWO_PATHS = 0.85
+
+BLUE, GREEN, ORANGE, RED, GREY = "#1f5fa8", "#2a7f4f", "#d97b16", "#b3261e", "#555555"
+
+
+class PlotError(Exception):
+    """A figure cannot be drawn; the text says why and what to do."""
+
+
+def plot_success_rate(rows: Sequence[Row], file: Path) -> None:
+    """Figure 6c as a PNG. Raises PlotError."""
+    figure, axes = _canvas(8.4, 5.6)
+    most = max(row.domains for row in rows)
+    axes.axhline(100 * PAPER_ONE_DOMAIN, color=GREY, linestyle=":", linewidth=1.2)
+    for name, color, marker, points in _series(rows):
+        curve = [(n, 100 * _expected(name, n)) for n, _ in points]
+        axes.plot(*zip(*curve, strict=True), color=color, linewidth=1.4, alpha=0.7)
+        axes.plot(
+            *zip(*points, strict=True),
+            linestyle="",
+            marker=marker,
+            markersize=9,
+            markerfacecolor="none",
+            markeredgewidth=1.8,
+            color=color,
+            label=f"Braid: {name}",
+        )
+    axes.plot([], [], color=GREY, linewidth=1.4, label="analytic (same colours)")
+    axes.plot([], [], color=GREY, linestyle=":", label="paper: one domain, 49.56%")
+    _paper_points(axes, most)
+    axes.set_xticks(range(1, most + 1))
+    axes.set_xlim(0.8, most + 0.3)
+    axes.set_ylim(40, 103)
+    axes.set_xlabel("participant domains N")
+    axes.set_ylabel("success rate (%)")
+    axes.set_title(f"Success rate of the negotiation, {rows[0].requests:,} requests per point")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False)
+    _write(figure, file)
+
+
+def plot_two_domains(rows: Sequence[PairRow], file: Path) -> None:
+    """Figure 6b as a PNG. Raises PlotError."""
+    figure, axes = _canvas(7.0, 4.8)
+    names = ["R&E-1 alone", "R&E-2 alone", "multi-path over both"]
+    groups = [
+        ("paper", GREY, [PAPER_ONE_PATH, PAPER_ONE_PATH, PAPER_TWO_PATHS]),
+        ("analytic", BLUE, [float(full_offers(1))] * 2 + [float(full_offers(2))]),
+        ("Braid", ORANGE, [row.success_rate for row in rows]),
+    ]
+    for shift, (label, color, rates) in enumerate(groups):
+        places = [i + (shift - 1) * 0.27 for i in range(len(names))]
+        bars = axes.bar(places, [100 * rate for rate in rates], 0.24, color=color, label=label)
+        axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("success rate (%)")
+    axes.set_title(f"One path and two over two R&E networks, {rows[0].requests:,} requests")
+    axes.legend(loc="upper left", frameon=False)
+    _write(figure, file)
+
+
+def _series(rows: Iterable[Row]) -> list[tuple[str, str, str, list[tuple[int, float]]]]:
+    """Name, colour, marker and points of each curve."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        points.setdefault(_name(row), []).append((row.domains, 100 * row.success_rate))
+    styles = [(BLUE, "o"), (GREEN, "^"), (ORANGE, "s"), (RED, "D"), ("#7a3e9d", "v")]
+    order = sorted(points, key=lambda name: (not name.startswith("full"), name))
+    return [(name, *styles[i % len(styles)], points[name]) for i, name in enumerate(order)]
+
+
+def _name(row: Row) -> str:
+    if row.strategy is Strategy.EQUAL_SPLITTING:
+        return "no domain visible (equal splitting)"
+    if row.visible == row.domains:
+        return "all visible (full and partial offers)"
+    return f"{row.visible} visible (partial offers)"
+
+
+def _expected(name: str, domains: int) -> float:
+    if name.startswith("all"):
+        return float(full_offers(domains))
+    if name.startswith("no"):
+        return float(equal_splitting(domains))
+    return float(partial_offers(domains, int(name.split()[0])))
+
+
+def _paper_points(axes: Axes, most: int) -> None:
+    axes.plot(
+        [1, most],
+        [100 * PAPER_EQUAL_SPLITTING] * 2,
+        color=RED,
+        linestyle="--",
+        linewidth=1.2,
+        label='paper: equal splitting, "approximately 58%"',
+    )
+    axes.plot(
+        [4],
+        [100 * PAPER_FOUR_VISIBLE],
+        marker="*",
+        markersize=13,
+        linestyle="",
+        color="black",
+        label='paper: four visible, "approximately 99%"',
+    )
+
+
+def _canvas(width: float, height: float) -> tuple[Any, Axes]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise PlotError(
+            "drawing needs matplotlib, which is not installed: pip install"
+            " 'braid-orchestrator[simulations]'"
+        ) from None
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _write(figure: Any, file: Path) -> None:
+    try:
+        figure.savefig(file, format="png")
+    except OSError as error:
+        raise PlotError(f"{file}: cannot be written: {error.strerror}") from error

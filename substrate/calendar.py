@@ -1,0 +1,179 @@
+"""Calendars: what is promised when, per link and direction, and per port and label.
+
+Exact step functions, half-open windows, one-second grain. These are the truth that an admission check
+reads (design, section 6); they hold no policy.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from substrate.model import Profile, Step, Window
+from substrate.vlans import EMPTY, VlanSet
+
+
+class Direction(Enum):
+    """IN: into the domain, or along a link as it is written. OUT: the other way."""
+
+    IN = "in"
+    OUT = "out"
+
+    @property
+    def opposite(self) -> Direction:
+        """The other direction."""
+        return Direction.OUT if self is Direction.IN else Direction.IN
+
+
+class Resource(NamedTuple):
+    """One direction of a port or link; ``name`` is unique in its domain."""
+
+    name: str
+    direction: Direction
+
+
+class CalendarError(Exception):
+    """A hold beyond capacity, or the return of what is not held: a bug of the caller."""
+
+
+class _Levels:
+    """A step function that is 0 before the first change point and after the last one."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.levels: list[int] = []
+
+    def most(self, window: Window) -> int:
+        """The highest level within the window."""
+        first = bisect_right(self.starts, window.start_s) - 1
+        last = bisect_left(self.starts, window.end_s)
+        inside = self.levels[max(first, 0) : last]
+        return max(inside, default=0) if first >= 0 else max([0, *inside])
+
+    def steps(self, window: Window) -> list[tuple[int, int]]:
+        """(start, level) from the window's start on; neighbours differ."""
+        first = bisect_right(self.starts, window.start_s) - 1
+        last = bisect_left(self.starts, window.end_s)
+        found = [(window.start_s, self.levels[first] if first >= 0 else 0)]
+        found += zip(self.starts[first + 1 : last], self.levels[first + 1 : last], strict=True)
+        return found
+
+    def add(self, window: Window, amount: int) -> None:
+        """Raises the level by ``amount`` (or lowers it) within the window."""
+        first = self._split(window.start_s)
+        last = self._split(window.end_s)
+        for i in range(first, last):
+            self.levels[i] += amount
+        self._join(last)
+        self._join(first)
+
+    def _split(self, at_s: int) -> int:
+        """The index of a change point at that time, made if there is none."""
+        i = bisect_left(self.starts, at_s)
+        if i == len(self.starts) or self.starts[i] != at_s:
+            self.starts.insert(i, at_s)
+            self.levels.insert(i, self.levels[i - 1] if i else 0)
+        return i
+
+    def _join(self, i: int) -> None:
+        """Drops a change point where nothing changes."""
+        before = self.levels[i - 1] if i else 0
+        if self.levels[i] == before:
+            del self.starts[i], self.levels[i]
+
+
+class Calendar:
+    """Bandwidth held over time on each resource of a domain; levels in bit/s."""
+
+    def __init__(self, capacities: Mapping[Resource, int]) -> None:
+        self.capacities = dict(capacities)
+        self._held = {resource: _Levels() for resource in self.capacities}
+
+    def free_bps(self, resource: Resource, window: Window) -> int:
+        """What is free during the whole window. Raises KeyError for an unknown resource."""
+        return self.capacities[resource] - self._held[resource].most(window)
+
+    def profile(self, resource: Resource, window: Window) -> Profile:
+        """What is free over the window. Raises KeyError for an unknown resource."""
+        capacity = self.capacities[resource]
+        return tuple(Step(at, capacity - level) for at, level in self._held[resource].steps(window))
+
+    def add(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
+        """Holds. Raises CalendarError where that would exceed the capacity; nothing changes then."""
+        if self.free_bps(resource, window) < bandwidth_bps:
+            raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
+        self._held[resource].add(window, bandwidth_bps)
+
+    def remove(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
+        """Gives back. Raises CalendarError where less is held; nothing changes then."""
+        if any(level < bandwidth_bps for _, level in self._held[resource].steps(window)):
+            raise CalendarError(f"{resource.name} {resource.direction.value}: not held")
+        self._held[resource].add(window, -bandwidth_bps)
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all is held."""
+        return not any(levels.starts for levels in self._held.values())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Taken:
+    start_s: int
+    end_s: int
+    holder: str
+
+
+class LabelCalendar:
+    """VLANs held over time on each port: by one holder at any instant, as often as it likes."""
+
+    def __init__(self, ranges: Mapping[str, VlanSet]) -> None:
+        self.ranges = dict(ranges)
+        self._taken: dict[str, dict[int, list[_Taken]]] = {stp: {} for stp in self.ranges}
+
+    def free_vlans(self, stp: str, window: Window, holder: str = "") -> VlanSet:
+        """VLANs of the port that nobody but ``holder`` has at any instant of the window."""
+        taken = 0
+        for vlan, entries in self._taken.get(stp, {}).items():
+            if _conflict(entries, window, holder) is not None:
+                taken |= 1 << vlan
+        return self.ranges.get(stp, EMPTY) - VlanSet(taken)
+
+    def holder(self, stp: str, vlan: int, window: Window, other_than: str = "") -> str | None:
+        """Who else has the VLAN at some instant of the window."""
+        found = _conflict(self._taken.get(stp, {}).get(vlan, ()), window, other_than)
+        return found.holder if found is not None else None
+
+    def take(self, stp: str, vlan: int, window: Window, holder: str) -> None:
+        """Holds. Raises CalendarError for a VLAN that is not the port's, or held by another."""
+        if vlan not in self.ranges.get(stp, EMPTY):
+            raise CalendarError(f"{stp} has no VLAN {vlan}")
+        entries = self._taken[stp].setdefault(vlan, [])
+        if _conflict(entries, window, holder) is not None:
+            raise CalendarError(f"VLAN {vlan} at {stp} is held by another")
+        insort(entries, _Taken(window.start_s, window.end_s, holder))
+
+    def give(self, stp: str, vlan: int, window: Window, holder: str) -> None:
+        """Gives back one hold. Raises CalendarError for one that is not there."""
+        entries = self._taken.get(stp, {}).get(vlan, [])
+        entry = _Taken(window.start_s, window.end_s, holder)
+        i = bisect_left(entries, entry)
+        if i == len(entries) or entries[i] != entry:
+            raise CalendarError(f"VLAN {vlan} at {stp} is not held by {holder}")
+        del entries[i]
+        if not entries:
+            del self._taken[stp][vlan]
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all is held."""
+        return not any(self._taken.values())
+
+
+def _conflict(entries: Iterable[_Taken], window: Window, holder: str) -> _Taken | None:
+    for entry in entries:
+        if entry.start_s >= window.end_s:
+            break
+        if entry.end_s > window.start_s and entry.holder != holder:
+            return entry
+    return None

@@ -1,0 +1,216 @@
+"""The values that every part of Braid speaks of: windows, ports, domains, segments, paths.
+
+All are immutable and compare by value. Times are UTC seconds, bandwidths bits per second, latencies
+microseconds. Nothing here checks a user's input: that happens once, at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from substrate.vlans import EMPTY, VlanSet
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A half-open interval of time ``[start_s, end_s)``."""
+
+    start_s: int
+    end_s: int
+
+    @property
+    def duration_s(self) -> int:
+        return self.end_s - self.start_s
+
+    def overlaps(self, other: Window) -> bool:
+        return self.start_s < other.end_s and other.start_s < self.end_s
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``bandwidth_bps`` holds from ``start_s`` until the next step of the profile."""
+
+    start_s: int
+    bandwidth_bps: int
+
+
+Profile = tuple[Step, ...]
+"""A step function over a window: first step at the window's start, starts strictly ascending."""
+
+
+def least_bps(profile: Iterable[Step]) -> int:
+    """The least level of a profile; 0 for an empty one."""
+    return min((step.bandwidth_bps for step in profile), default=0)
+
+
+def least_profile(profiles: Sequence[Profile]) -> Profile:
+    """The pointwise least of profiles over the same window."""
+    starts = sorted({step.start_s for profile in profiles for step in profile})
+    levels: list[Step] = []
+    for start_s in starts:
+        least = min(_level(profile, start_s) for profile in profiles)
+        if not levels or levels[-1].bandwidth_bps != least:
+            levels.append(Step(start_s, least))
+    return tuple(levels)
+
+
+def _level(profile: Profile, at_s: int) -> int:
+    level = profile[0].bandwidth_bps
+    for step in profile:
+        if step.start_s > at_s:
+            break
+        level = step.bandwidth_bps
+    return level
+
+
+class Directionality(Enum):
+    """Whether the way back is reserved too (GFD.212 calls it directionality)."""
+
+    BIDIRECTIONAL = 1
+    UNIDIRECTIONAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A domain's port as others see it. ``stp`` is "domain:port"; see common.proto."""
+
+    stp: str
+    capacity_bps: int
+    vlans: VlanSet
+    remote_stp: str | None = None
+    latency_us: int = 0
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What a domain tells of itself; see common.proto for each field."""
+
+    name: str
+    visible: bool
+    backend: str
+    ports: tuple[Port, ...]
+    swaps_labels: bool = False
+    splits: bool = False
+    horizon_s: int = 0
+    hold_timeout_s: int | None = None
+
+    def port(self, stp: str) -> Port | None:
+        return next((port for port in self.ports if port.stp == stp), None)
+
+
+def domain_of(stp: str) -> str:
+    """The domain part of "domain:port"."""
+    return stp.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One circuit piece inside one domain; see common.proto for each field."""
+
+    segment_id: str
+    ingress_stp: str
+    ingress_vlan: int
+    egress_stp: str
+    egress_vlan: int
+    bandwidth_bps: int
+    directionality: Directionality = Directionality.BIDIRECTIONAL
+    flow_slots: tuple[int, ...] = (0,)
+    slot_count: int = 1
+    token: str = ""
+
+
+class RefusalKind(Enum):
+    """Why something cannot be held; numbers as in common.proto."""
+
+    BANDWIDTH = 1
+    LABEL = 2
+    TOPOLOGY = 3
+    POLICY = 4
+    UNAVAILABLE = 5
+    TOMBSTONE = 6
+    TIMEOUT = 7
+    NO_PATH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A "no" with its reason; see common.proto."""
+
+    kind: RefusalKind
+    reason: str
+    domain: str = ""
+    resource: str = ""
+    segment_id: str = ""
+    available_bps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One domain on a path, with the VLANs agreed at its two sides."""
+
+    domain: str
+    ingress_stp: str
+    ingress_vlan: int
+    egress_stp: str
+    egress_vlan: int
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One path of a circuit from source to destination; ``flow_slots`` as in :class:`Segment`."""
+
+    bandwidth_bps: int
+    latency_us: int
+    hops: tuple[Hop, ...]
+    flow_slots: tuple[int, ...] = (0,)
+
+
+class Strategy(Enum):
+    """How bandwidth is split (paper 003, section 5.2); numbers as in reservations.proto."""
+
+    AUTO = 1
+    SINGLE_PATH = 2
+    EQUAL_SPLITTING = 3
+    PARTIAL_OFFERS = 4
+    FULL_OFFERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """The limits that a plan must keep; see reservations.proto for each field."""
+
+    max_paths: int = 4
+    min_share_bps: int = 1
+    max_latency_us: int | None = None
+    max_latency_spread_us: int | None = None
+    max_domains: int | None = None
+    via_domains: tuple[str, ...] = ()
+    avoid_domains: tuple[str, ...] = ()
+    ero: tuple[str, ...] = ()
+    source_vlans: VlanSet = EMPTY
+    destination_vlans: VlanSet = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a circuit must be: two STPs, a bandwidth, a window, and limits (NSI: criteria)."""
+
+    source: str
+    destination: str
+    bandwidth_bps: int
+    window: Window
+    directionality: Directionality = Directionality.BIDIRECTIONAL
+    strategy: Strategy = Strategy.AUTO
+    constraints: Constraints = field(default_factory=Constraints)
+
+
+class DataPlaneState(Enum):
+    """State of a part on the devices; numbers as in common.proto."""
+
+    SCHEDULED = 1
+    ACTIVE = 2
+    RELEASED = 3
+    FAILED = 4

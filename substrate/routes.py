@@ -1,0 +1,233 @@
+"""Candidate routes over the domain-level topology: link-disjoint ones first, then the shortest.
+
+A route crosses every domain at most once; parallel links between two domains make different routes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from substrate.disjoint import disjoint_walks
+from substrate.model import Constraints, domain_of
+from substrate.topology import Topology
+
+EXPANSIONS_MAX = 20_000
+"""Partial routes that the search looks at before it is content with what it found."""
+
+HOP_COST = 1
+LATENCY_COST = 1 << 10
+"""Cost of a link: its latency first, the number of hops to break ties."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A route's way through one domain."""
+
+    domain: str
+    ingress_stp: str
+    egress_stp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A way from a source STP to a destination STP; ``latency_us`` is that of its links."""
+
+    crossings: tuple[Crossing, ...]
+    latency_us: int
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains, in order."""
+        return tuple(crossing.domain for crossing in self.crossings)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(ingress, egress) of each domain, in order."""
+        return tuple((c.ingress_stp, c.egress_stp) for c in self.crossings)
+
+    @property
+    def link_stps(self) -> frozenset[str]:
+        """The egress STPs of its inter-domain links: with direction, the links' identity."""
+        return frozenset(c.egress_stp for c in self.crossings[:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One direction of an inter-domain link."""
+
+    from_domain: str
+    from_stp: str
+    to_domain: str
+    to_stp: str
+    latency_us: int
+    cost: int
+
+
+Graph = dict[str, list[Hop]]
+
+
+def candidate_routes(
+    topology: Topology,
+    source: str,
+    destination: str,
+    constraints: Constraints,
+    count: int = 16,
+) -> tuple[Route, ...]:
+    """At most ``count`` routes that keep the constraints; empty when there is none.
+
+    First a largest set of link-disjoint routes of least total latency, then the next shortest.
+    """
+    start, end = domain_of(source), domain_of(destination)
+    avoided = set(constraints.avoid_domains)
+    if start not in topology.domains or end not in topology.domains or {start, end} & avoided:
+        return ()
+    graph = _graph(topology, constraints, avoided)
+    accept = _acceptance(constraints, source, destination)
+    found: dict[Route, None] = {}
+    if start == end:
+        found[_route(source, destination, [])] = None
+    else:
+        walks = [] if constraints.ero else disjoint_walks(graph, start, end, count)
+        for walk in sorted(walks, key=_walk_key):
+            found[_route(source, destination, walk)] = None
+    chosen = [route for route in found if accept(route)]
+    if start != end:
+        for walk in _shortest(graph, start, end, constraints):
+            if len(chosen) >= count:
+                break
+            route = _route(source, destination, walk)
+            if route not in found and accept(route):
+                chosen.append(route)
+    return tuple(chosen[:count])
+
+
+def disjoint_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Those that share no inter-domain link with one before them, in order."""
+    used: set[str] = set()
+    chosen = []
+    for route in routes:
+        ends = {stp for c in route.crossings[:-1] for stp in (c.egress_stp,)}
+        ends |= {c.ingress_stp for c in route.crossings[1:]}
+        if not ends & used:
+            chosen.append(route)
+            used |= ends
+    return tuple(chosen)
+
+
+def _graph(topology: Topology, constraints: Constraints, avoided: set[str]) -> Graph:
+    """Links that can be of use, both ways; neighbours in a fixed order."""
+    graph: Graph = {name: [] for name in topology.domains if name not in avoided}
+    for link in topology.links:
+        a, b = topology.port(link.a_stp), topology.port(link.b_stp)
+        if a is None or b is None or not a.vlans & b.vlans:
+            continue
+        if link.capacity_bps < constraints.min_share_bps:
+            continue
+        for here, there in ((link.a_stp, link.b_stp), (link.b_stp, link.a_stp)):
+            one, other = domain_of(here), domain_of(there)
+            if one in graph and other in graph and one != other:
+                cost = link.latency_us * LATENCY_COST + HOP_COST
+                graph[one].append(Hop(one, here, other, there, link.latency_us, cost))
+    for hops in graph.values():
+        hops.sort(key=lambda hop: (hop.cost, hop.to_domain, hop.from_stp))
+    return graph
+
+
+def _route(source: str, destination: str, walk: list[Hop]) -> Route:
+    crossings, ingress = [], source
+    for hop in walk:
+        crossings.append(Crossing(hop.from_domain, ingress, hop.from_stp))
+        ingress = hop.to_stp
+    crossings.append(Crossing(domain_of(destination), ingress, destination))
+    return Route(tuple(crossings), sum(hop.latency_us for hop in walk))
+
+
+def _walk_key(walk: list[Hop]) -> tuple[int, tuple[str, ...]]:
+    return sum(hop.cost for hop in walk), tuple(hop.from_stp for hop in walk)
+
+
+def _acceptance(constraints: Constraints, source: str, destination: str) -> Callable[[Route], bool]:
+    via = set(constraints.via_domains)
+    ends = {source, destination}
+    ero = [stp for stp in constraints.ero if stp not in ends]
+
+    def accept(route: Route) -> bool:
+        domains = route.domains
+        if constraints.max_domains is not None and len(domains) > constraints.max_domains:
+            return False
+        if constraints.max_latency_us is not None and route.latency_us > constraints.max_latency_us:
+            return False
+        if not via <= set(domains):
+            return False
+        passed = iter(stp for c in route.crossings for stp in (c.ingress_stp, c.egress_stp))
+        return all(any(stp == wanted for stp in passed) for wanted in ero)
+
+    return accept
+
+
+def _shortest(graph: Graph, start: str, end: str, constraints: Constraints) -> Iterator[list[Hop]]:
+    """Simple walks by ascending cost: best first, guided by the exact cost of what must follow."""
+    to_go = _estimate(graph, end, constraints)
+    most = constraints.max_domains or len(graph)
+    queue: list[tuple[int, tuple[str, ...], int, list[Hop]]] = [(to_go(start, ()), (), 0, [])]
+    for _ in range(EXPANSIONS_MAX):
+        if not queue:
+            return
+        _, stps, cost, walk = heapq.heappop(queue)
+        here = walk[-1].to_domain if walk else start
+        if here == end:
+            yield walk
+            continue
+        if len(walk) + 1 >= most:
+            continue
+        visited = {start, *(hop.to_domain for hop in walk)}
+        for hop in graph[here]:
+            if hop.to_domain in visited:
+                continue
+            rest = to_go(hop.to_domain, (*visited, hop.to_domain))
+            if rest < INFINITE:
+                entry = (*stps, hop.from_stp)
+                heapq.heappush(
+                    queue, (cost + hop.cost + rest, entry, cost + hop.cost, [*walk, hop])
+                )
+
+
+INFINITE = 1 << 60
+
+
+def _estimate(
+    graph: Graph, end: str, constraints: Constraints
+) -> Callable[[str, tuple[str, ...]], int]:
+    """A lower bound of the cost from a domain to the end through what must still be crossed."""
+    must = {*constraints.via_domains, *(domain_of(stp) for stp in constraints.ero)}
+    if not must <= set(graph):
+        return lambda _here, _visited: INFINITE
+    to_end = _distances(graph, end)
+    to_must = {name: _distances(graph, name) for name in sorted(must)}
+
+    def estimate(here: str, visited: tuple[str, ...]) -> int:
+        least = to_end.get(here, INFINITE)
+        for name, distances in to_must.items():
+            if name not in visited and name != here:
+                through = distances.get(here, INFINITE) + to_end.get(name, INFINITE)
+                least = max(least, through)
+        return min(least, INFINITE)
+
+    return estimate
+
+
+def _distances(graph: Graph, end: str) -> dict[str, int]:
+    """Least cost from every domain to ``end`` (costs are the same both ways)."""
+    distances: dict[str, int] = {}
+    queue = [(0, end)]
+    while queue:
+        distance, here = heapq.heappop(queue)
+        if here in distances:
+            continue
+        distances[here] = distance
+        for hop in graph.get(here, ()):
+            if hop.to_domain not in distances:
+                heapq.heappush(queue, (distance + hop.cost, hop.to_domain))
+    return distances

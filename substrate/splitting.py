@@ -1,0 +1,377 @@
+"""Composition: how a bandwidth is split over routes, by what is free (paper 003, 5.2).
+
+Pure and exact in integers: shares always add up to what was asked. Objective, in order: fewest
+paths, least spread of latency, least latency, least price, then names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from substrate.filling import fill
+from substrate.model import Criteria, Refusal, RefusalKind, Strategy
+from substrate.routes import Route, disjoint_routes
+from substrate.topology import Topology
+from substrate.vlans import VlanSet
+
+COMBINATIONS_MAX = 20_000
+"""Sets of routes that are looked at per size before the search is content with none."""
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What is known to be free during the whole window, and what was learnt.
+
+    ``pair_bps``: per (ingress, egress) of a visible domain; a pair without an offer cannot be used.
+    A blind domain's pairs count with their ports' capacity. ``caps``: more than this was refused.
+    ``down``: domains that are not to be used.
+    """
+
+    pair_bps: Mapping[Pair, int] = field(default_factory=dict)
+    port_bps: Mapping[str, int] = field(default_factory=dict)
+    port_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
+    pair_latency_us: Mapping[Pair, int] = field(default_factory=dict)
+    pair_price: Mapping[Pair, int] = field(default_factory=dict)
+    tokens: Mapping[Pair, str] = field(default_factory=dict)
+    caps: Mapping[Pair, int] = field(default_factory=dict)
+    banned_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
+    down: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A route and the bandwidth that it carries; more than 0."""
+
+    route: Route
+    bandwidth_bps: int
+    latency_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A usable route: what limits it, and what it costs. ``limits``: resource → free bit/s."""
+
+    route: Route
+    limits: Mapping[str | Pair, int]
+    bottleneck_bps: int
+    latency_us: int
+    price: int
+    blind: bool
+
+
+Shares = tuple[Share, ...]
+Composer = Callable[[Criteria, Sequence[Option]], "Shares | Refusal"]
+
+
+def compose(
+    criteria: Criteria, routes: tuple[Route, ...], supply: Supply, topology: Topology
+) -> Shares | Refusal:
+    """Shares that add up to ``criteria.bandwidth_bps``, or what stands in the way.
+
+    Routes that the constraints or the supply exclude are left out. See :class:`Strategy`.
+    """
+    if not routes:
+        return Refusal(RefusalKind.NO_PATH, "no path joins the two STPs within the constraints")
+    options = _options(criteria, routes, supply, topology)
+    if not options:
+        return _nothing_usable(criteria, routes, supply)
+    return COMPOSERS[criteria.strategy](criteria, options)
+
+
+def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+    """One route that carries it all: visible ones first, then by latency and price."""
+    wanted = criteria.bandwidth_bps
+    fitting = [option for option in options if option.bottleneck_bps >= wanted]
+    if not fitting:
+        return _too_little(criteria, options, 1)
+    best = min(fitting, key=lambda o: (o.blind, o.latency_us, o.price))
+    return (Share(best.route, wanted, best.latency_us),)
+
+
+def _equal_splitting(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+    """Equal parts over all disjoint routes; nobody was asked."""
+    routes = disjoint_routes(tuple(option.route for option in options))
+    chosen = [option for option in options if option.route in routes][: _most(criteria)]
+    shares = _equal(criteria.bandwidth_bps, chosen)
+    if shares is None:
+        return _too_little(criteria, chosen, len(chosen))
+    return shares
+
+
+def _full_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+    """Visible domains only."""
+    visible = [option for option in options if not option.blind]
+    if not visible:
+        return Refusal(RefusalKind.NO_PATH, "every path crosses a blind domain: no full offers")
+    return _fewest(criteria, visible) or _too_little(criteria, visible, _most(criteria))
+
+
+def _partial_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+    """Visible domains first; the remainder in equal parts over the blind ones."""
+
+    def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
+        disjoint = disjoint_routes(tuple(option.route for option in blind))
+        chosen = [option for option in blind if option.route in disjoint][:most]
+        return _equal(rest_bps, chosen)
+
+    return _offers_then_blind(criteria, options, remainder)
+
+
+def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+    """Visible domains first; the remainder over as few blind ones as may carry it."""
+
+    def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
+        for size in range(1, min(most, len(blind)) + 1):
+            for chosen in _sets(blind, size, rest_bps):
+                shares = _filled(chosen, rest_bps, criteria.constraints.min_share_bps)
+                if shares is not None:
+                    return shares
+        return None
+
+    return _offers_then_blind(criteria, options, remainder)
+
+
+Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
+
+
+def _offers_then_blind(
+    criteria: Criteria, options: Sequence[Option], remainder: Remainder
+) -> Shares | Refusal:
+    visible = [option for option in options if not option.blind]
+    blind = [option for option in options if option.blind]
+    shares = _fewest(criteria, visible)
+    if shares is not None:
+        return shares
+    most = _most(criteria)
+    if blind:
+        for taken in range(min(len(visible), most - 1), -1, -1):
+            given = _all_they_give(criteria, visible, taken)
+            rest_bps = criteria.bandwidth_bps - sum(share.bandwidth_bps for share in given)
+            left = _less(blind, given)
+            more = remainder(rest_bps, left, most - len(given)) if rest_bps > 0 else None
+            if more is not None and _spread_kept(criteria, (*given, *more)):
+                return (*given, *more)
+    return _too_little(criteria, options, most)
+
+
+COMPOSERS: dict[Strategy, Composer] = {
+    Strategy.AUTO: _auto,
+    Strategy.SINGLE_PATH: _single_path,
+    Strategy.EQUAL_SPLITTING: _equal_splitting,
+    Strategy.PARTIAL_OFFERS: _partial_offers,
+    Strategy.FULL_OFFERS: _full_offers,
+}
+
+
+def _options(
+    criteria: Criteria, routes: tuple[Route, ...], supply: Supply, topology: Topology
+) -> list[Option]:
+    """Usable routes in the order given. A blind domain on every route makes none of them blind."""
+    common = frozenset.intersection(*(frozenset(route.domains) for route in routes))
+    asked = criteria.strategy is not Strategy.EQUAL_SPLITTING
+    least = max(1, criteria.constraints.min_share_bps)
+    most_us = criteria.constraints.max_latency_us
+    found = []
+    for route in routes:
+        option = _option(route, supply, topology, common, asked)
+        if option is None or option.bottleneck_bps < least:
+            continue
+        if most_us is None or option.latency_us <= most_us:
+            found.append(option)
+    return found
+
+
+def _option(
+    route: Route, supply: Supply, topology: Topology, common: frozenset[str], asked: bool
+) -> Option | None:
+    limits: dict[str | Pair, int] = {}
+    latency_us, price, blind = route.latency_us, 0, False
+    for crossing in route.crossings:
+        if crossing.domain in supply.down:
+            return None
+        pair = (crossing.ingress_stp, crossing.egress_stp)
+        visible = topology.domains[crossing.domain].visible
+        blind = blind or not (visible or crossing.domain in common)
+        for stp in pair:
+            port = topology.port(stp)
+            if port is None:
+                return None
+            free = supply.port_bps.get(stp, port.capacity_bps) if asked else port.capacity_bps
+            limits[stp] = min(free, port.capacity_bps)
+        limit = supply.caps.get(pair)
+        if visible and asked:
+            offer = supply.pair_bps.get(pair)
+            if offer is None:
+                return None
+            limit = offer if limit is None else min(limit, offer)
+        if limit is not None:
+            limits[pair] = limit
+        latency_us += supply.pair_latency_us.get(pair, 0)
+        price += supply.pair_price.get(pair, 0)
+    return Option(route, limits, min(limits.values()), latency_us, price, blind)
+
+
+def _fewest(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+    """The best set of routes that carries it all, smallest sets first."""
+    wanted, limits = criteria.bandwidth_bps, criteria.constraints
+    for size in range(1, min(_most(criteria), len(options)) + 1):
+        for chosen in _sets(options, size, wanted):
+            spread_us = limits.max_latency_spread_us
+            if spread_us is not None and _spread(chosen) > spread_us:
+                continue
+            shares = _filled(chosen, wanted, limits.min_share_bps)
+            if shares is not None:
+                return shares
+    return None
+
+
+def _sets(options: Sequence[Option], size: int, wanted: int) -> list[tuple[Option, ...]]:
+    """Sets that could carry it by their bottlenecks, best first."""
+    if sum(sorted((o.bottleneck_bps for o in options), reverse=True)[:size]) < wanted:
+        return []
+    fitting = []
+    for seen, chosen in enumerate(combinations(options, size)):
+        if seen >= COMBINATIONS_MAX:
+            break
+        if sum(option.bottleneck_bps for option in chosen) >= wanted:
+            fitting.append(chosen)
+    fitting.sort(
+        key=lambda chosen: (
+            _spread(chosen),
+            max(option.latency_us for option in chosen),
+            sum(option.price for option in chosen),
+        )
+    )
+    return fitting
+
+
+def _filled(chosen: Sequence[Option], wanted: int, min_share_bps: int) -> Shares | None:
+    amounts = fill([option.limits for option in chosen], wanted, min_share_bps)
+    if sum(amounts) < wanted:
+        return None
+    return _shares(chosen, amounts)
+
+
+def _equal(wanted: int, chosen: Sequence[Option]) -> Shares | None:
+    """Exactly equal parts (the first ones take the odd bits); None where one does not fit."""
+    if not chosen or wanted < len(chosen):
+        return None
+    part, odd = divmod(wanted, len(chosen))
+    amounts = [part + (1 if i < odd else 0) for i in range(len(chosen))]
+    for option, amount in zip(chosen, amounts, strict=True):
+        if option.bottleneck_bps < amount:
+            return None
+    return _shares(chosen, amounts)
+
+
+def _all_they_give(criteria: Criteria, visible: Sequence[Option], count: int) -> Shares:
+    """What the ``count`` widest visible routes give together."""
+    widest = sorted(visible, key=lambda o: (-o.bottleneck_bps, o.latency_us))[:count]
+    if not widest:
+        return ()
+    wanted = criteria.bandwidth_bps
+    amounts = fill([option.limits for option in widest], wanted, 0)
+    least = criteria.constraints.min_share_bps
+    return _shares(widest, [amount if amount >= least else 0 for amount in amounts])
+
+
+def _less(options: Iterable[Option], given: Shares) -> list[Option]:
+    """The options with what the given shares take already gone."""
+    taken: dict[str | Pair, int] = {}
+    for share in given:
+        for pair in share.route.pairs:
+            for resource in (pair, *pair):
+                taken[resource] = taken.get(resource, 0) + share.bandwidth_bps
+    rest = []
+    for option in options:
+        limits = {key: bps - taken.get(key, 0) for key, bps in option.limits.items()}
+        bottleneck = min(limits.values())
+        if bottleneck > 0:
+            rest.append(
+                Option(
+                    option.route,
+                    limits,
+                    bottleneck,
+                    option.latency_us,
+                    option.price,
+                    option.blind,
+                )
+            )
+    return rest
+
+
+def _shares(chosen: Sequence[Option], amounts: Sequence[int]) -> Shares:
+    return tuple(
+        Share(option.route, amount, option.latency_us)
+        for option, amount in zip(chosen, amounts, strict=True)
+        if amount > 0
+    )
+
+
+def _most(criteria: Criteria) -> int:
+    return 1 if criteria.constraints.ero else criteria.constraints.max_paths
+
+
+def _spread(chosen: Sequence[Option]) -> int:
+    latencies = [option.latency_us for option in chosen]
+    return max(latencies) - min(latencies)
+
+
+def _spread_kept(criteria: Criteria, shares: Shares) -> bool:
+    most_us = criteria.constraints.max_latency_spread_us
+    latencies = [share.latency_us for share in shares]
+    return most_us is None or max(latencies) - min(latencies) <= most_us
+
+
+def _too_little(criteria: Criteria, options: Sequence[Option], most: int) -> Refusal:
+    """Names the tightest place of the widest route, and how much would fit."""
+    widest = sorted(options, key=lambda o: (-o.bottleneck_bps, o.latency_us))[: max(1, most)]
+    fits_bps = sum(fill([option.limits for option in widest], criteria.bandwidth_bps, 0))
+    fits_bps = min(fits_bps, criteria.bandwidth_bps - 1)
+    tightest = min(widest[0].limits, key=lambda key: (widest[0].limits[key], str(key)))
+    place = tightest if isinstance(tightest, str) else " to ".join(tightest)
+    paths = "1 path" if most == 1 else f"{len(widest)} of at most {most} paths"
+    return Refusal(
+        RefusalKind.BANDWIDTH,
+        f"{_human(criteria.bandwidth_bps)} was asked for, about {_human(fits_bps)} fits over"
+        f" {paths}; the widest is limited to {_human(widest[0].bottleneck_bps)} at {place}",
+        domain=place.partition(":")[0],
+        resource=place,
+        available_bps=max(0, fits_bps),
+    )
+
+
+def _nothing_usable(criteria: Criteria, routes: tuple[Route, ...], supply: Supply) -> Refusal:
+    for route in routes:
+        for crossing in route.crossings:
+            if crossing.domain in supply.down:
+                reason = f"{crossing.domain} does not answer, and no path goes around it"
+                return Refusal(RefusalKind.UNAVAILABLE, reason, domain=crossing.domain)
+    pairs = [pair for route in routes for pair in route.pairs if pair in supply.pair_bps]
+    tight = min(pairs, key=lambda pair: (supply.pair_bps[pair], pair), default=None)
+    if tight is not None and supply.pair_bps[tight] < max(1, criteria.constraints.min_share_bps):
+        place = " to ".join(tight)
+        return Refusal(
+            RefusalKind.BANDWIDTH,
+            f"nothing of {_human(criteria.bandwidth_bps)} fits: {place} has "
+            f"{_human(supply.pair_bps[tight])} free",
+            domain=place.partition(":")[0],
+            resource=place,
+            available_bps=0,
+        )
+    return Refusal(
+        RefusalKind.NO_PATH,
+        "no path is within the limits on latency and least share, or every path has a domain that"
+        " offers nothing",
+    )
+
+
+def _human(bandwidth_bps: int) -> str:
+    for unit, size in (("Tb/s", 10**12), ("Gb/s", 10**9), ("Mb/s", 10**6), ("kb/s", 10**3)):
+        if bandwidth_bps >= size:
+            return f"{bandwidth_bps / size:.6g} {unit}"
+    return f"{bandwidth_bps} b/s"

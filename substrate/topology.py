@@ -1,0 +1,82 @@
+"""Domains joined by inter-domain links: what an orchestrator sees (its substrate)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from substrate.model import Domain, Port
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class InterDomainLink:
+    """An SDP (GFD.237): two ports that name each other. ``a_stp`` < ``b_stp``.
+
+    Its capacity is the lesser of the two ports', its latency the greater of what they say.
+    """
+
+    a_stp: str
+    b_stp: str
+    capacity_bps: int
+    latency_us: int
+
+    def other(self, stp: str) -> str:
+        """The STP at the other end."""
+        return self.b_stp if stp == self.a_stp else self.a_stp
+
+
+class Topology:
+    """Immutable. A link exists only between two known ports that each name the other."""
+
+    def __init__(self, domains: Iterable[Domain]) -> None:
+        self.domains: Mapping[str, Domain] = MappingProxyType(
+            {d.name: d for d in sorted(domains, key=lambda d: d.name)}
+        )
+        self._ports = {p.stp: p for d in self.domains.values() for p in d.ports}
+        self._aliases = _unique_aliases(self._ports.values())
+        self.links: tuple[InterDomainLink, ...] = tuple(
+            sorted(
+                _link(port, self._ports[port.remote_stp])
+                for port in self._ports.values()
+                if port.remote_stp is not None
+                and port.stp < port.remote_stp
+                and port.remote_stp in self._ports
+                and self._ports[port.remote_stp].remote_stp == port.stp
+            )
+        )
+        self._link_at = {stp: link for link in self.links for stp in (link.a_stp, link.b_stp)}
+
+    def resolve(self, name: str) -> str | None:
+        """The STP of that name or alias; None when it is unknown or the alias is ambiguous."""
+        return name if name in self._ports else self._aliases.get(name)
+
+    def port(self, stp: str) -> Port | None:
+        """The port of an STP."""
+        return self._ports.get(stp)
+
+    def link_at(self, stp: str) -> InterDomainLink | None:
+        """The inter-domain link that ends there."""
+        return self._link_at.get(stp)
+
+    def with_domain(self, domain: Domain) -> Topology:
+        """With this domain added or replaced."""
+        return Topology([*(d for d in self.domains.values() if d.name != domain.name), domain])
+
+    def without(self, name: str) -> Topology:
+        """Without that domain."""
+        return Topology(d for d in self.domains.values() if d.name != name)
+
+
+def _link(a: Port, b: Port) -> InterDomainLink:
+    return InterDomainLink(
+        a.stp, b.stp, min(a.capacity_bps, b.capacity_bps), max(a.latency_us, b.latency_us)
+    )
+
+
+def _unique_aliases(ports: Iterable[Port]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for port in ports:
+        for alias in port.aliases:
+            found.setdefault(alias, set()).add(port.stp)
+    return {alias: min(stps) for alias, stps in found.items() if len(stps) == 1}

@@ -1,0 +1,88 @@
+"""Sets of VLAN ids (IEEE 802.1Q, 1 to 4094), kept as one integer bit mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+VLAN_MIN = 1
+VLAN_MAX = 4094
+
+
+@dataclass(frozen=True, slots=True)
+class VlanSet:
+    """An immutable set of VLAN ids; bit v of ``mask`` is set when VLAN v is in the set."""
+
+    mask: int = 0
+
+    @classmethod
+    def of(cls, *vlans: int) -> VlanSet:
+        """The set of these VLANs. Raises ValueError outside 1..4094."""
+        return cls.from_ranges((v, v) for v in vlans)
+
+    @classmethod
+    def from_ranges(cls, ranges: Iterable[tuple[int, int]]) -> VlanSet:
+        """The union of inclusive ranges. Raises ValueError for one not within 1..4094."""
+        mask = 0
+        for first, last in ranges:
+            if not VLAN_MIN <= first <= last <= VLAN_MAX:
+                raise ValueError(f"VLAN range {first}-{last} is not within {VLAN_MIN}-{VLAN_MAX}")
+            mask |= (1 << (last + 1)) - (1 << first)
+        return cls(mask)
+
+    @classmethod
+    def parse(cls, text: str) -> VlanSet:
+        """Reads "100-199,300"; the empty text is the empty set. Raises ValueError."""
+        ranges = []
+        for piece in filter(None, (p.strip() for p in text.split(","))):
+            first, _, last = piece.partition("-")
+            try:
+                ranges.append((int(first), int(last or first)))
+            except ValueError:
+                raise ValueError(f"'{piece}' is not a VLAN or a range such as 100-199") from None
+        return cls.from_ranges(ranges)
+
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """The inclusive ranges of the set, ascending, none touching another."""
+        found = []
+        rest = self.mask
+        while rest:
+            first = (rest & -rest).bit_length() - 1
+            shifted = rest >> first
+            length = (~shifted & (shifted + 1)).bit_length() - 1
+            found.append((first, first + length - 1))
+            rest &= ~((1 << (first + length)) - (1 << first))
+        return tuple(found)
+
+    def lowest(self) -> int | None:
+        """The smallest VLAN, or None when empty."""
+        return (self.mask & -self.mask).bit_length() - 1 if self.mask else None
+
+    def __contains__(self, vlan: int) -> bool:
+        return vlan >= 0 and bool(self.mask >> vlan & 1)
+
+    def __and__(self, other: VlanSet) -> VlanSet:
+        return VlanSet(self.mask & other.mask)
+
+    def __or__(self, other: VlanSet) -> VlanSet:
+        return VlanSet(self.mask | other.mask)
+
+    def __sub__(self, other: VlanSet) -> VlanSet:
+        return VlanSet(self.mask & ~other.mask)
+
+    def __bool__(self) -> bool:
+        return self.mask != 0
+
+    def __len__(self) -> int:
+        return self.mask.bit_count()
+
+    def __iter__(self) -> Iterator[int]:
+        for first, last in self.ranges():
+            yield from range(first, last + 1)
+
+    def __str__(self) -> str:
+        return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self.ranges())
+
+
+ALL_VLANS = VlanSet.from_ranges([(VLAN_MIN, VLAN_MAX)])
+EMPTY = VlanSet()

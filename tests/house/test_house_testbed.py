@@ -1,0 +1,137 @@
+"""The testbed's file says what its services need; where an engine runs, it is tried for real."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from house import ROOT
+
+from agents.backends import open_backend
+from agents.settings import load_settings as load_agent
+from orchestrator.settings import OrchestratorSettings
+from orchestrator.settings import load_settings as load_orchestrator
+
+TESTBED = ROOT / "deploy" / "testbed"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+AGENTS = sorted(set(SERVICES) - {"postgres", "orchestrator"})
+
+
+def mounted(service: str, inside: str) -> Path:
+    """The file of the project that a service finds at ``inside``, read-only."""
+    for volume in SERVICES[service]["volumes"]:
+        source, target, *mode = volume.split(":")
+        if target == inside:
+            assert mode == ["ro"]
+            return ROOT / source
+    raise AssertionError(f"{service} mounts nothing at {inside}")
+
+
+def orchestrator() -> OrchestratorSettings:
+    """The testbed's orchestrator's settings."""
+    return load_orchestrator(mounted("orchestrator", "/etc/braid/orchestrator.yaml"))
+
+
+def test_the_testbed_has_nine_agents() -> None:
+    assert len(AGENTS) == 9
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_a_health_check_and_one_network(service: str) -> None:
+    check = SERVICES[service]["healthcheck"]
+    assert check["test"][0] in ("CMD", "CMD-SHELL")
+    assert set(check) == {"test", "interval", "timeout", "retries"}
+    assert SERVICES[service]["networks"] == ["braid"]
+
+
+@pytest.mark.parametrize("service", [*AGENTS, "orchestrator"])
+def test_our_services_have_no_privileges(service: str) -> None:
+    assert SERVICES[service]["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in SERVICES[service]["security_opt"]
+    assert "USER braid" in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_is_configured_as_the_file_starts_it(name: str) -> None:
+    settings = load_agent(mounted(name, "/etc/braid/agent.yaml"))
+    domain = open_backend(settings.backend).describe()
+    assert domain.name == name
+    probed = SERVICES[name]["healthcheck"]["test"][-1]
+    assert settings.listen == f"0.0.0.0:{probed.rpartition(':')[2]}"
+    folder = Path(settings.database.removeprefix("sqlite:///")).parent
+    assert f"{name}:{folder}" in SERVICES[name]["volumes"]
+    assert name in COMPOSE["volumes"]
+
+
+def test_the_orchestrator_knows_every_agent_where_it_listens() -> None:
+    wanted = {name: f"{name}:7100" for name in AGENTS}
+    assert {domain.domain: domain.target for domain in orchestrator().domains} == wanted
+
+
+def test_the_orchestrator_waits_for_all_others_to_be_healthy() -> None:
+    depends = SERVICES["orchestrator"]["depends_on"]
+    assert depends == {name: {"condition": "service_healthy"} for name in [*AGENTS, "postgres"]}
+
+
+def test_the_orchestrator_is_published_on_this_machine_alone() -> None:
+    port = orchestrator().listen.rpartition(":")[2]
+    assert SERVICES["orchestrator"]["ports"] == [f"127.0.0.1:${{BRAID_PORT:-7000}}:{port}"]
+    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["orchestrator"]
+
+
+def test_the_database_is_the_one_that_the_file_starts() -> None:
+    env = SERVICES["postgres"]["environment"]
+    account = f"{env['POSTGRES_USER']}:{env['POSTGRES_PASSWORD']}"
+    url = f"postgresql://{account}@postgres/{env['POSTGRES_DB']}"
+    assert orchestrator().database == url
+
+
+def test_every_link_between_the_testbeds_domains_has_two_ends_that_name_each_other() -> None:
+    domains = [open_backend(load_agent(TESTBED / f"{n}.yaml").backend).describe() for n in AGENTS]
+    remotes = {port.stp: port.remote_stp for domain in domains for port in domain.ports}
+    linked = {stp: remote for stp, remote in remotes.items() if remote}
+    assert linked
+    assert {remotes.get(remote) for remote in linked.values()} == set(linked)
+    users = {stp.partition(":")[0] for stp, remote in remotes.items() if not remote}
+    assert {"sitea", "siteb", "sitec", "sited"} <= users
+
+
+def test_no_configuration_lies_unused_in_the_testbed() -> None:
+    wanted = {f"{name}.yaml" for name in [*AGENTS, "orchestrator"]}
+    assert {path.name for path in TESTBED.iterdir()} == wanted
+
+
+def test_the_images_take_their_base_as_an_argument_and_need_no_registry_else() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    bases = set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE))
+    assert bases == {"${BASE_IMAGE}"}
+    assert re.search(r"^ARG BASE_IMAGE=", dockerfile, re.MULTILINE)
+    assert COMPOSE["x-service"]["build"]["args"] == {
+        "BASE_IMAGE": "${BASE_IMAGE:-python:3.11-slim}"
+    }
+
+
+def test_images_hold_every_package_and_nothing_that_is_not_needed() -> None:
+    kept = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages <= set(kept)
+    assert not {"tests", "docs", ".git", ".venv"} & set(kept)
+
+
+@pytest.mark.timeout(1500)
+def test_a_reservation_through_the_running_testbed() -> None:
+    script = ROOT / "tools" / "testbed.sh"
+    found = subprocess.run([script, "--check"], capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"the testbed needs a container engine: {found.stderr.strip()}")
+    if not os.access(ROOT / ".venv" / "bin" / "braid", os.X_OK):
+        pytest.skip("the testbed's client is .venv/bin/braid: run make setup")
+    environment = {**os.environ, "BRAID_PORT": "17000"}
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,83 @@
+"""What a refusal teaches."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.knowledge import Knowledge
+from protocol.messages import Offer, PortOffer, SendOffers
+from substrate.model import Refusal, RefusalKind, Segment, Step
+from substrate.vlans import VlanSet
+
+PAIR = ("m:a", "m:b")
+SEGMENT = Segment("s1", "m:a", 100, "m:b", 200, 60)
+OTHER = Segment("s2", "m:a", 101, "m:c", 201, 40)
+
+
+def refusal(kind: RefusalKind, **fields: object) -> Refusal:
+    return Refusal(kind, "no", domain="m", **fields)  # type: ignore[arg-type]
+
+
+def test_offers_count_with_their_least_level_over_the_window() -> None:
+    offers = SendOffers(
+        "q",
+        "m",
+        (Offer("t", "m:a", "m:b", (Step(0, 50), Step(10, 30), Step(20, 90)), 7, 3),),
+        (PortOffer("m:a", (Step(0, 80),), VlanSet.of(5)),),
+    )
+    supply = Knowledge().with_offers(offers).supply()
+    assert supply.pair_bps == {PAIR: 30}
+    assert supply.pair_latency_us == {PAIR: 7}
+    assert supply.pair_price == {PAIR: 3}
+    assert supply.tokens == {PAIR: "t"}
+    assert supply.port_bps == {"m:a": 80}
+    assert supply.port_vlans == {"m:a": VlanSet.of(5)}
+
+
+def test_a_counter_offer_caps_what_is_asked_for_next() -> None:
+    told = refusal(RefusalKind.BANDWIDTH, segment_id="s1", available_bps=25)
+    assert Knowledge().with_refusal((SEGMENT, OTHER), told).caps == {PAIR: 25}
+
+
+def test_a_blind_refusal_halves_what_is_asked_for_next() -> None:
+    told = refusal(RefusalKind.BANDWIDTH)
+    knowledge = Knowledge().with_refusal((SEGMENT,), told)
+    assert knowledge.caps == {PAIR: 30}
+    again = Segment("s1", "m:a", 100, "m:b", 200, 30)
+    assert knowledge.with_refusal((again,), told).caps == {PAIR: 15}
+
+
+def test_a_counter_offer_of_what_was_asked_is_not_believed() -> None:
+    told = refusal(RefusalKind.BANDWIDTH, available_bps=60)
+    assert Knowledge().with_refusal((SEGMENT,), told).caps == {PAIR: 59}
+
+
+def test_a_refused_label_is_not_asked_for_again_at_that_port() -> None:
+    told = refusal(RefusalKind.LABEL, resource="m:b", segment_id="s1")
+    knowledge = Knowledge().with_refusal((SEGMENT, OTHER), told)
+    assert knowledge.banned_vlans == {"m:b": VlanSet.of(200)}
+
+
+def test_a_refused_label_without_a_port_bans_both_ends() -> None:
+    knowledge = Knowledge().with_refusal((SEGMENT,), refusal(RefusalKind.LABEL))
+    assert knowledge.banned_vlans == {"m:a": VlanSet.of(100), "m:b": VlanSet.of(200)}
+
+
+def test_no_way_through_a_domain_closes_that_pair_only() -> None:
+    told = refusal(RefusalKind.TOPOLOGY, segment_id="s1")
+    knowledge = Knowledge().with_refusal((SEGMENT, OTHER), told)
+    assert knowledge.caps == {PAIR: 0}
+    assert not knowledge.down
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        RefusalKind.UNAVAILABLE,
+        RefusalKind.TIMEOUT,
+        RefusalKind.POLICY,
+        RefusalKind.TOMBSTONE,
+    ],
+)
+def test_a_domain_that_will_not_is_left_out(kind: RefusalKind) -> None:
+    assert Knowledge().with_refusal((SEGMENT,), refusal(kind)).down == {"m"}

@@ -1,0 +1,106 @@
+"""Group commit: shared transactions, and nobody is answered before they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from runtime import database as module
+from runtime.database import Database, StorageBusyError, StorageError
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    await opened.write(lambda c: c.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")) and None)
+    yield opened
+    await opened.close()
+
+
+def insert(number: int) -> module.Operation[int]:
+    def run(connection: Connection) -> int:
+        connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number})
+        return number
+
+    return run
+
+
+def numbers(connection: Connection) -> list[int]:
+    return [row[0] for row in connection.execute(text("SELECT n FROM t ORDER BY n"))]
+
+
+async def test_writes_that_wait_share_a_transaction(database: Database) -> None:
+    commits = []
+    event.listen(database.engine, "commit", lambda connection: commits.append(connection))
+    first = asyncio.create_task(database.write(insert(0)))
+    await asyncio.sleep(0)
+    rest = await asyncio.gather(first, *(database.write(insert(n)) for n in range(1, 200)))
+    assert rest == list(range(200))
+    assert len(commits) <= 3
+    assert await database.read(numbers) == list(range(200))
+
+
+async def test_one_that_fails_does_not_take_the_others_along(database: Database) -> None:
+    await database.write(insert(3))
+    results = await asyncio.gather(
+        *(database.write(insert(n)) for n in range(6)), return_exceptions=True
+    )
+    assert isinstance(results.pop(3), StorageError)
+    assert results == [0, 1, 2, 4, 5]
+    assert await database.read(numbers) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_what_an_operation_raises_comes_back_and_undoes_its_writes(
+    database: Database,
+) -> None:
+    def fail(connection: Connection) -> None:
+        insert(7)(connection)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await database.write(fail)
+    assert await database.read(numbers) == []
+
+
+async def test_a_caller_that_goes_away_does_not_undo_the_write(database: Database) -> None:
+    task = asyncio.create_task(database.write(insert(1)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.write(insert(2))
+    assert await database.read(numbers) == [1, 2]
+
+
+async def test_a_full_queue_refuses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUEUE_LIMIT", 2)
+    gate = threading.Event()
+    held = asyncio.create_task(database.write(lambda _: gate.wait(10)))
+    await asyncio.sleep(0.05)
+    waiting = [asyncio.create_task(database.write(insert(n))) for n in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(StorageBusyError):
+        await database.write(insert(9))
+    gate.set()
+    await asyncio.gather(held, *waiting)
+    assert await database.read(numbers) == [0, 1]
+
+
+async def test_a_full_disk_is_a_storage_error(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+
+    def limit(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY, x BLOB)"))
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    await database.write(limit)
+    statement = text("INSERT INTO t VALUES (1, zeroblob(1000000))")
+    with pytest.raises(StorageError, match="full"):
+        await database.write(lambda c: c.execute(statement) and None)
+    assert await database.read(numbers) == []
+    await database.close()

@@ -1,0 +1,57 @@
+"""What callers are told of errors."""
+
+from __future__ import annotations
+
+from google.rpc import error_details_pb2
+from grpc import StatusCode
+
+from runtime.database import StorageBusyError, StorageError
+from runtime.errors import RequestError, hidden, invalid, status_of
+
+
+def test_the_text_names_the_field_what_was_given_and_what_is_possible() -> None:
+    error = invalid("constraints.max_paths", 0, "1 to 16")
+    assert str(error) == "constraints.max_paths: given 0, possible: 1 to 16"
+    assert str(invalid("source", "", "an STP")) == "source: given '', possible: an STP"
+
+
+def test_a_long_value_is_cut() -> None:
+    text = str(invalid("description", "x" * 5000, "256 characters"))
+    assert len(text) < 300
+    assert text.endswith("…, possible: 256 characters")
+
+
+def test_a_wrong_field_travels_as_bad_request_and_error_info() -> None:
+    status = status_of(RequestError(StatusCode.OUT_OF_RANGE, "window.end_s", 9, "at most 8"))
+    assert status is not None
+    violation = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(violation)
+    assert violation.field_violations[0].field == "window.end_s"
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[1].Unpack(info)
+    assert (info.reason, info.domain) == ("OUT_OF_RANGE", "braid")
+    assert dict(info.metadata) == {"field": "window.end_s", "given": "9", "possible": "at most 8"}
+
+
+def test_a_fact_travels_as_error_info_alone() -> None:
+    status = status_of(RequestError(StatusCode.NOT_FOUND, "reservation_id", "r", "one of List's"))
+    assert status is not None
+    assert status.code == StatusCode.NOT_FOUND.value[0]
+    assert [detail.TypeName() for detail in status.details] == ["google.rpc.ErrorInfo"]
+
+
+def test_storage_errors_have_codes_and_hide_their_text() -> None:
+    full = status_of(StorageError("disk full at /var/secret"))
+    busy = status_of(StorageBusyError("10000 writes"))
+    assert full is not None
+    assert busy is not None
+    assert full.code == StatusCode.UNAVAILABLE.value[0]
+    assert "secret" not in full.message
+    assert busy.code == StatusCode.RESOURCE_EXHAUSTED.value[0]
+
+
+def test_a_bug_is_told_by_reference_only() -> None:
+    assert status_of(KeyError("password")) is None
+    status = hidden("abc123")
+    assert status.code == StatusCode.INTERNAL.value[0]
+    assert "reference abc123" in status.message

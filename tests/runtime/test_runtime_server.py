@@ -1,0 +1,278 @@
+"""The gRPC server that every service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+import structlog
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status.rpc_status import from_call
+
+from braid.v1 import reservations_pb2, reservations_pb2_grpc, topology_pb2, topology_pb2_grpc
+from runtime.database import StorageBusyError, StorageError
+from runtime.errors import invalid
+from runtime.server import Add, GrpcServer, ListenError, open_channel, serving
+from runtime.settings import ListenSettings, TlsSettings
+
+INSECURE = ListenSettings(listen="127.0.0.1:0", insecure=True)
+TOPOLOGY = "braid.v1.Topology"
+RESERVATIONS = "braid.v1.Reservations"
+
+
+class Topology(topology_pb2_grpc.TopologyServicer):
+    """Get fails as told; Register waits until told to go on."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.entered = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def Get(self, request: Any, context: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return topology_pb2.GetTopologyResponse()
+
+    async def Register(self, request: Any, context: Any) -> Any:
+        self.entered.set()
+        await self.go_on.wait()
+        return topology_pb2.RegisterResponse()
+
+    async def Unregister(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "still in use")
+
+
+class Reservations(reservations_pb2_grpc.ReservationsServicer):
+    """Watch gives one event and then fails."""
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        yield reservations_pb2.ReservationEvent(sequence=1)
+        raise KeyError("the password is 1234")
+
+
+def services(topology: Topology | None = None) -> Mapping[str, Add]:
+    return {
+        TOPOLOGY: partial(topology_pb2_grpc.add_TopologyServicer_to_server, topology or Topology()),
+        RESERVATIONS: partial(
+            reservations_pb2_grpc.add_ReservationsServicer_to_server, Reservations()
+        ),
+    }
+
+
+async def failure_of(error: Exception) -> grpc.aio.AioRpcError:
+    async with (
+        serving(INSECURE, services(Topology(error))) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await topology_pb2_grpc.TopologyStub(channel).Get(topology_pb2.GetTopologyRequest())
+    return caught.value
+
+
+async def test_a_bug_reaches_the_log_with_a_reference_and_the_client_without_its_text() -> None:
+    with structlog.testing.capture_logs() as logs:
+        error = await failure_of(ValueError("the password is 1234"))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    [entry] = [entry for entry in logs if entry["event"] == "handler failed"]
+    assert entry["method"] == "/braid.v1.Topology/Get"
+    assert entry["reference"] in (error.details() or "")
+    assert "1234" in str(entry["exc_info"])
+    assert "1234" not in (error.details() or "")
+
+
+async def test_a_bug_in_the_midst_of_a_stream_is_hidden_too() -> None:
+    async with (
+        serving(INSECURE, services()) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        call = reservations_pb2_grpc.ReservationsStub(channel).Watch(
+            reservations_pb2.WatchRequest()
+        )
+        assert (await call.read()).sequence == 1
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "1234" not in (caught.value.details() or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StorageError("disk"), grpc.StatusCode.UNAVAILABLE),
+        (StorageBusyError("queue"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (invalid("source", "x", "an STP"), grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_known_errors_have_their_code(error: Exception, code: grpc.StatusCode) -> None:
+    assert (await failure_of(error)).code() is code
+
+
+async def test_a_wrong_request_travels_with_details() -> None:
+    error = await failure_of(invalid("source", "x", "an STP"))
+    status = from_call(_Answered(error))
+    assert status is not None
+    violation = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(violation)
+    assert violation.field_violations[0].description == error.details()
+
+
+class _Answered:
+    """The shape of a call that grpc_status reads."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        self.code, self.details = error.code, error.details
+        self.trailing_metadata = error.trailing_metadata
+
+
+async def test_a_handlers_own_abort_passes() -> None:
+    async with (
+        serving(INSECURE, services()) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        stub = topology_pb2_grpc.TopologyStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError, match="still in use") as caught:
+            await stub.Unregister(topology_pb2.UnregisterRequest())
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_health_and_reflection_answer() -> None:
+    async with (
+        serving(INSECURE, services()) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", TOPOLOGY, RESERVATIONS):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        call = reflection.ServerReflectionInfo(iter([request]))
+        names = {found.name for found in (await call.read()).list_services_response.service}
+    assert {TOPOLOGY, RESERVATIONS, "grpc.health.v1.Health"} <= names
+
+
+async def test_stopping_says_not_serving_and_lets_running_calls_end() -> None:
+    topology = Topology()
+    server = GrpcServer(INSECURE, services(topology))
+    await server.start()
+    async with open_channel(server.address, insecure=True) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service=TOPOLOGY)
+        )
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        call = topology_pb2_grpc.TopologyStub(channel).Register(topology_pb2.RegisterRequest())
+        await topology.entered.wait()
+        stopping = asyncio.create_task(server.stop(grace_s=5))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        topology.go_on.set()
+        assert await call == topology_pb2.RegisterResponse()
+        watch.cancel()
+        await stopping
+
+
+async def test_an_address_in_use_is_an_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ListenError, match=f"cannot listen on {address}"):
+            GrpcServer(ListenSettings(listen=address, insecure=True), services())
+
+
+async def test_two_servers_do_not_share_a_port() -> None:
+    async with serving(INSECURE, services()) as server:
+        with pytest.raises(ListenError, match=server.address):
+            GrpcServer(ListenSettings(listen=server.address, insecure=True), services())
+
+
+async def test_a_unix_socket_serves(tmp_path: Path) -> None:
+    listen = ListenSettings(listen=f"unix:{tmp_path / 's'}", insecure=True)
+    async with (
+        serving(listen, services()) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        await topology_pb2_grpc.TopologyStub(channel).Get(topology_pb2.GetTopologyRequest())
+
+
+async def test_a_message_over_the_limit_is_refused() -> None:
+    async with (
+        serving(INSECURE, services()) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        request = topology_pb2.RegisterRequest(domain="x" * (5 << 20))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await topology_pb2_grpc.TopologyStub(channel).Register(request)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_channel_is_never_insecure_by_accident() -> None:
+    with pytest.raises(ValueError, match="exactly one of tls and insecure"):
+        open_channel("127.0.0.1:1")
+
+
+def _openssl(folder: Path, arguments: str) -> None:
+    command = ["openssl", *arguments.split()]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority "ca", certificates "good" that it signed and "other" that signed itself."""
+    folder = tmp_path_factory.mktemp("certificates")
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    (folder / "names").write_text(names)
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    for name in ("ca", "other"):
+        files = f"-keyout {name}.key -out {name}.pem"
+        _openssl(folder, f"req -x509 {key} {files} -subj /CN={name} -days 2 -addext {names}")
+    _openssl(folder, f"req {key} -keyout good.key -out good.csr -subj /CN=good")
+    signer = "-CA ca.pem -CAkey ca.key -days 2 -extfile names"
+    _openssl(folder, f"x509 -req -in good.csr {signer} -out good.pem")
+    return folder
+
+
+def tls(folder: Path, name: str, **more: Path) -> TlsSettings:
+    paths = {"certificate": folder / f"{name}.pem", "key": folder / f"{name}.key", **more}
+    return TlsSettings(client_ca=folder / "ca.pem", **paths)
+
+
+async def test_mutual_tls_lets_only_known_certificates_in(certificates: Path) -> None:
+    good = tls(certificates, "good")
+    listen = ListenSettings(listen="127.0.0.1:0", tls=good)
+    request = topology_pb2.GetTopologyRequest()
+    async with serving(listen, services()) as server:
+        async with open_channel(server.address, tls=good) as channel:
+            await topology_pb2_grpc.TopologyStub(channel).Get(request)
+        strangers = [
+            open_channel(server.address, tls=tls(certificates, "other")),
+            open_channel(server.address, insecure=True),
+            open_channel(
+                server.address,
+                tls=tls(certificates, "good", server_ca=certificates / "other.pem"),
+            ),
+        ]
+        for stranger in strangers:
+            async with stranger as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await topology_pb2_grpc.TopologyStub(channel).Get(request, timeout=5)
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    listen = ListenSettings(listen="127.0.0.1:0", tls=tls(tmp_path, "good"))
+
+    async def build() -> None:
+        GrpcServer(listen, services())
+
+    with pytest.raises(ListenError, match=r"good\.key cannot be read: No such file"):
+        asyncio.run(build())
