@@ -8,18 +8,19 @@ and 10).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from heapq import nsmallest
 from typing import Any
 
 import structlog
 
 from agents.book import Book
+from agents.ledger import Ledger
 from agents.provisioner import Provisioner
-from agents.store import DataPlane, Key, Ledger, Record, Store, SupersededError
+from agents.records import Records
+from agents.store import DataPlane, Key, Record, Store, SupersededError
 from agents.timers import RECHECK_MS, Timers
+from agents.turns import Turns
 from agents.watchers import Watcher, Watchers
 from protocol import participant
 from protocol.messages import (
@@ -35,6 +36,7 @@ from protocol.messages import (
 from protocol.participant import Admitted, Part, PartState, Rules
 from runtime.clock import Clock
 from runtime.database import StorageError
+from substrate.calendar import CalendarError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
 
 AGAIN_MS = 5_000
@@ -53,6 +55,10 @@ class _PartDue:
 @dataclass(frozen=True, slots=True)
 class _ReservationDue:
     reservation_id: str
+
+
+class RestoreError(Exception):
+    """What the store holds does not fit into the domain as it is now configured."""
 
 
 class Agent:
@@ -79,9 +85,8 @@ class Agent:
         self._clock = clock
         self._send = send
         self._rules = replace(rules or Rules(), hold_timeout_s=self.domain.hold_timeout_s)
-        self._records: dict[Key, Record] = {}
-        self._reservations: dict[str, set[Key]] = {}
-        self._turns: dict[Key, _Turn] = {}
+        self._records = Records()
+        self._turns = Turns()
         self._ledger = Ledger(store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers = Watchers()
@@ -90,7 +95,7 @@ class Agent:
             book.backend,
             lambda record: book.placement(record.part.mapping),
             clock,
-            self._parts_of,
+            self._records.parts_of,
             self._settle_data_plane,
             lambda reservation, due_ms: self._timers.set(_ReservationDue(reservation), due_ms),
         )
@@ -98,17 +103,16 @@ class Agent:
     async def start(self, restored: bool = False) -> None:
         """Takes up what the store holds; what came due meanwhile happens at once.
 
-        ``restored``: the store is a backup's (see :meth:`Store.load`). Raises WrongDatabaseError
-        and StorageError.
+        ``restored``: the store is a backup's (see :meth:`Store.load`). Raises WrongDatabaseError,
+        RestoreError and StorageError.
         """
         loaded = await self._store.load(self.domain.name, self._clock.now_ms(), restored)
         self.epoch = loaded.epoch
         for record in loaded.records:
             self._keep(record)
-            if record.live and record.part.prep is not None:
-                self._book.restore(record.part.prep, record.part.mapping)
+            self._restore(record)
         self._provisioner.restore(loaded.records)
-        for reservation_id in sorted(self._reservations):
+        for reservation_id in self._records.reservations():
             self._provisioner.look(reservation_id)
         self._timers.start()
         _log.info("agent started", domain=self.domain.name, parts=len(loaded.records))
@@ -120,6 +124,14 @@ class Agent:
         await self._provisioner.stop()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.end_watches()
+
+    def abandon(self) -> None:
+        """Stops at once and finishes nothing, as a crash would: for simulations."""
+        self._timers.stop()
+        self._provisioner.abandon()
+        for task in list(self._tasks):
+            task.cancel()
         self.end_watches()
 
     def drain(self) -> None:
@@ -137,8 +149,11 @@ class Agent:
         Calls for one part are processed in the order of the calls, others side by side. The work is
         not lost when the caller is cancelled.
         """
-        task = self._spawn(self._answer(orchestrator_id, message))
-        await asyncio.shield(task)
+        await asyncio.shield(self.receive(orchestrator_id, message))
+
+    def receive(self, orchestrator_id: str, message: ToAgent) -> asyncio.Task[None]:
+        """As :meth:`handle`, without waiting: the task that does the work."""
+        return self._spawn(self._answer(orchestrator_id, message))
 
     def offers(self, request: ReqOffers) -> SendOffers:
         """What a visible domain could carry; nothing for a blind one."""
@@ -148,12 +163,7 @@ class Agent:
 
     def holdings(self, after: Key | None, limit: int) -> list[Record]:
         """Live records in the order of their keys, from behind ``after``."""
-        keys = (
-            key
-            for key, record in self._records.items()
-            if record.live and (after is None or key > after)
-        )
-        return [self._records[key] for key in nsmallest(limit, keys)]
+        return self._records.live(after, limit)
 
     def rules_of(self, record: Record) -> tuple[str, ...]:
         """What is configured on the devices for a part, in the backend's words."""
@@ -163,23 +173,29 @@ class Agent:
 
     def watch(self) -> Watcher:
         """The data plane of every part that is live or still configured, then each change."""
-        records = (self._records[key] for key in sorted(self._records))
-        return self._watchers.open(
-            record
-            for record in records
-            if record.live or record.data_plane.state is not DataPlaneState.RELEASED
-        )
+        return self._watchers.open(self._records.watched())
 
     def end_watches(self) -> None:
         """Ends every subscription once it has read what it has."""
         self._watchers.close()
+
+    def _restore(self, record: Record) -> None:
+        if not record.live or record.part.prep is None:
+            return
+        try:
+            self._book.restore(record.part.prep, record.part.mapping)
+        except CalendarError as error:
+            raise RestoreError(
+                f"{self.domain.name} has promised more than its settings now allow: {error}, for"
+                f" part {'/'.join(record.key)}: put back what was taken away"
+            ) from error
 
     async def _answer(self, orchestrator_id: str, message: ToAgent) -> None:
         if isinstance(message, ReqOffers):
             self._send(orchestrator_id, self.offers(message))
             return
         key = (message.transaction_id, message.part_id)
-        async with self._turn(key):
+        async with self._turns.turn(key):
             answer = await self._step(key, message)
         if answer is not None:
             self._send(orchestrator_id, answer)
@@ -253,7 +269,7 @@ class Agent:
         return found if found.state is state else DataPlane(state, "", self._clock.now_ms())
 
     async def _settle_data_plane(self, key: Key, data_plane: DataPlane) -> None:
-        async with self._turn(key):
+        async with self._turns.turn(key):
             before = self._records.get(key)
             if before is None:
                 return
@@ -280,9 +296,7 @@ class Agent:
             self._watchers.publish(record)
 
     def _keep(self, record: Record) -> None:
-        self._records[record.key] = record
-        if record.part.prep is not None:
-            self._reservations.setdefault(record.part.prep.reservation_id, set()).add(record.key)
+        self._records.put(record)
         self._timers.set(_PartDue(record.key), self._due_ms(record))
 
     def _due_ms(self, record: Record) -> int:
@@ -304,7 +318,7 @@ class Agent:
             self._provisioner.look(due.reservation_id)
 
     async def _tick(self, key: Key) -> None:
-        async with self._turn(key):
+        async with self._turns.turn(key):
             record = self._records.get(key)
             if record is None:
                 return
@@ -338,39 +352,10 @@ class Agent:
         await self._ledger.forget(record.key)
         if record.live:
             self._book.free(*record.key)
-        del self._records[record.key]
-        if record.part.prep is not None:
-            keys = self._reservations[record.part.prep.reservation_id]
-            keys.discard(record.key)
-            if not keys:
-                del self._reservations[record.part.prep.reservation_id]
-
-    def _parts_of(self, reservation_id: str) -> list[Record]:
-        return [self._records[key] for key in sorted(self._reservations.get(reservation_id, ()))]
-
-    @asynccontextmanager
-    async def _turn(self, key: Key) -> AsyncIterator[None]:
-        """Serves those who want one part in the order in which they came."""
-        turn = self._turns.setdefault(key, _Turn())
-        turn.users += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.users -= 1
-            if turn.users == 0:
-                del self._turns[key]
+        self._records.drop(record)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class _Turn:
-    """A lock and how many hold or await it."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.users = 0

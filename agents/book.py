@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from agents.backends.base import Backend, Placement
 from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
-from substrate.calendar import Calendar, LabelCalendar, Resource
+from substrate.calendar import Calendar, Direction, LabelCalendar, Resource
 from substrate.model import (
     Profile,
     Refusal,
@@ -213,7 +213,8 @@ class Book:
             del self._held[reservation_id]
 
     def _port_profile(self, stp: str, free: _FreeFor) -> Profile:
-        profiles = [free.profile(r) for r in self.calendar.capacities if r.name == stp]
+        both = (Resource(stp, direction) for direction in Direction)
+        profiles = [free.profile(r) for r in both if r in self.calendar.capacities]
         return least_profile(profiles) if profiles else (Step(free.window.start_s, 0),)
 
     def _discreet(self, refusal: Refusal) -> Refusal:
@@ -229,16 +230,29 @@ class Book:
 
 
 class _FreeFor:
-    """The :class:`agents.backends.base.Free` of one reservation and window."""
+    """The :class:`agents.backends.base.Free` of one reservation and window.
+
+    Remembers what it looked up, so it must not outlive a change of the book.
+    """
 
     def __init__(self, book: Book, reservation_id: str, window: Window) -> None:
         self._book, self._reservation_id, self.window = book, reservation_id, window
+        self._free_bps: dict[Resource, int] = {}
+        self._profiles: dict[Resource, Profile] = {}
 
     def free_bps(self, resource: Resource) -> int:
-        return self._book.free_bps(resource, self.window, self._reservation_id)
+        known = self._free_bps.get(resource)
+        if known is None:
+            known = self._book.free_bps(resource, self.window, self._reservation_id)
+            self._free_bps[resource] = known
+        return known
 
     def profile(self, resource: Resource) -> Profile:
-        return self._book.profile(resource, self.window, self._reservation_id)
+        known = self._profiles.get(resource)
+        if known is None:
+            known = self._book.profile(resource, self.window, self._reservation_id)
+            self._profiles[resource] = known
+        return known
 
     def free_vlans(self, stp: str) -> VlanSet:
         return self._book.labels.free_vlans(stp, self.window, self._reservation_id)
@@ -246,6 +260,10 @@ class _FreeFor:
 
 def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
     """What alternatives count for: per resource and instant the most that any of them claims."""
+    parts = tuple(parts)
+    if len(parts) == 1:
+        window, placement = parts[0]
+        return tuple(Usage(c.resource, window, c.bandwidth_bps) for c in placement.claims)
     claims: dict[Resource, list[tuple[Window, int]]] = {}
     for window, placement in parts:
         for claim in placement.claims:

@@ -98,6 +98,12 @@ class Provisioner:
         self._stopped = True
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
+    def abandon(self) -> None:
+        """Stops at once, in the midst of whatever is being done."""
+        self._stopped = True
+        for task in list(self._tasks.values()):
+            task.cancel()
+
     def _at_rest(self, reservation_id: str) -> bool:
         """Whether devices and durable states are already as they should be."""
         now_s = self._now_s()

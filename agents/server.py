@@ -91,7 +91,7 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         """Takes frames in and gives answers out, until the orchestrator has no more to say."""
         orchestrator_id = _orchestrator_id(context)
         stream = self._streams.open(orchestrator_id)
-        # Tells the orchestrator at once that the stream is taken, before there is an answer to send.
+        # Tells the orchestrator that the stream is taken, before there is an answer to send.
         await context.send_initial_metadata(())
         log = _log.bind(orchestrator=orchestrator_id)
         log.info("orchestrator connected")

@@ -91,7 +91,7 @@ async def open_agent(
     """Wires an agent and serves for the length of a block.
 
     ``restored``: the database comes from a backup (see :meth:`agents.store.Store.load`). Raises
-    SettingsError, SchemaError, WrongDatabaseError, StorageError or ListenError.
+    SettingsError, SchemaError, WrongDatabaseError, RestoreError, StorageError or ListenError.
     """
     clock = clock or SystemClock()
     book = Book(open_backend(settings.backend))

@@ -1,0 +1,1 @@
+"""Braid's generated API (``braid.v1``) and the small client library (``braid.client``)."""

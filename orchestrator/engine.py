@@ -8,9 +8,10 @@ nothing (design, section 8).
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import structlog
 
@@ -35,6 +36,7 @@ from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 RETRY_STORAGE_S = 1.0
 
@@ -74,15 +76,22 @@ class Engine:
         self.negotiating = 0
         self._finder = RouteFinder()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._unsaved: list[Event] = []
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Runs work in a task that nobody's call can cancel; its failure is logged."""
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Runs work in a task that nobody's call can cancel."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
+
+    async def detached(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work that goes on when the caller is cancelled: a client that goes away
+        must not stop a step between its write and what follows from it."""
+        return await asyncio.shield(self.spawn(work))
 
     def spawn_negotiation(self, work: Coroutine[Any, Any, None]) -> None:
         """As ``spawn``, counted in ``negotiating``."""
@@ -95,7 +104,9 @@ class Engine:
 
     def emit(self, event: Event) -> None:
         """Records an event of progress, in order with all others, without waiting for it."""
-        self.spawn(self._emit(event))
+        self._unsaved.append(event)
+        if len(self._unsaved) == 1:
+            self.spawn(self._save_unsaved())
 
     async def store_record(self, live: Live, record: Reservation) -> None:
         """Makes a new record durable, with its event, and puts it in force."""
@@ -158,6 +169,7 @@ class Engine:
         self, question: Question, transaction_id: str, reservation_id: str, version: int
     ) -> Plan | Failure:
         """Negotiates; a breakdown is a Failure too, its cause in the log."""
+        question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
         bargain = self.bargain(question, transaction_id, reservation_id, version)
         try:
             return await negotiate(question, bargain)
@@ -256,11 +268,12 @@ class Engine:
         finally:
             self.negotiating -= 1
 
-    async def _emit(self, event: Event) -> None:
+    async def _save_unsaved(self) -> None:
+        events, self._unsaved = tuple(self._unsaved), []
         try:
-            await self.save(Changes(events=(event,)))
+            await self.save(Changes(events=events))
         except StorageError:
-            log.warning("event lost", reservation_id=event.reservation_id)
+            log.warning("events lost", count=len(events))
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -111,6 +111,23 @@ class Lagging(Exception):
     """A watcher was too slow; it may go on from the last sequence that it saw."""
 
 
+class EventBuffer:
+    """Events of progress that wait for the next write, so that they are stored in their order."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Event] = []
+
+    def put(self, event: Event) -> bool:
+        """Adds an event; True when it is the first that waits."""
+        self._waiting.append(event)
+        return len(self._waiting) == 1
+
+    def take(self) -> tuple[Event, ...]:
+        """All that wait, in order; they are the caller's to store."""
+        taken, self._waiting = tuple(self._waiting), []
+        return taken
+
+
 class EventHub:
     """Hands stored events to live watchers, in the order of the store."""
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from substrate.splitting import Supply
-
 from protocol.messages import SendOffers
 from substrate.model import Refusal, RefusalKind, Segment, least_bps
+from substrate.splitting import Supply
 from substrate.vlans import EMPTY, VlanSet
 
 Pair = tuple[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -63,13 +63,17 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[str]:
         await database.close()
 
 
-async def run_orchestrator(settings: OrchestratorSettings) -> None:
-    """Serves until SIGTERM or SIGINT."""
+async def run_orchestrator(
+    settings: OrchestratorSettings, started: Callable[[str], None] | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT; ``started`` is called with the address. Raises as running."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with running(settings) as address:
+        if started is not None:
+            started(address)
         log.info("orchestrator serves", address=address, orchestrator=settings.orchestrator_id)
         await stopped.wait()
         log.info("orchestrator stops")

@@ -11,7 +11,7 @@ from protocol.coordinator import Decision, Transaction
 
 
 class MemoryStore:
-    """The :class:`orchestrator.ports.Store` in memory; without ``keep_events`` no history."""
+    """The :class:`orchestrator.ports.Store` in memory; without ``keep_events`` there are none."""
 
     def __init__(self, *, keep_events: bool = True) -> None:
         self._keep_events = keep_events
@@ -37,13 +37,14 @@ class MemoryStore:
             self._reservations[changes.reservation.reservation_id] = changes.reservation
         for transaction in changes.transactions:
             self._transactions[transaction.transaction_id] = transaction
+        if not self._keep_events:
+            return ()
         numbered = tuple(
             replace(event, sequence=self._sequence + i)
             for i, event in enumerate(changes.events, start=1)
         )
         self._sequence += len(numbered)
-        if self._keep_events:
-            self._events.extend(numbered)
+        self._events.extend(numbered)
         return numbered
 
     async def request(self, request_id: str) -> Request | None:

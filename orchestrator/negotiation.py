@@ -11,13 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from substrate.labels import Plan, assign_labels
-from substrate.routes import Route, candidate_routes
-from substrate.splitting import compose
-from substrate.topology import Topology
-
 from orchestrator.knowledge import Knowledge, Pair
 from protocol.messages import SendOffers
+from substrate.labels import Plan, assign_labels
 from substrate.model import (
     Constraints,
     Criteria,
@@ -27,6 +23,9 @@ from substrate.model import (
     Strategy,
     Window,
 )
+from substrate.routes import Route, candidate_routes
+from substrate.splitting import compose
+from substrate.topology import Topology
 from substrate.vlans import EMPTY, VlanSet
 
 ROUNDS_MAX = 8
@@ -135,6 +134,8 @@ class Question:
     finder: RouteFinder
     in_force: Plan | None = None
     """The plan that a Modify would rather keep the routes and labels of."""
+    label_start: int = 0
+    """Where to begin to look for free labels: spreads requests that come at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +228,17 @@ def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> 
     if kept:
         shares = compose(criteria, kept, supply, question.topology)
         if not isinstance(shares, Refusal):
-            plan = assign_labels(criteria, shares, supply, question.topology, preferred)
+            plan = assign_labels(
+                criteria, shares, supply, question.topology, preferred, question.label_start
+            )
             if not isinstance(plan, Refusal):
                 return plan
     shares = compose(criteria, routes, supply, question.topology)
     if isinstance(shares, Refusal):
         return shares
-    return assign_labels(criteria, shares, supply, question.topology, preferred)
+    return assign_labels(
+        criteria, shares, supply, question.topology, preferred, question.label_start
+    )
 
 
 def _routes(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:

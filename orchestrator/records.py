@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from substrate.labels import Plan
-
 from substrate.model import (
     Criteria,
     DataPlaneState,

@@ -74,8 +74,12 @@ class ReservationsService(ReservationsServicer):
         try:
             record = await self._orchestrator.recorded(request.request_id, digest(request))
             if record is None:
-                order = self._change(request, await self._get(request.reservation_id))
+                before = await self._get(request.reservation_id)
+                order = self._change(request, before)
                 await self._orchestrator.modify(request.reservation_id, order)
+                record = await self._orchestrator.decided(request.reservation_id)
+                if record.modified:
+                    await self._orchestrator.given_back(before.transaction_id)
             record = await self._orchestrator.decided(request.reservation_id)
         except RequestTakenError:
             raise _taken(request.request_id) from None
@@ -88,7 +92,9 @@ class ReservationsService(ReservationsServicer):
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.ReservationRecord:
         await self._get(request.reservation_id)
         try:
-            return record_to_pb(await self._orchestrator.cancel(request.reservation_id))
+            record = await self._orchestrator.cancel(request.reservation_id)
+            await self._orchestrator.given_back(record.transaction_id)
+            return record_to_pb(await self._get(request.reservation_id))
         except NotNowError as error:
             raise _not_now(request.reservation_id, error) from None
 

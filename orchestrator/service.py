@@ -21,10 +21,13 @@ from orchestrator.records import (
     with_released,
 )
 from orchestrator.reserving import negotiate_first
+from orchestrator.transactions import is_over
 from protocol.coordinator import PartStatus, Transaction, begin
 from protocol.messages import Inquire, ReservationResp, SendOffers, ToOrchestrator
 from substrate.labels import Plan
 from substrate.model import Criteria
+
+GIVE_BACK_WAIT_S = 1.0
 
 
 class NotFoundError(Exception):
@@ -77,6 +80,9 @@ class Orchestrator:
 
         Raises RequestTakenError, TooManyError, StorageError.
         """
+        return await self.engine.detached(self._reserve(order))
+
+    async def _reserve(self, order: Order) -> Reservation:
         engine, now_ms = self.engine, self.engine.now_ms()
         self._check_load()
         record = Reservation(
@@ -111,6 +117,9 @@ class Orchestrator:
 
         Raises NotFoundError, RequestTakenError, NotNowError, TooManyError, StorageError.
         """
+        return await self.engine.detached(self._modify(reservation_id, order))
+
+    async def _modify(self, reservation_id: str, order: Order) -> Reservation:
         engine = self.engine
         self._check_load()
         live = await self._live(reservation_id)
@@ -155,6 +164,9 @@ class Orchestrator:
 
         Raises NotFoundError, NotNowError, StorageError.
         """
+        return await self.engine.detached(self._cancel(reservation_id))
+
+    async def _cancel(self, reservation_id: str) -> Reservation:
         live = await self._live(reservation_id)
         async with live.lock:
             record = live.record
@@ -170,6 +182,16 @@ class Orchestrator:
             if not gone.parts:
                 self.engine.book.forget(reservation_id)
             return gone
+
+    async def given_back(self, transaction_id: str) -> None:
+        """Waits a moment for the domains to give back what a transaction held.
+
+        After a Cancel or Modify has answered, what it freed can then be asked for at once, unless
+        a domain is away.
+        """
+        transactions = self.engine.transactions
+        if transactions.get(transaction_id) is not None:
+            await transactions.wait(transaction_id, is_over, GIVE_BACK_WAIT_S)
 
     async def get(self, reservation_id: str) -> Reservation:
         """The record as it is now. Raises NotFoundError."""
@@ -246,8 +268,9 @@ class Orchestrator:
             record = live.record
             if transaction.transaction_id != record.transaction_id:
                 return
+            noted = {part.domain for part in record.parts if part.released}
             for part in transaction.parts:
-                if part.status is PartStatus.RELEASED:
+                if part.status is PartStatus.RELEASED and part.domain not in noted:
                     record = with_released(record, part.domain, self.engine.now_ms())
             if record is not live.record:
                 await self.engine.save(Changes(reservation=record))

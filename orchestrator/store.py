@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Row, and_, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 
-from braid.v1 import agent_pb2, common_pb2
-from braid.v1 import reservations_pb2 as pb
+from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
 from orchestrator import tables as t
 from orchestrator.events import Event
 from orchestrator.ports import Changes, ConflictError, KnownRequestError, Request, Unfinished

@@ -16,6 +16,7 @@ from protocol.coordinator import (
     Answered,
     Decide,
     Decision,
+    Event as Cause,
     Inquired,
     Outbound,
     PartStatus,
@@ -24,9 +25,6 @@ from protocol.coordinator import (
     answer_unknown,
     begin,
     step,
-)
-from protocol.coordinator import (
-    Event as Cause,
 )
 from protocol.messages import Inquire, ReservationResp
 from runtime.clock import Clock
@@ -72,7 +70,7 @@ class Transactions:
     def forget_settled(self, transaction_id: str) -> None:
         """Drops one from memory if nothing of it stands or will stand anywhere."""
         live = self._live.get(transaction_id)
-        if live is not None and _is_over(live.state):
+        if live is not None and is_over(live.state):
             del self._live[transaction_id]
 
     async def apply(
@@ -180,7 +178,8 @@ class Transactions:
         return tuple(events)
 
 
-def _is_over(transaction: Transaction) -> bool:
+def is_over(transaction: Transaction) -> bool:
+    """Whether nothing of it stands, or will stand, anywhere."""
     if transaction.decision in (Decision.ABORT, Decision.UNDO):
         return transaction.settled
     return bool(transaction.parts) and all(
@@ -192,13 +191,14 @@ def _must_last(before: Transaction, after: Transaction) -> bool:
     if before is after or before == after:
         return False
     if after.decision is not Decision.UNDECIDED:
-        return _without_retries(before) != _without_retries(after)
+        return _lasting(before) != _lasting(after)
     return {p.part_id for p in before.parts} != {p.part_id for p in after.parts}
 
 
-def _without_retries(transaction: Transaction) -> Transaction:
-    parts = tuple(replace(part, sent_ms=0, attempts=0) for part in transaction.parts)
-    return replace(transaction, parts=parts)
+def _lasting(transaction: Transaction) -> tuple[object, ...]:
+    """All that a step may change, without what retries count."""
+    parts = [(part.part_id, part.status, part.refusal) for part in transaction.parts]
+    return transaction.decision, transaction.told, parts
 
 
 def _hurry(transaction: Transaction, domain: str) -> Transaction:

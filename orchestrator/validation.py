@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from grpc import StatusCode
-from substrate.topology import Topology
 
 from braid.v1 import common_pb2, reservations_pb2
 from orchestrator.records import Reservation
 from orchestrator.service import Order
 from runtime.errors import RequestError, invalid
 from substrate.model import Constraints, Criteria, Directionality, Strategy, Window, domain_of
+from substrate.topology import Topology
 from substrate.vlans import VLAN_MAX, VLAN_MIN, VlanSet
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)

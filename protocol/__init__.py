@@ -1,0 +1,1 @@
+"""The two-phase commit as pure step functions, both sides, and the messages."""

@@ -1,0 +1,1 @@
+"""Adapters that both services share: clock, database writer, gRPC server, settings, logs."""

@@ -1,7 +1,7 @@
-"""One writer per database: queued operations share a transaction, and nobody is answered before it is synced.
+"""One writer per database: queued operations share a transaction, answered when it is synced.
 
-Design, section 8: group commit. Operations are plain functions of a SQLAlchemy connection and run in
-one thread, so a batch costs one hop and one fsync however many callers wait for it.
+Design, section 8: group commit. Operations are plain functions of a SQLAlchemy connection and run
+in one thread, so a batch costs one hop and one fsync however many callers wait for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUEUE_LIMIT = 10_000
 
 
 class StorageError(Exception):
-    """The database could not make a write durable (full disk, lost connection); nothing was kept."""
+    """The database could not make a write durable (full disk, lost connection)."""
 
 
 class StorageBusyError(StorageError):

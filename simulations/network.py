@@ -53,10 +53,12 @@ class MemoryGateway:
     """The :class:`orchestrator.ports.Gateway` to agents in the same event loop.
 
     A domain that is down hears and says nothing, and what was under way to or from it is lost.
+    ``errors``: what agents failed with; an agent that works fails with nothing.
     """
 
     def __init__(self, passage: Passage = once) -> None:
         self.passage = passage
+        self.errors: list[BaseException] = []
         self._agents: dict[str, Agent] = {}
         self._sessions: dict[str, int] = {}
         self._watchers: dict[str, Watcher] = {}
@@ -146,7 +148,8 @@ class MemoryGateway:
 
     def _reach_agent(self, domain: str, session: int, message: ToAgent) -> None:
         if self._sessions[domain] == session:
-            self._spawn(self._agents[domain].handle(ORCHESTRATOR_ID, message))
+            task = self._agents[domain].receive(ORCHESTRATOR_ID, message)
+            task.add_done_callback(self._finished)
 
     def _reach_orchestrator(self, domain: str, session: int, message: ToOrchestrator) -> None:
         if self._sessions[domain] == session:
@@ -165,6 +168,11 @@ class MemoryGateway:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.errors.append(error)
 
 
 @dataclass(slots=True)

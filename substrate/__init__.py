@@ -1,0 +1,1 @@
+"""What exists, when it is free, what fits where: pure, no I/O."""

@@ -7,8 +7,7 @@ reads (design, section 6); they hold no policy.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,6 +20,9 @@ class Direction(Enum):
 
     IN = "in"
     OUT = "out"
+
+    # Every look into a calendar hashes a direction, and Enum does that in Python.
+    __hash__ = object.__hash__
 
     @property
     def opposite(self) -> Direction:
@@ -118,8 +120,7 @@ class Calendar:
         return not any(levels.starts for levels in self._held.values())
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Taken:
+class _Taken(NamedTuple):
     start_s: int
     end_s: int
     holder: str
@@ -170,10 +171,20 @@ class LabelCalendar:
         return not any(self._taken.values())
 
 
-def _conflict(entries: Iterable[_Taken], window: Window, holder: str) -> _Taken | None:
-    for entry in entries:
-        if entry.start_s >= window.end_s:
-            break
-        if entry.end_s > window.start_s and entry.holder != holder:
-            return entry
+def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
+    """The last entry of another holder within the window. ``entries`` are sorted.
+
+    Entries of different holders never overlap. So what reaches over an entry that has ended is of
+    the same holder, and the search may stop at the second holder whose entry has ended.
+    """
+    ended: _Taken | None = None
+    for i in range(bisect_left(entries, _Taken(window.end_s, 0, "")) - 1, -1, -1):
+        entry = entries[i]
+        if entry.end_s > window.start_s:
+            if entry.holder != holder:
+                return entry
+        elif ended is None:
+            ended = entry
+        elif entry.holder != ended.holder:
+            return None
     return None

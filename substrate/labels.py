@@ -39,10 +39,12 @@ def assign_labels(
     supply: Supply,
     topology: Topology,
     preferred: Mapping[str, VlanSet] | None = None,
+    start: int = 0,
 ) -> Plan | Refusal:
     """A plan with VLANs on every hop, ``preferred`` ones (by STP) where they are free.
 
-    Otherwise the lowest free VLAN. A Refusal of kind LABEL names the port where none is left.
+    Otherwise the next free VLAN from ``start`` on (modulo the free ones): requests that start at
+    different places do not run into one another. A Refusal of kind LABEL names the port where none is left.
     """
     groups = _groups(shares, topology)
     spots: dict[Spot, list[Spot]] = {}
@@ -54,7 +56,7 @@ def assign_labels(
     for root, free in domains.items():
         if not free:
             return _no_label(shares, spots[root], topology)
-    chosen = _choose(shares, spots, domains, preferred or {})
+    chosen = _choose(shares, spots, domains, preferred or {}, start)
     if chosen is None:
         scarce = min(domains, key=lambda root: (len(domains[root]), root))
         return _no_label(shares, spots[scarce], topology)
@@ -156,6 +158,7 @@ def _choose(
     spots: Mapping[Spot, list[Spot]],
     domains: Mapping[Spot, VlanSet],
     preferred: Mapping[str, VlanSet],
+    start: int,
 ) -> dict[Spot, int] | None:
     """One VLAN per group, different where groups meet on a port: most constrained group first."""
     at: dict[Spot, frozenset[str]] = {
@@ -179,7 +182,7 @@ def _choose(
             return True
         root = order[n]
         free = domains[root] - VlanSet.of(*(chosen[r] for r in rivals[root] if r in chosen))
-        for vlan in (*(free & wishes[root]), *(free - wishes[root])):
+        for vlan in (*(free & wishes[root]), *_from(free - wishes[root], start)):
             tries += 1
             if tries > TRIES_MAX:
                 return False
@@ -190,6 +193,13 @@ def _choose(
         return False
 
     return chosen if place(0) else None
+
+
+def _from(vlans: VlanSet, start: int) -> list[int]:
+    """Ascending, but beginning at the ``start``-th one."""
+    every = list(vlans)
+    first = start % len(every) if every else 0
+    return every[first:] + every[:first]
 
 
 def _common_mask(sets: list[VlanSet]) -> int:

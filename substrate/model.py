@@ -48,6 +48,8 @@ def least_bps(profile: Iterable[Step]) -> int:
 def least_profile(profiles: Sequence[Profile]) -> Profile:
     """The pointwise least of profiles over the same window."""
     starts = sorted({step.start_s for profile in profiles for step in profile})
+    if len(starts) == 1:
+        return (Step(starts[0], min(profile[0].bandwidth_bps for profile in profiles)),)
     levels: list[Step] = []
     for start_s in starts:
         least = min(_level(profile, start_s) for profile in profiles)

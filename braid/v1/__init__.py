@@ -1,0 +1,1 @@
+"""Generated from protos/braid/v1; never edited."""

@@ -102,6 +102,8 @@ class Device:
         self.calls: list[tuple[str, str]] = []
         self.on: set[str] = set()
         self.refuses = ""
+        self.refuses_key = ""
+        self.hangs = ""
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -121,7 +123,11 @@ class Device:
 
     async def provision(self, key: str, placement: Placement) -> None:
         self.calls.append(("provision", key))
-        await self.gate.wait()
+        if key == self.hangs:
+            self.gate.clear()
+            await self.gate.wait()
+        if key == self.refuses_key:
+            raise DeviceError("not this one")
         if self.refuses:
             raise DeviceError(self.refuses)
         await self.inner.provision(key, placement)
@@ -129,7 +135,6 @@ class Device:
 
     async def withdraw(self, key: str, placement: Placement) -> None:
         self.calls.append(("withdraw", key))
-        await self.gate.wait()
         if self.refuses:
             raise DeviceError(self.refuses)
         await self.inner.withdraw(key, placement)
@@ -178,6 +183,7 @@ class World:
         self.rules = rules
         self.config = config(**changes)
         self.sent: list[tuple[str, ToOrchestrator]] = []
+        self.listeners: list[asyncio.Task[None]] = []
         self.device = Device(open_backend(self.config))
         self.agent = self._new_agent()
 
@@ -195,7 +201,8 @@ class World:
 
     async def crash(self) -> None:
         """The process dies and another one starts; devices and the store remain."""
-        await self.agent.stop()
+        self.agent.abandon()
+        await self.settle()
         self.agent = self._new_agent()
         self.device.calls.clear()
 
@@ -248,8 +255,12 @@ class World:
             await asyncio.sleep(0)
 
     def data_plane(self, transaction_id: str = "t1", part_id: str = "p1") -> DataPlaneState:
-        record = self.agent._records[transaction_id, part_id]
-        return record.data_plane.state
+        return self.record(transaction_id, part_id).data_plane.state
+
+    def record(self, transaction_id: str = "t1", part_id: str = "p1") -> Record:
+        found = self.agent._records.get((transaction_id, part_id))
+        assert found is not None
+        return found
 
     def inquiries(self) -> list[str]:
         return [m.part_id for _, m in self.sent if isinstance(m, Inquire)]

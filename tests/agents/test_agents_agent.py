@@ -17,6 +17,7 @@ from agent_world import (
     refused,
 )
 
+from agents.agent import RestoreError
 from agents.store import MemoryStore, SupersededError, WrongDatabaseError
 from agents.watchers import QUEUE_LIMIT, FellBehindError
 from protocol.messages import (
@@ -34,6 +35,18 @@ from substrate.model import DataPlaneState, RefusalKind, Window
 
 SCHEDULED, ACTIVE = DataPlaneState.SCHEDULED, DataPlaneState.ACTIVE
 RELEASED, FAILED = DataPlaneState.RELEASED, DataPlaneState.FAILED
+
+
+def watched(world: World) -> list[tuple[str, DataPlaneState]]:
+    """What a watcher hears from now on, transaction and state; grows as it hears."""
+    told: list[tuple[str, DataPlaneState]] = []
+
+    async def listen() -> None:
+        async for record in world.agent.watch():
+            told.append((record.part.transaction_id, record.data_plane.state))
+
+    world.listeners.append(asyncio.create_task(listen()))
+    return told
 
 
 async def twice(world: World, message: ReservationPrep | Commit | Abort | Release) -> object:
@@ -100,11 +113,8 @@ async def test_two_reservations_never_get_one_vlan() -> None:
 
 
 async def test_a_window_beyond_the_horizon_is_refused_by_policy() -> None:
-    world = World()
     horizon_s = 3600
-    domain = world.agent.domain
-    object.__setattr__(domain, "horizon_s", horizon_s)
-    await world.start()
+    world = await World(horizon_s=horizon_s).start()
     late = prep("t1", end_s=NOW_S + horizon_s + 1)
     answer = await world.hold(late)
     assert refused(answer) is RefusalKind.POLICY
@@ -288,12 +298,48 @@ async def test_holds_and_commitments_outlive_a_restart() -> None:
     assert refused(await world.hold(prep("t3"))) is RefusalKind.TOMBSTONE
 
 
+async def test_a_crash_amid_a_write_answers_nothing_and_the_part_is_held_or_not_at_all() -> None:
+    store = FaultyStore()
+    world = await World(store).start()
+    store.gate.clear()
+    handling = asyncio.create_task(world.agent.handle(ME, prep()))
+    await world.settle()
+    await world.crash()
+    store.gate.set()
+    await world.start()
+    assert handling.cancelled()
+    assert world.sent == []
+    assert await fits(world, GBPS) is (world.agent._records.get(("t1", "p1")) is None)
+
+
+async def test_a_crash_amid_an_activation_is_made_good() -> None:
+    world = await World().start()
+    await world.committed(prep())
+    world.device.hangs = "t1/p1"
+    await world.at(100)
+    await world.crash()
+    world.device.hangs = ""
+    await world.start()
+    assert world.device.on == {"t1/p1"}
+    assert world.data_plane() is ACTIVE
+
+
 async def test_another_domains_store_is_refused() -> None:
     store = MemoryStore()
     await World(store).start()
     other = World(store, domain="renet2")
     with pytest.raises(WrongDatabaseError, match="belongs to the domain 'renet1', not to 'renet2'"):
         await other.agent.start()
+
+
+async def test_promises_that_no_longer_fit_the_settings_are_named() -> None:
+    store = MemoryStore()
+    world = await World(store).start()
+    await world.committed(prep(bandwidth_bps=600 * MBPS))
+    await world.agent.stop()
+    ports = [{**port, "capacity": "500M"} for port in world.config["ports"]]
+    with pytest.raises(RestoreError, match=r"renet1 has promised more .*, for part t1/p1: put"):
+        await World(store, ports=ports).agent.start()
 
 
 async def test_an_agent_restored_from_a_backup_raises_its_epoch() -> None:
@@ -388,10 +434,11 @@ async def test_records_are_forgotten_after_their_grace() -> None:
     assert len(world.agent._records) == 2
     for second in (301, 330, 360):
         await world.at(second)
-    assert world.agent._records == {}
-    assert world.agent._reservations == {}
+    assert len(world.agent._records) == 0
+    assert world.agent._records.reservations() == []
+    assert world.agent._book.is_empty()
     await world.restart()
-    assert world.agent._records == {}
+    assert len(world.agent._records) == 0
 
 
 # --- the data plane -----------------------------------------------------------------------------
@@ -502,7 +549,7 @@ async def test_a_device_that_refuses_is_failed_with_its_reason_and_tried_again()
     await world.committed(prep())
     world.device.refuses = "table is full"
     await world.at(100)
-    record = world.agent._records["t1", "p1"]
+    record = world.record()
     assert (record.data_plane.state, record.data_plane.reason) == (FAILED, "table is full")
     for second in range(101, 130):
         await world.at(second)
@@ -521,10 +568,10 @@ async def test_a_backend_that_breaks_is_failed_without_its_text() -> None:
     async def broken(key: str, placement: object) -> None:
         raise KeyError("the password is 1234")
 
-    world.device.provision = broken  # type: ignore[method-assign, assignment]
+    world.device.provision = broken  # type: ignore[method-assign]
     await world.committed(prep())
     await world.at(100)
-    record = world.agent._records["t1", "p1"]
+    record = world.record()
     assert record.data_plane.state is FAILED
     assert "1234" not in record.data_plane.reason
 
@@ -541,10 +588,28 @@ async def test_a_data_plane_change_that_cannot_be_written_is_tried_again() -> No
     assert world.data_plane() is ACTIVE
 
 
+async def test_a_release_while_an_activation_is_written_is_not_lost() -> None:
+    store = FaultyStore()
+    world = await World(store).start()
+    await world.committed(prep())
+    store.gate.clear()
+    await world.at(100)
+    releasing = asyncio.create_task(world.agent.handle(ME, Release("t1", "p1")))
+    await world.settle()
+    store.gate.set()
+    await releasing
+    await world.settle()
+    assert world.device.on == set()
+    assert world.data_plane() is RELEASED
+    await world.restart()
+    assert not (await world.commit()).ok
+    assert world.device.calls == []
+
+
 async def test_a_release_during_a_slow_activation_ends_withdrawn() -> None:
     world = await World().start()
     await world.committed(prep())
-    world.device.gate.clear()
+    world.device.hangs = "t1/p1"
     await world.at(100)
     await world.release()
     world.device.gate.set()
@@ -637,6 +702,57 @@ async def test_a_new_version_that_the_device_refuses_is_failed_and_retried() -> 
     assert (world.data_plane("t1", "p1"), world.data_plane("t2", "p2")) == (SCHEDULED, ACTIVE)
 
 
+async def test_a_switch_on_which_old_and_new_rules_meet_takes_the_old_away_first() -> None:
+    world = await World(backend="sdx").start()
+    await world.committed(prep())
+    await world.at(100)
+    await world.committed(second(bandwidth_bps=800 * MBPS))
+    assert world.device.on == {"t2/p2"}
+    assert (world.data_plane("t1", "p1"), world.data_plane("t2", "p2")) == (SCHEDULED, ACTIVE)
+
+
+async def test_a_new_version_that_the_switch_refuses_leaves_the_old_one_on() -> None:
+    world = await World(backend="sdx").start()
+    await world.committed(prep())
+    await world.at(100)
+    world.device.refuses_key = "t2/p2"
+    await world.committed(second())
+    assert world.device.on == {"t1/p1"}
+    assert (world.data_plane("t1", "p1"), world.data_plane("t2", "p2")) == (ACTIVE, FAILED)
+    world.device.refuses_key = ""
+    await world.at(110)
+    assert world.device.on == {"t2/p2"}
+    assert (world.data_plane("t1", "p1"), world.data_plane("t2", "p2")) == (SCHEDULED, ACTIVE)
+
+
+@pytest.mark.parametrize("names", [("r1", "r2"), ("r2", "r1")])
+async def test_a_vlan_passes_from_one_reservation_to_the_next_without_a_failure(
+    names: tuple[str, str],
+) -> None:
+    world = await World(backend="sdx").start()
+    first, then = names
+    await world.committed(prep("a", reservation_id=first))
+    following = prep("b", reservation_id=then, start_s=NOW_S + 200, end_s=NOW_S + 300)
+    await world.committed(following)
+    told = watched(world)
+    await world.at(100)
+    await world.at(200)
+    assert world.device.on == {"b/p1"}
+    assert FAILED not in [state for _, state in told]
+    await world.agent.stop()
+
+
+async def test_a_device_that_hangs_for_one_reservation_serves_the_others() -> None:
+    world = await World().start()
+    await world.committed(prep("a", bandwidth_bps=1))
+    await world.committed(prep("b", bandwidth_bps=1, reservation_id="r2", vlan=101))
+    world.device.hangs = "a/p1"
+    await world.at(100)
+    assert world.device.on == {"b/p1"}
+    world.device.gate.set()
+    await world.settle()
+
+
 # --- watching and holdings ------------------------------------------------------------------------
 
 
@@ -645,18 +761,39 @@ async def test_a_watcher_hears_the_present_and_then_each_change() -> None:
     await world.committed(prep())
     await world.hold(prep("t2", reservation_id="r2", bandwidth_bps=1, vlan=101))
     await world.abort("t2")
-    heard: list[tuple[str, DataPlaneState]] = []
+    told = watched(world)
+    await world.settle()
+    assert told == [("t1", SCHEDULED)]
+    await world.at(100)
+    await world.at(200)
+    assert told == [("t1", SCHEDULED), ("t1", ACTIVE), ("t1", RELEASED)]
+    await world.agent.stop()
+
+
+async def test_a_watcher_hears_of_what_could_not_be_withdrawn_yet() -> None:
+    world = await World().start()
+    await world.committed(prep())
+    await world.at(100)
+    world.device.refuses = "no connection"
+    await world.release()
+    told = watched(world)
+    await world.settle()
+    assert told == [("t1", FAILED)]
+    world.device.refuses = ""
+    await world.at(102)
+    assert told == [("t1", FAILED), ("t1", RELEASED)]
+    await world.agent.stop()
+
+
+async def test_a_watch_ends_with_the_agent() -> None:
+    world = await World().start()
 
     async def listen() -> None:
-        async for record in world.agent.watch():
-            heard.append((record.part.part_id, record.data_plane.state))
+        async for _ in world.agent.watch():
+            pass
 
     listening = asyncio.create_task(listen())
     await world.settle()
-    assert heard == [("p1", SCHEDULED)]
-    await world.at(100)
-    await world.at(200)
-    assert heard == [("p1", SCHEDULED), ("p1", ACTIVE), ("p1", RELEASED)]
     await world.agent.stop()
     await asyncio.wait_for(listening, 5)
 
@@ -665,7 +802,7 @@ async def test_a_watcher_that_does_not_read_is_told_to_begin_again() -> None:
     world = await World().start()
     await world.committed(prep())
     watcher = world.agent.watch()
-    record = world.agent._records["t1", "p1"]
+    record = world.record()
     for _ in range(QUEUE_LIMIT + 1):
         world.agent._watchers.publish(record)
     with pytest.raises(FellBehindError, match="subscribe again"):

@@ -66,6 +66,11 @@ async def heard(
     raise AssertionError("the stream has ended")
 
 
+def _any(value: Any) -> Any:
+    """For stubs whose types know nothing of asyncio."""
+    return value
+
+
 # --- Negotiate ----------------------------------------------------------------------------------
 
 
@@ -300,10 +305,10 @@ async def test_health_and_reflection_answer(sqlite_url: str) -> None:
         agent_at(sqlite_url) as (running, _),
         open_channel(running.address, insecure=True) as channel,
     ):
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(_any(channel))
         request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE_NAME)
         call = reflection.ServerReflectionInfo(iter([request]))
         described = await call.read()
@@ -425,12 +430,17 @@ async def test_a_second_agent_on_the_same_database_ends_the_first(sqlite_url: st
 # --- joining ------------------------------------------------------------------------------------
 
 
-class Topology(topology_pb2_grpc.TopologyServicer):
+class Orchestrators(topology_pb2_grpc.TopologyServicer):
     """Refuses once, then takes domains in."""
 
     def __init__(self) -> None:
         self.refusals = 1
         self.joined: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def Get(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    Availability = Unregister = Get
 
     async def Register(self, request: Any, context: Any) -> Any:
         if self.refusals:
@@ -443,7 +453,7 @@ class Topology(topology_pb2_grpc.TopologyServicer):
 async def test_an_agent_joins_its_orchestrator_and_tries_until_it_is_there(
     sqlite_url: str,
 ) -> None:
-    topology = Topology()
+    topology = Orchestrators()
 
     def add(server: grpc.aio.Server) -> None:
         topology_pb2_grpc.add_TopologyServicer_to_server(topology, server)
@@ -460,7 +470,7 @@ async def test_an_agent_joins_its_orchestrator_and_tries_until_it_is_there(
 async def test_an_agent_tells_the_address_that_it_was_told_to_tell(
     sqlite_url: str, tmp_path: Path
 ) -> None:
-    topology = Topology()
+    topology = Orchestrators()
     topology.refusals = 0
 
     def add(server: grpc.aio.Server) -> None:

@@ -11,11 +11,11 @@ from agent_world import NOW_S, FaultyStore, prep
 from hypothesis import given, strategies as st
 from sqlalchemy import Connection, select, text
 
+from agents.ledger import Ledger
 from agents.store import (
     PARTS,
     DatabaseStore,
     DataPlane,
-    Ledger,
     MemoryStore,
     Record,
     SupersededError,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from house import ROOT, toml
@@ -133,3 +136,19 @@ def test_the_client_imports_what_it_declares_and_declares_what_it_imports() -> N
         re.split(r"[<>=;]", r)[0] for r in toml("braid/pyproject.toml")["project"]["dependencies"]
     }
     assert _distributions(_imported("braid")) == declared
+
+
+SCRIPTS = [*sorted(ROOT.glob("tools/*.sh")), ROOT / ".ci" / "run", ROOT / "deploy" / "postgres.sh"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_can_be_run_and_stops_at_the_first_failure(script: Path) -> None:
+    assert os.access(script, os.X_OK)
+    shell, _, _ = script.read_text().partition("\n")
+    name = re.fullmatch(r"#!/(?:usr/bin/env |bin/)(bash|sh)", shell)
+    assert name is not None
+    assert re.search(r"^set -eu", script.read_text(), re.MULTILINE)
+    done = subprocess.run(
+        [name.group(1), "-n", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

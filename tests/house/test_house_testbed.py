@@ -14,8 +14,7 @@ from house import ROOT
 
 from agents.backends import open_backend
 from agents.settings import load_settings as load_agent
-from orchestrator.settings import OrchestratorSettings
-from orchestrator.settings import load_settings as load_orchestrator
+from orchestrator.settings import OrchestratorSettings, load_settings as load_orchestrator
 
 TESTBED = ROOT / "deploy" / "testbed"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -29,7 +28,7 @@ def mounted(service: str, inside: str) -> Path:
         source, target, *mode = volume.split(":")
         if target == inside:
             assert mode == ["ro"]
-            return ROOT / source
+            return ROOT / str(source)
     raise AssertionError(f"{service} mounts nothing at {inside}")
 
 

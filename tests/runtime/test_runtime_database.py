@@ -13,10 +13,17 @@ from runtime import database as module
 from runtime.database import Database, StorageBusyError, StorageError
 
 
+def sql(statement: str) -> module.Operation[None]:
+    def run(connection: Connection) -> None:
+        connection.execute(text(statement))
+
+    return run
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     opened = Database(database_url)
-    await opened.write(lambda c: c.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")) and None)
+    await opened.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
     yield opened
     await opened.close()
 
@@ -99,8 +106,7 @@ async def test_a_full_disk_is_a_storage_error(sqlite_url: str) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
     await database.write(limit)
-    statement = text("INSERT INTO t VALUES (1, zeroblob(1000000))")
-    with pytest.raises(StorageError, match="full"):
-        await database.write(lambda c: c.execute(statement) and None)
+    with pytest.raises(StorageError, match=r"^database or disk is full$"):
+        await database.write(sql("INSERT INTO t VALUES (1, zeroblob(1000000))"))
     assert await database.read(numbers) == []
     await database.close()

@@ -51,9 +51,17 @@ class Topology(topology_pb2_grpc.TopologyServicer):
     async def Unregister(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "still in use")
 
+    async def Availability(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
 
 class Reservations(reservations_pb2_grpc.ReservationsServicer):
     """Watch gives one event and then fails."""
+
+    async def Get(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    Plan = Reserve = List = Modify = Cancel = Get
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         yield reservations_pb2.ReservationEvent(sequence=1)
@@ -95,9 +103,8 @@ async def test_a_bug_in_the_midst_of_a_stream_is_hidden_too() -> None:
         serving(INSECURE, services()) as server,
         open_channel(server.address, insecure=True) as channel,
     ):
-        call = reservations_pb2_grpc.ReservationsStub(channel).Watch(
-            reservations_pb2.WatchRequest()
-        )
+        stub: Any = reservations_pb2_grpc.ReservationsStub(channel)
+        call = stub.Watch(reservations_pb2.WatchRequest())
         assert (await call.read()).sequence == 1
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
@@ -119,7 +126,8 @@ async def test_known_errors_have_their_code(error: Exception, code: grpc.StatusC
 
 async def test_a_wrong_request_travels_with_details() -> None:
     error = await failure_of(invalid("source", "x", "an STP"))
-    status = from_call(_Answered(error))
+    answered: Any = _Answered(error)
+    status = from_call(answered)
     assert status is not None
     violation = error_details_pb2.BadRequest()
     assert status.details[0].Unpack(violation)
@@ -150,11 +158,12 @@ async def test_health_and_reflection_answer() -> None:
         serving(INSECURE, services()) as server,
         open_channel(server.address, insecure=True) as channel,
     ):
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ("", TOPOLOGY, RESERVATIONS):
             answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        untyped: Any = channel
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(untyped)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         call = reflection.ServerReflectionInfo(iter([request]))
         names = {found.name for found in (await call.read()).list_services_response.service}
@@ -166,9 +175,8 @@ async def test_stopping_says_not_serving_and_lets_running_calls_end() -> None:
     server = GrpcServer(INSECURE, services(topology))
     await server.start()
     async with open_channel(server.address, insecure=True) as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(
-            health_pb2.HealthCheckRequest(service=TOPOLOGY)
-        )
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=TOPOLOGY))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         call = topology_pb2_grpc.TopologyStub(channel).Register(topology_pb2.RegisterRequest())
         await topology.entered.wait()

@@ -1,0 +1,277 @@
+"""The client library: reserve circuits from Python, over gRPC.
+
+    with Client("127.0.0.1:7000", insecure=True) as client:
+        with client.circuit("sitea:dtn", "sited:dtn", "10G", duration="2h") as circuit:
+            transfer(circuit.parallel_streams)
+
+Amounts may be written as people do ("10G", "2h", "tomorrow 06:00"). Calls raise the errors of
+:mod:`braid.errors`. A call that loses its connection is repeated with the same ``request_id``, which
+gives the recorded answer. :class:`AsyncClient` has the same methods as coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from braid import requests
+from braid.errors import (
+    BraidError,
+    CircuitRefused,
+    Conflict,
+    DeadlinePassed,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    Unreachable,
+    error_of,
+)
+from braid.requests import Amount, Circuit
+from braid.v1 import reservations_pb2 as pb, topology_pb2
+from braid.v1.reservations_pb2_grpc import ReservationsStub
+from braid.v1.topology_pb2_grpc import TopologyStub
+
+__all__ = [
+    "AsyncClient",
+    "BraidError",
+    "Circuit",
+    "CircuitRefused",
+    "Client",
+    "Conflict",
+    "DeadlinePassed",
+    "InvalidRequest",
+    "NotFound",
+    "Refused",
+    "Unreachable",
+]
+
+CALL_TIMEOUT_S = 60.0
+POLL_S = 0.2
+
+
+class _Calls:
+    """Every call, once: ``_call`` sends a request, blocking or as a coroutine."""
+
+    _reservations: Any
+    _topology: Any
+
+    def _call(self, method: Any, message: Any) -> Any:
+        raise NotImplementedError
+
+    def plan(self, source: str, destination: str, bandwidth: Amount, **wishes: Any) -> Any:
+        """A dry run: a PlanResponse. ``wishes`` as for :func:`braid.requests.reservation`."""
+        message = requests.reservation(source, destination, bandwidth, **wishes)
+        return self._call(self._reservations.Plan, message)
+
+    def reserve(self, source: str, destination: str, bandwidth: Amount, **wishes: Any) -> Any:
+        """Negotiates a circuit: a ReservationRecord, COMMITTED or FAILED with its refusals."""
+        message = requests.reservation(source, destination, bandwidth, **wishes)
+        return self._call(self._reservations.Reserve, message)
+
+    def get(self, reservation_id: str = "", *, request_id: str = "") -> Any:
+        """The ReservationRecord as it is now, by one of the two ids."""
+        message = requests.get(reservation_id, request_id=request_id)
+        return self._call(self._reservations.Get, message)
+
+    def list(
+        self, states: Iterable[str] = (), page_size: int | None = None, page_token: str = ""
+    ) -> Any:
+        """A ListResponse, newest first; ``states`` by short names such as "committed"."""
+        message = requests.listing(states, page_size)
+        message.page_token = page_token
+        return self._call(self._reservations.List, message)
+
+    def modify(self, reservation_id: str, **changes: Any) -> Any:
+        """Changes ``bandwidth`` and/or ``end``: a ReservationRecord whose ``modified`` tells."""
+        message = requests.modify(reservation_id, **changes)
+        return self._call(self._reservations.Modify, message)
+
+    def cancel(self, reservation_id: str) -> Any:
+        """Gives it back everywhere: the ReservationRecord."""
+        message = pb.CancelRequest(reservation_id=reservation_id)
+        return self._call(self._reservations.Cancel, message)
+
+    def topology(self) -> Any:
+        """All domains, their state and links: a GetTopologyResponse."""
+        return self._call(self._topology.Get, topology_pb2.GetTopologyRequest())
+
+    def availability(
+        self, ingress_stp: str, egress_stp: str, *, start: Amount = "now", duration: Amount = "1d"
+    ) -> Any:
+        """Free bandwidth and VLANs between two STPs of one visible domain."""
+        message = requests.availability(ingress_stp, egress_stp, start=start, duration=duration)
+        return self._call(self._topology.Availability, message)
+
+    def register(self, domain: str, target: str) -> Any:
+        """Makes the orchestrator connect to a domain's agent, for good."""
+        message = topology_pb2.RegisterRequest(domain=domain, target=target)
+        return self._call(self._topology.Register, message)
+
+    def unregister(self, domain: str) -> Any:
+        """Makes the orchestrator forget a domain."""
+        message = topology_pb2.UnregisterRequest(domain=domain)
+        return self._call(self._topology.Unregister, message)
+
+
+class Client(_Calls):
+    """A blocking client. ``target``: "host:port". TLS unless ``insecure``; PEM files as bytes."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        insecure: bool = False,
+        root_certificates: bytes | None = None,
+        key: bytes | None = None,
+        certificate: bytes | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        if insecure:
+            self._channel = grpc.insecure_channel(target)
+        else:
+            tls = requests.credentials(root_certificates, key, certificate)
+            self._channel = grpc.secure_channel(target, tls)
+        self._reservations = ReservationsStub(self._channel)
+        self._topology = TopologyStub(self._channel)
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def watch(
+        self, reservation_id: str = "", *, after_sequence: int = 0, until_decided: bool = False
+    ) -> Iterator[pb.ReservationEvent]:
+        """Events of one reservation (from its beginning) or of all (from now on)."""
+        message = requests.watch(reservation_id, after_sequence, until_decided)
+        try:
+            yield from self._reservations.Watch(message)
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+
+    @contextmanager
+    def circuit(
+        self,
+        source: str,
+        destination: str,
+        bandwidth: Amount,
+        *,
+        wait_active_s: float | None = None,
+        **wishes: Any,
+    ) -> Iterator[Circuit]:
+        """A circuit for the length of a block; cancelled when it ends, however it ends.
+
+        With ``wait_active_s`` the block begins when the data plane carries it. Raises CircuitRefused,
+        and TimeoutError when it is not active in time.
+        """
+        record = self.reserve(source, destination, bandwidth, **wishes)
+        circuit = requests.circuit_of(record)
+        try:
+            if wait_active_s is not None:
+                deadline = time.monotonic() + wait_active_s
+                while not requests.is_active(self.get(record.reservation_id)):
+                    requests.check_deadline(time.monotonic(), deadline, record.reservation_id)
+                    time.sleep(POLL_S)
+            yield circuit
+        finally:
+            # Its window may have ended meanwhile.
+            with suppress(Conflict):
+                self.cancel(record.reservation_id)
+
+    def _call(self, method: Any, message: Any) -> Any:
+        attempt = 0
+        while True:
+            try:
+                return method(message, timeout=self._timeout_s)
+            except grpc.RpcError as error:
+                attempt += 1
+                time.sleep(requests.pause_before(attempt, error))
+
+
+class AsyncClient(_Calls):
+    """The same client for asyncio: its calls are coroutines, its iterators asynchronous."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        insecure: bool = False,
+        root_certificates: bytes | None = None,
+        key: bytes | None = None,
+        certificate: bytes | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        if insecure:
+            self._channel = grpc.aio.insecure_channel(target)
+        else:
+            tls = requests.credentials(root_certificates, key, certificate)
+            self._channel = grpc.aio.secure_channel(target, tls)
+        self._reservations = ReservationsStub(self._channel)
+        self._topology = TopologyStub(self._channel)
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def watch(
+        self, reservation_id: str = "", *, after_sequence: int = 0, until_decided: bool = False
+    ) -> AsyncIterator[pb.ReservationEvent]:
+        """As :meth:`Client.watch`."""
+        message = requests.watch(reservation_id, after_sequence, until_decided)
+        try:
+            async for event in self._reservations.Watch(message):
+                yield event
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+
+    @asynccontextmanager
+    async def circuit(
+        self,
+        source: str,
+        destination: str,
+        bandwidth: Amount,
+        *,
+        wait_active_s: float | None = None,
+        **wishes: Any,
+    ) -> AsyncIterator[Circuit]:
+        """As :meth:`Client.circuit`."""
+        record = await self.reserve(source, destination, bandwidth, **wishes)
+        circuit = requests.circuit_of(record)
+        try:
+            if wait_active_s is not None:
+                deadline = time.monotonic() + wait_active_s
+                while not requests.is_active(await self.get(record.reservation_id)):
+                    requests.check_deadline(time.monotonic(), deadline, record.reservation_id)
+                    await asyncio.sleep(POLL_S)
+            yield circuit
+        finally:
+            with suppress(Conflict):
+                await self.cancel(record.reservation_id)
+
+    async def _call(self, method: Any, message: Any) -> Any:
+        attempt = 0
+        while True:
+            try:
+                return await method(message, timeout=self._timeout_s)
+            except grpc.RpcError as error:
+                attempt += 1
+                await asyncio.sleep(requests.pause_before(attempt, error))

@@ -1,0 +1,87 @@
+"""What a client call can end with.
+
+BraidError                  anything below
+├── InvalidRequest          a field is wrong or out of range: the message names it
+├── NotFound                no such STP, domain or reservation
+├── Conflict                the request_id is taken, or the state does not allow it
+├── Refused                 not permitted, or over a quota: ask later or ask less
+├── Unreachable             nobody answers: ask again with the same request_id
+├── DeadlinePassed          the call's time is over; the work goes on
+└── CircuitRefused          no capacity: ``refusals`` say why and what would fit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+
+from braid.v1 import common_pb2, reservations_pb2 as pb
+
+
+class BraidError(Exception):
+    """``code`` is the gRPC status, ``message`` what the orchestrator said."""
+
+    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
+class InvalidRequest(BraidError):
+    """INVALID_ARGUMENT or OUT_OF_RANGE."""
+
+
+class NotFound(BraidError):
+    """NOT_FOUND."""
+
+
+class Conflict(BraidError):
+    """ALREADY_EXISTS, FAILED_PRECONDITION or ABORTED."""
+
+
+class Refused(BraidError):
+    """PERMISSION_DENIED, UNAUTHENTICATED or RESOURCE_EXHAUSTED."""
+
+
+class Unreachable(BraidError):
+    """UNAVAILABLE."""
+
+
+class DeadlinePassed(BraidError):
+    """DEADLINE_EXCEEDED."""
+
+
+class CircuitRefused(BraidError):
+    """The orchestrator answered, and the answer is no."""
+
+    def __init__(self, record: pb.ReservationRecord) -> None:
+        state = pb.ReservationState.Name(record.state).removeprefix("RESERVATION_STATE_")
+        reasons = "; ".join(refusal.reason for refusal in record.refusals)
+        super().__init__(f"{state}: {reasons}" if reasons else state, grpc.StatusCode.OK)
+        self.record = record
+
+    @property
+    def refusals(self) -> Sequence[common_pb2.Refusal]:
+        """Why, and what would fit."""
+        return self.record.refusals
+
+
+KINDS: dict[grpc.StatusCode, type[BraidError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.PERMISSION_DENIED: Refused,
+    grpc.StatusCode.UNAUTHENTICATED: Refused,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Refused,
+    grpc.StatusCode.UNAVAILABLE: Unreachable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
+}
+
+
+def error_of(error: grpc.RpcError) -> BraidError:
+    """The exception for a failed call."""
+    code = error.code()
+    return KINDS.get(code, BraidError)(error.details() or code.name, code)

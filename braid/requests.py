@@ -1,0 +1,230 @@
+"""Friendly arguments to protobuf requests, and answers to results: shared by both clients."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from braid.errors import CircuitRefused, error_of
+from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
+from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
+
+Amount = str | int
+"""As people write it ("10G", "2h", "tomorrow 06:00") or a plain number in the wire's unit."""
+
+STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
+    name.removeprefix("STRATEGY_").lower(): value
+    for name, value in pb.Strategy.items()
+    if value != pb.STRATEGY_UNSPECIFIED
+}
+RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
+ATTEMPTS = 5
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
+
+
+def new_request_id() -> str:
+    """A fresh request_id."""
+    return uuid.uuid4().hex
+
+
+def reservation(
+    source: str,
+    destination: str,
+    bandwidth: Amount,
+    *,
+    start: Amount = "now",
+    end: Amount | None = None,
+    duration: Amount | None = None,
+    strategy: str = "auto",
+    unidirectional: bool = False,
+    max_paths: int | None = None,
+    min_share: Amount | None = None,
+    max_latency: Amount | None = None,
+    max_latency_spread: Amount | None = None,
+    max_domains: int | None = None,
+    via: Iterable[str] = (),
+    avoid: Iterable[str] = (),
+    ero: Iterable[str] = (),
+    source_vlans: str = "",
+    destination_vlans: str = "",
+    description: str = "",
+    request_id: str = "",
+    timeout_s: int | None = None,
+    detach: bool = False,
+) -> pb.Reservation:
+    """A Reservation. Exactly one of ``end`` and ``duration``. Raises ValueError."""
+    now_s = int(time.time())
+    start_s = parse_time(start, now_s)
+    if (end is None) is (duration is None):
+        raise ValueError("say either when it ends or how long it lasts")
+    end_s = parse_time(end, now_s) if end is not None else start_s + parse_duration(duration or "")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy: given '{strategy}', possible: {', '.join(STRATEGIES)}")
+    constraints = pb.Constraints(
+        max_paths=max_paths,
+        min_share_bps=parse_bandwidth(min_share) if min_share is not None else None,
+        max_latency_us=parse_latency(max_latency) if max_latency is not None else None,
+        max_latency_spread_us=(
+            parse_latency(max_latency_spread) if max_latency_spread is not None else None
+        ),
+        max_domains=max_domains,
+        via_domains=via,
+        avoid_domains=avoid,
+        ero=ero,
+        source_vlans=_vlans(source_vlans),
+        destination_vlans=_vlans(destination_vlans),
+    )
+    return pb.Reservation(
+        request_id=request_id or new_request_id(),
+        source=source,
+        destination=destination,
+        bandwidth_bps=parse_bandwidth(bandwidth),
+        window=common_pb2.Window(start_s=start_s, end_s=end_s),
+        directionality=(
+            common_pb2.DIRECTIONALITY_UNIDIRECTIONAL
+            if unidirectional
+            else common_pb2.DIRECTIONALITY_BIDIRECTIONAL
+        ),
+        strategy=STRATEGIES[strategy],
+        constraints=constraints,
+        description=description,
+        negotiation_timeout_s=timeout_s,
+        detach=detach,
+    )
+
+
+def modify(
+    reservation_id: str,
+    *,
+    bandwidth: Amount | None = None,
+    end: Amount | None = None,
+    request_id: str = "",
+    timeout_s: int | None = None,
+) -> pb.ModifyRequest:
+    """A ModifyRequest. Raises ValueError."""
+    return pb.ModifyRequest(
+        request_id=request_id or new_request_id(),
+        reservation_id=reservation_id,
+        bandwidth_bps=parse_bandwidth(bandwidth) if bandwidth is not None else None,
+        end_s=parse_time(end, int(time.time())) if end is not None else None,
+        negotiation_timeout_s=timeout_s,
+    )
+
+
+def get(reservation_id: str = "", *, request_id: str = "") -> pb.GetRequest:
+    """A GetRequest for one of the two ids."""
+    return pb.GetRequest(reservation_id=reservation_id, request_id=request_id)
+
+
+def listing(states: Iterable[str] = (), page_size: int | None = None) -> pb.ListRequest:
+    """A ListRequest for states by their short names, such as "committed". Raises ValueError."""
+    known = dict(pb.ReservationState.items())
+    values = []
+    for state in states:
+        value = known.get(f"RESERVATION_STATE_{state.upper()}")
+        if not value:
+            names = ", ".join(state_name(v) for v in known.values() if v)
+            raise ValueError(f"state: given '{state}', possible: {names}")
+        values.append(value)
+    return pb.ListRequest(states=values, page_size=page_size)
+
+
+def availability(
+    ingress_stp: str, egress_stp: str, *, start: Amount, duration: Amount
+) -> topology_pb2.AvailabilityRequest:
+    """An AvailabilityRequest. Raises ValueError."""
+    start_s = parse_time(start, int(time.time()))
+    window = common_pb2.Window(start_s=start_s, end_s=start_s + parse_duration(duration))
+    return topology_pb2.AvailabilityRequest(
+        ingress_stp=ingress_stp, egress_stp=egress_stp, window=window
+    )
+
+
+def watch(reservation_id: str, after_sequence: int, until_decided: bool) -> pb.WatchRequest:
+    """A WatchRequest."""
+    return pb.WatchRequest(
+        reservation_id=reservation_id, after_sequence=after_sequence, until_decided=until_decided
+    )
+
+
+def check_deadline(now_s: float, deadline_s: float, reservation_id: str) -> None:
+    """Raises TimeoutError past the deadline."""
+    if now_s > deadline_s:
+        raise TimeoutError(f"circuit {reservation_id} is not active in time")
+
+
+def state_name(state: int) -> str:
+    """ "committed" for RESERVATION_STATE_COMMITTED."""
+    name = pb.ReservationState.Name(state)  # type: ignore[arg-type]
+    return name.removeprefix("RESERVATION_STATE_").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A committed circuit and how to use it; ``record`` has everything."""
+
+    record: pb.ReservationRecord
+
+    @property
+    def reservation_id(self) -> str:
+        """The orchestrator's id of it."""
+        return self.record.reservation_id
+
+    @property
+    def paths(self) -> Sequence[pb.Path]:
+        """Its paths, end to end, with VLANs hop by hop."""
+        return self.record.paths
+
+    @property
+    def parallel_streams(self) -> int:
+        """How many parallel streams fill it (paper 003, section 6.5)."""
+        return self.record.advice.parallel_streams
+
+    @property
+    def source_vlans(self) -> tuple[int, ...]:
+        """VLANs to use at the source STP; one, unless the source's domain cannot split."""
+        return tuple(sorted({path.hops[0].ingress_vlan for path in self.paths}))
+
+    @property
+    def destination_vlans(self) -> tuple[int, ...]:
+        """VLANs to use at the destination STP."""
+        return tuple(sorted({path.hops[-1].egress_vlan for path in self.paths}))
+
+
+def circuit_of(record: pb.ReservationRecord) -> Circuit:
+    """The circuit of a record. Raises CircuitRefused unless it is committed."""
+    if record.state != pb.RESERVATION_STATE_COMMITTED:
+        raise CircuitRefused(record)
+    return Circuit(record)
+
+
+def is_active(record: pb.ReservationRecord) -> bool:
+    """Whether the data plane carries it now. Raises CircuitRefused if it never will."""
+    if record.state != pb.RESERVATION_STATE_COMMITTED:
+        raise CircuitRefused(record)
+    if record.data_plane == common_pb2.DATA_PLANE_STATE_FAILED:
+        raise CircuitRefused(record)
+    return record.data_plane == common_pb2.DATA_PLANE_STATE_ACTIVE
+
+
+def pause_before(attempt: int, error: grpc.RpcError) -> float:
+    """Seconds to wait before that attempt. Raises a BraidError when there should be none."""
+    if error.code() not in RETRYABLE or attempt >= ATTEMPTS:
+        raise error_of(error) from error
+    return BACKOFF_S[min(attempt - 1, len(BACKOFF_S) - 1)]
+
+
+def credentials(
+    root_certificates: bytes | None, key: bytes | None, certificate: bytes | None
+) -> grpc.ChannelCredentials:
+    """TLS credentials from PEM."""
+    return grpc.ssl_channel_credentials(root_certificates, key, certificate)
+
+
+def _vlans(text: str) -> list[common_pb2.VlanRange]:
+    ranges = parse_vlans(text) if text else []
+    return [common_pb2.VlanRange(first=first, last=last) for first, last in ranges]

@@ -1,0 +1,121 @@
+"""Starts the demo's world as processes, and takes every one of them down again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from commands.context import UNEXPECTED, fail
+
+STOP_TIMEOUT_S = 10
+
+
+class World:
+    """The domains of ``commands/world`` on loopback, in processes of their own.
+
+    ``agents``: domain → address; ``target``: the orchestrator's. Leaving the block stops them all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self.agents: dict[str, str] = {}
+        self.target = ""
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts every agent, side by side, then the orchestrator."""
+        names = []
+        for entry in sorted(files("commands").joinpath("world").iterdir(), key=lambda e: e.name):
+            if entry.name.endswith(".yaml"):
+                settings: dict[str, Any] = yaml.safe_load(entry.read_text())
+                names.append(settings["domain"])
+                self._spawn(settings["domain"], "agent", self._write(settings["domain"], settings))
+        for name in names:
+            self.agents[name] = self._address(name)
+        domains = [{"domain": name, "target": self.agents[name]} for name in names]
+        config = self._write("orchestrator", {"orchestrator_id": "demo", "domains": domains})
+        self._spawn("orchestrator", "serve", "--config", config)
+        self.target = self._address("orchestrator")
+
+    def wait(self) -> None:
+        """Until Ctrl-C, or until a process ends by itself."""
+        try:
+            self._processes["orchestrator"].wait()
+        except KeyboardInterrupt:
+            return
+
+    def stop(self) -> None:
+        """Asks all to stop, then makes them."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _write(self, name: str, settings: dict[str, Any]) -> str:
+        """Settings for this machine: any free port, a database in the demo's folder."""
+        path = self._folder / f"{name}.yaml"
+        local = {
+            "listen": "127.0.0.1:0",
+            "insecure": True,
+            "database": f"sqlite:///{self._folder / name}.db",
+        }
+        path.write_text(yaml.safe_dump({**settings, **local}))
+        return str(path)
+
+    def _spawn(self, name: str, *arguments: str) -> None:
+        with (self._folder / f"{name}.log").open("w") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "commands.main", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                # Ctrl-C in the terminal is for the demo, which then stops these in order.
+                start_new_session=True,
+            )
+
+    def _address(self, name: str) -> str:
+        """The first line that a process prints."""
+        stdout = self._processes[name].stdout
+        assert stdout is not None
+        line = stdout.readline()
+        if not line:
+            log = (self._folder / f"{name}.log").read_text()
+            fail(f"{name} did not start:\n{log}", UNEXPECTED)
+        address: str = json.loads(line)["listening"]
+        return address
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """Makes SIGTERM unwind the block like Ctrl-C does, so that processes are stopped."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,208 @@
+"""How reservations, paths, refusals and domains look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from braid.requests import state_name
+from braid.units import format_bandwidth, format_duration, format_time
+from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
+
+STYLES = {
+    "committed": "green",
+    "active": "green",
+    "up": "green",
+    "failed": "red",
+    "down": "red",
+    "negotiating": "yellow",
+    "scheduled": "yellow",
+}
+
+
+def record_view(record: pb.ReservationRecord) -> RenderableType:
+    """All that a person wants to know of one reservation."""
+    facts = Table.grid(padding=(0, 2))
+    criteria = record.criteria
+    facts.add_row("reservation", record.reservation_id)
+    facts.add_row("state", styled(state_name(record.state)))
+    facts.add_row("from", criteria.source)
+    facts.add_row("to", criteria.destination)
+    facts.add_row("bandwidth", format_bandwidth(criteria.bandwidth_bps))
+    facts.add_row("window", window_text(criteria.window))
+    if criteria.description:
+        facts.add_row("description", Text(criteria.description))
+    if record.version > 1:
+        facts.add_row("version", str(record.version))
+    if record.modifying:
+        facts.add_row("", styled("a change is being negotiated", "yellow"))
+    if record.paths:
+        facts.add_row("data plane", styled(data_plane_name(record.data_plane)))
+    rows: list[RenderableType] = [facts]
+    if record.paths:
+        rows += [paths_view(record.paths), Text(record.advice.text)]
+    rows += refusal_lines(record.refusals)
+    rows += [styled(f"{part.domain}: {part.reason}", "red") for part in record.parts if part.reason]
+    return Group(*rows)
+
+
+def plan_view(plan: pb.PlanResponse) -> RenderableType:
+    """A dry run."""
+    if not plan.feasible:
+        return Group(styled("it does not fit", "red"), *refusal_lines(plan.refusals))
+    rows: list[RenderableType] = [paths_view(plan.paths), Text(plan.advice.text)]
+    if plan.depends_on_blind:
+        rows.append(Text("A blind domain is on the way: only a reservation can tell if it agrees."))
+    return Group(*rows)
+
+
+def paths_view(paths: Sequence[pb.Path]) -> Table:
+    """The split, with VLANs hop by hop."""
+    table = Table("path", "bandwidth", "latency", "route (VLAN in domain VLAN)", box=None)
+    for number, path in enumerate(paths, start=1):
+        table.add_row(
+            str(number),
+            format_bandwidth(path.bandwidth_bps),
+            f"{path.latency_us / 1000:g} ms",
+            Text(path_text(path)),
+        )
+    return table
+
+
+def path_text(path: pb.Path) -> str:
+    """ "[101] sitea [102] rn1 [103] …": the VLAN on each side of every domain."""
+    pieces = [f"[{path.hops[0].ingress_vlan}]"] if path.hops else []
+    for hop in path.hops:
+        pieces += [hop.domain, f"[{hop.egress_vlan}]"]
+    return " ".join(pieces)
+
+
+def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
+    """One line a reservation."""
+    table = Table("reservation", "state", "from", "to", "bandwidth", "start", "for", box=None)
+    for record in records:
+        criteria = record.criteria
+        table.add_row(
+            record.reservation_id,
+            styled(state_name(record.state)),
+            criteria.source,
+            criteria.destination,
+            format_bandwidth(criteria.bandwidth_bps),
+            format_time(criteria.window.start_s),
+            format_duration(criteria.window.end_s - criteria.window.start_s),
+        )
+    return table
+
+
+def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
+    """Domains and links."""
+    domains = Table("domain", "state", "kind", "offers", "ports for users", "agent", box=None)
+    for status in answer.domains:
+        domain = status.domain
+        ports = [port.stp for port in domain.ports if not port.remote_stp]
+        blind = domain.visibility == common_pb2.VISIBILITY_BLIND
+        domains.add_row(
+            domain.name,
+            styled("up" if status.state == topology_pb2.DOMAIN_STATE_UP else "down"),
+            domain.backend,
+            "blind" if blind else "visible",
+            Text(", ".join(ports)),
+            Text(status.target + (f"  ({status.reason})" if status.reason else "")),
+        )
+    links = Table("link", "", "capacity", "latency", box=None)
+    for link in answer.links:
+        links.add_row(
+            link.a_stp,
+            link.b_stp,
+            format_bandwidth(link.capacity_bps),
+            f"{link.latency_us / 1000:g} ms",
+        )
+    return Group(domains, Text(""), links)
+
+
+def availability_view(answer: topology_pb2.AvailabilityResponse) -> RenderableType:
+    """Free bandwidth over time."""
+    table = Table("from", "free", box=None)
+    for step in answer.profile:
+        table.add_row(format_time(step.start_s), format_bandwidth(step.bandwidth_bps))
+    return Group(
+        table,
+        Text(f"VLANs free: {vlans_text(answer.ingress_vlans)} in, "
+             f"{vlans_text(answer.egress_vlans)} out"),
+    )  # fmt: skip
+
+
+def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType]:
+    """Why not, one line each."""
+    return [
+        Text.assemble(("no: ", "red"), f"{r.domain}: " if r.domain else "", r.reason)
+        for r in refusals
+    ]
+
+
+def event_text(event: pb.ReservationEvent) -> str:
+    """One line for what happened; empty for what is not worth a line."""
+    kind = event.WhichOneof("kind")
+    body = getattr(event, kind) if kind else None
+    match kind:
+        case "state_changed":
+            word = f"state: {state_name(body.state)}"
+            return word + (f" (version {body.version})" if body.version > 1 else "")
+        case "paths_found":
+            return f"paths: {body.count} candidates; " + "; ".join(body.routes[:4])
+        case "offers_requested":
+            return f"ReqOffers to {', '.join(body.domains)}"
+        case "offers_received" if body.HasField("best_bps"):
+            return f"SendOffers from {body.domain}: up to {format_bandwidth(body.best_bps)}"
+        case "offers_received":
+            return f"no offers from {body.domain}: left out"
+        case "planned":
+            shares = [
+                f"{format_bandwidth(path.bandwidth_bps)} over {' > '.join(_domains(path))}"
+                for path in body.paths
+            ]
+            return f"plan {body.round}: " + "; ".join(shares)
+        case "prepare_sent":
+            return f"ReservationPrep to {', '.join(body.domains)}"
+        case "prepare_answered" if body.held:
+            return f"{body.domain} holds its part"
+        case "prepare_answered":
+            return f"{body.domain} refuses: {body.refusal.reason}"
+        case "decided":
+            return f"decision: {body.decision}"
+        case "part_settled":
+            return f"{body.domain}: {body.outcome.lower()}"
+        case "data_plane_changed":
+            reason = f" ({body.reason})" if body.reason else ""
+            return f"{body.domain} data plane: {data_plane_name(body.state)}{reason}"
+    return ""
+
+
+def window_text(window: common_pb2.Window) -> str:
+    """Start, end and length."""
+    length = format_duration(window.end_s - window.start_s)
+    return f"{format_time(window.start_s)} to {format_time(window.end_s)} ({length})"
+
+
+def data_plane_name(state: int) -> str:
+    """ "active" for DATA_PLANE_STATE_ACTIVE."""
+    name = common_pb2.DataPlaneState.Name(state)  # type: ignore[arg-type]
+    return name.removeprefix("DATA_PLANE_STATE_").lower()
+
+
+def vlans_text(ranges: Iterable[common_pb2.VlanRange]) -> str:
+    """ "100-199,300"."""
+    pieces = [f"{r.first}" if r.first == r.last else f"{r.first}-{r.last}" for r in ranges]
+    return ",".join(pieces) or "none"
+
+
+def styled(word: str, style: str | None = None) -> Text:
+    """A word in the colour of what it says."""
+    return Text(word, style if style is not None else STYLES.get(word, ""))
+
+
+def _domains(path: pb.Path) -> list[str]:
+    return [hop.domain for hop in path.hops]
