@@ -5,8 +5,8 @@
             transfer(circuit.parallel_streams)
 
 Amounts may be written as people do ("10G", "2h", "tomorrow 06:00"). Calls raise the errors of
-:mod:`braid.errors`. A call that loses its connection is repeated with the same ``request_id``, which
-gives the recorded answer. :class:`AsyncClient` has the same methods as coroutines.
+:mod:`braid.errors`. A call that loses its connection is repeated with the same ``request_id``,
+which gives the recorded answer. :class:`AsyncClient` has the same methods as coroutines.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
     "Unreachable",
 ]
 
-CALL_TIMEOUT_S = 60.0
+CALL_TIMEOUT_S = 30.0
 POLL_S = 0.2
 
 
@@ -133,10 +133,10 @@ class Client(_Calls):
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         if insecure:
-            self._channel = grpc.insecure_channel(target)
+            self._channel = grpc.insecure_channel(target, options=requests.CHANNEL_OPTIONS)
         else:
             tls = requests.credentials(root_certificates, key, certificate)
-            self._channel = grpc.secure_channel(target, tls)
+            self._channel = grpc.secure_channel(target, tls, options=requests.CHANNEL_OPTIONS)
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
         self._timeout_s = timeout_s
@@ -173,8 +173,8 @@ class Client(_Calls):
     ) -> Iterator[Circuit]:
         """A circuit for the length of a block; cancelled when it ends, however it ends.
 
-        With ``wait_active_s`` the block begins when the data plane carries it. Raises CircuitRefused,
-        and TimeoutError when it is not active in time.
+        With ``wait_active_s`` the block begins when the data plane carries it. Raises
+        CircuitRefused, and TimeoutError when it is not active in time.
         """
         record = self.reserve(source, destination, bandwidth, **wishes)
         circuit = requests.circuit_of(record)
@@ -214,10 +214,14 @@ class AsyncClient(_Calls):
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         if insecure:
-            self._channel = grpc.aio.insecure_channel(target)
+            self._channel = grpc.aio.insecure_channel(
+                target, options=requests.CHANNEL_OPTIONS
+            )
         else:
             tls = requests.credentials(root_certificates, key, certificate)
-            self._channel = grpc.aio.secure_channel(target, tls)
+            self._channel = grpc.aio.secure_channel(
+                target, tls, options=requests.CHANNEL_OPTIONS
+            )
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
         self._timeout_s = timeout_s

@@ -12,11 +12,14 @@ BraidError                  anything below
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import grpc
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+
+_FIELD = re.compile(r"([a-z][a-z0-9_.\[\]]*): given ")
 
 
 class BraidError(Exception):
@@ -25,6 +28,12 @@ class BraidError(Exception):
     def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
         super().__init__(message)
         self.message, self.code = message, code
+
+    @property
+    def field(self) -> str:
+        """The field that is wrong, such as "constraints.max_paths"; empty when none is named."""
+        named = _FIELD.match(self.message)
+        return named[1] if named else ""
 
 
 class InvalidRequest(BraidError):

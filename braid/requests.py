@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.message import Message
 
 from braid.errors import CircuitRefused, error_of
 from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 
-Amount = str | int
+Amount = str | float
 """As people write it ("10G", "2h", "tomorrow 06:00") or a plain number in the wire's unit."""
 
 STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
@@ -24,6 +25,13 @@ STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
 RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
 ATTEMPTS = 5
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
+NEGOTIATION_TIMEOUT_S = 30
+"""The orchestrator's own, when a request names none."""
+CHANNEL_OPTIONS = (
+    # Else a watcher would never learn that the other end is gone.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
 
 
 def new_request_id() -> str:
@@ -69,7 +77,7 @@ def reservation(
         min_share_bps=parse_bandwidth(min_share) if min_share is not None else None,
         max_latency_us=parse_latency(max_latency) if max_latency is not None else None,
         max_latency_spread_us=(
-            parse_latency(max_latency_spread) if max_latency_spread is not None else None
+            parse_latency(max_latency_spread, least=0) if max_latency_spread is not None else None
         ),
         max_domains=max_domains,
         via_domains=via,
@@ -216,6 +224,33 @@ def pause_before(attempt: int, error: grpc.RpcError) -> float:
     if error.code() not in RETRYABLE or attempt >= ATTEMPTS:
         raise error_of(error) from error
     return BACKOFF_S[min(attempt - 1, len(BACKOFF_S) - 1)]
+
+
+def call_timeout(message: Message, timeout_s: float) -> float:
+    """Seconds for a call: beyond ``timeout_s``, what the request itself gives to negotiate."""
+    if isinstance(message, pb.Reservation | pb.ModifyRequest):
+        named = message.HasField("negotiation_timeout_s")
+        timeout_s += message.negotiation_timeout_s if named else NEGOTIATION_TIMEOUT_S
+    return timeout_s
+
+
+@dataclass
+class Watching:
+    """A stream of events that goes on after the last one seen when its connection is lost."""
+
+    request: pb.WatchRequest
+    attempts: int = 0
+
+    def seen(self, event: pb.ReservationEvent) -> pb.ReservationEvent:
+        """Notes that the event has come."""
+        self.request.after_sequence = event.sequence
+        self.attempts = 0
+        return event
+
+    def pause(self, error: grpc.RpcError) -> float:
+        """Seconds to wait before watching again. Raises a BraidError when it is over."""
+        self.attempts += 1
+        return pause_before(self.attempts, error)
 
 
 def credentials(

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
-_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)\s*(?:bit/s|bits/s|b/s|bps|bit|b)?\s*", re.I)
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)\s*b?\s*", re.I)
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*(w|d|h|min|m|s)", re.I)
+_NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
+_BANDWIDTH = re.compile(rf"\s*{_NUMBER}\s*([kKmMgGtTpP]?)\s*(?:(?i:bits?/s|bits?)|bps|b/s|b)?\s*")
+_BYTES = re.compile(r"[^B]*[kKmMgGtTpP\d\s]B(?:ps|/s)?\s*")
+_SIZE = re.compile(rf"\s*{_NUMBER}\s*([kKmMgGtTpP]?)\s*B?\s*")
+_PIECE = re.compile(rf"{_NUMBER}\s*(w|d|h|min|m|s)\s*", re.I)
+_LATENCY = re.compile(rf"\s*{_NUMBER}\s*(us|µs|ms|s|)\s*", re.I)
+_MICROSECONDS = {"us": 1, "µs": 1, "": 1, "ms": 1000, "s": 1_000_000}
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "min": 60, "m": 60, "s": 1}
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def parse_bandwidth(text: str | int) -> int:
-    """Bit/s from "10G", "2.5 Gb/s", "400M", 1000. Raises ValueError unless it is 1 bit/s or more."""
-    if isinstance(text, int):
-        text = str(text)
-    match = _AMOUNT.fullmatch(text)
-    value = round(float(match[1]) * _PREFIX[match[2].lower()]) if match else 0
+def parse_bandwidth(text: str | float) -> int:
+    """Bit/s, 1 or more, from "10G", "2.5 Gb/s", "400M" or a number. Raises ValueError."""
+    plain = _plain(text)
+    match = _BANDWIDTH.fullmatch(plain)
+    value = round(Decimal(match[1]) * _PREFIX[match[2].lower()]) if match else 0
     if value <= 0:
-        raise ValueError(f"'{text}' is not a bandwidth; possible: 10G, 2.5Gb/s, 400M, more than 0")
+        hint = " (B is bytes)" if _BYTES.fullmatch(plain) else ""
+        raise ValueError(
+            f"'{text}' is not a bandwidth{hint}; possible: 10G, 2.5Gb/s, 400M, more than 0"
+        )
     return value
 
 
@@ -34,28 +41,25 @@ def format_bandwidth(bandwidth_bps: int) -> str:
     return f"{bandwidth_bps} b/s"
 
 
-def parse_size(text: str | int) -> int:
+def parse_size(text: str | float) -> int:
     """Bytes from "40TB", "500 GB" (powers of ten). Raises ValueError."""
-    match = _SIZE.fullmatch(str(text))
-    value = round(float(match[1]) * _PREFIX[match[2].lower()]) if match else 0
+    match = _SIZE.fullmatch(_plain(text))
+    value = round(Decimal(match[1]) * _PREFIX[match[2].lower()]) if match else 0
     if value <= 0:
         raise ValueError(f"'{text}' is not a size; possible: 40TB, 500GB, more than 0")
     return value
 
 
-def parse_duration(text: str | int) -> int:
+def parse_duration(text: str | float) -> int:
     """Seconds from "2h", "90m", "1d12h", "30s", or a number of seconds. Raises ValueError."""
-    plain = str(text).strip()
-    if plain.isdecimal():
-        seconds = float(plain)
-    else:
-        rest = _PIECE.sub("", plain).strip()
-        pieces = _PIECE.findall(plain)
-        seconds = -1.0 if rest or not pieces else 0.0
-        seconds += sum(float(number) * _SECONDS[unit.lower()] for number, unit in pieces)
-    if round(seconds) <= 0:
+    plain = _plain(text).strip()
+    if re.fullmatch(_NUMBER, plain):
+        plain += "s"
+    pieces = _PIECE.findall(plain) if not _PIECE.sub("", plain) else []
+    seconds = round(sum(Decimal(number) * _SECONDS[unit.lower()] for number, unit in pieces))
+    if seconds <= 0:
         raise ValueError(f"'{text}' is not a duration; possible: 30s, 90m, 2h, 1d12h, more than 0")
-    return round(seconds)
+    return seconds
 
 
 def format_duration(seconds: int) -> str:
@@ -70,13 +74,17 @@ def format_duration(seconds: int) -> str:
     return "".join(parts)
 
 
-def parse_latency(text: str | int) -> int:
-    """Microseconds from "5ms", "250us", "0.1s", or a number of microseconds. Raises ValueError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|µs|ms|s|)\s*", str(text), re.I)
-    factor = {"us": 1, "µs": 1, "": 1, "ms": 1000, "s": 1_000_000}
-    value = round(float(match[1]) * factor[match[2].lower()]) if match else 0
-    if value <= 0:
-        raise ValueError(f"'{text}' is not a latency; possible: 250us, 5ms, 0.1s, more than 0")
+def parse_latency(text: str | float, *, least: int = 1) -> int:
+    """Microseconds, ``least`` or more, from "5ms", "250us", "0.1s", or a number of them.
+
+    Raises ValueError.
+    """
+    match = _LATENCY.fullmatch(_plain(text))
+    value = round(Decimal(match[1]) * _MICROSECONDS[match[2].lower()]) if match else -1
+    if value < least:
+        raise ValueError(
+            f"'{text}' is not a latency; possible: 250us, 5ms, 0.1s, {least} us or more"
+        )
     return value
 
 
@@ -94,27 +102,29 @@ def parse_vlans(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def parse_time(text: str | int, now_s: int, zone: tzinfo | None = None) -> int:
+def parse_time(text: str | float, now_s: int, zone: tzinfo | None = None) -> int:
     """UTC seconds from "now", "+10m", "06:00" (the next one), "tomorrow 06:00", "friday 18:00",
     an ISO 8601 time, or UTC seconds.
 
     Without a zone of its own a time is meant in ``zone`` (None: this machine's). Raises ValueError.
     """
-    plain = str(text).strip().lower()
+    plain = _plain(text).strip().lower()
     if plain == "now":
         return now_s
     if plain.startswith("+"):
         return now_s + parse_duration(plain[1:])
-    if plain.isdecimal():
-        return int(plain)
-    now = datetime.fromtimestamp(now_s, UTC).astimezone(zone)
-    found = _named_day(plain, now) or _iso(str(text).strip(), zone)
-    if found is None:
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", plain):
+        return int(Decimal(plain))
+    # Times of day are reckoned without a zone, and only then put into it: clocks change.
+    now = datetime.fromtimestamp(now_s, zone).replace(tzinfo=None)
+    try:
+        found = _named_day(plain, now) or datetime.fromisoformat(plain.upper())
+        return int((found if found.tzinfo else found.replace(tzinfo=zone)).timestamp())
+    except (ValueError, OverflowError):
         raise ValueError(
             f"'{text}' is not a time; possible: now, +10m, 06:00, tomorrow 06:00, friday 18:00, "
             "2027-01-31T06:00, 2027-01-31T06:00Z"
-        )
-    return int(found.timestamp())
+        ) from None
 
 
 def format_time(at_s: int, zone: tzinfo | None = None) -> str:
@@ -145,9 +155,6 @@ def _named_day(plain: str, now: datetime) -> datetime | None:
     return at if at > now else at + timedelta(days=1)
 
 
-def _iso(text: str, zone: tzinfo | None) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=zone).astimezone()
+def _plain(number: str | float) -> str:
+    """As text; a float without the exponent that ``str`` would give it."""
+    return f"{number:f}" if isinstance(number, float) else str(number)

@@ -8,6 +8,7 @@ import typer
 
 from braid import requests
 from braid.client import Client
+from braid.units import parse_duration
 from braid.v1 import reservations_pb2 as pb
 from commands.context import (
     DEFAULT_TARGET,
@@ -102,7 +103,7 @@ def plan(
     cert: Certificate = None,
     key: PrivateKey = None,
 ) -> None:
-    """Tell what reserve would do now, or why it would not; hold nothing. Exit 3: it does not fit."""
+    """Tell what reserve would do now, or why not; hold nothing. Exit 3: it does not fit."""
     with connected(target, insecure, ca, cert, key) as client:
         answer: pb.PlanResponse = client.plan(
             source,
@@ -318,4 +319,4 @@ def _new_end(
     if end is not None:
         raise ValueError("say either --end or --duration")
     record: pb.ReservationRecord = client.get(reservation_id)
-    return record.criteria.window.start_s + requests.parse_duration(duration)
+    return record.criteria.window.start_s + parse_duration(duration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -146,7 +147,7 @@ def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType
 def event_text(event: pb.ReservationEvent) -> str:
     """One line for what happened; empty for what is not worth a line."""
     kind = event.WhichOneof("kind")
-    body = getattr(event, kind) if kind else None
+    body: Any = getattr(event, kind) if kind else None
     match kind:
         case "state_changed":
             word = f"state: {state_name(body.state)}"

@@ -72,7 +72,7 @@ class Engine:
         self.hub = EventHub()
         self.book = LiveBook()
         self.questions = OpenQuestions(gateway, ids)
-        self.transactions = Transactions(store, gateway, clock, self.hub.publish)
+        self.transactions = Transactions(self.save, store, gateway, clock)
         self.negotiating = 0
         self._finder = RouteFinder()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -100,7 +100,8 @@ class Engine:
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
-        self.hub.publish(await self.store.save(changes))
+        events, self._unsaved = (*self._unsaved, *changes.events), []
+        self.hub.publish(await self.store.save(replace(changes, events=events)))
 
     def emit(self, event: Event) -> None:
         """Records an event of progress, in order with all others, without waiting for it."""
@@ -269,11 +270,12 @@ class Engine:
             self.negotiating -= 1
 
     async def _save_unsaved(self) -> None:
-        events, self._unsaved = tuple(self._unsaved), []
+        if not self._unsaved:
+            return
         try:
-            await self.save(Changes(events=events))
+            await self.save(Changes())
         except StorageError:
-            log.warning("events lost", count=len(events))
+            log.warning("events of progress lost")
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -132,7 +131,3 @@ class Store(Protocol):
 
     async def set_target(self, domain: str, target: str | None) -> None:
         """Records a registration; None forgets it."""
-
-
-Publish = Callable[[tuple[Event, ...]], None]
-"""Hands stored events to those who watch."""

@@ -7,11 +7,11 @@ written: an undecided transaction is aborted by recovery whatever its parts said
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.events import Event, decided_event, settled_event
-from orchestrator.ports import Changes, Gateway, Publish, Store
+from orchestrator.ports import Changes, Gateway, Store
 from protocol.coordinator import (
     Answered,
     Decide,
@@ -35,6 +35,8 @@ SETTLED_WORDS = {
     PartStatus.RELEASED: "RELEASED",
 }
 
+Save = Callable[[Changes], Awaitable[None]]
+"""Makes changes durable and tells who watches."""
 Extra = Callable[[Transaction], Changes]
 """What else to write in the same database transaction, given the new state."""
 
@@ -49,9 +51,9 @@ class _Live:
 class Transactions:
     """All transactions that are not settled, and those in force."""
 
-    def __init__(self, store: Store, gateway: Gateway, clock: Clock, publish: Publish) -> None:
+    def __init__(self, save: Save, store: Store, gateway: Gateway, clock: Clock) -> None:
+        self._save = save
         self._store, self._gateway, self._clock = store, gateway, clock
-        self._publish = publish
         self._live: dict[str, _Live] = {}
 
     def adopt(self, transaction: Transaction) -> None:
@@ -151,7 +153,7 @@ class Transactions:
         now_ms = self._clock.now_ms()
         fresh = begin(inquire.transaction_id, inquire.reservation_id, 0)
         aborted, _ = step(fresh, Decide(commit=False), now_ms)
-        await self._store.save(Changes(transactions=(aborted,)))
+        await self._save(Changes(transactions=(aborted,)))
 
     async def _write(self, before: Transaction, after: Transaction, extra: Extra | None) -> None:
         more = extra(after) if extra is not None else Changes()
@@ -163,7 +165,7 @@ class Transactions:
             events=events,
             decides=decides if before.decision is Decision.UNDECIDED else frozenset(),
         )
-        self._publish(await self._store.save(changes))
+        await self._save(changes)
 
     def _events(self, before: Transaction, after: Transaction) -> tuple[Event, ...]:
         now_ms, reservation_id = self._clock.now_ms(), after.reservation_id

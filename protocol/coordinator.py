@@ -282,7 +282,9 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
             after = replace(tx, parts=tuple(parts))
             if status is PartStatus.NACKED and not tx.told:
                 return _undo(after, now_ms)
-            return replace(after, told=after.told or _may_tell(after)), ()
+            if not tx.told and _may_tell(after):
+                after = replace(after, told=True)
+            return after, ()
     return tx, ()
 
 

@@ -135,7 +135,10 @@ async def _count(network: Network, scenario: Scenario, wishes: tuple[Wish, ...])
 
 
 def _configs() -> list[dict[str, Any]]:
-    """Two sites whose switches split, and every participant both visible and blind."""
+    """Two sites whose switches split, and every participant both visible and blind.
+
+    The sites make no offers: they are on every path and never lack anything.
+    """
     names = [f"{kind}{i}" for kind in ("visible", "blind") for i in range(1, DOMAINS_MAX + 1)]
     capacity = {"capacity": CAPACITY_BPS, "vlans": VLANS}
     host = {"name": "host", "capacity": DOMAINS_MAX * CAPACITY_BPS, "vlans": VLANS}
@@ -143,6 +146,7 @@ def _configs() -> list[dict[str, Any]]:
         {
             "domain": site,
             "backend": "pip",
+            "visible": False,
             "ports": [host, *({"name": n, "remote": f"{n}:{site}", **capacity} for n in names)],
         }
         for site in SITES

@@ -7,8 +7,9 @@ of its own. A domain that cannot swap labels takes a path out with the VLAN that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
 from substrate.routes import Crossing
@@ -182,7 +183,7 @@ def _choose(
             return True
         root = order[n]
         free = domains[root] - VlanSet.of(*(chosen[r] for r in rivals[root] if r in chosen))
-        for vlan in (*(free & wishes[root]), *_from(free - wishes[root], start)):
+        for vlan in chain(free & wishes[root], _from(free - wishes[root], start)):
             tries += 1
             if tries > TRIES_MAX:
                 return False
@@ -195,11 +196,11 @@ def _choose(
     return chosen if place(0) else None
 
 
-def _from(vlans: VlanSet, start: int) -> list[int]:
+def _from(vlans: VlanSet, start: int) -> Iterator[int]:
     """Ascending, but beginning at the ``start``-th one."""
-    every = list(vlans)
-    first = start % len(every) if every else 0
-    return every[first:] + every[:first]
+    first = start % len(vlans) if vlans else 0
+    yield from islice(vlans, first, None)
+    yield from islice(vlans, first)
 
 
 def _common_mask(sets: list[VlanSet]) -> int:

@@ -25,8 +25,7 @@ import importlib, pkgutil, sys
 for name in sys.argv[1:]:
     package = importlib.import_module(name)
     for module in pkgutil.walk_packages(package.__path__, name + "."):
-        if not module.name.rpartition(".")[2].startswith("__") and ".versions." not in module.name:
-            importlib.import_module(module.name)
+        importlib.import_module(module.name)
 """
 
 CLIENT_ALONE = (
@@ -39,6 +38,21 @@ strangers = sorted(n for n, p in paths.items() if "site-packages" in p and n not
 sys.exit("braid also imports " + ", ".join(strangers) if strangers else 0)
 """
 )
+
+NEW_DATABASES = """
+from runtime.schema import check, upgrade
+for branch in ("orchestrator", "agent"):
+    upgrade(f"sqlite:///{branch}.db", branch)
+    check(f"sqlite:///{branch}.db", branch)
+"""
+
+WORLD = """
+from importlib.resources import files
+from agents.backends import open_backend
+from agents.settings import load_settings
+world = sorted(files("commands").joinpath("world").iterdir())
+assert len([open_backend(load_settings(path).backend) for path in world]) == 9, world
+"""
 
 LIST = "from importlib.metadata import distributions; print(*{d.name for d in distributions()})"
 
@@ -83,8 +97,12 @@ def check_client(python: Path, folder: Path) -> None:
 
 
 def check_service(python: Path, packages: list[str], folder: Path) -> None:
-    """Everything imports, the command answers, and a new database can be made."""
-    run(python, "-I", "-c", IMPORT_ALL, *packages, cwd=folder)
+    """Everything imports, migrations and the demo's world are found, the command answers."""
+    # Migrations can only be imported by alembic, which NEW_DATABASES starts.
+    modules = [package for package in packages if package != "migrations"]
+    run(python, "-I", "-c", IMPORT_ALL, *modules, cwd=folder)
+    run(python, "-I", "-c", NEW_DATABASES, cwd=folder)
+    run(python, "-I", "-c", WORLD, cwd=folder)
     run(python.parent / "braid", "--help", cwd=folder)
 
 
@@ -107,7 +125,7 @@ def main() -> None:
         print(f"{client.name} imports alone")
         python = environment(folder / "service", constraints, client, service)
         check_service(python, packages, folder)
-        print(f"{service.name} imports, and braid --help answers")
+        print(f"{service.name} imports, makes databases, and braid answers")
 
 
 if __name__ == "__main__":

@@ -48,21 +48,36 @@ prepare_offline() {
 
 build() { docker build --quiet --build-arg BASE_IMAGE="${BASE_IMAGE:-python:3.11-slim}" --target "$1" --tag "$2" . ; }
 
-braid() { "${beside[@]}" .venv/bin/braid "$@"; }
+# The client runs beside the containers, from outside them.
+braid() {
+  "${beside[@]}" env BRAID_TARGET="127.0.0.1:$port" BRAID_INSECURE=1 .venv/bin/braid "$@"
+}
 
-down() { say "down"; "${compose[@]}" down --volumes --timeout 5; }
+# json EXPRESSION: what a Python expression over the JSON on standard input, named it, gives.
+json() { .venv/bin/python -c "import json, sys; it = json.load(sys.stdin); print($1)"; }
 
-await_health() {
-  local id
-  id=$("${compose[@]}" ps -q orchestrator)
-  for _ in $(seq 120); do
-    [[ $(docker inspect --format '{{.State.Health.Status}}' "$id") == healthy ]] && return
+# await SECONDS WHAT COMMAND…: repeats a command until it prints True.
+await() {
+  local seconds=$1 what=$2
+  shift 2
+  for _ in $(seq "$seconds"); do
+    [[ $("$@" 2>&1) == True ]] && return
     sleep 1
   done
   "${compose[@]}" ps
   "${compose[@]}" logs --tail 40
-  fail "the orchestrator did not become healthy within 120 s"
+  fail "$what: not within $seconds s"
 }
+
+down() { say "down"; "${compose[@]}" down --volumes --timeout 5; }
+
+healthy() {
+  docker inspect "$("${compose[@]}" ps -q orchestrator)" | json 'it[0]["State"]["Health"]["Status"] == "healthy"'
+}
+all_up() {
+  braid topology show --json | json 'sum(d["state"] == "DOMAIN_STATE_UP" for d in it["domains"]) == 9'
+}
+released() { braid show "$1" --json | json 'all(part["released"] for part in it["parts"])'; }
 
 find_engine
 [[ ${1:-} != --check ]] || exit 0
@@ -73,4 +88,18 @@ build service braid:local
 trap down EXIT
 say "up"
 "${compose[@]}" up -d --no-build
-await_health
+await 120 "the orchestrator is healthy" healthy
+await 30 "nine domains are up" all_up
+braid topology show
+
+say "a circuit that no single path can carry"
+record=$(braid reserve sitea:dtn sited:dtn 150G --start +1h --duration 1h --json)
+id=$(json 'it["reservation_id"]' <<<"$record")
+[[ $(json 'it["state"]' <<<"$record") == RESERVATION_STATE_COMMITTED ]] || fail "not committed: $record"
+[[ $(json 'len(it["paths"]) > 1' <<<"$record") == True ]] || fail "not split: $record"
+braid show "$id"
+
+say "and given back"
+braid cancel "$id" >/dev/null
+await 30 "every domain has released" released "$id"
+braid show "$id"

@@ -117,9 +117,9 @@ class WanBackend:
                 resource=segment.ingress_stp,
                 segment_id=segment.segment_id,
             )
-        tight = min(ways, key=lambda way: (_room(seen, way, segment.directionality), way[0]))
-        room = _room(seen, tight, segment.directionality)
-        return _full(segment, Resource(*tight), room)
+        used = way_resources(segment.ingress_stp, segment.egress_stp, ways, segment.directionality)
+        tight = min(used, key=lambda r: (seen.free_bps(r), r.name, r.direction.value))
+        return _full(segment, tight, seen.free_bps(tight))
 
 
 class _Lessened:

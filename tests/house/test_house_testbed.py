@@ -16,7 +16,7 @@ from agents.backends import open_backend
 from agents.settings import load_settings as load_agent
 from orchestrator.settings import OrchestratorSettings, load_settings as load_orchestrator
 
-TESTBED = ROOT / "deploy" / "testbed"
+WORLD = ROOT / "commands" / "world"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 AGENTS = sorted(set(SERVICES) - {"postgres", "orchestrator"})
@@ -92,7 +92,7 @@ def test_the_database_is_the_one_that_the_file_starts() -> None:
 
 
 def test_every_link_between_the_testbeds_domains_has_two_ends_that_name_each_other() -> None:
-    domains = [open_backend(load_agent(TESTBED / f"{n}.yaml").backend).describe() for n in AGENTS]
+    domains = [open_backend(load_agent(WORLD / f"{n}.yaml").backend).describe() for n in AGENTS]
     remotes = {port.stp: port.remote_stp for domain in domains for port in domain.ports}
     linked = {stp: remote for stp, remote in remotes.items() if remote}
     assert linked
@@ -101,9 +101,9 @@ def test_every_link_between_the_testbeds_domains_has_two_ends_that_name_each_oth
     assert {"sitea", "siteb", "sitec", "sited"} <= users
 
 
-def test_no_configuration_lies_unused_in_the_testbed() -> None:
-    wanted = {f"{name}.yaml" for name in [*AGENTS, "orchestrator"]}
-    assert {path.name for path in TESTBED.iterdir()} == wanted
+def test_the_testbed_is_the_demos_world() -> None:
+    mounts = {mounted(name, "/etc/braid/agent.yaml") for name in AGENTS}
+    assert mounts == set(WORLD.glob("*.yaml"))
 
 
 def test_the_images_take_their_base_as_an_argument_and_need_no_registry_else() -> None:
