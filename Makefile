@@ -29,7 +29,7 @@ check: setup  ## formatting, lint, types, imports, generated code, wheels
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
 	$(BIN)/mypy tools/*.py
-	for folder in tests/*/; do $(BIN)/mypy --follow-imports=silent $$folder || exit 1; done
+	for part in tests/conftest.py tests/*/; do $(BIN)/mypy --follow-imports=silent $$part || exit 1; done
 	$(BIN)/python tools/budget.py
 	$(BIN)/lint-imports --no-logo
 	tools/check_protos.sh

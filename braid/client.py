@@ -30,7 +30,6 @@ from braid.errors import (
     NotFound,
     Refused,
     Unreachable,
-    error_of,
 )
 from braid.requests import Amount, Circuit
 from braid.v1 import reservations_pb2 as pb, topology_pb2
@@ -120,7 +119,11 @@ class _Calls:
 
 
 class Client(_Calls):
-    """A blocking client. ``target``: "host:port". TLS unless ``insecure``; PEM files as bytes."""
+    """A blocking client. ``target``: "host:port". TLS unless ``insecure``; PEM files as bytes.
+
+    ``timeout_s``: most time for one call, more than 0; a call that negotiates gets its
+    negotiation's time on top.
+    """
 
     def __init__(
         self,
@@ -152,14 +155,31 @@ class Client(_Calls):
         self._channel.close()
 
     def watch(
-        self, reservation_id: str = "", *, after_sequence: int = 0, until_decided: bool = False
+        self,
+        reservation_id: str = "",
+        *,
+        after_sequence: int = 0,
+        until_decided: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[pb.ReservationEvent]:
-        """Events of one reservation (from its beginning) or of all (from now on)."""
+        """Events of one reservation (from its beginning) or of all (from now on), without a gap.
+
+        When the connection is lost it watches again, after the last event. Raises DeadlinePassed
+        after ``timeout_s`` seconds.
+        """
         message = requests.watch(reservation_id, after_sequence, until_decided)
-        try:
-            yield from self._reservations.Watch(message)
-        except grpc.RpcError as error:
-            raise error_of(error) from error
+        watching = requests.Watching(message, time.monotonic(), timeout_s)
+        while True:
+            left_s = watching.left_s(time.monotonic())
+            call = self._reservations.Watch(message, timeout=left_s)
+            try:
+                for event in call:
+                    yield watching.seen(event)
+                return
+            except grpc.RpcError as error:
+                time.sleep(watching.pause(error))
+            finally:
+                call.cancel()
 
     @contextmanager
     def circuit(
@@ -176,8 +196,20 @@ class Client(_Calls):
         With ``wait_active_s`` the block begins when the data plane carries it. Raises
         CircuitRefused, and TimeoutError when it is not active in time.
         """
-        record = self.reserve(source, destination, bandwidth, **wishes)
+        message = requests.reservation(source, destination, bandwidth, **wishes)
+        try:
+            record = self._call(self._reservations.Reserve, message)
+        except requests.NOTHING_RESERVED:
+            raise
+        except BaseException:
+            # It may have been reserved all the same.
+            with suppress(BraidError):
+                found = self.get(request_id=message.request_id)
+                self.cancel(found.reservation_id)
+            raise
         circuit = requests.circuit_of(record)
+        # An error of the block says more than one of giving back.
+        harmless: type[BraidError] = BraidError
         try:
             if wait_active_s is not None:
                 deadline = time.monotonic() + wait_active_s
@@ -185,16 +217,17 @@ class Client(_Calls):
                     requests.check_deadline(time.monotonic(), deadline, record.reservation_id)
                     time.sleep(POLL_S)
             yield circuit
-        finally:
             # Its window may have ended meanwhile.
-            with suppress(Conflict):
+            harmless = Conflict
+        finally:
+            with suppress(harmless):
                 self.cancel(record.reservation_id)
 
     def _call(self, method: Any, message: Any) -> Any:
-        attempt = 0
+        attempt, timeout_s = 0, requests.call_timeout(message, self._timeout_s)
         while True:
             try:
-                return method(message, timeout=self._timeout_s)
+                return method(message, timeout=timeout_s)
             except grpc.RpcError as error:
                 attempt += 1
                 time.sleep(requests.pause_before(attempt, error))
@@ -214,14 +247,10 @@ class AsyncClient(_Calls):
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         if insecure:
-            self._channel = grpc.aio.insecure_channel(
-                target, options=requests.CHANNEL_OPTIONS
-            )
+            self._channel = grpc.aio.insecure_channel(target, options=requests.CHANNEL_OPTIONS)
         else:
             tls = requests.credentials(root_certificates, key, certificate)
-            self._channel = grpc.aio.secure_channel(
-                target, tls, options=requests.CHANNEL_OPTIONS
-            )
+            self._channel = grpc.aio.secure_channel(target, tls, options=requests.CHANNEL_OPTIONS)
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
         self._timeout_s = timeout_s
@@ -237,15 +266,27 @@ class AsyncClient(_Calls):
         await self._channel.close()
 
     async def watch(
-        self, reservation_id: str = "", *, after_sequence: int = 0, until_decided: bool = False
+        self,
+        reservation_id: str = "",
+        *,
+        after_sequence: int = 0,
+        until_decided: bool = False,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[pb.ReservationEvent]:
         """As :meth:`Client.watch`."""
         message = requests.watch(reservation_id, after_sequence, until_decided)
-        try:
-            async for event in self._reservations.Watch(message):
-                yield event
-        except grpc.RpcError as error:
-            raise error_of(error) from error
+        watching = requests.Watching(message, time.monotonic(), timeout_s)
+        while True:
+            left_s = watching.left_s(time.monotonic())
+            call = self._reservations.Watch(message, timeout=left_s)
+            try:
+                async for event in call:
+                    yield watching.seen(event)
+                return
+            except grpc.RpcError as error:
+                await asyncio.sleep(watching.pause(error))
+            finally:
+                call.cancel()
 
     @asynccontextmanager
     async def circuit(
@@ -258,8 +299,20 @@ class AsyncClient(_Calls):
         **wishes: Any,
     ) -> AsyncIterator[Circuit]:
         """As :meth:`Client.circuit`."""
-        record = await self.reserve(source, destination, bandwidth, **wishes)
+        message = requests.reservation(source, destination, bandwidth, **wishes)
+        try:
+            record = await self._call(self._reservations.Reserve, message)
+        except requests.NOTHING_RESERVED:
+            raise
+        except BaseException:
+            # It may have been reserved all the same.
+            with suppress(BraidError):
+                found = await self.get(request_id=message.request_id)
+                await self.cancel(found.reservation_id)
+            raise
         circuit = requests.circuit_of(record)
+        # An error of the block says more than one of giving back.
+        harmless: type[BraidError] = BraidError
         try:
             if wait_active_s is not None:
                 deadline = time.monotonic() + wait_active_s
@@ -267,15 +320,17 @@ class AsyncClient(_Calls):
                     requests.check_deadline(time.monotonic(), deadline, record.reservation_id)
                     await asyncio.sleep(POLL_S)
             yield circuit
+            # Its window may have ended meanwhile.
+            harmless = Conflict
         finally:
-            with suppress(Conflict):
+            with suppress(harmless):
                 await self.cancel(record.reservation_id)
 
     async def _call(self, method: Any, message: Any) -> Any:
-        attempt = 0
+        attempt, timeout_s = 0, requests.call_timeout(message, self._timeout_s)
         while True:
             try:
-                return await method(message, timeout=self._timeout_s)
+                return await method(message, timeout=timeout_s)
             except grpc.RpcError as error:
                 attempt += 1
                 await asyncio.sleep(requests.pause_before(attempt, error))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import Message
 
-from braid.errors import CircuitRefused, error_of
+from braid.errors import CircuitRefused, Conflict, InvalidRequest, NotFound, Refused, error_of
 from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 
@@ -23,6 +23,10 @@ STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
     if value != pb.STRATEGY_UNSPECIFIED
 }
 RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
+TOO_SLOW = grpc.StatusCode.RESOURCE_EXHAUSTED
+"""How a watcher that lags behind is cut off; it may go on where it was."""
+NOTHING_RESERVED = (InvalidRequest, NotFound, Conflict, Refused)
+"""After these a Reserve has certainly left nothing behind under its request_id."""
 ATTEMPTS = 5
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
 NEGOTIATION_TIMEOUT_S = 30
@@ -219,9 +223,11 @@ def is_active(record: pb.ReservationRecord) -> bool:
     return record.data_plane == common_pb2.DATA_PLANE_STATE_ACTIVE
 
 
-def pause_before(attempt: int, error: grpc.RpcError) -> float:
+def pause_before(
+    attempt: int, error: grpc.RpcError, retryable: Set[grpc.StatusCode] = RETRYABLE
+) -> float:
     """Seconds to wait before that attempt. Raises a BraidError when there should be none."""
-    if error.code() not in RETRYABLE or attempt >= ATTEMPTS:
+    if error.code() not in retryable or attempt >= ATTEMPTS:
         raise error_of(error) from error
     return BACKOFF_S[min(attempt - 1, len(BACKOFF_S) - 1)]
 
@@ -239,7 +245,13 @@ class Watching:
     """A stream of events that goes on after the last one seen when its connection is lost."""
 
     request: pb.WatchRequest
+    began_s: float
+    timeout_s: float | None
     attempts: int = 0
+
+    def left_s(self, now_s: float) -> float | None:
+        """Seconds until the whole of it has lasted long enough; None: no limit."""
+        return None if self.timeout_s is None else max(0.0, self.began_s + self.timeout_s - now_s)
 
     def seen(self, event: pb.ReservationEvent) -> pb.ReservationEvent:
         """Notes that the event has come."""
@@ -250,7 +262,7 @@ class Watching:
     def pause(self, error: grpc.RpcError) -> float:
         """Seconds to wait before watching again. Raises a BraidError when it is over."""
         self.attempts += 1
-        return pause_before(self.attempts, error)
+        return pause_before(self.attempts, error, RETRYABLE | {TOO_SLOW})
 
 
 def credentials(

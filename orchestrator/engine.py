@@ -55,7 +55,11 @@ class Limits:
 
 
 class Engine:
-    """Everything that one instance works with; see the module."""
+    """Everything that one instance works with; see the module.
+
+    Without ``record_progress`` what negotiations report on the way is not made into events: for
+    simulations that nobody watches.
+    """
 
     def __init__(
         self,
@@ -65,10 +69,12 @@ class Engine:
         clock: Clock,
         ids: Ids,
         limits: Limits,
+        record_progress: bool = True,
     ) -> None:
         self.orchestrator_id = orchestrator_id
         self.store, self.gateway, self.clock, self.ids = store, gateway, clock, ids
         self.limits = limits
+        self._record_progress = record_progress
         self.hub = EventHub()
         self.book = LiveBook()
         self.questions = OpenQuestions(gateway, ids)
@@ -143,11 +149,12 @@ class Engine:
         """How that negotiation reaches the domains; without ids it only asks for offers."""
 
         def report(progress: Progress) -> None:
-            if reservation_id:
+            if reservation_id and self._record_progress:
                 self.emit(progress_event(reservation_id, progress, self.now_ms()))
 
         def announce(round_: int, domains: list[str]) -> None:
-            self.emit(prepare_event(reservation_id, round_, domains, self.now_ms()))
+            if self._record_progress:
+                self.emit(prepare_event(reservation_id, round_, domains, self.now_ms()))
 
         return LiveBargain(
             transaction_id=transaction_id,

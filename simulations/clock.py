@@ -60,18 +60,18 @@ class _Jumping(selectors.DefaultSelector):
 
 
 class LoopClock:
-    """The :class:`runtime.clock.Clock` of whatever loop runs: ``start_ms`` plus the loop's time.
+    """The :class:`runtime.clock.Clock` of the running loop: ``start_ms`` plus the loop's time.
 
-    ``skew_ms`` may be set at any time: a party's clock that is wrong, or set by hand.
+    ``start_ms`` may be changed at any time: a party's clock that is wrong, or set by hand.
     """
 
-    def __init__(self, start_ms: int = EPOCH_MS, skew_ms: int = 0) -> None:
+    def __init__(self, start_ms: int = EPOCH_MS) -> None:
         self.start_ms = start_ms
-        self.skew_ms = skew_ms
+        self._time_s = asyncio.get_running_loop().time
 
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC."""
-        return self.start_ms + self.skew_ms + round(asyncio.get_running_loop().time() * 1000)
+        return self.start_ms + round(self._time_s() * 1000)
 
 
 class CountingIds:

@@ -53,12 +53,10 @@ class MemoryGateway:
     """The :class:`orchestrator.ports.Gateway` to agents in the same event loop.
 
     A domain that is down hears and says nothing, and what was under way to or from it is lost.
-    ``errors``: what agents failed with; an agent that works fails with nothing.
     """
 
     def __init__(self, passage: Passage = once) -> None:
         self.passage = passage
-        self.errors: list[BaseException] = []
         self._agents: dict[str, Agent] = {}
         self._sessions: dict[str, int] = {}
         self._watchers: dict[str, Watcher] = {}
@@ -148,8 +146,7 @@ class MemoryGateway:
 
     def _reach_agent(self, domain: str, session: int, message: ToAgent) -> None:
         if self._sessions[domain] == session:
-            task = self._agents[domain].receive(ORCHESTRATOR_ID, message)
-            task.add_done_callback(self._finished)
+            self._agents[domain].receive(ORCHESTRATOR_ID, message)
 
     def _reach_orchestrator(self, domain: str, session: int, message: ToOrchestrator) -> None:
         if self._sessions[domain] == session:
@@ -168,11 +165,6 @@ class MemoryGateway:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.errors.append(error)
 
 
 @dataclass(slots=True)
@@ -186,17 +178,31 @@ class Member:
 
 
 class Network:
-    """An orchestrator and its domains; ``async with`` it, or call ``stop``."""
+    """An orchestrator and its domains; ``async with`` it, or call ``stop``.
+
+    ``errors``: what background tasks failed with unheard; there should be none.
+    """
 
     def __init__(self, clock: Clock, passage: Passage, limits: Limits, keep_events: bool) -> None:
         self.clock = clock
         self.ids = CountingIds()
         self.gateway = MemoryGateway(passage)
         self.store = OrchestratorStore(keep_events=keep_events)
-        self.engine = Engine(ORCHESTRATOR_ID, self.store, self.gateway, clock, self.ids, limits)
+        self.engine = Engine(
+            ORCHESTRATOR_ID,
+            self.store,
+            self.gateway,
+            clock,
+            self.ids,
+            limits,
+            record_progress=keep_events,
+        )
         self.orchestrator = Orchestrator(self.engine)
         self.members: dict[str, Member] = {}
-        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+        self.errors: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: self.errors.append(str(context)))
+        self._ticking = loop.create_task(self._tick())
 
     async def add(self, config: Mapping[str, Any], store: AgentStore | None = None) -> Member:
         """Starts the agent of one domain, not connected yet. Raises what its backend raises."""
@@ -210,10 +216,10 @@ class Network:
         return self.members[name]
 
     async def restart(self, name: str) -> None:
-        """The agent stops at once and starts again with what its store holds."""
+        """The agent crashes, and starts again with what its store holds."""
         member = self.members[name]
         self.gateway.down(name)
-        await member.agent.stop()
+        member.agent.abandon()
         self.gateway.up((await self.add(member.config, member.store)).agent)
 
     def up(self, *names: str) -> None:
@@ -252,6 +258,7 @@ class Network:
         await self.gateway.close()
         for name in sorted(self.members):
             await self.members[name].agent.stop()
+        asyncio.get_running_loop().set_exception_handler(None)
 
     async def __aenter__(self) -> Network:
         return self

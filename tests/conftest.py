@@ -84,7 +84,7 @@ def schema_drift() -> Callable[[str, MetaData], list[Any]]:
         with engine.connect() as connection:
             options = {"compare_type": True, "include_object": ours}
             context = MigrationContext.configure(connection, opts=options)
-            found = compare_metadata(context, metadata)
+            found: list[Any] = compare_metadata(context, metadata)
         engine.dispose()
         return found
 
