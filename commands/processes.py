@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ import yaml
 from commands.context import UNEXPECTED, fail
 
 STOP_TIMEOUT_S = 10
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class World:
@@ -61,16 +62,17 @@ class World:
 
     def stop(self) -> None:
         """Asks all to stop, then makes them."""
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        with _undisturbed():
+            for process in self._processes.values():
+                process.terminate()
+            for process in self._processes.values():
+                try:
+                    process.wait(STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
 
     def _write(self, name: str, settings: dict[str, Any]) -> str:
         """Settings for this machine: any free port, a database in the demo's folder."""
@@ -84,7 +86,8 @@ class World:
         return str(path)
 
     def _spawn(self, name: str, *arguments: str) -> None:
-        with (self._folder / f"{name}.log").open("w") as log:
+        # A signal between the start of a process and its place in the table would orphan it.
+        with (self._folder / f"{name}.log").open("w") as log, _undisturbed():
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "commands.main", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -109,13 +112,33 @@ class World:
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """Makes SIGTERM unwind the block like Ctrl-C does, so that processes are stopped."""
+    """Makes SIGTERM, or a terminal that closes, unwind the block like Ctrl-C does.
+
+    So processes that were started in it are stopped.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    with _handling(interrupt):
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Puts off the signals that end the demo until the block is done."""
+    came: list[int] = []
+    with _handling(lambda number, _: came.append(number)):
+        yield
+    if came:
+        signal.raise_signal(came[0])
+
+
+@contextmanager
+def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    before = [signal.signal(number, handler) for number in ENDINGS]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, earlier in zip(ENDINGS, before, strict=True):
+            signal.signal(number, earlier)

@@ -49,7 +49,7 @@ def partial_offers(domains: int, visible: int) -> Fraction:
         Fraction(comb(blind, j) * (blind - 1) ** (blind - j), visible + j + 1)
         for j in range(blind + 1)
     )
-    return suffice + sum(terms, Fraction(0)) / (blind**blind * factorial(visible))
+    return suffice + sum(terms, Fraction()) * Fraction(1, blind**blind * factorial(visible))
 
 
 def success_rate(domains: int, visible: int, strategy: Strategy) -> Fraction:

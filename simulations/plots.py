@@ -20,7 +20,10 @@ PAPER_FOUR_VISIBLE = 0.99
 PAPER_ONE_PATH = 0.50
 PAPER_TWO_PATHS = 0.85
 
-BLUE, GREEN, ORANGE, RED, GREY = "#1f5fa8", "#2a7f4f", "#d97b16", "#b3261e", "#555555"
+BLUE, GREEN, ORANGE, RED = "#1f5fa8", "#2a7f4f", "#d97b16", "#b3261e"
+PURPLE, GREY = "#7a3e9d", "#555555"
+ALL = "all visible (full and partial offers)"
+NONE = "none visible (equal splitting)"
 
 
 class PlotError(Exception):
@@ -70,7 +73,8 @@ def plot_two_domains(rows: Sequence[PairRow], file: Path) -> None:
     for shift, (label, color, rates) in enumerate(groups):
         places = [i + (shift - 1) * 0.27 for i in range(len(names))]
         bars = axes.bar(places, [100 * rate for rate in rates], 0.24, color=color, label=label)
-        axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
+        texts = ["≈50", "≈50", "85"] if label == "paper" else [f"{100 * r:.1f}" for r in rates]
+        axes.bar_label(bars, texts, padding=2, fontsize=9)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(0, 100)
     axes.set_ylabel("success rate (%)")
@@ -84,23 +88,26 @@ def _series(rows: Iterable[Row]) -> list[tuple[str, str, str, list[tuple[int, fl
     points: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         points.setdefault(_name(row), []).append((row.domains, 100 * row.success_rate))
-    styles = [(BLUE, "o"), (GREEN, "^"), (ORANGE, "s"), (RED, "D"), ("#7a3e9d", "v")]
-    order = sorted(points, key=lambda name: (not name.startswith("full"), name))
-    return [(name, *styles[i % len(styles)], points[name]) for i, name in enumerate(order)]
+    some = sorted((name for name in points if name not in (ALL, NONE)), reverse=True)
+    order = [ALL, *some, NONE]
+    styles = [(BLUE, "o"), (GREEN, "^"), (ORANGE, "s"), (RED, "p")][: len(order) - 1]
+    styles.append((PURPLE, "v"))
+    pairs = zip(order, styles, strict=True)
+    return [(name, *style, points[name]) for name, style in pairs if name in points]
 
 
 def _name(row: Row) -> str:
     if row.strategy is Strategy.EQUAL_SPLITTING:
-        return "no domain visible (equal splitting)"
+        return NONE
     if row.visible == row.domains:
-        return "all visible (full and partial offers)"
+        return ALL
     return f"{row.visible} visible (partial offers)"
 
 
 def _expected(name: str, domains: int) -> float:
-    if name.startswith("all"):
+    if name == ALL:
         return float(full_offers(domains))
-    if name.startswith("no"):
+    if name == NONE:
         return float(equal_splitting(domains))
     return float(partial_offers(domains, int(name.split()[0])))
 
@@ -109,7 +116,7 @@ def _paper_points(axes: Axes, most: int) -> None:
     axes.plot(
         [1, most],
         [100 * PAPER_EQUAL_SPLITTING] * 2,
-        color=RED,
+        color=PURPLE,
         linestyle="--",
         linewidth=1.2,
         label='paper: equal splitting, "approximately 58%"',

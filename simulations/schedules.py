@@ -59,8 +59,8 @@ def draw_schedule(random: Random) -> Schedule:
 def draw_wishes(random: Random, count: int) -> tuple[Wish, ...]:
     """``count`` requests: any entry, any bandwidth of (0, C).
 
-    Bandwidths are stratified: one from each ``count``-th part of (0, C), in random order. Each alone
-    is uniform; together they spread evenly, which makes averages less noisy and no less true.
+    Bandwidths are stratified: one from each ``count``-th part of (0, C), in random order. Each
+    alone is uniform; together they spread evenly, which makes averages less noisy, no less true.
     """
     bandwidths = [
         1 + int((part + random.random()) / count * (CAPACITY_BPS - 2)) for part in range(count)

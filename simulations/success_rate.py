@@ -1,8 +1,9 @@
-"""Figure 6c of paper 003 (section 6.2): how often a negotiation succeeds, by strategy and visibility.
+"""Figure 6c of paper 003 (section 6.2): how often negotiations succeed, by strategy.
 
-N domains lie in parallel between two sites, M of them visible. Each has a schedule of 1,000 entries;
-100 requests per run ask for one entry each; 32 runs. Nothing is consumed: what succeeded is cancelled
-before the next request. The requests run through the orchestrator, the agents and their books.
+N domains lie in parallel between two sites, M of them visible. Each has a schedule of 1,000
+entries; 100 requests per run ask for one entry each; 32 runs. Nothing is consumed: what succeeded
+is cancelled before the next request. Requests run through the orchestrator, the agents and their
+books.
 
 All rows of a run see the same schedules and requests (common random numbers), so the differences
 between strategies are less noisy than the rates.
@@ -91,7 +92,7 @@ def simulate(
     jobs: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> tuple[Row, ...]:
-    """The figure's rows; the same for the same seed, whatever ``jobs``. ``done``: after each run."""
+    """The figure's rows; the same for the same seed, whatever ``jobs``. ``done``: after a run."""
     counts = spread(partial(successes, seed, requests), range(runs), jobs, done)
     total = runs * requests
     return tuple(

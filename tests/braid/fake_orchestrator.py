@@ -7,6 +7,7 @@ notes every request. ``fail`` makes next calls fail, before or after their work 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -120,9 +121,16 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         self.events: list[pb.ReservationEvent] = []
         self.active_after_gets: int | None = None
         self.watch_breaks_after: int | None = None
-        self.stopped = threading.Event()
+        self.watch_fails = 0
+        self.cancel_fails = 0
+        self.reserve_takes_s = 0.0
+        self.get_takes_s = 0.0
+        self.ends_at_once = False
+        self.data_plane_at_start = common_pb2.DATA_PLANE_STATE_SCHEDULED
+        self.stopped, self.reserving = threading.Event(), threading.Event()
         self._requests: dict[str, tuple[bytes, str]] = {}
 
+    @_noted
     def Plan(self, request: pb.Reservation, context: Context) -> pb.PlanResponse:
         if request.bandwidth_bps > MOST_BPS:
             return pb.PlanResponse(refusals=[refusal(request.bandwidth_bps)])
@@ -141,6 +149,12 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         if record is None:
             record = self._negotiate(request)
             self._requests[request.request_id] = (_body(request), record.reservation_id)
+        self.reserving.set()
+        time.sleep(self.reserve_takes_s)
+        if self.ends_at_once:
+            self.records[record.reservation_id] = pb.ReservationRecord()
+            self.records[record.reservation_id].CopyFrom(record)
+            self.records[record.reservation_id].state = pb.RESERVATION_STATE_ENDED
         if not request.detach:
             return record
         begun = pb.ReservationRecord()
@@ -152,6 +166,7 @@ class FakeOrchestrator(Notes, ReservationsServicer):
 
     @_noted
     def Get(self, request: pb.GetRequest, context: Context) -> pb.ReservationRecord:
+        time.sleep(self.get_takes_s)
         if request.request_id:
             _, found = self._requests.get(request.request_id, (b"", ""))
             return self._find(found, context)
@@ -177,9 +192,11 @@ class FakeOrchestrator(Notes, ReservationsServicer):
             next_page_token=str(first + size) if more else "",
         )
 
-    @_noted
     def Watch(self, request: pb.WatchRequest, context: Context) -> Iterator[pb.ReservationEvent]:
         self.asked.append(request)
+        if self.watch_fails:
+            self.watch_fails -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was lost")
         if request.reservation_id:
             self._find(request.reservation_id, context)
         sent = 0
@@ -194,6 +211,7 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         if not request.until_decided:
             self.stopped.wait(30)
 
+    @_noted
     def Modify(self, request: pb.ModifyRequest, context: Context) -> pb.ReservationRecord:
         again = self._recorded(request.request_id, request, context)
         if again is not None:
@@ -208,6 +226,9 @@ class FakeOrchestrator(Notes, ReservationsServicer):
 
     @_noted
     def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.ReservationRecord:
+        if self.cancel_fails:
+            self.cancel_fails -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was lost")
         record = self._find(request.reservation_id, context)
         if record.state in (pb.RESERVATION_STATE_FAILED, pb.RESERVATION_STATE_ENDED):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "its window has ended")
@@ -238,7 +259,7 @@ class FakeOrchestrator(Notes, ReservationsServicer):
             record.refusals.append(refusal(request.bandwidth_bps))
         else:
             record.state = pb.RESERVATION_STATE_COMMITTED
-            record.data_plane = common_pb2.DATA_PLANE_STATE_SCHEDULED
+            record.data_plane = self.data_plane_at_start
             record.paths.extend(paths(request.bandwidth_bps))
             record.advice.CopyFrom(advice(list(record.paths)))
         self.records[name] = record
