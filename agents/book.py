@@ -7,6 +7,7 @@ reservation are alternatives: what counts is, at each instant, the most that any
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -272,7 +273,7 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
     for resource in sorted(claims, key=lambda r: (r.name, r.direction.value)):
         rows = claims[resource]
         times = sorted({t for window, _ in rows for t in (window.start_s, window.end_s)})
-        for start_s, end_s in zip(times, times[1:], strict=False):
+        for start_s, end_s in itertools.pairwise(times):
             piece = Window(start_s, end_s)
             most = max((bps for window, bps in rows if window.overlaps(piece)), default=0)
             if most:

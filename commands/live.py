@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from braid.client import Client
 from braid.units import format_bandwidth
@@ -73,14 +74,14 @@ class Board:
 
     def view(self) -> RenderableType:
         """As a table."""
-        table = Table("domain", "offers", "hold", "outcome", title=self._headline, box=None)
-        table.title_justify = "left"
+        table = Table("domain", "offers", "hold", "outcome", box=None)
         for domain in sorted(self._domains):
             row = self._domains[domain]
             hold = row.get("hold", "")
             style = "green" if hold == "held" else "red" if hold.startswith("no") else "yellow"
             table.add_row(domain, row.get("offer", ""), styled(hold, style), row.get("outcome", ""))
-        return table
+        # As a title of the table it would be folded to the table's width.
+        return Group(Text(self._headline), table)
 
     def _note(self, domain: str, column: str, text: str) -> None:
         self._domains.setdefault(domain, {})[column] = text

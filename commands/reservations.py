@@ -11,6 +11,7 @@ from braid.client import Client
 from braid.units import parse_duration
 from braid.v1 import reservations_pb2 as pb
 from commands.context import (
+    DEADLINE,
     DEFAULT_TARGET,
     REFUSED,
     AsJson,
@@ -21,6 +22,7 @@ from commands.context import (
     Target,
     connected,
     console,
+    fail,
     print_json,
 )
 from commands.live import follow
@@ -192,7 +194,7 @@ def reserve(
             ),
         )
         if not detach:
-            record = follow(client, record, quiet=as_json)
+            record = _followed(client, record, quiet=as_json)
     print_json(record) if as_json else console().print(record_view(record))
     if record.state == pb.RESERVATION_STATE_FAILED:
         raise typer.Exit(REFUSED)
@@ -309,6 +311,14 @@ def cancel(
     with connected(target, insecure, ca, cert, key) as client:
         record: pb.ReservationRecord = client.cancel(reservation_id)
     print_json(record) if as_json else console().print(record_view(record))
+
+
+def _followed(client: Client, record: pb.ReservationRecord, *, quiet: bool) -> pb.ReservationRecord:
+    try:
+        return follow(client, record, quiet=quiet)
+    except KeyboardInterrupt:
+        name = record.reservation_id
+        fail(f"{name} is still negotiated: braid watch {name}, or braid cancel {name}", DEADLINE)
 
 
 def _new_end(

@@ -1,7 +1,7 @@
 """Values to protobuf and back: the messages of the D-O interface.
 
-``…_to_pb`` and ``…_from_pb`` are inverse to each other. Reading raises CodecError for what no correct
-party sends: an unknown enum, a message of no kind, a number out of its range.
+``…_to_pb`` and ``…_from_pb`` are inverse to each other. Reading raises CodecError for what no
+correct party sends: an unknown enum, a message of no kind, a number out of its range.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from enum import Enum
 from typing import TypeVar
 
-from braid.v1 import common_pb2 as pb
-from braid.v1 import reservations_pb2
+from braid.v1 import common_pb2 as pb, reservations_pb2
 from substrate.model import (
     Constraints,
     DataPlaneState,
@@ -74,7 +74,7 @@ def profile_from_pb(steps: Iterable[pb.BandwidthStep]) -> Profile:
     for step in profile:
         if step.bandwidth_bps < 0:
             raise CodecError("profile.bandwidth_bps", step.bandwidth_bps, "0 or more")
-    for before, after in zip(profile, profile[1:], strict=False):
+    for before, after in itertools.pairwise(profile):
         if after.start_s <= before.start_s:
             raise CodecError("profile.start_s", after.start_s, f"more than {before.start_s}")
     return profile

@@ -20,13 +20,16 @@ from agents.store import MemoryStore as AgentStore, Record
 from agents.watchers import Watcher
 from orchestrator.engine import Engine, Limits
 from orchestrator.memory import MemoryStore as OrchestratorStore
+from orchestrator.negotiation import Failure
 from orchestrator.ports import DataPlaneReport, Listener
 from orchestrator.records import Reservation
 from orchestrator.service import Orchestrator, Order
+from protocol.coordinator import begin
 from protocol.messages import ToAgent, ToOrchestrator
 from protocol.participant import Rules
 from runtime.clock import Clock
 from simulations.clock import CountingIds, LoopClock
+from substrate.labels import Plan
 from substrate.model import Criteria, Domain
 from substrate.topology import Topology
 
@@ -234,6 +237,19 @@ class Network:
         """Asks for a circuit and waits until it is decided."""
         record = await self.orchestrator.reserve(self._order(criteria, timeout_s))
         return await self.orchestrator.decided(record.reservation_id)
+
+    async def attempt(self, criteria: Criteria, timeout_s: int = 30) -> Plan | Failure:
+        """Negotiates until every domain holds its part, and aborts instead of committing.
+
+        A plan: the circuit could be had. What was held is given back at once.
+        """
+        engine, transaction_id, reservation_id = self.engine, self.ids.new(), self.ids.new()
+        question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)
+        engine.transactions.adopt(begin(transaction_id, reservation_id, 1))
+        outcome = await engine.negotiate(question, transaction_id, reservation_id, 1)
+        await engine.withdraw(transaction_id)
+        engine.transactions.forget_settled(transaction_id)
+        return outcome
 
     async def modify(self, reservation_id: str, timeout_s: int = 30, **changes: Any) -> Reservation:
         """Asks for other criteria and waits until that is decided. Raises as the orchestrator."""

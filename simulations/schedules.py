@@ -7,21 +7,19 @@ from a seed and the number of the run, so runs can be made in any order, by any 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 from agents.book import Book
-from protocol.messages import ReservationPrep
 from simulations.clock import EPOCH_MS
-from substrate.model import Refusal, Segment, Window
+from substrate.calendar import Direction, Resource
+from substrate.model import Window
 
 CAPACITY_BPS = 100 * 10**9
 ENTRIES = 1000
 ENTRY_S = 3600
 FIRST_S = EPOCH_MS // 1000 + 86_400
-BACKGROUND_VLAN = 199
-VLANS = f"100-{BACKGROUND_VLAN}"
+VLANS = "100-199"
 
 Schedule = tuple[int, ...]
 """Available bandwidth of each entry, bit/s."""
@@ -69,32 +67,12 @@ def draw_wishes(random: Random, count: int) -> tuple[Wish, ...]:
     return tuple(Wish(random.randrange(ENTRIES), bps) for bps in bandwidths)
 
 
-def fill_up(books: Sequence[Book], schedule: Schedule, ingress: str, egress: str) -> None:
-    """Reserves on behalf of others until just the schedule is left between two ports.
+def fill_up(book: Book, port: str, schedule: Schedule) -> None:
+    """Holds capacity of a port on behalf of others, until just the schedule is left there.
 
-    ``ingress`` and ``egress`` are port names; every book must be empty there.
+    The port must be unused in ``book``. Both directions are held alike.
     """
-    for book in books:
-        domain = book.domain.name
+    for direction in Direction:
+        resource = Resource(f"{book.domain.name}:{port}", direction)
         for entry, available_bps in enumerate(schedule):
-            taken = Segment(
-                segment_id="others",
-                ingress_stp=f"{domain}:{ingress}",
-                ingress_vlan=BACKGROUND_VLAN,
-                egress_stp=f"{domain}:{egress}",
-                egress_vlan=BACKGROUND_VLAN,
-                bandwidth_bps=CAPACITY_BPS - available_bps,
-            )
-            others = f"others-{ingress}-{entry}"
-            prep = ReservationPrep(
-                transaction_id=others,
-                part_id=others,
-                reservation_id=others,
-                version=1,
-                segments=(taken,),
-                window=entry_window(entry),
-                orchestrator_id="others",
-                deadline_ms=0,
-            )
-            outcome = book.admit(prep)
-            assert not isinstance(outcome, Refusal), outcome
+            book.calendar.add(resource, entry_window(entry), CAPACITY_BPS - available_bps)

@@ -1,9 +1,9 @@
 """Figure 6c of paper 003 (section 6.2): how often negotiations succeed, by strategy.
 
 N domains lie in parallel between two sites, M of them visible. Each has a schedule of 1,000
-entries; 100 requests per run ask for one entry each; 32 runs. Nothing is consumed: what succeeded
-is cancelled before the next request. Requests run through the orchestrator, the agents and their
-books.
+entries; 100 requests per run ask for one entry each; 32 runs. Requests run through the orchestrator,
+the agents and their books, and succeed when every domain holds its part. Nothing is consumed: then
+the transaction is aborted, before the next request.
 
 All rows of a run see the same schedules and requests (common random numbers), so the differences
 between strategies are less noisy than the rates.
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from orchestrator.records import State
 from simulations.clock import run_virtual
 from simulations.network import Network, build_network
 from simulations.pool import spread
@@ -30,6 +29,7 @@ from simulations.schedules import (
     draw_wishes,
     fill_up,
 )
+from substrate.labels import Plan
 from substrate.model import Criteria, Strategy
 
 DOMAINS_MAX = 4
@@ -117,8 +117,8 @@ async def _run(seed: int, requests: int, run: int) -> tuple[int, ...]:
     wishes = draw_wishes(random, requests)
     async with await build_network(_configs(), keep_events=False) as network:
         for i, schedule in enumerate(schedules, start=1):
-            books = [network.members[f"{kind}{i}"].book for kind in ("visible", "blind")]
-            fill_up(books, schedule, *SITES)
+            for kind in ("visible", "blind"):
+                fill_up(network.members[f"{kind}{i}"].book, SITES[0], schedule)
         return tuple([await _count(network, scenario, wishes) for scenario in scenarios()])
 
 
@@ -134,10 +134,7 @@ async def _count(network: Network, scenario: Scenario, wishes: tuple[Wish, ...])
             window=wish.window,
             strategy=scenario.strategy,
         )
-        record = await network.reserve(criteria)
-        if record.state is State.COMMITTED:
-            count += 1
-            await network.cancel(record.reservation_id)
+        count += isinstance(await network.attempt(criteria), Plan)
     return count
 
 

@@ -21,7 +21,6 @@ from itertools import combinations
 from random import Random
 from typing import Any
 
-from orchestrator.records import State
 from simulations.clock import run_virtual
 from simulations.network import Network, build_network
 from simulations.pool import spread
@@ -34,6 +33,7 @@ from simulations.schedules import (
     draw_wishes,
     fill_up,
 )
+from substrate.labels import Plan
 from substrate.model import Constraints, Criteria, Strategy
 
 SITES = {"sitea": "rn1", "siteb": "rn2", "sitec": "rn2", "sited": "rn3"}
@@ -108,7 +108,7 @@ async def _run(seed: int, requests: int, run: int) -> tuple[int, ...]:
     async with await build_network(configs(), keep_events=False) as network:
         for name in NETWORKS:
             for a, b in combinations(REGIONALS, 2):
-                fill_up([network.members[name].book], draw_schedule(random), f"{a}.{b}", f"{b}.{a}")
+                fill_up(network.members[name].book, f"{a}.{b}", draw_schedule(random))
         wishes = [(wish, *_ends(random)) for wish in draw_wishes(random, requests)]
         return tuple([await _count(network, trial, wishes) for trial in TRIALS])
 
@@ -138,10 +138,7 @@ async def _count(network: Network, trial: Trial, wishes: list[tuple[Wish, str, s
             strategy=trial.strategy,
             constraints=constraints,
         )
-        record = await network.reserve(criteria)
-        if record.state is State.COMMITTED:
-            count += 1
-            await network.cancel(record.reservation_id)
+        count += isinstance(await network.attempt(criteria), Plan)
     return count
 
 

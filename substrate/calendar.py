@@ -1,7 +1,7 @@
 """Calendars: what is promised when, per link and direction, and per port and label.
 
-Exact step functions, half-open windows, one-second grain. These are the truth that an admission check
-reads (design, section 6); they hold no policy.
+Exact step functions, half-open windows, one-second grain. These are the truth that an admission
+check reads (design, section 6); they hold no policy.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Calendar:
         return tuple(Step(at, capacity - level) for at, level in self._held[resource].steps(window))
 
     def add(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
-        """Holds. Raises CalendarError where that would exceed the capacity; nothing changes then."""
+        """Holds. Raises CalendarError where that exceeds the capacity; nothing changes then."""
         if self.free_bps(resource, window) < bandwidth_bps:
             raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
         self._held[resource].add(window, bandwidth_bps)

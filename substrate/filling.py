@@ -16,8 +16,8 @@ def fill(limits: Sequence[Limits], wanted: int, least: int) -> list[int]:
     """Amounts per route, together at most ``wanted`` and as much of it as fits.
 
     Each amount is at least ``least``; where that cannot be, all are 0. Routes that share nothing
-    are filled evenly (max-min fair). Where they do share, fair filling comes first, and only if that
-    leaves bandwidth over is a linear program asked for more.
+    are filled evenly (max-min fair). Where they do share, fair filling comes first, and only if
+    that leaves bandwidth over is a linear program asked for more.
     """
     room, users = _shared(limits)
     base = [least] * len(limits)

@@ -45,7 +45,8 @@ def assign_labels(
     """A plan with VLANs on every hop, ``preferred`` ones (by STP) where they are free.
 
     Otherwise the next free VLAN from ``start`` on (modulo the free ones): requests that start at
-    different places do not run into one another. A Refusal of kind LABEL names the port where none is left.
+    different places do not run into one another. A Refusal of kind LABEL names the port
+    where none is left.
     """
     groups = _groups(shares, topology)
     spots: dict[Spot, list[Spot]] = {}

@@ -35,9 +35,9 @@ class VlanSet:
         """Reads "100-199,300"; the empty text is the empty set. Raises ValueError."""
         ranges = []
         for piece in filter(None, (p.strip() for p in text.split(","))):
-            first, _, last = piece.partition("-")
+            first, dash, last = piece.partition("-")
             try:
-                ranges.append((int(first), int(last or first)))
+                ranges.append((int(first), int(last) if dash else int(first)))
             except ValueError:
                 raise ValueError(f"'{piece}' is not a VLAN or a range such as 100-199") from None
         return cls.from_ranges(ranges)

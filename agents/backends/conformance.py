@@ -71,7 +71,8 @@ def check_admission(backend: Backend) -> None:
     book.free("t5", "p")
     unknown = Segment("s", f"{backend.describe().name}:no-such-port", 1, segment.egress_stp, 1, 1)
     refused = book.admit(_prep("t4", unknown))
-    assert isinstance(refused, Refusal) and refused.kind is RefusalKind.TOPOLOGY
+    assert isinstance(refused, Refusal)
+    assert refused.kind is RefusalKind.TOPOLOGY
     assert book.is_empty(), "a refusal must leave nothing"
 
 

@@ -1,4 +1,4 @@
-"""``sdx`` and ``pip``: a domain in one place, whose switch bridges and splits (paper 003, 4.3, 5.3).
+"""``sdx`` and ``pip``: a domain in one place whose switch bridges and splits (paper 003, 4.3, 5.3).
 
 ``sdx`` is an exchange between networks. ``pip`` is a site: its edge switch is that of the paper's
 Figure 5, which spreads the flows of the LAN port over the pool of VLANs. They do the same work.

@@ -1,7 +1,7 @@
 """A switch that carries out rules on frames: the device behind ``sdx`` and ``pip`` domains.
 
-A rule bridges a VLAN in on a port to another VLAN out of a port. Where one (port, VLAN) is split, its
-rules differ in the flow slots that they take (docs/decisions/0003). Paper 003, section 4.3.
+A rule bridges a VLAN in on a port to another VLAN out of a port. Where one (port, VLAN) is split,
+its rules differ in the flow slots that they take (docs/decisions/0003). Paper 003, section 4.3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``wan``: an advance-reservation system of its own, with a topology inside (paper 003, section 2.1)."""
+"""``wan``: an advance-reservation system with a topology inside (paper 003, section 2.1)."""
 
 from __future__ import annotations
 

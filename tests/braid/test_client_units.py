@@ -102,7 +102,7 @@ def test_utc_seconds_are_taken_as_they_are() -> None:
     "text", ["", "whenever", "25:00", "12:61", "someday 12:00", "+", "2027-13-01"]
 )
 def test_what_is_not_a_time_says_so(text: str) -> None:
-    with pytest.raises(ValueError, match="not a (time|duration)"):
+    with pytest.raises(ValueError, match=r"not a (time|duration)"):
         units.parse_time(text, NOW_S, UTC)
 
 

@@ -228,7 +228,7 @@ async def test_agents_act_on_time_without_an_orchestrator(tmp_path: Path) -> Non
         await w.stop_orchestrator()
 
         async def active() -> bool:
-            return all([h.data_plane == 2 for h in await w.holdings("m1")])
+            return all(h.data_plane == 2 for h in await w.holdings("m1"))
 
         await eventually(active)
         assert (await w.holdings("m1"))[0].rules

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
-from networks import G, VLANS, diamond, line
+from networks import VLANS, G, diamond, line
 
 from orchestrator.negotiation import (
     Answer,

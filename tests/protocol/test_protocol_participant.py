@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import get_args
 
@@ -151,7 +152,7 @@ def test_a_held_part_asks_for_ever_with_growing_pauses() -> None:
         if inquire is not None:
             assert (inquire.transaction_id, inquire.reservation_id) == ("tx", "res")
             asked.append(now // 1000)
-    pauses = [b - a for a, b in zip(asked, asked[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(asked)]
     assert asked[0] == 5
     assert pauses[:4] == [10, 20, 40, 40]
     assert set(pauses[3:]) == {40}

@@ -1,0 +1,196 @@
+"""How commands end when the orchestrator fails them, and what a terminal shows meanwhile."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import grpc
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from braid import requests
+from braid.client import Client
+from braid.v1 import common_pb2, reservations_pb2 as pb
+from commands import live, reservations
+from commands.main import app
+from tests.braid.fake_orchestrator import FakeOrchestrator, serving
+
+ROUTE = ("sitea:dtn", "sited:dtn")
+Code = grpc.StatusCode
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BACKOFF_S", (0.01,))
+
+
+@pytest.fixture
+def fake() -> FakeOrchestrator:
+    return FakeOrchestrator()
+
+
+@pytest.fixture
+def target(fake: FakeOrchestrator) -> Iterator[str]:
+    with serving(fake) as address:
+        yield address
+
+
+def braid(target: str, *arguments: str) -> Result:
+    environment = {"BRAID_TARGET": target, "BRAID_INSECURE": "1"}
+    return CliRunner().invoke(app, list(arguments), env=environment)
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (Code.INTERNAL, 1),
+        (Code.UNKNOWN, 1),
+        (Code.INVALID_ARGUMENT, 2),
+        (Code.OUT_OF_RANGE, 2),
+        (Code.NOT_FOUND, 4),
+        (Code.UNAVAILABLE, 5),
+        (Code.FAILED_PRECONDITION, 6),
+        (Code.ALREADY_EXISTS, 6),
+        (Code.PERMISSION_DENIED, 6),
+        (Code.RESOURCE_EXHAUSTED, 6),
+        (Code.DEADLINE_EXCEEDED, 7),
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["reserve", *ROUTE, "10G"],
+        ["plan", *ROUTE, "10G"],
+        ["list"],
+        ["show", "r1"],
+        ["modify", "r1", "--bandwidth", "1G"],
+        ["cancel", "r1"],
+        ["topology", "show"],
+        ["topology", "availability", "a:x", "a:y"],
+        ["topology", "join", "new", "127.0.0.1:9"],
+        ["topology", "leave", "renet1"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_failed_call_is_one_line_on_standard_error_and_its_exit_code(
+    target: str, fake: FakeOrchestrator, arguments: list[str], code: grpc.StatusCode, exit_code: int
+) -> None:
+    fake.fail(code, "the orchestrator's own words", times=requests.ATTEMPTS)
+    result = braid(target, *arguments, "--json")
+    assert result.exit_code == exit_code
+    assert result.stderr == "braid: the orchestrator's own words\n"
+    assert result.stdout == ""
+
+
+def test_a_negotiation_is_followed_over_a_lost_connection(
+    target: str, fake: FakeOrchestrator
+) -> None:
+    fake.watch_breaks_after = 5
+    result = braid(target, "reserve", *ROUTE, "150G", "--duration", "2h")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("decision: COMMIT") == 1
+    assert result.stdout.count("renet1 holds its part") == 1
+    assert "[1999] sitea [399] renet2 [399] sited [1999]" in result.stdout
+    assert "use 4 parallel streams" in result.stdout
+
+
+def test_an_interrupted_reserve_says_that_it_goes_on_and_under_which_id(
+    target: str, fake: FakeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_arguments: Any, **_named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reservations, "follow", interrupted)
+    result = braid(target, "reserve", *ROUTE, "10G")
+    assert result.exit_code == 7
+    assert "r1 is still negotiated: braid watch r1, or braid cancel r1" in result.stderr
+
+
+def test_every_field_of_a_record_is_in_its_json(target: str) -> None:
+    result = braid(target, "reserve", *ROUTE, "150G", "--duration", "2h", "--json")
+    record = json.loads(result.stdout)
+    assert set(record) >= {field.name for field in pb.ReservationRecord.DESCRIPTOR.fields} - {
+        # Absent when they say nothing.
+        *("modified",),
+    }
+    assert [path["bandwidth_bps"] for path in record["paths"]] == ["75000000000"] * 2
+
+
+def test_a_list_goes_over_pages_up_to_its_limit(target: str, fake: FakeOrchestrator) -> None:
+    for _ in range(4):
+        braid(target, "reserve", *ROUTE, "1G", "--duration", "1h", "--json")
+    listed = json.loads(braid(target, "list", "--limit", "3", "--json").stdout)
+    assert [r["reservation_id"] for r in listed["reservations"]] == ["r4", "r3", "r2"]
+    assert listed["next_page_token"] == "3"
+    assert "r1" in braid(target, "list").stdout
+
+
+def test_a_domain_that_joins_but_is_down_is_registered_and_has_exit_code_5(
+    target: str, fake: FakeOrchestrator
+) -> None:
+    result = braid(target, "topology", "join", "new", "127.0.0.1:1")
+    assert result.exit_code == 5
+    assert "new is registered but down: connection refused" in result.stderr
+    assert fake.topology.targets["new"] == "127.0.0.1:1"
+
+
+def shown(fake: FakeOrchestrator, until: int | None = None) -> str:
+    """What a terminal shows after the first events."""
+    board = live.Board()
+    for event in fake.events[:until]:
+        board.take(event)
+    screen = Console(file=StringIO(), width=120)
+    screen.print(board.view())
+    return screen.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def row(text: str, domain: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.strip().startswith(domain))
+    return re.split(r"\s{2,}", line.strip())
+
+
+def test_the_terminals_table_grows_with_the_negotiation(
+    target: str, fake: FakeOrchestrator
+) -> None:
+    with Client(target, insecure=True) as client:
+        record = client.reserve(*ROUTE, "150G", duration="2h")
+    kinds = [event.WhichOneof("kind") for event in fake.events]
+    asked = shown(fake, kinds.index("offers_requested") + 1)
+    assert row(asked, "renet1") == ["renet1", "asked …"]
+    prepared = shown(fake, kinds.index("prepare_sent") + 1)
+    assert row(prepared, "renet1") == ["renet1", "100 Gb/s", "asked …"]
+    assert "ReservationPrep" not in prepared
+    decided = shown(fake)
+    assert row(decided, "renet1") == ["renet1", "100 Gb/s", "held"]
+    assert decided.startswith("state: committed")
+    fake.note(record, part_settled=pb.PartSettled(domain="renet1", outcome="COMMITTED"))
+    assert row(shown(fake), "renet1")[-1] == "committed"
+
+
+def test_the_terminals_table_shows_who_refused_and_who_was_silent(
+    target: str, fake: FakeOrchestrator
+) -> None:
+    with Client(target, insecure=True) as client:
+        record = client.reserve(*ROUTE, "10G", duration="2h")
+    refusal = common_pb2.Refusal(reason="VLAN 7 is taken")
+    no = pb.PrepareAnswered(round=1, domain="renet1", held=False, refusal=refusal)
+    fake.note(record, prepare_answered=no)
+    fake.note(record, offers_received=pb.OffersReceived(domain="sitea"))
+    assert row(shown(fake), "renet1") == ["renet1", "100 Gb/s", "no: VLAN 7 is taken"]
+    assert row(shown(fake), "sitea")[:2] == ["sitea", "-"]
+
+
+def test_a_terminal_shows_the_table_and_nothing_else(target: str, fake: FakeOrchestrator) -> None:
+    screen = Console(file=StringIO(), width=100, force_terminal=True)
+    with Client(target, insecure=True) as client:
+        record = client.reserve(*ROUTE, "150G", duration="2h", detach=True)
+        events = client.watch(record.reservation_id, until_decided=True)
+        live.show_live(events, screen)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.file.getvalue())  # type: ignore[attr-defined]
+    assert "state: committed" in text
+    assert row(text.rpartition("state: committed")[2], "renet2")[1:] == ["100 Gb/s", "held"]

@@ -1,0 +1,262 @@
+"""Calendars against arrays with one cell per second."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from substrate.calendar import Calendar, CalendarError, Direction, LabelCalendar, Resource
+from substrate.model import Step, Window
+from substrate.vlans import VlanSet
+
+END_S = 24
+CAPACITY = 10
+IN = Resource("port d:p", Direction.IN)
+OUT = Resource("port d:p", Direction.OUT)
+
+windows = st.tuples(st.integers(0, END_S - 1), st.integers(1, END_S)).map(
+    lambda t: Window(t[0], min(END_S, t[0] + t[1]))
+)
+holds = st.lists(st.tuples(windows, st.integers(0, 4)), max_size=12)
+
+
+def seconds(window: Window) -> range:
+    return range(window.start_s, window.end_s)
+
+
+class CalendarAgainstArray(RuleBasedStateMachine):
+    """Every look and every change, compared with one integer per second."""
+
+    held = Bundle("held")
+
+    @initialize()
+    def begin(self) -> None:
+        self.calendar = Calendar({IN: CAPACITY, OUT: CAPACITY})
+        self.cells = [0] * END_S
+        self.live = 0
+
+    @rule(target=held, window=windows, bps=st.integers(0, 6))
+    def add(self, window: Window, bps: int) -> object:
+        if any(self.cells[s] + bps > CAPACITY for s in seconds(window)):
+            with pytest.raises(CalendarError, match="port d:p in"):
+                self.calendar.add(IN, window, bps)
+            return multiple()
+        self.calendar.add(IN, window, bps)
+        for s in seconds(window):
+            self.cells[s] += bps
+        self.live += 1
+        return (window, bps)
+
+    @rule(hold=consumes(held))
+    def remove(self, hold: tuple[Window, int]) -> None:
+        window, bps = hold
+        self.calendar.remove(IN, window, bps)
+        for s in seconds(window):
+            self.cells[s] -= bps
+        self.live -= 1
+
+    @rule(window=windows)
+    def cannot_give_back_more_than_is_held(self, window: Window) -> None:
+        least = min(self.cells[s] for s in seconds(window))
+        with pytest.raises(CalendarError):
+            self.calendar.remove(IN, window, least + 1)
+
+    @rule(window=windows)
+    def look(self, window: Window) -> None:
+        free = [CAPACITY - self.cells[s] for s in seconds(window)]
+        assert self.calendar.free_bps(IN, window) == min(free)
+        profile = self.calendar.profile(IN, window)
+        expected = [
+            Step(window.start_s + i, level)
+            for i, level in enumerate(free)
+            if i == 0 or free[i - 1] != level
+        ]
+        assert list(profile) == expected
+
+    @invariant()
+    def is_empty_when_nothing_is_held(self) -> None:
+        if hasattr(self, "cells"):
+            assert self.calendar.is_empty() == (not any(self.cells))
+            assert self.calendar.free_bps(OUT, Window(0, END_S)) == CAPACITY
+
+
+TestCalendarAgainstArray = CalendarAgainstArray.TestCase
+TestCalendarAgainstArray.settings = settings(max_examples=60, stateful_step_count=40)
+
+
+@given(holds, st.randoms(use_true_random=False))
+def test_what_was_held_leaves_no_trace(holds: list[tuple[Window, int]], random: object) -> None:
+    calendar = Calendar({IN: 100})
+    for window, bps in holds:
+        calendar.add(IN, window, bps)
+    random.shuffle(holds)  # type: ignore[attr-defined]
+    for window, bps in holds:
+        calendar.remove(IN, window, bps)
+    assert calendar.is_empty()
+    assert calendar.profile(IN, Window(0, END_S)) == (Step(0, 100),)
+
+
+def test_windows_are_half_open() -> None:
+    calendar = Calendar({IN: 1})
+    calendar.add(IN, Window(5, 10), 1)
+    calendar.add(IN, Window(10, 15), 1)
+    calendar.add(IN, Window(0, 5), 1)
+    assert calendar.free_bps(IN, Window(14, 15)) == 0
+    assert calendar.free_bps(IN, Window(15, 16)) == 1
+    assert calendar.profile(IN, Window(3, 17)) == (Step(3, 0), Step(15, 1))
+
+
+def test_windows_far_from_zero() -> None:
+    calendar = Calendar({IN: 4 * 10**12})
+    window = Window(1_900_000_000, 4_102_444_800)
+    calendar.add(IN, window, 4 * 10**12)
+    assert calendar.free_bps(IN, Window(-5, 1_900_000_001)) == 0
+    assert calendar.free_bps(IN, Window(-5, 1_900_000_000)) == 4 * 10**12
+
+
+def test_a_hold_that_fails_changes_nothing() -> None:
+    calendar = Calendar({IN: 5})
+    calendar.add(IN, Window(10, 20), 3)
+    before = calendar.profile(IN, Window(0, 30))
+    with pytest.raises(CalendarError):
+        calendar.add(IN, Window(0, 30), 3)
+    with pytest.raises(CalendarError):
+        calendar.remove(IN, Window(9, 20), 3)
+    with pytest.raises(CalendarError):
+        calendar.remove(IN, Window(10, 21), 1)
+    assert calendar.profile(IN, Window(0, 30)) == before
+
+
+def test_an_unknown_resource_is_an_error() -> None:
+    calendar = Calendar({IN: 5})
+    for look in (calendar.free_bps, calendar.profile):
+        with pytest.raises(KeyError):
+            look(OUT, Window(0, 1))
+    with pytest.raises(KeyError):
+        calendar.add(OUT, Window(0, 1), 1)
+
+
+def test_directions_are_each_others_opposite() -> None:
+    assert Direction.IN.opposite is Direction.OUT
+    assert Direction.OUT.opposite is Direction.IN
+
+
+STP = "d:p"
+RANGE = VlanSet.of(7, 8)
+
+
+class LabelsAgainstArray(RuleBasedStateMachine):
+    """Who has which VLAN at which second, with a multiset per cell."""
+
+    held = Bundle("held")
+
+    @initialize()
+    def begin(self) -> None:
+        self.calendar = LabelCalendar({STP: RANGE, "d:q": RANGE})
+        self.cells: dict[tuple[int, int], list[str]] = {
+            (vlan, s): [] for vlan in RANGE for s in range(END_S)
+        }
+        self.takes: list[tuple[int, Window, str]] = []
+
+    @rule(target=held, vlan=st.sampled_from([7, 8]), window=windows, holder=st.sampled_from("xyz"))
+    def take(self, vlan: int, window: Window, holder: str) -> object:
+        others = {h for s in seconds(window) for h in self.cells[vlan, s]} - {holder}
+        if others:
+            with pytest.raises(CalendarError, match="VLAN"):
+                self.calendar.take(STP, vlan, window, holder)
+            return multiple()
+        self.calendar.take(STP, vlan, window, holder)
+        for s in seconds(window):
+            self.cells[vlan, s].append(holder)
+        self.takes.append((vlan, window, holder))
+        return (vlan, window, holder)
+
+    @rule(hold=consumes(held))
+    def give(self, hold: tuple[int, Window, str]) -> None:
+        vlan, window, holder = hold
+        self.calendar.give(STP, vlan, window, holder)
+        for s in seconds(window):
+            self.cells[vlan, s].remove(holder)
+        self.takes.remove(hold)
+
+    @rule(vlan=st.sampled_from([7, 8]), window=windows, holder=st.sampled_from("xyz"))
+    def cannot_give_back_what_is_not_held(self, vlan: int, window: Window, holder: str) -> None:
+        if (vlan, window, holder) not in self.takes:
+            with pytest.raises(CalendarError, match="not held"):
+                self.calendar.give(STP, vlan, window, holder)
+
+    @rule(window=windows, holder=st.sampled_from(["", "x", "y", "z", "w"]))
+    def look(self, window: Window, holder: str) -> None:
+        others = {
+            vlan: {h for s in seconds(window) for h in self.cells[vlan, s]} - {holder}
+            for vlan in RANGE
+        }
+        free = {vlan for vlan in RANGE if not others[vlan]}
+        assert set(self.calendar.free_vlans(STP, window, holder)) == free
+        for vlan in RANGE:
+            who = self.calendar.holder(STP, vlan, window, other_than=holder)
+            assert (who in others[vlan]) if others[vlan] else who is None
+
+    @invariant()
+    def is_empty_when_nothing_is_held(self) -> None:
+        if hasattr(self, "takes"):
+            assert self.calendar.is_empty() == (not self.takes)
+            assert self.calendar.free_vlans("d:q", Window(0, END_S)) == RANGE
+
+
+TestLabelsAgainstArray = LabelsAgainstArray.TestCase
+TestLabelsAgainstArray.settings = settings(max_examples=80, stateful_step_count=50)
+
+
+def test_a_label_taken_twice_by_one_holder_is_held_until_given_back_twice() -> None:
+    calendar = LabelCalendar({STP: RANGE})
+    window = Window(10, 20)
+    calendar.take(STP, 7, window, "x")
+    calendar.take(STP, 7, window, "x")
+    calendar.give(STP, 7, window, "x")
+    with pytest.raises(CalendarError, match="held by another"):
+        calendar.take(STP, 7, window, "y")
+    calendar.give(STP, 7, window, "x")
+    calendar.take(STP, 7, window, "y")
+    with pytest.raises(CalendarError, match="not held by x"):
+        calendar.give(STP, 7, window, "x")
+
+
+def test_a_long_hold_is_seen_behind_short_ones_of_the_same_holder() -> None:
+    calendar = LabelCalendar({STP: RANGE})
+    calendar.take(STP, 7, Window(0, 100), "x")
+    for start_s in range(1, 50, 3):
+        calendar.take(STP, 7, Window(start_s, start_s + 1), "x")
+    assert calendar.holder(STP, 7, Window(90, 91)) == "x"
+    assert calendar.holder(STP, 7, Window(90, 91), other_than="x") is None
+    assert 7 not in calendar.free_vlans(STP, Window(99, 100), "y")
+    assert 7 in calendar.free_vlans(STP, Window(100, 101), "y")
+
+
+def test_labels_touch_without_conflict() -> None:
+    calendar = LabelCalendar({STP: RANGE})
+    for start_s, holder in ((10, "x"), (0, "y"), (20, "z")):
+        calendar.take(STP, 7, Window(start_s, start_s + 10), holder)
+    assert [calendar.holder(STP, 7, Window(s, s + 1)) for s in (0, 9, 10, 19, 20, 29, 30)] == [
+        *"yyxxzz",
+        None,
+    ]
+
+
+def test_labels_outside_the_range_of_the_port_cannot_be_taken() -> None:
+    calendar = LabelCalendar({STP: RANGE})
+    with pytest.raises(CalendarError, match="d:p has no VLAN 9"):
+        calendar.take(STP, 9, Window(0, 1), "x")
+    with pytest.raises(CalendarError, match="d:r has no VLAN 7"):
+        calendar.take("d:r", 7, Window(0, 1), "x")
+    assert not calendar.free_vlans("d:r", Window(0, 1))
+    assert calendar.is_empty()

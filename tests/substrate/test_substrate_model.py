@@ -1,0 +1,75 @@
+"""Windows and profiles against plain arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, strategies as st
+
+from substrate.model import (
+    Domain,
+    Port,
+    Profile,
+    Step,
+    Window,
+    domain_of,
+    least_bps,
+    least_profile,
+)
+from substrate.vlans import EMPTY
+
+END_S = 12
+windows = st.tuples(st.integers(0, 20), st.integers(1, 10)).map(lambda t: Window(t[0], t[0] + t[1]))
+levels = st.lists(st.integers(0, 5), min_size=END_S, max_size=END_S)
+
+
+def as_profile(values: list[int]) -> Profile:
+    return tuple(
+        Step(at, value) for at, value in enumerate(values) if at == 0 or values[at - 1] != value
+    )
+
+
+@given(windows, windows)
+def test_windows_overlap_when_they_share_a_second(a: Window, b: Window) -> None:
+    shared = set(range(a.start_s, a.end_s)) & set(range(b.start_s, b.end_s))
+    assert a.overlaps(b) == b.overlaps(a) == bool(shared)
+
+
+def test_windows_that_touch_do_not_overlap() -> None:
+    assert not Window(0, 5).overlaps(Window(5, 9))
+    assert Window(3, 10).duration_s == 7
+
+
+@given(st.lists(levels, min_size=1, max_size=4))
+def test_least_profile_is_the_pointwise_least(values: list[list[int]]) -> None:
+    least = [min(column) for column in zip(*values, strict=True)]
+    assert least_profile([as_profile(v) for v in values]) == as_profile(least)
+
+
+@given(levels)
+def test_least_bps_is_the_least_level(values: list[int]) -> None:
+    assert least_bps(as_profile(values)) == min(values)
+
+
+def test_nothing_has_the_least_of_nothing() -> None:
+    assert least_bps(()) == 0
+    assert least_profile([]) == ()
+
+
+def test_a_domain_finds_its_ports() -> None:
+    port = Port("d:p", 1, EMPTY)
+    domain = Domain("d", True, "wan", (Port("d:o", 1, EMPTY), port))
+    assert domain.port("d:p") is port
+    assert domain.port("d:q") is None
+
+
+def test_the_domain_of_an_stp_is_before_the_first_colon() -> None:
+    assert domain_of("rn1:to-x:1") == "rn1"
+    assert domain_of("rn1") == "rn1"
+
+
+def test_values_cannot_be_changed() -> None:
+    window = Window(1, 2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        window.start_s = 3  # type: ignore[misc]
