@@ -56,7 +56,9 @@ def plot_success_rate(rows: Sequence[Row], file: Path) -> None:
     axes.set_ylim(40, 103)
     axes.set_xlabel("participant domains N")
     axes.set_ylabel("success rate (%)")
-    axes.set_title(f"Success rate of the negotiation, {rows[0].requests:,} requests per point")
+    axes.set_title(
+        f"Success rate of the negotiation, {rows[0].requests:,} requests per point", loc="left"
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False)
     _write(figure, file)
 
@@ -132,15 +134,22 @@ def _paper_points(axes: Axes, most: int) -> None:
     )
 
 
-def _canvas(width: float, height: float) -> tuple[Any, Axes]:
+def need_matplotlib() -> None:
+    """Raises PlotError when figures cannot be drawn here."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise PlotError(
             "drawing needs matplotlib, which is not installed: pip install"
             " 'braid-orchestrator[simulations]'"
         ) from None
+
+
+def _canvas(width: float, height: float) -> tuple[Any, Axes]:
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -7,6 +7,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TypeVar
 
+from runtime.logs import configure
+from runtime.settings import LogSettings
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -22,7 +25,8 @@ def spread(
     """
     if min(jobs, len(items)) <= 1:
         return [_counted(work(item), done) for item in items]
-    with ProcessPoolExecutor(min(jobs, len(items)), get_context("spawn")) as executor:
+    processes, context = min(jobs, len(items)), get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _quiet) as executor:
         futures = [executor.submit(work, item) for item in items]
         try:
             for future in as_completed(futures):
@@ -31,6 +35,11 @@ def spread(
             executor.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in futures]
+
+
+def _quiet() -> None:
+    """A new process logs only what is wrong, and never on standard output."""
+    configure(LogSettings(level="warning", format="console"))
 
 
 def _counted(result: R, done: Callable[[], None]) -> R:

@@ -1,9 +1,9 @@
 """Figure 6c of paper 003 (section 6.2): how often negotiations succeed, by strategy.
 
 N domains lie in parallel between two sites, M of them visible. Each has a schedule of 1,000
-entries; 100 requests per run ask for one entry each; 32 runs. Requests run through the orchestrator,
-the agents and their books, and succeed when every domain holds its part. Nothing is consumed: then
-the transaction is aborted, before the next request.
+entries; 100 requests per run ask for one entry each; 32 runs. Requests run through the
+orchestrator, the agents and their books, and succeed when every domain holds its part. Nothing is
+consumed: then the transaction is aborted, before the next request.
 
 All rows of a run see the same schedules and requests (common random numbers), so the differences
 between strategies are less noisy than the rates.

@@ -29,29 +29,28 @@ def share_slots(bandwidths_bps: Sequence[int]) -> tuple[int, tuple[tuple[int, ..
 def _weights(bandwidths_bps: Sequence[int]) -> list[int]:
     """Small whole numbers in the closest proportion that at most SLOTS_MAX slots can express."""
     total = sum(bandwidths_bps)
-    best: tuple[float, int, list[int]] | None = None
-    for count in range(len(bandwidths_bps), SLOTS_MAX + 1):
-        weights = _apportioned(bandwidths_bps, total, count)
-        error = max(
-            abs(weight / count - bps / total)
-            for weight, bps in zip(weights, bandwidths_bps, strict=True)
-        )
-        if best is None or error < best[0] - 1e-12:
-            best = (error, count, weights)
+    fractions = [bps / total for bps in bandwidths_bps]
+    least, best = 2.0, [1] * len(fractions)
+    for count in range(len(fractions), SLOTS_MAX + 1):
+        weights = _apportioned(fractions, count)
+        error = max([abs(w / count - f) for w, f in zip(weights, fractions, strict=True)])
+        if error < least - 1e-12:
+            least, best = error, weights
         if error < 1e-12:
             break
-    assert best is not None
-    return best[2]
+    return best
 
 
-def _apportioned(bandwidths_bps: Sequence[int], total: int, count: int) -> list[int]:
+def _apportioned(fractions: Sequence[float], count: int) -> list[int]:
     """``count`` seats by largest remainder, one at least for each."""
-    spare = count - len(bandwidths_bps)
-    exact = [max(0.0, bps * count / total - 1) for bps in bandwidths_bps]
-    scale = spare / sum(exact) if sum(exact) > 0 else 0.0
+    exact = [f * count - 1 if f * count > 1 else 0.0 for f in fractions]
+    spread = sum(exact)
+    scale = (count - len(fractions)) / spread if spread > 0 else 0.0
     seats = [value * scale for value in exact]
     weights = [1 + int(value) for value in seats]
-    by_rest = sorted(range(len(seats)), key=lambda i: (-(seats[i] - int(seats[i])), i))
-    for i in by_rest[: count - sum(weights)]:
-        weights[i] += 1
+    missing = count - sum(weights)
+    if missing:
+        rests = sorted([(int(value) - value, i) for i, value in enumerate(seats)])
+        for _, i in rests[:missing]:
+            weights[i] += 1
     return weights

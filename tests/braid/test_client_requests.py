@@ -134,7 +134,8 @@ def test_importing_the_client_needs_only_grpcio_and_protobuf() -> None:
     code = (
         "import sys\n"
         "import braid.client, braid.units\n"
-        "foreign = {name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "foreign = loaded - set(sys.stdlib_module_names)\n"
         "import json\n"
         "print(json.dumps(sorted(name for name in foreign if not name.startswith('_'))))\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from parties import Coordinator, Domain
@@ -46,7 +47,7 @@ class Run:
         self.to_domains += messages
 
     def deliver_one(self) -> None:
-        queue = self.dice.choice([self.to_domains, self.to_coordinator])
+        queue: list[Any] = self.dice.choice([self.to_domains, self.to_coordinator])
         if not queue:
             return
         i = self.dice.randrange(len(queue))
@@ -106,7 +107,7 @@ class Run:
 
     def check(self) -> None:
         """Told success means that every part is, or can only become, committed (rules 1 and 4)."""
-        for transaction_id, history in self.coordinator.history.items():
+        for history in self.coordinator.history.values():
             assert tuple(history) in LEGAL
         for transaction_id in self.coordinator.told - self.cancelled:
             state = self.coordinator.states[transaction_id]

@@ -71,10 +71,11 @@ class Story:
         self.lines.append(f"                    = {state.decision.name}: {parts}{told}")
 
     def text(self) -> str:
-        ends = [
-            f"{name} holds {', '.join(f'{tx}/{part}' for tx, part in domain.holding()) or 'nothing'}"
+        held = {
+            name: ", ".join(f"{tx}/{part}" for tx, part in domain.holding())
             for name, domain in self.domains.items()
-        ]
+        }
+        ends = [f"{name} holds {parts or 'nothing'}" for name, parts in held.items()]
         return "\n".join([*self.lines, "# in the end: " + "; ".join(ends)]) + "\n"
 
 
