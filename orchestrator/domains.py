@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from orchestrator.link import AgentLink, OpenChannel, Status
 from orchestrator.ports import Listener, Store
@@ -70,13 +71,18 @@ class GrpcGateway:
 
     async def settled(self, name: str, timeout_s: float) -> Status:
         """The domain's status once it is up, or after ``timeout_s``."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self._links[name].status.up:
                     await self._moved.wait()
-        except TimeoutError:
-            pass
         return self._links[name].status
+
+    async def ready(self, timeout_s: float) -> None:
+        """Waits until every domain is up, or for ``timeout_s``: who is not there is left out."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not all(link.status.up for link in self._links.values()):
+                    await self._moved.wait()
 
     def statuses(self) -> tuple[Status, ...]:
         """All domains, by name."""

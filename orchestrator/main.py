@@ -28,6 +28,8 @@ from runtime.server import open_channel, serving
 log = structlog.get_logger()
 
 TICK_S = 0.5
+READY_S = 3.0
+"""How long a start waits for its domains, before it takes up old work and new requests."""
 
 
 @asynccontextmanager
@@ -53,6 +55,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[str]:
     ticking = asyncio.create_task(_tick(orchestrator))
     try:
         await gateway.start({item.domain: item.target for item in settings.domains}, store)
+        await gateway.ready(READY_S)
         await recover(engine)
         async with serving(settings, services) as server:
             yield server.address

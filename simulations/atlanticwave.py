@@ -116,8 +116,11 @@ class _Importer:
         """Links first: ports that are left over are for users."""
         failed = {link.id for link in self._topology.link_failure}
         for link in self._topology.links:
+            taken = self._linked.intersection(link.ports)
             self._linked.update(link.ports)
-            if link.id in failed or link.is_down:
+            if taken:
+                self._draft.remark("link left out: a port of it has another link", link.id)
+            elif link.id in failed or link.is_down:
                 self._draft.remark("link left out: it is down", link.id)
             elif link.bandwidth_bps == 0:
                 self._draft.remark("link left out: it has no bandwidth", link.id)

@@ -144,8 +144,9 @@ def _port(port: DraftPort) -> dict[str, Any]:
         "name": port.name,
         "capacity": bandwidth_text(port.capacity_bps),
         "vlans": str(port.vlans),
-        "aliases": [port.alias] if port.alias else [],
     }
+    if port.alias:
+        settings["aliases"] = [port.alias]
     if port.remote:
         settings |= {"remote": port.remote, "latency_us": port.latency_us}
     return settings

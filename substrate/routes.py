@@ -5,16 +5,13 @@ A route crosses every domain at most once; parallel links between two domains ma
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from substrate.disjoint import disjoint_walks
 from substrate.model import Constraints, domain_of
+from substrate.search import INFINITE, Need, shortest_walks
 from substrate.topology import Topology
-
-EXPANSIONS_MAX = 20_000
-"""Partial routes that the search looks at before it is content with what it found."""
 
 HOP_COST = 1
 LATENCY_COST = 1 << 10
@@ -94,7 +91,8 @@ def candidate_routes(
             found[_route(source, destination, walk)] = None
     chosen = [route for route in found if accept(route)]
     if start != end:
-        for walk in _shortest(graph, start, end, constraints):
+        need = _need(constraints, source, destination, len(graph))
+        for walk in shortest_walks(graph, start, end, need):
             if len(chosen) >= count:
                 break
             route = _route(source, destination, walk)
@@ -148,6 +146,17 @@ def _walk_key(walk: list[Hop]) -> tuple[int, tuple[str, ...]]:
     return sum(hop.cost for hop in walk), tuple(hop.from_stp for hop in walk)
 
 
+def _need(constraints: Constraints, source: str, destination: str, domains: int) -> Need:
+    """The limits that the search itself keeps; hops never add up to the cost of a microsecond."""
+    most_us = constraints.max_latency_us
+    return Need(
+        via=frozenset(constraints.via_domains),
+        ero=tuple(stp for stp in constraints.ero if stp not in (source, destination)),
+        domains_max=constraints.max_domains or domains,
+        cost_max=INFINITE - 1 if most_us is None else (most_us + 1) * LATENCY_COST - 1,
+    )
+
+
 def _acceptance(constraints: Constraints, source: str, destination: str) -> Callable[[Route], bool]:
     via = set(constraints.via_domains)
     ends = {source, destination}
@@ -165,69 +174,3 @@ def _acceptance(constraints: Constraints, source: str, destination: str) -> Call
         return all(any(stp == wanted for stp in passed) for wanted in ero)
 
     return accept
-
-
-def _shortest(graph: Graph, start: str, end: str, constraints: Constraints) -> Iterator[list[Hop]]:
-    """Simple walks by ascending cost: best first, guided by the exact cost of what must follow."""
-    to_go = _estimate(graph, end, constraints)
-    most = constraints.max_domains or len(graph)
-    queue: list[tuple[int, tuple[str, ...], int, list[Hop]]] = [(to_go(start, ()), (), 0, [])]
-    for _ in range(EXPANSIONS_MAX):
-        if not queue:
-            return
-        _, stps, cost, walk = heapq.heappop(queue)
-        here = walk[-1].to_domain if walk else start
-        if here == end:
-            yield walk
-            continue
-        if len(walk) + 1 >= most:
-            continue
-        visited = {start, *(hop.to_domain for hop in walk)}
-        for hop in graph[here]:
-            if hop.to_domain in visited:
-                continue
-            rest = to_go(hop.to_domain, (*visited, hop.to_domain))
-            if rest < INFINITE:
-                entry = (*stps, hop.from_stp)
-                heapq.heappush(
-                    queue, (cost + hop.cost + rest, entry, cost + hop.cost, [*walk, hop])
-                )
-
-
-INFINITE = 1 << 60
-
-
-def _estimate(
-    graph: Graph, end: str, constraints: Constraints
-) -> Callable[[str, tuple[str, ...]], int]:
-    """A lower bound of the cost from a domain to the end through what must still be crossed."""
-    must = {*constraints.via_domains, *(domain_of(stp) for stp in constraints.ero)}
-    if not must <= set(graph):
-        return lambda _here, _visited: INFINITE
-    to_end = _distances(graph, end)
-    to_must = {name: _distances(graph, name) for name in sorted(must)}
-
-    def estimate(here: str, visited: tuple[str, ...]) -> int:
-        least = to_end.get(here, INFINITE)
-        for name, distances in to_must.items():
-            if name not in visited and name != here:
-                through = distances.get(here, INFINITE) + to_end.get(name, INFINITE)
-                least = max(least, through)
-        return min(least, INFINITE)
-
-    return estimate
-
-
-def _distances(graph: Graph, end: str) -> dict[str, int]:
-    """Least cost from every domain to ``end`` (costs are the same both ways)."""
-    distances: dict[str, int] = {}
-    queue = [(0, end)]
-    while queue:
-        distance, here = heapq.heappop(queue)
-        if here in distances:
-            continue
-        distances[here] = distance
-        for hop in graph.get(here, ()):
-            if hop.to_domain not in distances:
-                heapq.heappush(queue, (distance + hop.cost, hop.to_domain))
-    return distances
