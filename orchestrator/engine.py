@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -52,6 +53,10 @@ class Limits:
 
     negotiations_max: int = 1000
     patience: Patience = field(default_factory=Patience)
+
+
+class TooManyError(Exception):
+    """More negotiations at once than this instance takes."""
 
 
 class Engine:
@@ -97,12 +102,35 @@ class Engine:
     async def detached(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of work that goes on when the caller is cancelled: a client that goes away
         must not stop a step between its write and what follows from it."""
-        return await asyncio.shield(self.spawn(work))
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
-    def spawn_negotiation(self, work: Coroutine[Any, Any, None]) -> None:
-        """As ``spawn``, counted in ``negotiating``."""
+    @contextmanager
+    def place(self) -> Iterator[Callable[[Coroutine[Any, Any, None]], None]]:
+        """Room for one negotiation; yields what starts it, and counts until it has ended.
+
+        Raises TooManyError.
+        """
+        most, begun = self.limits.negotiations_max, False
+        if self.negotiating >= most:
+            raise TooManyError(f"at most {most} negotiations at once; ask again in a moment")
+
+        def leave(_task: object = None) -> None:
+            self.negotiating -= 1
+
+        def begin(work: Coroutine[Any, Any, None]) -> None:
+            nonlocal begun
+            begun = True
+            self.spawn(work).add_done_callback(leave)
+
         self.negotiating += 1
-        self.spawn(self._counted(work))
+        try:
+            yield begin
+        finally:
+            if not begun:
+                leave()
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
@@ -117,7 +145,7 @@ class Engine:
 
     async def store_record(self, live: Live, record: Reservation) -> None:
         """Makes a new record durable, with its event, and puts it in force."""
-        changes = _with_state(record, record.updated_ms)
+        changes = _with_state(record, record.updated_ms, live.record)
         await self.persist(lambda: self.save(changes))
         live.set(record)
 
@@ -199,7 +227,7 @@ class Engine:
             transaction = await self.transactions.apply(
                 transaction_id,
                 Decide(commit=True),
-                lambda tx: _with_state(word(tx, now_ms), now_ms),
+                lambda tx: _with_state(word(tx, now_ms), now_ms, live.record),
             )
         except (StorageError, ValueError):
             log.exception("commit could not be decided", transaction_id=transaction_id)
@@ -221,7 +249,9 @@ class Engine:
 
         async def abort() -> None:
             await self.transactions.apply(
-                transaction_id, Decide(commit=False), lambda _tx: _with_state(record, now_ms)
+                transaction_id,
+                Decide(commit=False),
+                lambda _tx: _with_state(record, now_ms, live.record),
             )
 
         try:
@@ -270,12 +300,6 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        finally:
-            self.negotiating -= 1
-
     async def _save_unsaved(self) -> None:
         if not self._unsaved:
             return
@@ -290,5 +314,11 @@ class Engine:
             log.error("background work failed", exc_info=task.exception())
 
 
-def _with_state(record: Reservation, now_ms: int) -> Changes:
-    return Changes(reservation=record, events=(state_event(record, now_ms),))
+def _with_state(record: Reservation, now_ms: int, before: Reservation | None = None) -> Changes:
+    """The record with its event; with ``before``, also the answer to the Modify that it ends."""
+    ended = before.change if before is not None and record.change is None else None
+    return Changes(
+        reservation=record,
+        answers=ended.request_id if ended is not None else "",
+        events=(state_event(record, now_ms),),
+    )

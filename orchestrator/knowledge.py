@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from protocol.messages import SendOffers
-from substrate.model import Refusal, RefusalKind, Segment, least_bps
+from substrate.model import Refusal, RefusalKind, Segment, domain_of, least_bps
 from substrate.splitting import Supply
 from substrate.vlans import EMPTY, VlanSet
 
@@ -96,6 +96,7 @@ class Knowledge:
 
     def _with_banned(self, segments: list[Segment], resource: str) -> Knowledge:
         banned = dict(self.banned_vlans)
+        stale = {domain_of(segment.ingress_stp) for segment in segments}
         for segment in segments:
             ends = {
                 segment.ingress_stp: segment.ingress_vlan,
@@ -104,7 +105,9 @@ class Knowledge:
             named = [stp for stp in ends if stp == resource] or list(ends)
             for stp in named:
                 banned[stp] = banned.get(stp, EMPTY) | VlanSet.of(ends[stp])
-        return replace(self, banned_vlans=banned)
+        # Its offers were stale: what is free must be asked for again.
+        asked = {pair for pair in self.asked if domain_of(pair[0]) not in stale}
+        return replace(self, banned_vlans=banned, asked=frozenset(asked))
 
     def _with_caps(self, segments: list[Segment], refusal: Refusal) -> Knowledge:
         caps = dict(self.caps)

@@ -14,7 +14,7 @@ from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from braid.v1.topology_pb2_grpc import add_TopologyServicer_to_server
 from orchestrator.domains import GrpcGateway
 from orchestrator.engine import Engine
-from orchestrator.recovery import recover
+from orchestrator.recovery import recover, resume
 from orchestrator.server import ReservationsService
 from orchestrator.service import Orchestrator
 from orchestrator.settings import OrchestratorSettings
@@ -54,9 +54,11 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[str]:
     }
     ticking = asyncio.create_task(_tick(orchestrator))
     try:
+        unfinished = await recover(engine)
         await gateway.start({item.domain: item.target for item in settings.domains}, store)
         await gateway.ready(READY_S)
-        await recover(engine)
+        for live in unfinished:
+            await resume(engine, live)
         async with serving(settings, services) as server:
             yield server.address
     finally:

@@ -35,6 +35,10 @@ class MemoryStore:
             self._requests[changes.request.request_id] = changes.request
         if changes.reservation is not None:
             self._reservations[changes.reservation.reservation_id] = changes.reservation
+        if changes.answers and changes.reservation is not None:
+            known = self._requests[changes.answers]
+            answer = replace(changes.reservation, transaction_id="")
+            self._requests[changes.answers] = replace(known, answer=answer)
         for transaction in changes.transactions:
             self._transactions[transaction.transaction_id] = transaction
         if not self._keep_events:

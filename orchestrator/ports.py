@@ -63,6 +63,8 @@ class Request:
     request_id: str
     digest: str
     reservation_id: str
+    answer: Reservation | None = None
+    """What a Modify was answered with, once it was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Changes:
     reservation: Reservation | None = None
     transactions: tuple[Transaction, ...] = ()
     events: tuple[Event, ...] = ()
+    answers: str = ""
+    """The request_id of the Modify that ``reservation`` is the answer to."""
     decides: frozenset[str] = field(default_factory=frozenset)
     """Transactions whose decision must still be UNDECIDED in the store (compare and set)."""
 

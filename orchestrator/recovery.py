@@ -13,21 +13,28 @@ from orchestrator.reserving import await_first, negotiate_first
 from protocol.coordinator import Decide, Decision, Transaction, begin
 
 
-async def recover(engine: Engine) -> None:
-    """Call it once, before the first request. Raises StorageError."""
+async def recover(engine: Engine) -> list[Live]:
+    """Takes everything up again; call it once, before domains are connected.
+
+    Returns the reservations that ``resume`` must go on with, once domains are there to ask. Raises
+    StorageError.
+    """
     unfinished = await engine.store.unfinished()
     for transaction in unfinished.transactions:
         engine.transactions.adopt(transaction)
         if transaction.decision is Decision.UNDECIDED:
             await engine.transactions.apply(transaction.transaction_id, Decide(commit=False))
+    waiting = []
     for record in unfinished.reservations:
         live = engine.book.adopt(record)
         _release_superseded(engine, record, unfinished.transactions)
         if not record.decided:
-            await _resume(engine, live)
+            waiting.append(live)
+    return waiting
 
 
-async def _resume(engine: Engine, live: Live) -> None:
+async def resume(engine: Engine, live: Live) -> None:
+    """Goes on with what was being negotiated, or not yet told. Raises StorageError."""
     record = live.record
     pending = record.change.transaction_id if record.change else record.transaction_id
     transaction = engine.transactions.get(pending)

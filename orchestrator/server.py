@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from grpc import StatusCode
@@ -11,8 +12,10 @@ from grpc.aio import ServicerContext
 
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsServicer
+from orchestrator.engine import TooManyError
 from orchestrator.events import Event
 from orchestrator.negotiation import Failure
+from orchestrator.ports import ConflictError
 from orchestrator.records import Reservation, State
 from orchestrator.service import (
     NotFoundError,
@@ -20,7 +23,6 @@ from orchestrator.service import (
     Orchestrator,
     Order,
     RequestTakenError,
-    TooManyError,
 )
 from orchestrator.validation import (
     Bounds,
@@ -57,46 +59,37 @@ class ReservationsService(ReservationsServicer):
 
     async def Reserve(self, request: pb.Reservation, context: Context) -> pb.ReservationRecord:
         check_request_id(request.request_id)
-        try:
+        with _explained(request.request_id, ""):
             record = await self._orchestrator.recorded(request.request_id, digest(request))
             if record is None:
                 record = await self._orchestrator.reserve(self._order(request))
             if not request.detach:
                 record = await self._orchestrator.decided(record.reservation_id)
-        except RequestTakenError:
-            raise _taken(request.request_id) from None
-        except TooManyError as error:
-            raise _busy(error) from None
         return record_to_pb(record)
 
     async def Modify(self, request: pb.ModifyRequest, context: Context) -> pb.ReservationRecord:
         check_request_id(request.request_id)
-        try:
+        with _explained(request.request_id, request.reservation_id):
             record = await self._orchestrator.recorded(request.request_id, digest(request))
             if record is None:
                 before = await self._get(request.reservation_id)
-                order = self._change(request, before)
-                await self._orchestrator.modify(request.reservation_id, order)
-                record = await self._orchestrator.decided(request.reservation_id)
+                record = await self._orchestrator.modify(
+                    request.reservation_id, self._change(request, before)
+                )
+                if record.change is not None:
+                    record = await self._orchestrator.decided(request.reservation_id)
                 if record.modified:
                     await self._orchestrator.given_back(before.transaction_id)
-            record = await self._orchestrator.decided(request.reservation_id)
-        except RequestTakenError:
-            raise _taken(request.request_id) from None
-        except NotNowError as error:
-            raise _not_now(request.reservation_id, error) from None
-        except TooManyError as error:
-            raise _busy(error) from None
+            elif record.change is not None:
+                record = await self._orchestrator.decided(request.reservation_id)
         return record_to_pb(record)
 
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.ReservationRecord:
         await self._get(request.reservation_id)
-        try:
+        with _explained("", request.reservation_id):
             record = await self._orchestrator.cancel(request.reservation_id)
             await self._orchestrator.given_back(record.transaction_id)
-            return record_to_pb(await self._get(request.reservation_id))
-        except NotNowError as error:
-            raise _not_now(request.reservation_id, error) from None
+        return record_to_pb(await self._get(request.reservation_id))
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.ReservationRecord:
         if bool(request.reservation_id) == bool(request.request_id):
@@ -190,16 +183,26 @@ class ReservationsService(ReservationsServicer):
             ) from None
 
 
-def _taken(request_id: str) -> RequestError:
-    possible = "the body that was first sent with it, or a new request_id"
-    return RequestError(StatusCode.ALREADY_EXISTS, "request_id", request_id, possible)
-
-
-def _not_now(reservation_id: str, error: NotNowError) -> RequestError:
-    return RequestError(
-        StatusCode.FAILED_PRECONDITION, "reservation_id", reservation_id, str(error)
-    )
-
-
-def _busy(error: TooManyError) -> RequestError:
-    return RequestError(StatusCode.RESOURCE_EXHAUSTED, "request_id", "a new request", str(error))
+@contextmanager
+def _explained(request_id: str, reservation_id: str) -> Iterator[None]:
+    """Turns the service's refusals to act into statuses that name the field."""
+    try:
+        yield
+    except RequestTakenError:
+        possible = "the body that was first sent with it, or a new request_id"
+        raise RequestError(StatusCode.ALREADY_EXISTS, "request_id", request_id, possible) from None
+    except NotNowError as error:
+        raise RequestError(
+            StatusCode.FAILED_PRECONDITION, "reservation_id", reservation_id, str(error)
+        ) from None
+    except TooManyError as error:
+        raise RequestError(
+            StatusCode.RESOURCE_EXHAUSTED, "request_id", request_id, str(error)
+        ) from None
+    except ConflictError:
+        raise RequestError(
+            StatusCode.ABORTED,
+            "reservation_id",
+            reservation_id,
+            "to ask again: something else was decided at the same moment",
+        ) from None

@@ -42,10 +42,6 @@ class NotNowError(Exception):
     """The reservation is not in a state that allows this; the text says why."""
 
 
-class TooManyError(Exception):
-    """More negotiations at once than this instance takes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """A validated Reserve or Modify: the criteria wished for, under a caller's request_id."""
@@ -84,7 +80,6 @@ class Orchestrator:
 
     async def _reserve(self, order: Order) -> Reservation:
         engine, now_ms = self.engine, self.engine.now_ms()
-        self._check_load()
         record = Reservation(
             reservation_id=engine.ids.new(),
             request_id=order.request_id,
@@ -96,20 +91,14 @@ class Orchestrator:
             timeout_s=order.timeout_s,
         )
         transaction = begin(record.transaction_id, record.reservation_id, record.version)
-        try:
-            await engine.save(
-                Changes(
-                    request=Request(order.request_id, order.digest, record.reservation_id),
-                    reservation=record,
-                    transactions=(transaction,),
-                    events=(state_event(record, now_ms),),
-                )
-            )
-        except KnownRequestError as taken:
-            return await self._same(taken.request, order.digest)
-        live = engine.book.adopt(record)
-        engine.transactions.adopt(transaction)
-        engine.spawn_negotiation(negotiate_first(engine, live))
+        with engine.place() as negotiate:
+            try:
+                await engine.save(_opening(order, record, transaction))
+            except KnownRequestError as taken:
+                return await self._same(taken.request, order.digest)
+            live = engine.book.adopt(record)
+            engine.transactions.adopt(transaction)
+            negotiate(negotiate_first(engine, live))
         return record
 
     async def modify(self, reservation_id: str, order: Order) -> Reservation:
@@ -121,32 +110,25 @@ class Orchestrator:
 
     async def _modify(self, reservation_id: str, order: Order) -> Reservation:
         engine = self.engine
-        self._check_load()
         live = await self._live(reservation_id)
-        async with live.lock:
-            record, now_ms = live.record, engine.now_ms()
-            self._must_stand(record)
-            if record.change is not None:
-                raise NotNowError("another Modify of it is being negotiated")
-            change = Change(
-                order.request_id, engine.ids.new(), order.criteria, order.timeout_s, now_ms
-            )
-            record = replace(record, change=change, modified=None, updated_ms=now_ms)
-            transaction = begin(change.transaction_id, reservation_id, record.version + 1)
-            try:
-                await engine.save(
-                    Changes(
-                        request=Request(order.request_id, order.digest, reservation_id),
-                        reservation=record,
-                        transactions=(transaction,),
-                        events=(state_event(record, now_ms),),
-                    )
+        with engine.place() as negotiate:
+            async with live.lock:
+                record, now_ms = live.record, engine.now_ms()
+                self._must_stand(record)
+                if record.change is not None:
+                    raise NotNowError("another Modify of it is being negotiated")
+                change = Change(
+                    order.request_id, engine.ids.new(), order.criteria, order.timeout_s, now_ms
                 )
-            except KnownRequestError as taken:
-                return await self._same(taken.request, order.digest)
-            live.set(record)
-        engine.transactions.adopt(transaction)
-        engine.spawn_negotiation(negotiate_next(engine, live))
+                record = replace(record, change=change, modified=None, updated_ms=now_ms)
+                transaction = begin(change.transaction_id, reservation_id, record.version + 1)
+                try:
+                    await engine.save(_opening(order, record, transaction))
+                except KnownRequestError as taken:
+                    return await self._same(taken.request, order.digest)
+                live.set(record)
+            engine.transactions.adopt(transaction)
+            negotiate(negotiate_next(engine, live))
         return record
 
     async def decided(self, reservation_id: str) -> Reservation:
@@ -300,7 +282,7 @@ class Orchestrator:
     async def _same(self, request: Request, digest: str) -> Reservation:
         if request.digest != digest:
             raise RequestTakenError(request.request_id)
-        return await self.get(request.reservation_id)
+        return request.answer or await self.get(request.reservation_id)
 
     async def _live(self, reservation_id: str) -> Live:
         live = self.engine.book.get(reservation_id)
@@ -314,7 +296,12 @@ class Orchestrator:
         if record.criteria.window.end_s * 1000 <= self.engine.now_ms():
             raise NotNowError("its window has ended")
 
-    def _check_load(self) -> None:
-        most = self.engine.limits.negotiations_max
-        if self.engine.negotiating >= most:
-            raise TooManyError(f"{most} negotiations are running; ask again in a moment")
+
+def _opening(order: Order, record: Reservation, transaction: Transaction) -> Changes:
+    """What is recorded before anything is negotiated."""
+    return Changes(
+        request=Request(order.request_id, order.digest, record.reservation_id),
+        reservation=record,
+        transactions=(transaction,),
+        events=(state_event(record, record.updated_ms),),
+    )

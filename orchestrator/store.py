@@ -109,6 +109,10 @@ def _save(connection: Connection, changes: Changes) -> tuple[Event, ...]:
     if changes.reservation is not None:
         row = _reservation_row(changes.reservation)
         connection.execute(_upsert(connection, t.reservation, [row], ["reservation_id"]))
+    if changes.answers and changes.reservation is not None:
+        answer = record_to_pb(changes.reservation).SerializeToString()
+        answered = t.request.update().where(t.request.c.request_id == changes.answers)
+        connection.execute(answered.values(answer=answer))
     for transaction in changes.transactions:
         _save_transaction(connection, transaction, transaction.transaction_id in changes.decides)
     return tuple(_insert_event(connection, event) for event in changes.events)
@@ -187,7 +191,12 @@ def _upsert(
 def _request(connection: Connection, request_id: str) -> Request | None:
     query = select(t.request).where(t.request.c.request_id == request_id)
     row = connection.execute(query).one_or_none()
-    return Request(row.request_id, row.digest, row.reservation_id) if row is not None else None
+    if row is None:
+        return None
+    answer = None
+    if row.answer is not None:
+        answer = record_from_pb(pb.ReservationRecord.FromString(row.answer), "", None)
+    return Request(row.request_id, row.digest, row.reservation_id, answer)
 
 
 def _unfinished(connection: Connection) -> Unfinished:

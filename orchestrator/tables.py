@@ -47,6 +47,7 @@ request = Table(
         ForeignKey("reservation.reservation_id", deferrable=True, initially="DEFERRED"),
         nullable=False,
     ),
+    Column("answer", LargeBinary),
 )
 
 transaction = Table(

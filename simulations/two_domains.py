@@ -109,11 +109,11 @@ async def _run(seed: int, requests: int, run: int) -> tuple[int, ...]:
         for name in NETWORKS:
             for a, b in combinations(REGIONALS, 2):
                 fill_up(network.members[name].book, f"{a}.{b}", draw_schedule(random))
-        wishes = [(wish, *_ends(random)) for wish in draw_wishes(random, requests)]
+        wishes = [(wish, *draw_ends(random)) for wish in draw_wishes(random, requests)]
         return tuple([await _count(network, trial, wishes) for trial in TRIALS])
 
 
-def _ends(random: Random) -> tuple[str, str]:
+def draw_ends(random: Random) -> tuple[str, str]:
     """Two sites at different regional networks."""
     while True:
         source, destination = random.sample(sorted(SITES), 2)

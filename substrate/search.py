@@ -43,6 +43,8 @@ def shortest_walks(graph: Graph[A], start: str, end: str, need: Need) -> Iterato
     if not places <= set(graph):
         return
     cost_to_go = _Bound(graph, end, places, lambda arc: arc.cost)
+    if cost_to_go(start, need.via, need.ero) >= INFINITE:
+        return
     hops_to_go = _Bound(graph, end, places, lambda _arc: 1)
     queue: list[tuple[int, tuple[str, ...], int, int, bool, list[A]]] = [(0, (), 0, 0, False, [])]
     for _ in range(EXPANSIONS_MAX):
@@ -106,6 +108,8 @@ class _Bound(Generic[A]):
     def around(self, here: str, visited: Collection[str]) -> int:
         """The exact cost to the end without what was visited; INFINITE when there is no way."""
         at, to_end = here, self._to[self._end]
+        if here not in to_end:
+            return INFINITE
         while at != self._end:
             arc = min(
                 self._graph[at],

@@ -72,6 +72,7 @@ def _reservations() -> None:
             sa.ForeignKey("reservation.reservation_id", deferrable=True, initially="DEFERRED"),
             nullable=False,
         ),
+        sa.Column("answer", sa.LargeBinary()),
     )
 
 

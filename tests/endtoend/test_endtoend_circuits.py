@@ -105,7 +105,7 @@ async def test_of_sixteen_clients_that_want_600_of_1000_exactly_one_commits(
 async def test_no_vlan_is_ever_given_twice(tmp_path: Path) -> None:
     async with world(tmp_path, diamond(middle=1)) as w:
         records = await asyncio.gather(*(w.reserve(1 * G) for _ in range(40)))
-        assert all(record.state == COMMITTED for record in records)
+        assert [r.refusals for r in records if r.state != COMMITTED] == []
         for side in ("ingress", "egress"):
             used = [
                 (getattr(hop, f"{side}_stp"), getattr(hop, f"{side}_vlan"))
@@ -158,6 +158,10 @@ async def test_a_modify_takes_effect_everywhere_and_gives_the_old_version_back(
         assert other.state == COMMITTED
         refused = await _modify(w, small, "c-3", bandwidth_bps=20 * G)
         assert not refused.modified
+        assert refused.refusals
+        recorded = await _modify(w, small, "c-2", bandwidth_bps=10 * G)
+        assert (recorded.modified, recorded.version) == (True, 3)
+        assert not (await _modify(w, small, "c-3", bandwidth_bps=20 * G)).modified
         assert (await w.get(record.reservation_id)).criteria.bandwidth_bps == 10 * G
 
 

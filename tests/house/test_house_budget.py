@@ -43,12 +43,37 @@ def _tree(root: Path) -> None:
     (root / "tests" / "agents" / "test_it.py").write_text("assert True\n\n")
 
 
-def test_generated_code_and_blank_lines_are_not_counted(tmp_path: Path) -> None:
+def test_generated_code_is_not_counted(tmp_path: Path) -> None:
     _tree(tmp_path)
     code = budget.code_files(tmp_path)
     assert [path.name for path in code] == ["long.py"]
     assert budget.line_count(code) == 1 + 30 + 2
     assert budget.line_count(budget.test_files(tmp_path)) == 1
+
+
+def test_only_lines_of_code_are_counted(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        '''"""A module.
+
+With much to say.
+"""
+
+# A comment.
+X = (
+    1,  # one
+    2,
+)
+
+
+def f() -> str:
+    """Says a text."""
+
+    return """two
+lines"""
+'''
+    )
+    assert budget.line_count([module]) == 4 + 1 + 2
 
 
 def test_a_long_function_is_found_with_its_place(tmp_path: Path) -> None:

@@ -156,6 +156,17 @@ async def test_of_many_with_one_request_id_exactly_one_is_recorded(store: Store)
     assert len(await store.reservations(frozenset(), "", 100)) == 1
 
 
+async def test_the_answer_to_a_modify_is_kept_as_it_was_given(store: Store) -> None:
+    await store.save(creation())
+    await store.save(Changes(request=Request("c-1", "d", "res-1")))
+    answer = replace(committed(record(), PLAN, 8), modified=True, version=2)
+    await store.save(Changes(reservation=answer, answers="c-1"))
+    await store.save(Changes(reservation=ended(answer, 9)))
+    kept = await store.request("c-1")
+    assert kept is not None
+    assert kept.answer == replace(answer, transaction_id="")
+
+
 async def test_a_decision_is_taken_once(store: Store) -> None:
     await store.save(creation())
     decides = frozenset({"tx-1"})

@@ -62,7 +62,9 @@ def test_parse_reads(text: str, expected: set[int]) -> None:
     assert set(VlanSet.parse(text)) == expected
 
 
-@pytest.mark.parametrize("text", ["x", "1-x", "-5", "5-", "0", "4095", "9-3", "1-2-3", "1.5", "0-7"])
+@pytest.mark.parametrize(
+    "text", ["x", "1-x", "-5", "5-", "0", "4095", "9-3", "1-2-3", "1.5", "0-7"]
+)
 def test_parse_refuses_and_names_what_was_written(text: str) -> None:
     with pytest.raises(ValueError, match=r"VLAN") as caught:
         VlanSet.parse(text)
