@@ -1,0 +1,137 @@
+"""Events in the order of the store, to those who watch, and never a growing memory."""
+
+from __future__ import annotations
+
+import pytest
+from networks import diamond
+from test_orchestrator_records import WHY, fresh, plan, standing
+
+from orchestrator.book import LiveBook
+from orchestrator.events import (
+    WATCH_QUEUE_MAX,
+    Event,
+    EventHub,
+    data_plane_event,
+    decided_event,
+    prepare_event,
+    progress_event,
+    settled_event,
+    state_event,
+)
+from orchestrator.negotiation import (
+    HoldAnswered,
+    OffersAsked,
+    OffersCame,
+    PlanMade,
+    Progress,
+    RoutesFound,
+)
+from orchestrator.records import cancelled, failed
+from protocol.messages import Offer, SendOffers
+from substrate.model import Constraints, DataPlaneState, Step
+from substrate.routes import candidate_routes
+
+ROUTES = candidate_routes(diamond(), "west:host", "east:host", Constraints())
+OFFERS = SendOffers("q", "m1", (Offer("t", "m1:a", "m1:b", (Step(0, 9), Step(5, 7))),), ())
+
+
+@pytest.mark.parametrize(
+    ("progress", "kind"),
+    [
+        (RoutesFound(ROUTES), "paths_found"),
+        (OffersAsked(("m1", "m2")), "offers_requested"),
+        (OffersCame("m1", OFFERS), "offers_received"),
+        (OffersCame("m1", None), "offers_received"),
+        (PlanMade(1, plan("m1")), "planned"),
+        (HoldAnswered(1, "m1", None), "prepare_answered"),
+        (HoldAnswered(1, "m1", WHY[0]), "prepare_answered"),
+    ],
+)
+def test_all_progress_has_an_event(progress: Progress, kind: str) -> None:
+    event = progress_event("res", progress, 5)
+    assert (event.reservation_id, event.at_ms, event.sequence) == ("res", 5, 0)
+    assert event.body.WhichOneof("kind") == kind
+
+
+def test_events_tell_the_facts() -> None:
+    found = progress_event("res", RoutesFound(ROUTES), 5).body.paths_found
+    assert (found.count, found.routes[0]) == (2, "west > m1 > east")
+    came = progress_event("res", OffersCame("m1", OFFERS), 5).body.offers_received
+    assert (came.best_bps, came.offers) == (7, 1)
+    silent = progress_event("res", OffersCame("m1", None), 5).body.offers_received
+    assert not silent.HasField("best_bps")
+    refused = progress_event("res", HoldAnswered(2, "m1", WHY[0]), 5).body.prepare_answered
+    assert (refused.round, refused.held, refused.refusal.reason) == (2, False, "full")
+    assert state_event(failed(fresh(), WHY, 3), 3).body.state_changed.refusals[0].domain == "m1"
+    assert decided_event("res", "UNDO", 3).body.decided.decision == "UNDO"
+    assert settled_event("res", "m1", "RELEASED", 3).body.part_settled.outcome == "RELEASED"
+    assert list(prepare_event("res", 1, ["m1"], 3).body.prepare_sent.domains) == ["m1"]
+    burnt = data_plane_event("res", "m1", DataPlaneState.FAILED, "burnt", 3)
+    assert burnt.body.data_plane_changed.reason == "burnt"
+
+
+def numbered(sequence: int, reservation_id: str = "res") -> Event:
+    event = decided_event(reservation_id, "COMMIT", 3)
+    return Event(event.reservation_id, event.at_ms, event.body, sequence)
+
+
+def test_an_event_is_sent_with_its_number() -> None:
+    message = numbered(7).to_pb()
+    assert (message.sequence, message.reservation_id, message.at_ms) == (7, "res", 3)
+    assert numbered(7).body.sequence == 0
+
+
+def test_a_watcher_of_one_hears_of_that_one_and_a_watcher_of_all_of_all() -> None:
+    hub = EventHub()
+    with hub.subscribe("res") as one, hub.subscribe("") as everything:
+        hub.publish((numbered(1), numbered(2, "other")))
+        assert one.qsize() == 1
+        assert everything.qsize() == 2
+    hub.publish((numbered(3),))
+    assert one.qsize() == 1
+
+
+def test_a_watcher_that_is_too_slow_is_cut_off_and_the_others_are_not() -> None:
+    hub = EventHub()
+    with hub.subscribe("") as slow, hub.subscribe("") as quick:
+        for sequence in range(1, WATCH_QUEUE_MAX + 50):
+            hub.publish((numbered(sequence),))
+            assert quick.get_nowait() is not None
+        heard = [slow.get_nowait() for _ in range(slow.qsize())]
+    assert len(heard) == WATCH_QUEUE_MAX + 1
+    assert heard[-1] is None
+    assert [event.sequence for event in heard if event] == list(range(1, WATCH_QUEUE_MAX + 1))
+
+
+def test_the_book_tells_whose_window_is_over_once() -> None:
+    book = LiveBook()
+    live = book.adopt(standing())
+    assert book.adopt(standing()) is live
+    assert book.over(1999) == []
+    assert book.over(2000) == [live]
+    assert book.over(3000) == []
+
+
+def test_a_window_that_moved_is_over_when_it_now_ends() -> None:
+    from dataclasses import replace
+
+    from substrate.model import Window
+
+    book = LiveBook()
+    live = book.adopt(standing())
+    moved = replace(standing(), criteria=replace(standing().criteria, window=Window(1000, 5000)))
+    live.set(moved)
+    book.watch_end(moved)
+    assert book.over(2000) == []
+    assert book.over(5000) == [live]
+
+
+def test_the_book_knows_which_domains_are_in_use() -> None:
+    book = LiveBook()
+    live = book.adopt(standing())
+    assert book.uses("m1")
+    assert not book.uses("m3")
+    live.set(cancelled(standing(), 3))
+    assert not book.uses("m1")
+    book.forget("res")
+    assert book.get("res") is None
