@@ -143,7 +143,7 @@ class LiveBargain:
             domain=domain,
             part_id=part_id,
             prep=prep,
-            expires=described is not None and described.hold_timeout_s is not None,
+            expires=described is None or described.hold_timeout_s is not None,
             status=PartStatus.PREPARING,
             refusal=None,
             sent_ms=0,

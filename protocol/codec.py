@@ -17,6 +17,7 @@ from protocol.codec_values import (
     directionality_to_pb,
     domain_from_pb,
     domain_to_pb,
+    not_negative,
     path_from_pb,
     path_to_pb,
     profile_from_pb,
@@ -228,8 +229,8 @@ def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:
             ingress_stp=offer.ingress_stp,
             egress_stp=offer.egress_stp,
             profile=profile_from_pb(offer.profile),
-            latency_us=_not_negative("latency_us", offer.latency_us),
-            price=_not_negative("price", offer.price),
+            latency_us=not_negative("latency_us", offer.latency_us),
+            price=not_negative("price", offer.price),
             valid_until_ms=offer.valid_until_ms,
         )
         for offer in message.offers
@@ -276,9 +277,3 @@ def _ids(
     if not message.part_id:
         raise CodecError("part_id", "nothing", "the id of a part")
     return message.transaction_id, message.part_id
-
-
-def _not_negative(field: str, value: int) -> int:
-    if value < 0:
-        raise CodecError(field, value, "0 or more")
-    return value

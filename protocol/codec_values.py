@@ -36,6 +36,13 @@ class CodecError(ValueError):
         self.field, self.given, self.possible = field, given, possible
 
 
+def not_negative(field: str, value: int) -> int:
+    """``value``. Raises CodecError when it is below 0."""
+    if value < 0:
+        raise CodecError(field, value, "0 or more")
+    return value
+
+
 def window_to_pb(window: Window) -> pb.Window:
     """A window."""
     return pb.Window(start_s=window.start_s, end_s=window.end_s)
@@ -224,8 +231,10 @@ def domain_from_pb(message: pb.Domain) -> Domain:
         ports=tuple(_port_from_pb(message.name, port) for port in message.ports),
         swaps_labels=message.swaps_labels,
         splits=message.splits,
-        horizon_s=message.horizon_s,
-        hold_timeout_s=message.hold_timeout_s if message.HasField("hold_timeout_s") else None,
+        horizon_s=not_negative("domain.horizon_s", message.horizon_s),
+        hold_timeout_s=not_negative("domain.hold_timeout_s", message.hold_timeout_s)
+        if message.HasField("hold_timeout_s")
+        else None,
     )
 
 
@@ -288,7 +297,7 @@ def _port_from_pb(domain: str, message: pb.Port) -> Port:
         capacity_bps=message.capacity_bps,
         vlans=vlans_from_pb(message.vlans),
         remote_stp=message.remote_stp or None,
-        latency_us=message.latency_us,
+        latency_us=not_negative("domain.ports.latency_us", message.latency_us),
         aliases=tuple(message.aliases),
     )
 

@@ -12,12 +12,13 @@ Limits = Mapping[Any, int]
 """What limits one route: resource → free bit/s. A resource of two routes limits their sum."""
 
 
-def fill(limits: Sequence[Limits], wanted: int, least: int) -> list[int]:
+def fill(limits: Sequence[Limits], wanted: int, least: int, *, whole: bool = False) -> list[int]:
     """Amounts per route, together at most ``wanted`` and as much of it as fits.
 
     Each amount is at least ``least``; where that cannot be, all are 0. Routes that share nothing
     are filled evenly (max-min fair). Where they do share, fair filling comes first, and only if
-    that leaves bandwidth over is a linear program asked for more.
+    that leaves bandwidth over is a linear program asked for more: unless a cut proves that there
+    is no more or, where only ``whole`` amounts are of use, that ``wanted`` cannot be reached.
     """
     room, users = _shared(limits)
     base = [least] * len(limits)
@@ -30,9 +31,11 @@ def fill(limits: Sequence[Limits], wanted: int, least: int) -> list[int]:
     rest = wanted - sum(base)
     amounts = _progressive(len(limits), room, users, rest)
     if sum(amounts) < rest and any(len(who) > 1 for who in users.values()):
-        better = _linear(len(limits), room, users, rest)
-        if sum(better) > sum(amounts):
-            amounts = better
+        most = _cut(room, users, amounts)
+        if most > sum(amounts) and not (whole and most < rest):
+            better = _linear(len(limits), room, users, rest)
+            if sum(better) > sum(amounts):
+                amounts = better
     return [a + b for a, b in zip(base, amounts, strict=True)]
 
 
@@ -44,6 +47,22 @@ def _shared(limits: Sequence[Limits]) -> tuple[dict[Hashable, int], dict[Hashabl
             room[resource] = min(room.get(resource, free), free)
             users.setdefault(resource, []).append(i)
     return room, users
+
+
+def _cut(
+    room: Mapping[Hashable, int], users: Mapping[Hashable, list[int]], amounts: Sequence[int]
+) -> int:
+    """No more than this can fit: the room of full resources of which every route needs one.
+
+    Progressive filling stops a route only at a full resource, so there is one for each.
+    """
+    full = [r for r, who in users.items() if sum(amounts[i] for i in who) == room[r]]
+    open_routes, total = set(range(len(amounts))), 0
+    while open_routes:
+        widest = max(full, key=lambda r: (sum(i in open_routes for i in users[r]), -room[r]))
+        open_routes.difference_update(users[widest])
+        total += room[widest]
+    return total
 
 
 def _progressive(
@@ -84,7 +103,7 @@ def _progressive(
 def _linear(
     count: int, room: Mapping[Hashable, int], users: Mapping[Hashable, list[int]], rest: int
 ) -> list[int]:
-    """The most that fits, by linear programming, rounded down and then filled up bit by bit."""
+    """The most that fits, by linear programming, rounded down, then filled up."""
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
     scale = float(max(1, rest))
@@ -101,9 +120,14 @@ def _linear(
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return [0] * count
-    amounts = [max(0, int(value * scale * (1 - 1e-9))) for value in solver.getSolution().col_value]
-    left = {r: room[r] - sum(amounts[i] for i in who) for r, who in users.items()}
-    if any(value < 0 for value in left.values()):
+    values = [max(0.0, value * scale) for value in solver.getSolution().col_value]
+    # A whole number may come out a hair below itself. Where that makes too much, a little is left.
+    for less in (1.0, 1 - 1e-9):
+        amounts = [int(value * less + 0.01) for value in values]
+        left = {r: room[r] - sum(amounts[i] for i in who) for r, who in users.items()}
+        if sum(amounts) <= rest and all(value >= 0 for value in left.values()):
+            break
+    else:
         return [0] * count
     rest -= sum(amounts)
     for i in range(count):

@@ -7,7 +7,7 @@ of its own. A domain that cannot swap labels takes a path out with the VLAN that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -48,13 +48,13 @@ def assign_labels(
     different places do not run into one another. A Refusal of kind LABEL names the port
     where none is left.
     """
-    groups = _groups(shares, topology)
-    spots: dict[Spot, list[Spot]] = {}
-    for spot in sorted(groups):
-        spots.setdefault(groups[spot], []).append(spot)
-    domains = {
-        root: _free(criteria, shares, members, supply, topology) for root, members in spots.items()
-    }
+
+    def free_at(members: list[Spot]) -> VlanSet:
+        return _free(criteria, shares, members, supply, topology)
+
+    groups = _groups(shares, topology, free_at)
+    spots = _members(groups)
+    domains = {root: free_at(members) for root, members in spots.items()}
     for root, free in domains.items():
         if not free:
             return _no_label(shares, spots[root], topology)
@@ -65,31 +65,66 @@ def assign_labels(
     return _plan(criteria, shares, {s: chosen[groups[s]] for s in groups}, supply, topology)
 
 
-def _groups(shares: Shares, topology: Topology) -> dict[Spot, Spot]:
-    """Each spot's representative: spots of one group carry one VLAN."""
-    parent: dict[Spot, Spot] = {
+def _members(groups: Mapping[Spot, Spot]) -> dict[Spot, list[Spot]]:
+    spots: dict[Spot, list[Spot]] = {}
+    for spot in sorted(groups):
+        spots.setdefault(groups[spot], []).append(spot)
+    return spots
+
+
+def _groups(
+    shares: Shares, topology: Topology, free_at: Callable[[list[Spot]], VlanSet]
+) -> dict[Spot, Spot]:
+    """Each spot's representative: spots of one group carry one VLAN.
+
+    Paths that could travel as a trunk do so only where a VLAN is free for all of it.
+    """
+    groups: dict[Spot, Spot] = {
         (i, k): (i, k)
         for i, share in enumerate(shares)
         for k in range(len(share.route.crossings) + 1)
     }
-
-    def root(spot: Spot) -> Spot:
-        while parent[spot] != spot:
-            spot = parent[spot]
-        return spot
-
-    def join(one: Spot, other: Spot) -> None:
-        a, b = sorted((root(one), root(other)))
-        parent[b] = a
-
     for i, share in enumerate(shares):
         for k, crossing in enumerate(share.route.crossings):
             if not topology.domains[crossing.domain].swaps_labels:
-                join((i, k), (i, k + 1))
+                groups = _joined(groups, [((i, k), (i, k + 1))])
+    for i, share in enumerate(shares):
         for j in range(i):
-            for one, other in _trunks(shares[j], share, topology):
-                join((j, one), (i, other))
-    return {spot: root(spot) for spot in parent}
+            pairs = [((j, one), (i, other)) for one, other in _trunks(shares[j], share, topology)]
+            joined = _joined(groups, pairs)
+            if pairs and _sound(shares, joined, topology):
+                spots = _members(joined)
+                if all(free_at(spots[root]) for root in {joined[one] for one, _ in pairs}):
+                    groups = joined
+    return groups
+
+
+def _joined(groups: dict[Spot, Spot], pairs: list[tuple[Spot, Spot]]) -> dict[Spot, Spot]:
+    for one, other in pairs:
+        low, high = sorted((groups[one], groups[other]))
+        if low != high:
+            groups = {spot: low if root == high else root for spot, root in groups.items()}
+    return groups
+
+
+def _sound(shares: Shares, groups: Mapping[Spot, Spot], topology: Topology) -> bool:
+    """Whether only domains that split have two segments with a common end.
+
+    Trunks that are each sound can be unsound together: a domain that cannot swap labels carries the
+    common VLAN of a trunk on to links where the paths must be told apart.
+    """
+    ends: dict[tuple[str, Spot], Crossing] = {}
+    for i, share in enumerate(shares):
+        for k, crossing in enumerate(share.route.crossings):
+            if topology.domains[crossing.domain].splits:
+                continue
+            for stp, group in (
+                (crossing.ingress_stp, groups[i, k]),
+                (crossing.egress_stp, groups[i, k + 1]),
+            ):
+                if ends.setdefault((stp, group), crossing) != crossing:
+                    return False
+    return True
 
 
 def _trunks(left: Share, right: Share, topology: Topology) -> list[tuple[int, int]]:

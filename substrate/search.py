@@ -18,7 +18,7 @@ from substrate.model import domain_of
 EXPANSIONS_MAX = 20_000
 """Partial walks that the search looks at before it is content with what it found."""
 
-TOUR_MAX = 6
+TOUR_MAX = 8
 """Domains to be crossed in any order whose best order is still searched for the bound."""
 
 INFINITE = 1 << 60
@@ -39,13 +39,13 @@ class Need:
 
 def shortest_walks(graph: Graph[A], start: str, end: str, need: Need) -> Iterator[list[A]]:
     """Walks that keep ``need``, by ascending cost. Links cost the same both ways, more than 0."""
-    places = {end, *need.via, *(domain_of(stp) for stp in need.ero)}
-    if not places <= set(graph):
+    joins = {stp: _joins(graph, stp) for stp in need.ero}
+    if not {end, *need.via} <= set(graph) or not all(joins.values()):
         return
-    cost_to_go = _Bound(graph, end, places, lambda arc: arc.cost)
+    cost_to_go = _Bound(graph, end, need, lambda arc: arc.cost)
     if cost_to_go(start, need.via, need.ero) >= INFINITE:
         return
-    hops_to_go = _Bound(graph, end, places, lambda _arc: 1)
+    hops_to_go = _Bound(graph, end, need, lambda _arc: 1)
     queue: list[tuple[int, tuple[str, ...], int, int, bool, list[A]]] = [(0, (), 0, 0, False, [])]
     for _ in range(EXPANSIONS_MAX):
         if not queue:
@@ -68,16 +68,27 @@ def shortest_walks(graph: Graph[A], start: str, end: str, need: Need) -> Iterato
             now_passed = _passed(need.ero, passed, arc)
             pending = need.ero[now_passed:]
             via = need.via - visited - {there}
-            if any(domain_of(stp) in visited for stp in pending):
+            if any(joins[stp] & visited for stp in pending):
                 continue
             if there == end and (via or pending):
                 continue
             reached = cost + arc.cost
             bound = reached + cost_to_go(there, via, pending)
-            domains = len(walk) + 2 + hops_to_go(there, via, pending)
+            hops = max(hops_to_go(there, via, pending), len(via) + 1 if via else 0)
+            domains = len(walk) + 2 + hops
             if bound <= need.cost_max and domains <= need.domains_max:
                 entry = (bound, (*stps, arc.from_stp), reached, now_passed, False, [*walk, arc])
                 heapq.heappush(queue, entry)
+
+
+def _joins(graph: Graph[A], stp: str) -> set[str]:
+    """The two domains whose link has that STP; empty when there is none."""
+    return {
+        name
+        for arc in graph.get(domain_of(stp), ())
+        if arc.from_stp == stp
+        for name in (arc.from_domain, arc.to_domain)
+    }
 
 
 def _passed(ero: tuple[str, ...], passed: int, arc: Arc) -> int:
@@ -91,19 +102,16 @@ def _passed(ero: tuple[str, ...], passed: int, arc: Arc) -> int:
 class _Bound(Generic[A]):
     """A lower bound of the cost from a domain to the end through what must still be crossed."""
 
-    def __init__(
-        self, graph: Graph[A], end: str, places: Collection[str], weight: Callable[[A], int]
-    ) -> None:
+    def __init__(self, graph: Graph[A], end: str, need: Need, weight: Callable[[A], int]) -> None:
         self._graph, self._end, self._weight = graph, end, weight
-        self._to = {place: _distances(graph, place, weight) for place in sorted(places)}
+        places = sorted({end, *need.via})
+        self._to = {place: _distances(graph, place, weight) for place in places}
+        self._ordered = _ordered_distances(graph, end, need.ero, weight) if need.ero else {}
         self._tours: dict[tuple[str, frozenset[str]], int] = {}
 
     def __call__(self, here: str, via: frozenset[str], pending: tuple[str, ...]) -> int:
-        total, at = 0, here
-        for stp in pending:
-            total += self._between(at, domain_of(stp))
-            at = domain_of(stp)
-        return max(total + self._between(at, self._end), self._tour(here, via))
+        ordered = self._ordered.get((here, len(pending)), INFINITE) if pending else 0
+        return max(ordered, self._tour(here, via))
 
     def around(self, here: str, visited: Collection[str]) -> int:
         """The exact cost to the end without what was visited; INFINITE when there is no way."""
@@ -126,22 +134,15 @@ class _Bound(Generic[A]):
         return self._to[there].get(here, INFINITE)
 
     def _tour(self, here: str, via: frozenset[str]) -> int:
-        """Through all of ``via`` in the best order; with many of them, through the farthest."""
+        """Through all of ``via`` in the best order; of many, through some of them."""
+        if len(via) > TOUR_MAX:
+            via = frozenset(sorted(via)[:TOUR_MAX])
         key = (here, via)
         if key not in self._tours:
-            least = self._between(here, self._end)
-            ways = [
-                self._between(here, name)
-                + (
-                    self._tour(name, via - {name})
-                    if len(via) <= TOUR_MAX
-                    else self._between(name, self._end)
-                )
-                for name in sorted(via)
-            ]
-            if ways:
-                least = min(ways) if len(via) <= TOUR_MAX else max(ways)
-            self._tours[key] = least
+            self._tours[key] = min(
+                (self._between(here, name) + self._tour(name, via - {name}) for name in via),
+                default=self._between(here, self._end),
+            )
         return self._tours[key]
 
 
@@ -159,4 +160,31 @@ def _distances(
         for arc in graph.get(here, ()):
             if arc.to_domain not in distances and arc.to_domain not in without:
                 heapq.heappush(queue, (distance + weight(arc), arc.to_domain))
+    return distances
+
+
+def _ordered_distances(
+    graph: Graph[A], end: str, ero: tuple[str, ...], weight: Callable[[A], int]
+) -> dict[tuple[str, int], int]:
+    """Least cost to ``end`` from (domain, STPs of ``ero`` still to be passed, in its order).
+
+    Exact but for domains crossed twice: the search goes straight along a route far from the
+    shortest one, instead of through everything that is shorter.
+    """
+    before: dict[tuple[str, int], list[tuple[tuple[str, int], int]]] = {}
+    for here, arcs in graph.items():
+        for arc in arcs if here != end else ():
+            for passed in range(len(ero) + 1):
+                after = (arc.to_domain, len(ero) - _passed(ero, passed, arc))
+                before.setdefault(after, []).append(((here, len(ero) - passed), weight(arc)))
+    distances: dict[tuple[str, int], int] = {}
+    queue = [(0, (end, 0))]
+    while queue:
+        distance, state = heapq.heappop(queue)
+        if state in distances:
+            continue
+        distances[state] = distance
+        for earlier, cost in before.get(state, ()):
+            if earlier not in distances:
+                heapq.heappush(queue, (distance + cost, earlier))
     return distances

@@ -7,8 +7,8 @@ paths, least spread of latency, least latency, least price, then names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass, field, replace
+from itertools import combinations, islice
 
 from substrate.filling import fill
 from substrate.model import Criteria, Refusal, RefusalKind, Strategy
@@ -94,12 +94,9 @@ def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | Refu
 
 def _equal_splitting(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
     """Equal parts over all disjoint routes; nobody was asked."""
-    routes = disjoint_routes(tuple(option.route for option in options))
-    chosen = [option for option in options if option.route in routes][: _most(criteria)]
-    shares = _equal(criteria.bandwidth_bps, chosen)
-    if shares is None:
-        return _too_little(criteria, chosen, len(chosen))
-    return shares
+    chosen = _disjoint(_near(criteria, options)[0], _most(criteria))
+    shares = _equal(criteria, criteria.bandwidth_bps, chosen)
+    return _too_little(criteria, chosen, len(chosen), equal=True) if shares is None else shares
 
 
 def _full_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
@@ -114,15 +111,16 @@ def _partial_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | R
     """Visible domains first; the remainder in equal parts over the blind ones."""
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
-        disjoint = disjoint_routes(tuple(option.route for option in blind))
-        chosen = [option for option in blind if option.route in disjoint][:most]
-        return _equal(rest_bps, chosen)
+        return _equal(criteria, rest_bps, _disjoint(blind, most))
 
     return _offers_then_blind(criteria, options, remainder)
 
 
 def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
-    """Visible domains first; the remainder over as few blind ones as may carry it."""
+    """Visible domains first; the remainder over as few blind ones as may carry it.
+
+    Where that fails, any set of routes that carries it all.
+    """
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
         for size in range(1, min(most, len(blind)) + 1):
@@ -132,7 +130,10 @@ def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
                     return shares
         return None
 
-    return _offers_then_blind(criteria, options, remainder)
+    outcome = _offers_then_blind(criteria, options, remainder)
+    if isinstance(outcome, Refusal):
+        return _fewest(criteria, options) or outcome
+    return outcome
 
 
 Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
@@ -141,21 +142,34 @@ Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
 def _offers_then_blind(
     criteria: Criteria, options: Sequence[Option], remainder: Remainder
 ) -> Shares | Refusal:
-    visible = [option for option in options if not option.blind]
-    blind = [option for option in options if option.blind]
-    shares = _fewest(criteria, visible)
+    shares = _fewest(criteria, [option for option in options if not option.blind])
     if shares is not None:
         return shares
     most = _most(criteria)
-    if blind:
-        for taken in range(min(len(visible), most - 1), -1, -1):
+    groups = _near(criteria, options) if any(option.blind for option in options) else []
+    for taken in range(most - 1, -1, -1):
+        for near in groups:
+            visible = [option for option in near if not option.blind]
+            if len(visible) < taken:
+                continue
             given = _all_they_give(criteria, visible, taken)
             rest_bps = criteria.bandwidth_bps - sum(share.bandwidth_bps for share in given)
-            left = _less(blind, given)
-            more = remainder(rest_bps, left, most - len(given)) if rest_bps > 0 else None
-            if more is not None and _spread_kept(criteria, (*given, *more)):
+            left = _less([option for option in near if option.blind], given)
+            more = remainder(rest_bps, left, most - len(given))
+            if more is not None:
                 return (*given, *more)
     return _too_little(criteria, options, most)
+
+
+def _near(criteria: Criteria, options: Sequence[Option]) -> list[list[Option]]:
+    """Groups within the allowed spread of latency, quickest first; all are one without a limit."""
+    spread_us = criteria.constraints.max_latency_spread_us
+    if spread_us is None:
+        return [list(options)]
+    return [
+        [option for option in options if 0 <= option.latency_us - least_us <= spread_us]
+        for least_us in sorted({option.latency_us for option in options})
+    ]
 
 
 COMPOSERS: dict[Strategy, Composer] = {
@@ -234,10 +248,10 @@ def _sets(options: Sequence[Option], size: int, wanted: int) -> list[tuple[Optio
     if sum(sorted((o.bottleneck_bps for o in options), reverse=True)[:size]) < wanted:
         return []
     fitting = []
-    for seen, chosen in enumerate(combinations(options, size)):
-        if seen >= COMBINATIONS_MAX:
-            break
-        if sum(option.bottleneck_bps for option in chosen) >= wanted:
+    cuts = _cuts(options) if size > 1 else []
+    for chosen in islice(combinations(options, size), COMBINATIONS_MAX):
+        spare = sum(option.bottleneck_bps for option in chosen) - wanted
+        if spare >= 0 and not any(_excess(chosen, *cut) > spare for cut in cuts):
             fitting.append(chosen)
     fitting.sort(
         key=lambda chosen: (
@@ -249,23 +263,46 @@ def _sets(options: Sequence[Option], size: int, wanted: int) -> list[tuple[Optio
     return fitting
 
 
+def _cuts(options: Sequence[Option]) -> list[tuple[str | Pair, int]]:
+    """Resources that are too small for all that the options could carry over them."""
+    room: dict[str | Pair, int] = {}
+    load: dict[str | Pair, int] = {}
+    for option in options:
+        for key, free in option.limits.items():
+            room[key] = min(room.get(key, free), free)
+            load[key] = load.get(key, 0) + option.bottleneck_bps
+    return [(key, room[key]) for key in room if load[key] > room[key]]
+
+
+def _excess(chosen: Sequence[Option], key: str | Pair, room: int) -> int:
+    return sum(option.bottleneck_bps for option in chosen if key in option.limits) - room
+
+
 def _filled(chosen: Sequence[Option], wanted: int, min_share_bps: int) -> Shares | None:
-    amounts = fill([option.limits for option in chosen], wanted, min_share_bps)
+    amounts = fill([option.limits for option in chosen], wanted, min_share_bps, whole=True)
     if sum(amounts) < wanted:
         return None
     return _shares(chosen, amounts)
 
 
-def _equal(wanted: int, chosen: Sequence[Option]) -> Shares | None:
-    """Exactly equal parts (the first ones take the odd bits); None where one does not fit."""
-    if not chosen or wanted < len(chosen):
+def _disjoint(options: Sequence[Option], most: int) -> list[Option]:
+    """Options that share no inter-domain link with one before them."""
+    disjoint = disjoint_routes(tuple(option.route for option in options))
+    return [option for option in options if option.route in disjoint][:most]
+
+
+def _equal(criteria: Criteria, wanted: int, disjoint: Sequence[Option]) -> Shares | None:
+    """Equal parts (the first ones take the odd bits); None where they do not fit.
+
+    Over fewer options than given where the parts would be less than the least share.
+    """
+    chosen = disjoint[: wanted // max(1, criteria.constraints.min_share_bps)]
+    if not chosen:
         return None
     part, odd = divmod(wanted, len(chosen))
-    amounts = [part + (1 if i < odd else 0) for i in range(len(chosen))]
-    for option, amount in zip(chosen, amounts, strict=True):
-        if option.bottleneck_bps < amount:
-            return None
-    return _shares(chosen, amounts)
+    shares = _shares(chosen, [part + (1 if i < odd else 0) for i in range(len(chosen))])
+    # They share no link, but the ports at the two ends.
+    return shares if all(o.bottleneck_bps >= 0 for o in _left(chosen, shares)) else None
 
 
 def _all_they_give(criteria: Criteria, visible: Sequence[Option], count: int) -> Shares:
@@ -273,13 +310,18 @@ def _all_they_give(criteria: Criteria, visible: Sequence[Option], count: int) ->
     widest = sorted(visible, key=lambda o: (-o.bottleneck_bps, o.latency_us))[:count]
     if not widest:
         return ()
-    wanted = criteria.bandwidth_bps
-    amounts = fill([option.limits for option in widest], wanted, 0)
-    least = criteria.constraints.min_share_bps
+    least = max(1, criteria.constraints.min_share_bps)
+    # The others must be left a share that is worth it.
+    amounts = fill([option.limits for option in widest], criteria.bandwidth_bps - least, 0)
     return _shares(widest, [amount if amount >= least else 0 for amount in amounts])
 
 
 def _less(options: Iterable[Option], given: Shares) -> list[Option]:
+    """The options of which something is left when the given shares take theirs."""
+    return [option for option in _left(options, given) if option.bottleneck_bps > 0]
+
+
+def _left(options: Iterable[Option], given: Shares) -> list[Option]:
     """The options with what the given shares take already gone."""
     taken: dict[str | Pair, int] = {}
     for share in given:
@@ -289,18 +331,7 @@ def _less(options: Iterable[Option], given: Shares) -> list[Option]:
     rest = []
     for option in options:
         limits = {key: bps - taken.get(key, 0) for key, bps in option.limits.items()}
-        bottleneck = min(limits.values())
-        if bottleneck > 0:
-            rest.append(
-                Option(
-                    option.route,
-                    limits,
-                    bottleneck,
-                    option.latency_us,
-                    option.price,
-                    option.blind,
-                )
-            )
+        rest.append(replace(option, limits=limits, bottleneck_bps=min(limits.values())))
     return rest
 
 
@@ -321,27 +352,55 @@ def _spread(chosen: Sequence[Option]) -> int:
     return max(latencies) - min(latencies)
 
 
-def _spread_kept(criteria: Criteria, shares: Shares) -> bool:
-    most_us = criteria.constraints.max_latency_spread_us
-    latencies = [share.latency_us for share in shares]
-    return most_us is None or max(latencies) - min(latencies) <= most_us
+def _widest(options: Sequence[Option]) -> list[Option]:
+    return sorted(options, key=lambda o: (-o.bottleneck_bps, o.latency_us))
 
 
-def _too_little(criteria: Criteria, options: Sequence[Option], most: int) -> Refusal:
-    """Names the tightest place of the widest route, and how much would fit."""
-    widest = sorted(options, key=lambda o: (-o.bottleneck_bps, o.latency_us))[: max(1, most)]
-    fits_bps = sum(fill([option.limits for option in widest], criteria.bandwidth_bps, 0))
-    fits_bps = min(fits_bps, criteria.bandwidth_bps - 1)
+def _fits(options: Sequence[Option], wanted: int, most: int) -> int:
+    """About the most that fits: over the widest, or one after the other where these share."""
+    widest = [option.limits for option in _widest(options)[:most]]
+    fits_bps = sum(fill(widest, wanted, 0))
+    if fits_bps >= min(wanted, sum(min(limits.values()) for limits in widest)):
+        return fits_bps
+    chosen: list[Mapping[str | Pair, int]] = []
+    left, added_bps = [option.limits for option in _widest(options)], 0
+    while left and len(chosen) < most:
+        totals = [sum(fill([*chosen, limits], wanted, 0)) for limits in left]
+        if max(totals) <= added_bps:
+            break
+        added_bps = max(totals)
+        chosen.append(left.pop(totals.index(added_bps)))
+    return max(fits_bps, added_bps)
+
+
+def _too_little(
+    criteria: Criteria, options: Sequence[Option], most: int, *, equal: bool = False
+) -> Refusal:
+    """Names the tightest place of the widest route, and how much would fit within the limits."""
+    wanted, limits = criteria.bandwidth_bps, criteria.constraints
+    widest = _widest(options)[: max(1, most)]
+    if equal:
+        fits_bps = len(widest) * min(fill([option.limits for option in widest], wanted, 0))
+    else:
+        fits_bps = max(_fits(near, wanted, max(1, most)) for near in _near(criteria, options))
     tightest = min(widest[0].limits, key=lambda key: (widest[0].limits[key], str(key)))
     place = tightest if isinstance(tightest, str) else " to ".join(tightest)
     paths = "1 path" if most == 1 else f"{len(widest)} of at most {most} paths"
+    if limits.max_latency_spread_us is not None:
+        paths += f" within a latency spread of {limits.max_latency_spread_us} us"
+    if fits_bps >= wanted:
+        reason = (
+            f"fits over {paths} only with shares below {_human(limits.min_share_bps)} or unequal"
+        )
+    else:
+        reason = f"was asked for, about {_human(fits_bps)} fits over {paths}"
     return Refusal(
         RefusalKind.BANDWIDTH,
-        f"{_human(criteria.bandwidth_bps)} was asked for, about {_human(fits_bps)} fits over"
-        f" {paths}; the widest is limited to {_human(widest[0].bottleneck_bps)} at {place}",
+        f"{_human(wanted)} {reason};"
+        f" the widest is limited to {_human(widest[0].bottleneck_bps)} at {place}",
         domain=place.partition(":")[0],
         resource=place,
-        available_bps=max(0, fits_bps),
+        available_bps=fits_bps if fits_bps < wanted else None,
     )
 
 

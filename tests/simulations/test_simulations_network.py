@@ -63,6 +63,7 @@ async def test_every_answer_to_a_doubled_message_is_the_same() -> None:
 
     async with await build_network(diamond(), passage=doubled) as network:
         first = committed(await network.reserve(circuit(150)))
+        await asyncio.sleep(30)
         assert (await network.modify(first.reservation_id, bandwidth_bps=120 * G)).modified
         await asyncio.sleep(30)
         await network.cancel(first.reservation_id)

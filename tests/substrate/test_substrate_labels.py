@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from maps import VLANS, build, criteria, figure_6a
 
 from substrate.labels import Plan, assign_labels

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 
 import networkx as nx
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from maps import Edge, build, figure_6a
 
 from substrate.model import Constraints
@@ -118,7 +118,7 @@ def test_parallel_links_make_different_routes() -> None:
 
 def test_a_line_of_forty_domains() -> None:
     names = [f"n{i}" for i in range(40)]
-    edges = [(a, b, 1) for a, b in zip(names, names[1:], strict=False)]
+    edges = [(a, b, 1) for a, b in pairwise(names)]
     found = routes(build(edges, [names[0], names[-1]]), names[0], names[-1])
     assert len(found) == 1
     assert found[0].domains == tuple(names)

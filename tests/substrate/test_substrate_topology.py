@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from hypothesis import given, strategies as st
+from substrate_world import G, Link, network
 
 from substrate.model import Domain, Port
 from substrate.topology import InterDomainLink, Topology
 from substrate.vlans import VlanSet
-from substrate_world import G, Link, network
 
 SOME = VlanSet.of(1, 2)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -43,7 +45,7 @@ def test_text_and_ranges_are_read_back(a: frozenset[int]) -> None:
 def test_ranges_are_as_few_as_can_be(a: frozenset[int]) -> None:
     ranges = VlanSet.of(*a).ranges()
     assert all(first <= last for first, last in ranges)
-    assert all(left[1] + 1 < right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+    assert all(left[1] + 1 < right[0] for left, right in pairwise(ranges))
 
 
 @pytest.mark.parametrize(
