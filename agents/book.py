@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from agents.backends.base import Backend, Placement
+from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
 from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
-from substrate.calendar import Calendar, Direction, LabelCalendar, Resource
+from substrate.calendar import Calendar, CalendarError, LabelCalendar, Resource
 from substrate.model import (
+    Directionality,
     Profile,
     Refusal,
     RefusalKind,
@@ -75,11 +77,15 @@ class Book:
         return Admitted(outcome.to_json())
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
-        """Holds what the log says is held, at start."""
+        """Holds what the log says is held, at start. Raises CalendarError where that cannot be."""
         key = (prep.transaction_id, prep.part_id)
-        if key not in self._owner:
-            placement = Placement.from_json(mapping)
-            self._hold(prep.reservation_id, key, prep.window, placement)
+        if key in self._owner:
+            return
+        placement = Placement.from_json(mapping)
+        for claim in placement.claims:
+            if claim.resource not in self.calendar.capacities:
+                raise CalendarError(f"{claim.resource.name} is not a resource of this domain")
+        self._hold(prep.reservation_id, key, prep.window, placement)
 
     def free(self, transaction_id: str, part_id: str) -> None:
         """Gives a part back; one that is not held is none of our business."""
@@ -109,8 +115,8 @@ class Book:
             for i, offer in enumerate(offers)
         )
         ports = tuple(
-            PortOffer(stp, self._port_profile(stp, free), free.free_vlans(stp))
-            for stp in sorted({stp for pair in pairs for stp in pair})
+            PortOffer(stp, self._port_profile(stp, resources, free), free.free_vlans(stp))
+            for stp, resources in sorted(_port_uses(pairs, request.directionality).items())
         )
         return SendOffers(request.query_id, self.domain.name, stamped, ports)
 
@@ -142,17 +148,29 @@ class Book:
         placement = self.backend.place(prep.segments, prep.window, free)
         if isinstance(placement, Refusal):
             return placement
+        return self._verified(prep, placement, free)
+
+    def _verified(
+        self, prep: ReservationPrep, placement: Placement, free: _FreeFor
+    ) -> Placement | Refusal:
+        """The placement as it can be held: one claim per resource, every VLAN of the segments.
+
+        A backend may be anyone's: what it claims is checked like a stranger's word.
+        """
         for claim in placement.claims:
-            # A backend may be anyone's: what it claims is checked like a stranger's word.
-            available = free.free_bps(claim.resource)
-            if available < claim.bandwidth_bps:
-                return Refusal(
-                    RefusalKind.BANDWIDTH,
-                    f"{claim.resource.name} has {max(0, available)} bit/s free",
-                    resource=claim.resource.name,
-                    available_bps=max(0, available),
-                )
-        return placement
+            if claim.bandwidth_bps < 0:
+                reason = f"{claim.resource.name} is claimed with {claim.bandwidth_bps} bit/s"
+                return Refusal(RefusalKind.TOPOLOGY, reason, resource=claim.resource.name)
+        claims = add_up((c.resource, c.bandwidth_bps) for c in placement.claims if c.bandwidth_bps)
+        refusal = over_claimed(claims, free, self.calendar.capacities)
+        if refusal is not None:
+            return refusal
+        own = labels_of(prep.segments)
+        for stp, vlan in sorted(set(placement.labels) - set(own)):
+            wrong = self._wrong_label(stp, vlan, prep)
+            if wrong is not None:
+                return wrong
+        return replace(placement, claims=claims, labels=tuple(sorted({*own, *placement.labels})))
 
     def _wrong(self, prep: ReservationPrep) -> Refusal | None:
         """An unknown STP, a VLAN that is not the port's, or one that another holds."""
@@ -161,17 +179,23 @@ class Book:
                 (segment.ingress_stp, segment.ingress_vlan),
                 (segment.egress_stp, segment.egress_vlan),
             ):
-                port = self.domain.port(stp)
-                if port is None:
-                    reason = f"{self.domain.name} has no STP {stp}"
-                    return _refusal(RefusalKind.TOPOLOGY, reason, stp, segment)
-                if vlan not in port.vlans:
-                    reason = f"VLAN {vlan} is not one of {stp}: {port.vlans or 'none'}"
-                    return _refusal(RefusalKind.LABEL, reason, stp, segment)
-                if self.labels.holder(stp, vlan, prep.window, prep.reservation_id) is not None:
-                    reason = f"VLAN {vlan} at {stp} is taken during the window"
-                    return _refusal(RefusalKind.LABEL, reason, stp, segment)
+                wrong = self._wrong_label(stp, vlan, prep)
+                if wrong is not None:
+                    return replace(wrong, segment_id=segment.segment_id)
         return self._untranslated(prep.segments) or self._unsplit(prep.segments)
+
+    def _wrong_label(self, stp: str, vlan: int, prep: ReservationPrep) -> Refusal | None:
+        port = self.domain.port(stp)
+        if port is None:
+            reason = f"{self.domain.name} has no STP {stp}"
+            return Refusal(RefusalKind.TOPOLOGY, reason, resource=stp)
+        if vlan not in port.vlans:
+            reason = f"VLAN {vlan} is not one of {stp}: {port.vlans or 'none'}"
+            return Refusal(RefusalKind.LABEL, reason, resource=stp)
+        if self.labels.holder(stp, vlan, prep.window, prep.reservation_id) is not None:
+            reason = f"VLAN {vlan} at {stp} is taken during the window"
+            return Refusal(RefusalKind.LABEL, reason, resource=stp)
+        return None
 
     def _untranslated(self, segments: Iterable[Segment]) -> Refusal | None:
         for segment in segments:
@@ -213,21 +237,23 @@ class Book:
         if not held.parts:
             del self._held[reservation_id]
 
-    def _port_profile(self, stp: str, free: _FreeFor) -> Profile:
-        both = (Resource(stp, direction) for direction in Direction)
-        profiles = [free.profile(r) for r in both if r in self.calendar.capacities]
-        return least_profile(profiles) if profiles else (Step(free.window.start_s, 0),)
+    def _port_profile(self, stp: str, resources: Iterable[Resource], free: _FreeFor) -> Profile:
+        profiles = [free.profile(r) for r in resources if r in self.calendar.capacities]
+        if profiles:
+            return least_profile(profiles)
+        # The backend does not count ports: then only their own capacity limits them.
+        port = self.domain.port(stp)
+        return (Step(free.window.start_s, port.capacity_bps if port is not None else 0),)
 
     def _discreet(self, refusal: Refusal) -> Refusal:
         known = {port.stp for port in self.domain.ports}
         if refusal.kind is RefusalKind.BANDWIDTH:
             reason = f"{self.domain.name} has no room for it"
             return replace(refusal, reason=reason, resource="", available_bps=None)
-        return replace(
-            refusal,
-            resource=refusal.resource if refusal.resource in known else "",
-            available_bps=None,
-        )
+        if refusal.resource and refusal.resource not in known:
+            reason = f"{self.domain.name} cannot carry it"
+            return replace(refusal, reason=reason, resource="", available_bps=None)
+        return replace(refusal, available_bps=None)
 
 
 class _FreeFor:
@@ -279,6 +305,19 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
             if most:
                 found.append(Usage(resource, piece, most))
     return tuple(found)
+
+
+def _port_uses(
+    pairs: Iterable[tuple[str, str]], directionality: Directionality
+) -> dict[str, list[Resource]]:
+    """Which directions of each port the pairs would use."""
+    uses: dict[str, list[Resource]] = {}
+    for ingress, egress in pairs:
+        for resource in way_resources(ingress, egress, (), directionality):
+            known = uses.setdefault(resource.name, [])
+            if resource not in known:
+                known.append(resource)
+    return uses
 
 
 def _raised(profile: Profile, usage: Usage, window: Window) -> Profile:

@@ -196,7 +196,8 @@ MESSAGE: dict[PartStatus, type[Commit] | type[Abort] | type[Release]] = {
     PartStatus.RELEASING: Release,
     PartStatus.RELEASED: Release,
 }
-"""What a part in a status must hear, when it asks or has not answered."""
+"""What a part in a status must hear, when it asks or has not answered. One that is broken (NACKED
+after success was told) and asks all the same, hears Commit: it holds what the user was promised."""
 
 
 def begin(transaction_id: str, reservation_id: str, version: int) -> Transaction:
@@ -300,7 +301,7 @@ def _inquired(tx: Transaction, domain: str, inquire: Inquire) -> tuple[Outbound,
     """The decision for one part; silence while a live coordinator has not decided."""
     for part in tx.parts:
         if part.part_id == inquire.part_id and part.domain == domain:
-            kind = MESSAGE.get(part.status)
+            kind = Commit if part in tx.broken_parts else MESSAGE.get(part.status)
             if kind is None:
                 return ()
             return (Outbound(domain, kind(inquire.transaction_id, inquire.part_id)),)
@@ -312,7 +313,8 @@ def _release_all(tx: Transaction, now_ms: int) -> Step:
         raise ValueError(f"ReleaseAll of {tx.transaction_id}: it is undecided, decide ABORT")
     if tx.decision is not Decision.COMMIT:
         return tx, ()
-    live = (PartStatus.COMMITTING, PartStatus.COMMITTED)
+    # A broken part too: its domain may have been brought back to a state that holds it.
+    live = (PartStatus.COMMITTING, PartStatus.COMMITTED, PartStatus.NACKED)
     return _move(tx, now_ms, dict.fromkeys(live, PartStatus.RELEASING))
 
 

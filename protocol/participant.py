@@ -22,8 +22,9 @@ from protocol.messages import (
 )
 from substrate.model import Refusal, RefusalKind
 
-FORGET_UNSEEN_S = 400 * 86_400
-"""How long a tombstone of a part that was never seen lasts: longer than any window may be away."""
+FORGET_UNSEEN_S = 800 * 86_400
+"""How long the tombstone of a part that was never seen lasts. Its window is not known, so longer
+than any is away: an orchestrator takes windows that end up to 732 days ahead."""
 
 
 class PartState(Enum):
@@ -46,7 +47,8 @@ class Part:
     """One part as its domain remembers it.
 
     ``prep`` is None for the tombstone of a part that was never seen. ``mapping`` is the backend's
-    own record of what is held. ``inquire_at_ms``: when to ask for the decision next (HELD only).
+    own record of what is held. ``inquire_at_ms``: when to ask for the decision next (HELD only;
+    None: at once).
     """
 
     transaction_id: str
@@ -182,7 +184,7 @@ def tick(part: Part, now_ms: int, rules: Rules) -> tuple[Part, Inquire | None]:
         return part, None
     if rules.hold_timeout_s is not None and now_ms >= part.changed_ms + rules.hold_timeout_s * 1000:
         return replace(part, state=PartState.EXPIRED, changed_ms=now_ms, inquire_at_ms=None), None
-    if part.inquire_at_ms is None or now_ms < part.inquire_at_ms:
+    if part.inquire_at_ms is not None and now_ms < part.inquire_at_ms:
         return part, None
     inquiries = part.inquiries + 1
     pause_s = min(rules.inquire_after_s * 2 ** min(inquiries, 16), rules.inquire_max_s)
@@ -237,7 +239,9 @@ def _verdict(after: Part, message: PartMessage, action: Action) -> tuple[bool, R
     if action in (Action.ADMIT, Action.REPEAT):
         return holds(after.state), after.refusal
     if action in (Action.NACK, Action.NACK_ABORT):
-        word = "unknown" if action is Action.NACK_ABORT else after.state.name
+        # A doubled Commit finds the tombstone that the first one left, and must hear the same.
+        unknown = isinstance(message, Commit) and after.prep is None
+        word = "unknown" if unknown else after.state.name
         reason = f"{type(message).__name__} of a part that is {word} here"
         return False, Refusal(RefusalKind.TOMBSTONE, reason)
     return True, None

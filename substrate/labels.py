@@ -113,16 +113,17 @@ def _sound(shares: Shares, groups: Mapping[Spot, Spot], topology: Topology) -> b
     Trunks that are each sound can be unsound together: a domain that cannot swap labels carries the
     common VLAN of a trunk on to links where the paths must be told apart.
     """
-    ends: dict[tuple[str, Spot], Crossing] = {}
+    ends: dict[tuple[str, Spot], tuple[Crossing, Spot, Spot]] = {}
     for i, share in enumerate(shares):
         for k, crossing in enumerate(share.route.crossings):
             if topology.domains[crossing.domain].splits:
                 continue
+            segment = (crossing, groups[i, k], groups[i, k + 1])
             for stp, group in (
                 (crossing.ingress_stp, groups[i, k]),
                 (crossing.egress_stp, groups[i, k + 1]),
             ):
-                if ends.setdefault((stp, group), crossing) != crossing:
+                if ends.setdefault((stp, group), segment) != segment:
                     return False
     return True
 

@@ -80,7 +80,7 @@ def candidate_routes(
     avoided = set(constraints.avoid_domains)
     if start not in topology.domains or end not in topology.domains or {start, end} & avoided:
         return ()
-    graph = _graph(topology, constraints, avoided)
+    graph = _graph(topology, constraints, avoided, {source, destination})
     accept = _acceptance(constraints, source, destination)
     found: dict[Route, None] = {}
     if start == end:
@@ -114,12 +114,17 @@ def disjoint_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
     return tuple(chosen)
 
 
-def _graph(topology: Topology, constraints: Constraints, avoided: set[str]) -> Graph:
-    """Links that can be of use, both ways; neighbours in a fixed order."""
+def _graph(
+    topology: Topology, constraints: Constraints, avoided: set[str], ends: set[str]
+) -> Graph:
+    """Links that can be of use, both ways; neighbours in a fixed order.
+
+    A circuit that ends at a link's port comes from beyond it and does not turn back over the link.
+    """
     graph: Graph = {name: [] for name in topology.domains if name not in avoided}
     for link in topology.links:
         a, b = topology.port(link.a_stp), topology.port(link.b_stp)
-        if a is None or b is None or not a.vlans & b.vlans:
+        if a is None or b is None or not a.vlans & b.vlans or {a.stp, b.stp} & ends:
             continue
         if link.capacity_bps < constraints.min_share_bps:
             continue

@@ -74,7 +74,7 @@ def shortest_walks(graph: Graph[A], start: str, end: str, need: Need) -> Iterato
                 continue
             reached = cost + arc.cost
             bound = reached + cost_to_go(there, via, pending)
-            hops = max(hops_to_go(there, via, pending), len(via) + 1 if via else 0)
+            hops = max(hops_to_go(there, via, pending), len(via - {end}) + 1 if via else 0)
             domains = len(walk) + 2 + hops
             if bound <= need.cost_max and domains <= need.domains_max:
                 entry = (bound, (*stps, arc.from_stp), reached, now_passed, False, [*walk, arc])

@@ -28,7 +28,7 @@ def open_backend(settings: Mapping[str, Any]) -> Backend:
         "sdx": lambda: ExchangeBackend(validate(DomainConfig, values, source)),
         "pip": lambda: ExchangeBackend(validate(DomainConfig, values, source)),
     }
-    if kind in builtin:
+    if isinstance(kind, str) and kind in builtin:
         return builtin[kind]()
     module, colon, factory = str(kind or "").partition(":")
     if not colon:
@@ -38,6 +38,8 @@ def open_backend(settings: Mapping[str, Any]) -> Backend:
         make: Callable[[Mapping[str, Any]], Backend] = getattr(
             importlib.import_module(module), factory
         )
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SettingsError(f"{source}: backend: {kind} cannot be loaded: {error}") from error
+    if not callable(make):
+        raise SettingsError(f"{source}: backend: {kind} cannot be called")
     return make(values)

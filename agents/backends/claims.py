@@ -51,6 +51,19 @@ def labels_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(found))
 
 
+def turns_back(segments: Iterable[Segment]) -> Refusal | None:
+    """A refusal of the first segment that leaves by the port by which it enters."""
+    for segment in segments:
+        if segment.ingress_stp == segment.egress_stp:
+            return Refusal(
+                RefusalKind.TOPOLOGY,
+                f"a segment must leave by another port than it enters: {segment.ingress_stp}",
+                resource=segment.ingress_stp,
+                segment_id=segment.segment_id,
+            )
+    return None
+
+
 def over_claimed(
     claims: Sequence[Claim], free: Free, capacities: Mapping[Resource, int]
 ) -> Refusal | None:

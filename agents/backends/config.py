@@ -16,12 +16,14 @@ STP = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}:[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 
 
 def _bandwidth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number of bit/s, or a text such as 100G")
     return parse_bandwidth(value) if isinstance(value, str) else value
 
 
 def _vlans(value: Any) -> Any:
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if isinstance(value, str):
         VlanSet.parse(value)
     return value
@@ -53,6 +55,10 @@ class LinkConfig(Strict):
     latency_us: int = Field(default=0, ge=0)
     name: str | None = Field(default=None, pattern=NAME)
 
+    def called(self, number: int) -> str:
+        """Its name, or one made of its nodes and its place in the list, from 1."""
+        return self.name or f"{self.a}--{self.b}.{number}"
+
 
 class WanConfig(Strict):
     """The inside of a wan domain. ``port_nodes`` says at which node each port sits."""
@@ -69,6 +75,10 @@ class WanConfig(Strict):
                     raise ValueError(f"links: node '{node}' is not one of {', '.join(self.nodes)}")
             if link.a == link.b:
                 raise ValueError(f"links: '{link.a}' is linked to itself")
+        names = [link.called(number) for number, link in enumerate(self.links, start=1)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"links: '{name}' is the name of more than one")
         for port, node in self.port_nodes.items():
             if node not in self.nodes:
                 raise ValueError(

@@ -7,6 +7,7 @@ Figure 5, which spreads the flows of the LAN port over the pool of VLANs. They d
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agents.backends.base import Free, Placement
@@ -15,6 +16,7 @@ from agents.backends.claims import (
     labels_of,
     over_claimed,
     port_resources,
+    turns_back,
     way_resources,
 )
 from agents.backends.config import DomainConfig
@@ -48,17 +50,9 @@ class ExchangeBackend:
         return self._capacities
 
     def place(self, segments: Sequence[Segment], window: Window, free: Free) -> Placement | Refusal:
-        for segment in segments:
-            if segment.ingress_stp == segment.egress_stp:
-                return Refusal(
-                    RefusalKind.TOPOLOGY,
-                    f"a segment must leave by another port than it enters: {segment.ingress_stp}",
-                    resource=segment.ingress_stp,
-                    segment_id=segment.segment_id,
-                )
-        clash = _clash(segments)
-        if clash is not None:
-            return clash
+        wrong = turns_back(segments) or _clash(segments)
+        if wrong is not None:
+            return wrong
         claims = add_up(
             (resource, segment.bandwidth_bps)
             for segment in segments
@@ -104,25 +98,36 @@ def rules_of(segments: Sequence[Segment]) -> tuple[Rule, ...]:
     A segment forwards its flow slots, and its mirror brings the same slots back, so that an
     acknowledgement takes the tunnel of what it acknowledges. The way back is there for one-way
     circuits too (acknowledgements need it); only, no bandwidth is reserved for it.
+
+    Where a single segment enters there is nothing to choose and it takes every flow: who spreads
+    flows over VLANs at the other end, perhaps the user, need not know of slots.
     """
+    sharing = Counter(end for segment in segments for end in _ends(segment))
     rules = []
     for s in segments:
-        ends = (s.ingress_stp, s.ingress_vlan), (s.egress_stp, s.egress_vlan)
+        ends = _ends(s)
         for enter, leave in (ends, ends[::-1]):
-            rules.append(Rule(*enter, *leave, s.flow_slots, s.slot_count))
+            which = (s.flow_slots, s.slot_count) if sharing[enter] > 1 else ((0,), 1)
+            rules.append(Rule(*enter, *leave, *which))
     return tuple(sorted(rules))
 
 
+def _ends(segment: Segment) -> tuple[tuple[str, int], tuple[str, int]]:
+    return (
+        (segment.ingress_stp, segment.ingress_vlan),
+        (segment.egress_stp, segment.egress_vlan),
+    )
+
+
 def _clash(segments: Sequence[Segment]) -> Refusal | None:
-    """Segments that share an (STP, VLAN) must take different flows there."""
+    """Segments that share an (STP, VLAN) must take different flows there, of as many slots."""
     taken: dict[tuple[str, int], set[int]] = {}
+    counts: dict[tuple[str, int], int] = {}
     for segment in segments:
-        for end in (
-            (segment.ingress_stp, segment.ingress_vlan),
-            (segment.egress_stp, segment.egress_vlan),
-        ):
+        for end in _ends(segment):
             slots = taken.setdefault(end, set())
-            if slots & set(segment.flow_slots):
+            count = counts.setdefault(end, segment.slot_count)
+            if slots & set(segment.flow_slots) or count != segment.slot_count:
                 return Refusal(
                     RefusalKind.LABEL,
                     f"two segments take the same flows at {end[0]} VLAN {end[1]}",

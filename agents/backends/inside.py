@@ -50,15 +50,22 @@ class Inside:
         )
 
     def widest(
-        self, ingress_stp: str, egress_stp: str, room: Callable[[LinkWay], int]
+        self, ingress_stp: str, egress_stp: str, room: Callable[[LinkWay], int], most_bps: int
     ) -> tuple[LinkWay, ...] | None:
-        """The way whose tightest link has the most room; of equal ones the quickest."""
-        unlimited = 1 << 62
+        """The way whose tightest link has the most room; of equal ones the quickest.
+
+        Room beyond ``most_bps`` counts for nothing.
+        """
 
         def cost_of(cost: tuple[int, int], way: LinkWay, us: int) -> tuple[int, int]:
             return max(cost[0], -room(way)), cost[1] + us
 
-        return self._search(ingress_stp, egress_stp, cost_of, (-unlimited, 0))
+        ways = self._search(ingress_stp, egress_stp, cost_of, (-most_bps, 0))
+        if ways is None:
+            return None
+        # Its latency is not yet the least: what is wide up to here may be narrow further on.
+        width_bps = min([most_bps, *(room(way) for way in ways)])
+        return self.quickest(ingress_stp, egress_stp, room, width_bps)
 
     def _search(
         self,

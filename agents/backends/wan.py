@@ -11,6 +11,7 @@ from agents.backends.claims import (
     add_up,
     labels_of,
     port_resources,
+    turns_back,
     way_resources,
 )
 from agents.backends.config import WanDomainConfig
@@ -53,6 +54,9 @@ class WanBackend:
         return self._capacities
 
     def place(self, segments: Sequence[Segment], window: Window, free: Free) -> Placement | Refusal:
+        wrong = turns_back(segments)
+        if wrong is not None:
+            return wrong
         claims: list[tuple[Resource, int]] = []
         connects = []
         for segment in segments:
@@ -68,9 +72,8 @@ class WanBackend:
             used = way_resources(
                 segment.ingress_stp, segment.egress_stp, ways, segment.directionality
             )
-            for resource in used:
-                if seen.free_bps(resource) < segment.bandwidth_bps:
-                    return _full(segment, resource, seen.free_bps(resource))
+            if any(seen.free_bps(resource) < segment.bandwidth_bps for resource in used):
+                return self._no_way(segment, seen)
             claims += [(resource, segment.bandwidth_bps) for resource in used]
             connects.append(_connect(segment, ways))
         return Placement(add_up(claims), labels_of(segments), json.dumps(connects))
@@ -84,9 +87,9 @@ class WanBackend:
     ) -> tuple[Offer, ...]:
         found = []
         for ingress, egress in pairs:
-            ways = self._inside.widest(
-                ingress, egress, lambda way: _room(free, way, directionality)
-            )
+            if ingress == egress:
+                continue
+            ways = self._widest(ingress, egress, directionality, free)
             if ways is None:
                 continue
             used = way_resources(ingress, egress, ways, directionality)
@@ -104,12 +107,19 @@ class WanBackend:
     def rules(self, placement: Placement) -> tuple[str, ...]:
         return tuple(json.loads(placement.detail))
 
-    def _no_way(self, segment: Segment, seen: Free) -> Refusal:
-        ways = self._inside.widest(
-            segment.ingress_stp,
-            segment.egress_stp,
-            lambda way: _room(seen, way, segment.directionality),
+    def _widest(
+        self, ingress: str, egress: str, directionality: Directionality, free: Free
+    ) -> tuple[LinkWay, ...] | None:
+        ports = way_resources(ingress, egress, (), directionality)
+        return self._inside.widest(
+            ingress,
+            egress,
+            lambda way: _room(free, way, directionality),
+            min(free.free_bps(port) for port in ports),
         )
+
+    def _no_way(self, segment: Segment, seen: Free) -> Refusal:
+        ways = self._widest(segment.ingress_stp, segment.egress_stp, segment.directionality, seen)
         if ways is None:
             return Refusal(
                 RefusalKind.TOPOLOGY,
@@ -171,7 +181,7 @@ def _inside(config: WanDomainConfig) -> Inside:
         return Inside([], {f"{config.domain}:{port.name}": SINGLE_NODE for port in config.ports})
     links = [
         InsideLink(
-            name=f"link {link.name or f'{link.a}--{link.b}.{number}'}",
+            name=f"link {link.called(number)}",
             a=link.a,
             b=link.b,
             capacity_bps=link.capacity,

@@ -14,7 +14,7 @@ from agents.settings import load_settings
 from commands.main import app
 
 SMALL = ["--runs", "1", "--requests", "4", "--jobs", "1"]
-PORTS = ["reservableIngressBw", "reservableEgressBw"]
+BANDWIDTHS = ["reservableIngressBw", "reservableEgressBw"]
 
 
 def braid(*arguments: str) -> Result:
@@ -106,22 +106,19 @@ def test_wrong_numbers_are_refused(wrong: tuple[str, str]) -> None:
 
 
 def topology(folder: Path) -> Path:
-    def device(name: str) -> dict[str, object]:
-        vlans = [{"floor": 2, "ceiling": 4095}]
-        ports = [
-            {"urn": f"{name}:1/1", "capabilities": ["MPLS"], "reservableVlans": vlans},
-            {"urn": f"{name}:2/1", "capabilities": ["EDGE"], "reservableVlans": vlans},
-            {"urn": f"{name}:3/1", "capabilities": ["EDGE"], "reservableVlans": []},
-        ]
-        for port in ports:
-            port.update(dict.fromkeys(PORTS, 10_000))  # type: ignore[arg-type]
-        return {"urn": name, "ports": ports}
+    def port(urn: str, kind: str, last_vlan: int) -> dict[str, object]:
+        vlans = [{"floor": 2, "ceiling": last_vlan}] if last_vlan else []
+        values: dict[str, object] = {"urn": urn, "capabilities": [kind], "reservableVlans": vlans}
+        return {**values, **dict.fromkeys(BANDWIDTHS, 10_000)}
 
-    ends = {
-        end: {"device": name, "port": f"{name}:1/1"} for end, name in zip("az", "pq", strict=True)
-    }
+    def device(name: str) -> dict[str, object]:
+        link, user = port(f"{name}:1/1", "MPLS", 4095), port(f"{name}:2/1", "EDGE", 4095)
+        return {"urn": name, "ports": [link, user, port(f"{name}:3/1", "EDGE", 0)]}
+
+    a, z = ({"device": name, "port": f"{name}:1/1"} for name in "pq")
     file = folder / "topology.json"
-    file.write_text(json.dumps({"devices": [device("p"), device("q")], "adjcies": [ends]}))
+    adjacencies = [{"a": a, "z": z}]
+    file.write_text(json.dumps({"devices": [device("p"), device("q")], "adjcies": adjacencies}))
     return file
 
 

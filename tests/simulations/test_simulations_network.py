@@ -27,7 +27,8 @@ from orchestrator.records import State, fold_data_plane
 from orchestrator.service import NotNowError
 from protocol.messages import Commit, Inquire, ReqOffers, ReservationPrep, ReservationResp
 from runtime.settings import SettingsError
-from simulations.network import Message, build_network, once
+from simulations.gateway import Message, once
+from simulations.network import build_network
 from substrate.labels import Plan
 from substrate.model import DataPlaneState, RefusalKind, Strategy, Window
 

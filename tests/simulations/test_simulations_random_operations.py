@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from simulated import START_S, G, assert_nothing_held, circuit, diamond, virtual
 
 from orchestrator.records import Reservation, State
-from simulations.network import Message, Network, build_network
+from simulations.gateway import Message
+from simulations.network import Network, build_network
 from substrate.model import Strategy, Window
 
 MIDDLE = ("m1", "m2", "m3")

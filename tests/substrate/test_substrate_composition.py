@@ -98,7 +98,7 @@ def fits(
 
 
 def carries(chosen: tuple[Route, ...], wish: Criteria, topology: Topology, supply: Supply) -> bool:
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
     for _ in chosen:
         solver.addVar(float(wish.constraints.min_share_bps), highspy.kHighsInf)

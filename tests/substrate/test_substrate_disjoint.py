@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import networkx as nx
 from hypothesis import given, strategies as st
@@ -38,7 +39,7 @@ def graph_of(edges: list[Edge]) -> dict[str, list[Way]]:
 
 def cheapest(edges: list[Edge], most: int) -> tuple[int, int]:
     """(number of walks, total cost) by a minimum-cost flow with a node amid each arc."""
-    graph = nx.DiGraph()
+    graph: Any = nx.DiGraph()
     graph.add_nodes_from(["0", "6"])
     for number, (a, b, cost) in enumerate(edges):
         for one, other in ((a, b), (b, a)):
@@ -47,7 +48,7 @@ def cheapest(edges: list[Edge], most: int) -> tuple[int, int]:
             graph.add_edge(middle, str(other), capacity=1, weight=0)
     graph.add_edge("start", "0", capacity=most, weight=0)
     flow = nx.max_flow_min_cost(graph, "start", "6")
-    return sum(flow["start"].values()), nx.cost_of_flow(graph, flow)
+    return sum(flow["start"].values()), int(nx.cost_of_flow(graph, flow))
 
 
 @given(edges_of, st.integers(1, 6))

@@ -25,7 +25,7 @@ def shared(limits: list[dict[str, int]]) -> dict[str, int]:
 
 def optimum(limits: list[dict[str, int]]) -> float:
     """The most that fits, bits divisible."""
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
     for i in range(len(limits)):
         solver.addVar(0.0, highspy.kHighsInf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from itertools import pairwise
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -30,9 +31,9 @@ def routes(
     source: str = "a",
     destination: str = "f",
     count: int = 200,
-    **limits: object,
+    **limits: Any,
 ) -> tuple[Route, ...]:
-    constraints = Constraints(**limits)  # type: ignore[arg-type]
+    constraints = Constraints(**limits)
     return candidate_routes(topology, f"{source}:user", f"{destination}:user", constraints, count)
 
 
@@ -68,12 +69,12 @@ def test_all_simple_ways_are_found_and_no_others(edges: list[Edge]) -> None:
 
 @given(graphs)
 def test_the_first_routes_are_as_many_disjoint_ones_as_there_are(edges: list[Edge]) -> None:
-    graph = nx.Graph()
+    graph: Any = nx.Graph()
     graph.add_nodes_from("af")
     for a, b, _ in edges:
         weight = graph.get_edge_data(a, b, {"capacity": 0})["capacity"]
         graph.add_edge(a, b, capacity=weight + 1)
-    most, _ = nx.maximum_flow(graph, "a", "f")
+    most = int(nx.maximum_flow(graph, "a", "f")[0])
     found = routes(build(edges, "af"))
     first = found[:most]
     used = [number for route in first for number in numbers(route)]
@@ -98,7 +99,7 @@ def test_limits_leave_exactly_the_routes_that_keep_them(
     assume(name in topology.domains)
     everything = routes(topology)
 
-    def kept(**limits: object) -> set[tuple[int, ...]]:
+    def kept(**limits: Any) -> set[tuple[int, ...]]:
         return {numbers(route) for route in routes(topology, **limits)}
 
     assert kept(max_latency_us=latency_us) == {
@@ -164,12 +165,17 @@ def test_figure_6a_has_two_disjoint_routes_between_sites_of_two_regions() -> Non
     assert all(route.domains.count("rn2") <= 1 for route in found)
 
 
+def pair(dice: random.Random, names: list[str]) -> Edge:
+    one, other = dice.sample(names, 2)
+    return one, other, dice.randrange(1, 9)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_network_of_eighty_domains_is_searched_in_time(seed: int) -> None:
     dice = random.Random(seed)
     names = [f"n{i}" for i in range(80)]
     edges = [(names[i], names[dice.randrange(i)], dice.randrange(1, 9)) for i in range(1, 80)]
-    edges += [(*dice.sample(names, 2), dice.randrange(1, 9)) for _ in range(170)]
+    edges += [pair(dice, names) for _ in range(170)]
     topology = build(edges, ["n0", "n79"])
     began = time.perf_counter()
     found = routes(topology, "n0", "n79", 16)

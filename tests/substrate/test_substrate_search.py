@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise, permutations, product
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -17,8 +18,8 @@ from substrate.topology import Topology
 NAMES = "abcdez"
 
 
-def routes(topology: Topology, count: int = 300, **limits: object) -> tuple[Route, ...]:
-    constraints = Constraints(**limits)  # type: ignore[arg-type]
+def routes(topology: Topology, count: int = 300, **limits: Any) -> tuple[Route, ...]:
+    constraints = Constraints(**limits)
     return candidate_routes(topology, "a:host", "z:host", constraints, count)
 
 
@@ -46,14 +47,14 @@ links_of = st.lists(
 
 
 @st.composite
-def searches(draw: st.DrawFn) -> tuple[Topology, dict[str, object]]:
+def searches(draw: st.DrawFn) -> tuple[Topology, dict[str, Any]]:
     edges = draw(links_of)
     topology = network(
         [Link(a, b, latency_us=us, tag=f".{i}") for i, ((a, b), us) in enumerate(edges)],
         hosts={"a": G, "z": G},
     )
     every = sorted(port.stp for d in topology.domains.values() for port in d.ports)
-    limits: dict[str, object] = {
+    limits: dict[str, Any] = {
         "via_domains": tuple(draw(st.sets(st.sampled_from("bcd"), max_size=2))),
         "avoid_domains": tuple(draw(st.sets(st.sampled_from("bcde"), max_size=1))),
         "ero": tuple(draw(st.lists(st.sampled_from(every), max_size=2, unique=True))),
@@ -63,31 +64,32 @@ def searches(draw: st.DrawFn) -> tuple[Topology, dict[str, object]]:
     return topology, limits
 
 
-def kept(route: Route, limits: dict[str, object]) -> bool:
+def kept(route: Route, limits: dict[str, Any]) -> bool:
     most, most_us = limits["max_domains"], limits["max_latency_us"]
-    ero = tuple(stp for stp in limits["ero"] if stp not in ("a:host", "z:host"))  # type: ignore[attr-defined]
+    ero = tuple(stp for stp in limits["ero"] if stp not in ("a:host", "z:host"))
     return (
-        set(limits["via_domains"]) <= set(route.domains)  # type: ignore[call-overload]
-        and not set(limits["avoid_domains"]) & set(route.domains)  # type: ignore[call-overload]
+        set(limits["via_domains"]) <= set(route.domains)
+        and not set(limits["avoid_domains"]) & set(route.domains)
         and in_order(ero, stps(route))
-        and (most is None or len(route.domains) <= most)  # type: ignore[operator]
-        and (most_us is None or route.latency_us <= most_us)  # type: ignore[operator]
+        and (most is None or len(route.domains) <= most)
+        and (most_us is None or route.latency_us <= most_us)
     )
 
 
 def every_route(topology: Topology) -> set[tuple[str, ...]]:
     """All simple ways by networkx, as the STPs that they pass."""
-    graph = nx.MultiGraph()
+    graph: Any = nx.MultiGraph()
     graph.add_nodes_from("az")
     for link in topology.links:
         graph.add_edge(link.a_stp[0], link.b_stp[0], key=link.a_stp)
     found = set()
-    for way in nx.all_simple_edge_paths(graph, "a", "z"):
+    every: Any = nx.all_simple_edge_paths(graph, "a", "z")
+    for way in every:
         passed, here = ["a:host"], "a"
         for _, _, a_stp in way:
-            link = topology.link_at(a_stp)
-            assert link is not None
-            ends = (link.a_stp, link.b_stp)
+            taken = topology.link_at(a_stp)
+            assert taken is not None
+            ends = (taken.a_stp, taken.b_stp)
             passed += ends if ends[0][0] == here else reversed(ends)
             here = passed[-1][0]
         found.add((*passed, "z:host"))
@@ -96,7 +98,7 @@ def every_route(topology: Topology) -> set[tuple[str, ...]]:
 
 @given(searches())
 def test_all_limits_together_leave_exactly_what_keeps_them(
-    search: tuple[Topology, dict[str, object]],
+    search: tuple[Topology, dict[str, Any]],
 ) -> None:
     topology, limits = search
     found = routes(topology, **limits)
@@ -108,7 +110,7 @@ def test_all_limits_together_leave_exactly_what_keeps_them(
 
 @given(searches())
 def test_routes_after_the_disjoint_ones_ascend_whatever_the_limits(
-    search: tuple[Topology, dict[str, object]],
+    search: tuple[Topology, dict[str, Any]],
 ) -> None:
     topology, limits = search
     found = routes(topology, **limits)
@@ -180,3 +182,13 @@ def test_ends_that_nothing_joins_have_no_route() -> None:
     assert routes(topology, via_domains=("x",)) == ()
     back = candidate_routes(topology, "z:host", "a:host", Constraints(via_domains=("b",)))
     assert back == ()
+
+
+def test_a_circuit_that_begins_at_a_link_does_not_leave_over_it() -> None:
+    topology = network([Link("a", "b"), Link("b", "z"), Link("a", "z")], hosts={"a": G, "z": G})
+    (route,) = candidate_routes(topology, "a:to-b", "z:host", Constraints())
+    assert route.pairs == (("a:to-b", "a:to-z"), ("z:to-a", "z:host"))
+    (route,) = candidate_routes(topology, "a:host", "z:to-a", Constraints())
+    assert route.domains == ("a", "b", "z")
+    (route,) = candidate_routes(topology, "a:to-b", "b:to-a", Constraints())
+    assert route.domains == ("a", "z", "b")

@@ -95,3 +95,20 @@ def test_an_explicit_route_far_from_the_shortest_is_found_at_once(seed: int, eve
         assert [c.ingress_stp for c in found[0].crossings[1:]] == stps
         assert len(found) == 1
     assert took_s < 1, f"{took_s:.2f} s"
+
+
+def test_a_destination_named_among_the_domains_to_cross_changes_nothing() -> None:
+    topology = build([("a", "c", 0), ("b", "c", 0), ("b", "d", 0), ("d", "f", 0)], "af")
+    wish = Constraints(ero=("a:e0",), via_domains=("f",))
+    (found,) = candidate_routes(topology, "a:user", "f:user", wish)
+    assert found.domains == ("a", "c", "b", "d", "f")
+    (same,) = candidate_routes(topology, "a:user", "f:user", Constraints(via_domains=("f",)))
+    assert same == found
+
+
+def test_a_circuit_from_a_links_port_does_not_turn_back_over_that_link() -> None:
+    topology = build([("a", "b", 1), ("a", "c", 1), ("c", "b", 1)], "ab")
+    (found,) = candidate_routes(topology, "a:e0", "b:user", Constraints())
+    assert found.domains == ("a", "c", "b")
+    (back,) = candidate_routes(topology, "b:user", "a:e0", Constraints())
+    assert back.domains == ("b", "c", "a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import pytest
 from hypothesis import given, strategies as st
@@ -43,7 +45,7 @@ def split(
     strategy: Strategy = Strategy.AUTO,
     ends: str = "az",
     known: Supply | None = None,
-    **limits: object,
+    **limits: Any,
 ) -> Outcome:
     wish = criteria(f"{ends[0]}:user", f"{ends[1]}:user", bandwidth_bps, strategy, **limits)
     routes = candidate_routes(topology, wish.source, wish.destination, wish.constraints)
@@ -92,7 +94,7 @@ def test_with_paths_enough_it_fits_just_when_the_maximum_flow_is_enough(
     edges: list[tuple[str, str, int]], wanted: int
 ) -> None:
     topology = build([(a, b, 1) for a, b, _ in edges], "az", capacities=[c for _, _, c in edges])
-    graph = nx.Graph()
+    graph: Any = nx.Graph()
     graph.add_nodes_from("az")
     for a, b, bps in edges:
         before = graph.get_edge_data(a, b, {"capacity": 0})["capacity"]
@@ -256,7 +258,7 @@ def test_without_routes_there_is_no_path() -> None:
 def test_filling_never_exceeds_a_limit_and_loses_nothing_of_the_optimum(
     limits: list[dict[str, int]], wanted: int, least: int
 ) -> None:
-    shared = {}
+    shared: dict[str, int] = {}
     for route in limits:
         for name, free in route.items():
             shared[name] = min(shared.get(name, free), free)

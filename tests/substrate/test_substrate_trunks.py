@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import combinations, pairwise, product
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -217,7 +218,10 @@ def test_a_trunk_is_given_up_where_its_paths_have_no_vlan_in_common() -> None:
 
 def test_wishes_of_both_ends_meet_in_a_domain_that_swaps() -> None:
     links = [Link("a", "b"), Link("b", "z")]
-    wishes = {"source_vlans": VlanSet.of(110, 111), "destination_vlans": VlanSet.of(111, 112)}
+    wishes: dict[str, Any] = {
+        "source_vlans": VlanSet.of(110, 111),
+        "destination_vlans": VlanSet.of(111, 112),
+    }
     plain = network(links, hosts=HOSTS)
     hops = labelled(plain, ways(plain, "abz"), **wishes).paths[0].hops
     assert {hops[0].ingress_vlan, hops[-1].egress_vlan} == {111}
