@@ -14,7 +14,7 @@ from protocol.messages import ReqOffers, ReservationPrep, SendOffers
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 
-LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD})
+LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD, PartStatus.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,10 @@ class Engine:
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
-        events, self._unsaved = (*self._unsaved, *changes.events), []
-        self.hub.publish(await self.store.save(replace(changes, events=events)))
+        if self._unsaved:
+            changes = replace(changes, events=(*self._unsaved, *changes.events))
+            self._unsaved = []
+        self.hub.publish(await self.store.save(changes))
 
     def emit(self, event: Event) -> None:
         """Records an event of progress, in order with all others, without waiting for it."""

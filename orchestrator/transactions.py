@@ -35,6 +35,9 @@ SETTLED_WORDS = {
     PartStatus.RELEASED: "RELEASED",
 }
 
+GONE = frozenset({PartStatus.RELEASED, PartStatus.REFUSED, PartStatus.ABORTED})
+"""Statuses of parts of which their domains hold nothing."""
+
 Save = Callable[[Changes], Awaitable[None]]
 """Makes changes durable and tells who watches."""
 Extra = Callable[[Transaction], Changes]
@@ -182,11 +185,9 @@ class Transactions:
 
 def is_over(transaction: Transaction) -> bool:
     """Whether nothing of it stands, or will stand, anywhere."""
-    if transaction.decision in (Decision.ABORT, Decision.UNDO):
-        return transaction.settled
-    return bool(transaction.parts) and all(
-        part.status is PartStatus.RELEASED for part in transaction.parts
-    )
+    if transaction.decision is Decision.COMMIT:
+        return all(part.status in GONE for part in transaction.parts)
+    return transaction.settled
 
 
 def _must_last(before: Transaction, after: Transaction) -> bool:

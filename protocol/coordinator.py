@@ -54,7 +54,7 @@ WAITING = frozenset(
     {PartStatus.PREPARING, PartStatus.COMMITTING, PartStatus.ABORTING, PartStatus.RELEASING}
 )
 """A message was sent whose answer is not in yet."""
-DROPPED = frozenset({PartStatus.ABORTING, PartStatus.ABORTED, PartStatus.REFUSED})
+DROPPED = frozenset({PartStatus.ABORTING, PartStatus.ABORTED})
 """Not part of what is committed."""
 
 
@@ -249,7 +249,8 @@ def _prepare(tx: Transaction, parts: tuple[CoordinatorPart, ...], now_ms: int) -
 def _drop(tx: Transaction, part_ids: tuple[str, ...], now_ms: int) -> Step:
     _must_be_undecided(tx, "Drop")
     live = (PartStatus.PREPARING, PartStatus.HELD)
-    return _move(tx, now_ms, dict.fromkeys(live, PartStatus.ABORTING), frozenset(part_ids))
+    moves = dict.fromkeys(live, PartStatus.ABORTING) | {PartStatus.REFUSED: PartStatus.ABORTED}
+    return _move(tx, now_ms, moves, frozenset(part_ids))
 
 
 def _decide(tx: Transaction, commit: bool, now_ms: int) -> Step:
@@ -279,7 +280,7 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
             if not response.ok:
                 given = response.refusal or Refusal(RefusalKind.UNAVAILABLE, "no reason given")
                 refusal = replace(given, domain=domain)
-            parts[i] = replace(part, status=status, refusal=refusal)
+            parts[i] = _with_status(part, status, refusal)
             after = replace(tx, parts=tuple(parts))
             if status is PartStatus.NACKED and not tx.told:
                 return _undo(after, now_ms)
@@ -287,6 +288,22 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
                 after = replace(after, told=True)
             return after, ()
     return tx, ()
+
+
+def _with_status(
+    part: CoordinatorPart, status: PartStatus, refusal: Refusal | None
+) -> CoordinatorPart:
+    """As ``replace``, several times faster: this runs for every answer of every domain."""
+    return CoordinatorPart(
+        domain=part.domain,
+        part_id=part.part_id,
+        prep=part.prep,
+        expires=part.expires,
+        status=status,
+        refusal=refusal,
+        sent_ms=part.sent_ms,
+        attempts=part.attempts,
+    )
 
 
 def _undo(tx: Transaction, now_ms: int) -> Step:
@@ -344,8 +361,9 @@ def _move(
         if status is None or (only is not None and part.part_id not in only):
             continue
         parts[i] = replace(part, status=status, sent_ms=now_ms, attempts=1)
-        outbound.append(Outbound(part.domain, _message(parts[i])))
-    if not outbound:
+        if status in WAITING:
+            outbound.append(Outbound(part.domain, _message(parts[i])))
+    if tuple(parts) == tx.parts:
         return tx, ()
     return replace(tx, parts=tuple(parts)), tuple(outbound)
 

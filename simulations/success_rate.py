@@ -3,7 +3,8 @@
 N domains lie in parallel between two sites, M of them visible. Each has a schedule of 1,000
 entries; 100 requests per run ask for one entry each; 32 runs. Requests run through the
 orchestrator, the agents and their books, and succeed when every domain holds its part. Nothing is
-consumed: then the transaction is aborted, before the next request.
+consumed: then the transaction is aborted, before the next request. As the paper's schedules have
+one number per entry, circuits are reserved in one direction.
 
 All rows of a run see the same schedules and requests (common random numbers), so the differences
 between strategies are less noisy than the rates.
@@ -30,7 +31,7 @@ from simulations.schedules import (
     fill_up,
 )
 from substrate.labels import Plan
-from substrate.model import Criteria, Strategy
+from substrate.model import Criteria, Directionality, Strategy
 
 DOMAINS_MAX = 4
 RUNS = 32
@@ -132,6 +133,7 @@ async def _count(network: Network, scenario: Scenario, wishes: tuple[Wish, ...])
             destination="east:host",
             bandwidth_bps=wish.bandwidth_bps,
             window=wish.window,
+            directionality=Directionality.UNIDIRECTIONAL,
             strategy=scenario.strategy,
         )
         count += isinstance(await network.attempt(criteria), Plan)

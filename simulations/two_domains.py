@@ -34,7 +34,7 @@ from simulations.schedules import (
     fill_up,
 )
 from substrate.labels import Plan
-from substrate.model import Constraints, Criteria, Strategy
+from substrate.model import Constraints, Criteria, Directionality, Strategy
 
 SITES = {"sitea": "rn1", "siteb": "rn2", "sitec": "rn2", "sited": "rn3"}
 REGIONALS = ("rn1", "rn2", "rn3")
@@ -135,6 +135,7 @@ async def _count(network: Network, trial: Trial, wishes: list[tuple[Wish, str, s
             destination=f"{destination}:dtn",
             bandwidth_bps=wish.bandwidth_bps,
             window=wish.window,
+            directionality=Directionality.UNIDIRECTIONAL,
             strategy=trial.strategy,
             constraints=constraints,
         )

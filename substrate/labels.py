@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
 from substrate.routes import Crossing
@@ -235,9 +235,15 @@ def _choose(
 
 def _from(vlans: VlanSet, start: int) -> Iterator[int]:
     """Ascending, but beginning at the ``start``-th one."""
-    first = start % len(vlans) if vlans else 0
-    yield from islice(vlans, first, None)
-    yield from islice(vlans, first)
+    skip = start % len(vlans) if vlans else 0
+    ranges = vlans.ranges()
+    for i, (first, last) in enumerate(ranges):
+        if first + skip <= last:
+            ahead, behind = (first + skip, last), (first, first + skip - 1)
+            for low, high in (ahead, *ranges[i + 1 :], *ranges[:i], behind):
+                yield from range(low, high + 1)
+            return
+        skip -= last - first + 1
 
 
 def _common_mask(sets: list[VlanSet]) -> int:

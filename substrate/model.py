@@ -51,20 +51,15 @@ def least_profile(profiles: Sequence[Profile]) -> Profile:
     if len(starts) == 1:
         return (Step(starts[0], min(profile[0].bandwidth_bps for profile in profiles)),)
     levels: list[Step] = []
+    at = [0] * len(profiles)
     for start_s in starts:
-        least = min(_level(profile, start_s) for profile in profiles)
+        for i, profile in enumerate(profiles):
+            while at[i] + 1 < len(profile) and profile[at[i] + 1].start_s <= start_s:
+                at[i] += 1
+        least = min(profile[here].bandwidth_bps for profile, here in zip(profiles, at, strict=True))
         if not levels or levels[-1].bandwidth_bps != least:
             levels.append(Step(start_s, least))
     return tuple(levels)
-
-
-def _level(profile: Profile, at_s: int) -> int:
-    level = profile[0].bandwidth_bps
-    for step in profile:
-        if step.start_s > at_s:
-            break
-        level = step.bandwidth_bps
-    return level
 
 
 class Directionality(Enum):

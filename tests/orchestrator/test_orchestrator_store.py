@@ -23,6 +23,7 @@ from orchestrator.records import (
     with_data_plane,
 )
 from orchestrator.store import DatabaseStore
+from orchestrator.transactions import is_over
 from protocol.coordinator import (
     CoordinatorPart,
     Decide,
@@ -254,6 +255,19 @@ async def test_a_restart_finds_what_still_must_be_told_to_an_agent(store: Store)
     unfinished = await store.unfinished()
     assert unfinished.reservations == ()
     assert [row.transaction_id for row in unfinished.transactions] == ["tx-1"]
+
+
+@pytest.mark.parametrize("also", [PartStatus.REFUSED, PartStatus.ABORTED])
+def test_a_released_transaction_is_over_also_after_it_was_replanned(also: PartStatus) -> None:
+    released = replace(PART, status=PartStatus.RELEASED)
+    given_up = replace(PART, part_id="p-0", status=also)
+    transaction = replace(decided(commit=True), parts=(given_up, released))
+    assert is_over(transaction)
+    undecided = replace(begin("tx-1", "res-1", 1), parts=(given_up,))
+    assert not is_over(undecided)
+    assert not is_over(
+        replace(transaction, parts=(given_up, replace(PART, status=PartStatus.COMMITTED)))
+    )
 
 
 async def test_registered_domains_are_remembered(store: Store) -> None:

@@ -72,7 +72,12 @@ def test_a_refused_part_does_not_stand_in_the_way_of_another_plan() -> None:
     state = run(said(Phase.PREP, ok=False), HELD[1])
     assert statuses(state) == [PartStatus.REFUSED, PartStatus.HELD]
     assert state.refusals[0].domain == "m1"
-    assert state.all_held
+    assert not state.all_held
+    with pytest.raises(ValueError, match="not every part is held"):
+        step(state, COMMIT, 0)
+    without, outbound = step(state, Drop(("p1",)), 0)
+    assert outbound == ()
+    assert without.all_held
 
 
 def test_commit_is_sent_to_all_that_hold() -> None:

@@ -108,7 +108,8 @@ def refusal_and_another_plan() -> Story:
     story = Story(m1=Domain("m1"), m2=Domain("m2", full=True), m3=Domain("m3"))
     story.say("m2 has no room. The part of m1 is kept, m3 takes the place of m2.")
     story.do(both(), "asks m1 and m2 to hold")
-    story.do(Prepare((part("m3", "p3"),)), "has another plan: m1 as before, m3")
+    story.do(Drop(("p2",)), "has another plan: m1 as before, m3; does without m2")
+    story.do(Prepare((part("m3", "p3"),)), "asks m3 to hold")
     story.do(Decide(commit=True), "writes COMMIT")
     return story
 
