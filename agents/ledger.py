@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from agents.store import Key, Record, Store
+from agents.store import Store
+from agents.values import Decision, Key, Life, Record
 from runtime.database import StorageError
 
 
@@ -22,24 +23,38 @@ class Ledger:
         self._doubtful: dict[Key, int] = {}
         self._doubts = 0
 
-    async def save(self, record: Record, fresh: bool = False) -> None:
-        """Writes one record; ``fresh``: there was none by its key. Raises StorageError."""
-        fresh = self._doubtful.pop(record.key, None) is not None or fresh
+    async def save(
+        self,
+        records: Sequence[Record],
+        fresh: Collection[Key] = (),
+        life: Life | None = None,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
+        """Writes all or nothing; ``fresh``: what there was nothing of. Raises StorageError."""
+        fresh = {*fresh, *(record.key for record in records if record.key in self._doubtful)}
+        for key in fresh:
+            self._doubtful.pop(key, None)
         try:
-            await self._write([record], ())
+            await self._write(records, (), life, decisions)
         except StorageError:
-            if fresh:
+            for key in sorted(fresh):
                 self._doubts += 1
-                self._doubtful[record.key] = self._doubts
+                self._doubtful[key] = self._doubts
             raise
 
     async def forget(self, key: Key) -> None:
         """Drops one record. Raises StorageError."""
-        await self._write((), [key])
+        await self._write((), (key,), None, ())
 
-    async def _write(self, records: Sequence[Record], forgotten: Sequence[Key]) -> None:
+    async def _write(
+        self,
+        records: Sequence[Record],
+        forgotten: Iterable[Key],
+        life: Life | None,
+        decisions: Sequence[Decision],
+    ) -> None:
         doubtful = dict(self._doubtful)
-        await self._store.save(records, (*sorted(doubtful), *forgotten))
+        await self._store.save(records, (*sorted(doubtful), *forgotten), life, decisions)
         for key, doubt in doubtful.items():
             if self._doubtful.get(key) == doubt:
                 del self._doubtful[key]

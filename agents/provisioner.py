@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 
 from agents.backends.base import Backend, DeviceError, Placement
-from agents.store import DataPlane, Key, Record
+from agents.values import DataPlane, Key, Record
 from protocol.participant import PartState
 from runtime.clock import Clock
 from runtime.database import StorageError
@@ -77,6 +77,12 @@ class Provisioner:
                 continue
             if prep.window.start_s <= now_s and record.part.state is not PartState.HELD:
                 self._touched.add(record, self._placement_of(record))
+
+    def suspect(self, record: Record) -> None:
+        """A hold that a backup remembers may have been committed and configured since."""
+        prep = record.part.prep
+        if prep is not None and prep.window.start_s <= self._now_s() and record.live:
+            self._touched.add(record, self._placement_of(record))
 
     def configured(self, key: Key) -> bool:
         """Whether anything of the part may be on a device."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import nsmallest
 
-from agents.store import Key, Record
+from agents.values import Key, Record
 from substrate.model import DataPlaneState
 
 
@@ -39,6 +39,15 @@ class Records:
     def parts_of(self, reservation_id: str) -> list[Record]:
         """The records of one reservation, in the order of their keys."""
         return [self._by_key[key] for key in sorted(self._by_reservation.get(reservation_id, ()))]
+
+    def all(self) -> Iterator[Record]:
+        """Every record, in no order."""
+        return iter(self._by_key.values())
+
+    def orchestrators(self) -> set[str]:
+        """Whose parts they are."""
+        preps = (record.part.prep for record in self._by_key.values())
+        return {prep.orchestrator_id for prep in preps if prep is not None}
 
     def reservations(self) -> list[str]:
         """The ids of all reservations, sorted."""

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 import json
-import re
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final
@@ -16,10 +15,13 @@ import structlog
 from grpc.aio import ServicerContext
 
 from agents.agent import Agent
-from agents.store import Key, Record
-from agents.streams import Stream, Streams
+from agents.doubts import DOUBTS_NAME, DoubtsServicer
+from agents.metadata import ID_SHAPE, Caller, caller_of, is_id
+from agents.peers import RestoredError
+from agents.streams import Stream, Streams, describe_again
+from agents.values import Key, Record
 from agents.watchers import FellBehindError
-from braid.v1 import agent_pb2, agent_pb2_grpc
+from braid.v1 import agent_pb2, agent_pb2_grpc, doubts_pb2_grpc
 from protocol.codec import (
     CodecError,
     data_plane_to_pb,
@@ -29,20 +31,16 @@ from protocol.codec import (
     to_agent_from_pb,
     window_to_pb,
 )
-from protocol.messages import ReqOffers, ReservationPrep, ToAgent
+from protocol.messages import Claims, ReqOffers, ReservationPrep, ToAgent
 from protocol.participant import PartState
 from runtime.clock import Clock
 from runtime.errors import RequestError, invalid
 from runtime.server import Add
 from substrate.model import Refusal, RefusalKind
 
-ORCHESTRATOR_ID_KEY: Final = "braid-orchestrator-id"
 SERVICE_NAME: Final = agent_pb2.DESCRIPTOR.services_by_name["DomainAgent"].full_name
 PAGE_LIMIT = 1000
 IN_FLIGHT_LIMIT = 2048
-ID_SHAPE: Final = "1 to 128 characters of [A-Za-z0-9._:-]"
-
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PHASES = {
     "reservation_prep": agent_pb2.PHASE_PREP,
     "commit": agent_pb2.PHASE_COMMIT,
@@ -60,7 +58,12 @@ _log = structlog.get_logger(__name__)
 def service(agent: Agent, streams: Streams, clock: Clock) -> dict[str, Add]:
     """The services of an agent, as :class:`runtime.server.GrpcServer` takes them."""
     servicer = DomainAgentServicer(agent, streams, clock)
-    return {SERVICE_NAME: partial(agent_pb2_grpc.add_DomainAgentServicer_to_server, servicer)}
+    doubts = DoubtsServicer(agent, streams, clock)
+    agent.recovery.raised = streams.restart
+    return {
+        SERVICE_NAME: partial(agent_pb2_grpc.add_DomainAgentServicer_to_server, servicer),
+        DOUBTS_NAME: partial(doubts_pb2_grpc.add_DoubtsServicer_to_server, doubts),
+    }
 
 
 class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
@@ -81,6 +84,9 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
             domain=domain_to_pb(self._agent.domain),
             agent_epoch=self._agent.epoch,
             now_ms=self._clock.now_ms(),
+            recovering=self._agent.recovering,
+            boot=self._agent.life.boot,
+            incarnation=self._agent.life.incarnation,
         )
 
     async def Negotiate(
@@ -89,25 +95,28 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         context: ServicerContext[agent_pb2.OrchestratorFrame, agent_pb2.AgentFrame],
     ) -> AsyncIterator[agent_pb2.AgentFrame]:
         """Takes frames in and gives answers out, until the orchestrator has no more to say."""
-        orchestrator_id = _orchestrator_id(context)
-        stream = self._streams.open(orchestrator_id)
-        # Tells the orchestrator that the stream is taken, before there is an answer to send.
-        await context.send_initial_metadata(())
-        log = _log.bind(orchestrator=orchestrator_id)
-        log.info("orchestrator connected")
+        caller = _caller(context)
+        sender = caller.sender
+        try:
+            await self._agent.greet(caller.seen, sender.orchestrator_id)
+        except RestoredError as error:
+            raise describe_again(str(caller.seen)) from error
+        stream = self._streams.open(sender, caller.instance_epoch)
+        log = _log.bind(orchestrator=sender.orchestrator_id, instance=sender.instance_id)
         reader = asyncio.create_task(self._read(request_iterator, stream))
         try:
+            # Tells the orchestrator that the stream is taken, before there is an answer to send.
+            await context.send_initial_metadata(())
+            log.info("orchestrator connected", epoch=caller.instance_epoch)
             async for frame in stream.frames():
                 yield frame
         finally:
             self._streams.close(stream)
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-            log.info("orchestrator disconnected", replaced=stream.replaced)
-        if stream.replaced:
-            await context.abort(
-                grpc.StatusCode.ABORTED, f"a newer stream of '{orchestrator_id}' replaces this one"
-            )
+            log.info("orchestrator disconnected", ending=str(stream.ending or ""))
+        if stream.ending is not None:
+            raise stream.ending
 
     async def Holdings(
         self,
@@ -162,15 +171,16 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
     async def _handle(
         self, message: agent_pb2.OrchestratorMessage, stream: Stream, room: asyncio.Semaphore
     ) -> None:
+        name = stream.sender.orchestrator_id
         try:
-            await self._agent.handle(stream.orchestrator_id, _checked(to_agent_from_pb(message)))
+            await self._agent.handle(stream.sender, _checked(to_agent_from_pb(message), name))
         except CodecError as error:
-            _log.warning("malformed message", orchestrator=stream.orchestrator_id, error=str(error))
+            _log.warning("malformed message", orchestrator=name, error=str(error))
             answer = self._refused(message, str(error))
             if answer is not None:
                 stream.put(answer)
         except Exception:
-            _log.exception("message not handled", orchestrator=stream.orchestrator_id)
+            _log.exception("message not handled", orchestrator=name)
         finally:
             room.release()
 
@@ -180,7 +190,7 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         """The answer to a malformed message, when it says what it belongs to."""
         kind = message.WhichOneof("kind")
         name = self._agent.domain.name
-        if kind is None:
+        if kind is None or kind == "claims":
             return None
         if kind == "req_offers":
             offers = agent_pb2.SendOffers(query_id=message.req_offers.query_id, domain=name)
@@ -211,17 +221,30 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         )
 
 
-def _checked(message: ToAgent) -> ToAgent:
-    """``message``, if its ids are such as may be stored and logged. Raises CodecError."""
-    ids: dict[str, str] = {}
+def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:
+    """``message``, if its ids may be stored and it speaks for nobody else. Raises CodecError."""
     if isinstance(message, ReservationPrep):
-        ids = {"reservation_id": message.reservation_id, "orchestrator_id": message.orchestrator_id}
-    if not isinstance(message, ReqOffers):
-        ids |= {"transaction_id": message.transaction_id, "part_id": message.part_id}
-    for field, given in sorted(ids.items()):
-        if not _ID.fullmatch(given):
-            raise CodecError(field, repr(given[:200]), ID_SHAPE)
+        _check_prep(message, orchestrator_id)
+    elif isinstance(message, Claims):
+        _check_id("claims_id", message.claims_id)
+        for claim in message.claims:
+            _check_prep(claim.prep, orchestrator_id)
+    elif not isinstance(message, ReqOffers):
+        _check_id("part_id", message.part_id)
+        _check_id("transaction_id", message.transaction_id)
     return message
+
+
+def _check_prep(prep: ReservationPrep, orchestrator_id: str) -> None:
+    for field in ("orchestrator_id", "part_id", "reservation_id", "transaction_id"):
+        _check_id(field, getattr(prep, field))
+    if prep.orchestrator_id != orchestrator_id:
+        raise CodecError("orchestrator_id", repr(prep.orchestrator_id), f"'{orchestrator_id}'")
+
+
+def _check_id(field: str, given: str) -> None:
+    if not is_id(given):
+        raise CodecError(field, repr(given[:200]), ID_SHAPE)
 
 
 def _event(record: Record) -> agent_pb2.DomainEvent:
@@ -236,16 +259,8 @@ def _event(record: Record) -> agent_pb2.DomainEvent:
     )
 
 
-def _orchestrator_id(context: ServicerContext[Any, Any]) -> str:
-    metadata = dict(context.invocation_metadata() or ())
-    given = metadata.get(ORCHESTRATOR_ID_KEY)
-    if not isinstance(given, str) or not _ID.fullmatch(given):
-        raise invalid(
-            f"metadata {ORCHESTRATOR_ID_KEY}",
-            "" if given is None else given,
-            ID_SHAPE,
-        )
-    return given
+def _caller(context: ServicerContext[Any, Any]) -> Caller:
+    return caller_of(dict(context.invocation_metadata() or ()))
 
 
 def _token_of(key: Key) -> str:

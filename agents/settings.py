@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import grpc
 import grpc.aio
@@ -36,17 +36,23 @@ JOIN_TIMEOUT_S = 10.0
 _log = structlog.get_logger(__name__)
 
 
+OrchestratorId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+
+
 class AgentSettings(ListenSettings):
     """What ``braid agent`` reads, apart from the backend's own settings, kept in ``backend``.
 
     ``database``: a URL, ``sqlite:///file.db`` or ``postgresql://user@host/name``, of this agent
     alone. ``inquire_after_s``: how long a hold waits for a decision before the agent asks, 1 or
-    more. ``join``: orchestrators (``host:port`` or ``unix:path``) at which the agent registers
-    itself, as reachable at ``advertise`` (by default the address on which it listens).
+    more. ``orchestrators``: ids of the orchestrators whose claims the agent waits for when it
+    recovers, and no others; None: of all that its database or they themselves tell of. ``join``:
+    orchestrators (``host:port`` or ``unix:path``) at which the agent registers itself, as reachable
+    at ``advertise`` (by default the address on which it listens).
     """
 
     database: str
     inquire_after_s: int = Field(default=5, ge=1, le=3600)
+    orchestrators: tuple[OrchestratorId, ...] | None = Field(default=None, min_length=1)
     join: tuple[str, ...] = ()
     advertise: str | None = None
     log: LogSettings = LogSettings()
@@ -99,7 +105,7 @@ async def open_agent(
     store = DatabaseStore(Database(settings.database))
     streams = Streams()
     rules = Rules(inquire_after_s=settings.inquire_after_s)
-    agent = Agent(book, store, clock, streams.send, rules)
+    agent = Agent(book, store, clock, streams.send, rules, orchestrators=settings.orchestrators)
     try:
         await agent.start(restored)
         server = GrpcServer(settings, service(agent, streams, clock))

@@ -7,25 +7,35 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 import structlog
+from grpc import StatusCode
 
+from agents.peers import Sender
 from braid.v1 import agent_pb2
 from protocol.codec import to_orchestrator_to_pb
-from protocol.messages import Inquire, ToOrchestrator
+from protocol.messages import Inquire, Reconciled, ToOrchestrator
+from runtime.errors import RequestError
 
 FRAME_MESSAGES = 512
 FRAME_BYTES = 2 << 20
 QUEUE_LIMIT = 8192
+QUEUE_BYTES_LIMIT = 64 << 20
+STREAMS_LIMIT = 64
+EPOCHS_LIMIT = 10_000
 
 _log = structlog.get_logger(__name__)
 
 
 class Stream:
-    """What waits to be written to one orchestrator, batched as it has queued."""
+    """What waits to be written to one instance of an orchestrator, batched as it has queued.
 
-    def __init__(self, orchestrator_id: str) -> None:
-        self.orchestrator_id = orchestrator_id
-        self.replaced = False
-        self._queue: deque[agent_pb2.AgentMessage] = deque()
+    ``ending``: why it ends, if not in order.
+    """
+
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
+        self.ending: RequestError | None = None
+        self._queue: deque[tuple[agent_pb2.AgentMessage, int]] = deque()
+        self._bytes = 0
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -34,21 +44,33 @@ class Stream:
     @property
     def full(self) -> bool:
         """Whether its reader must wait before it takes more work in."""
-        return len(self._queue) >= QUEUE_LIMIT
+        return len(self._queue) >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT
 
-    def put(self, message: agent_pb2.AgentMessage) -> None:
-        """Queues an answer. Readers wait while :attr:`full`, which bounds the queue."""
-        self._queue.append(message)
+    def put(self, message: agent_pb2.AgentMessage, must: bool = False) -> bool:
+        """Queues an answer; False when there is no room for it, not even for one that ``must``.
+
+        Readers wait while :attr:`full`, so that few answers find no room.
+        """
+        size, factor = message.ByteSize(), 4 if must else 2
+        if len(self._queue) >= factor * QUEUE_LIMIT or self._bytes >= factor * QUEUE_BYTES_LIMIT:
+            return False
+        self._queue.append((message, size))
+        self._bytes += size
         self._filled.set()
         if self.full:
             self._drained.clear()
+        return True
 
-    def finish(self, replaced: bool = False) -> None:
-        """Lets :meth:`frames` end once the queue is empty; at once when ``replaced``."""
+    def finish(self) -> None:
+        """Lets :meth:`frames` end once the queue is empty."""
         self._finished = True
-        self.replaced = self.replaced or replaced
         self._filled.set()
         self._drained.set()
+
+    def end(self, why: RequestError) -> None:
+        """Lets :meth:`frames` end at once."""
+        self.ending = self.ending or why
+        self.finish()
 
     async def drained(self) -> None:
         """Waits until the queue is no longer full."""
@@ -56,7 +78,7 @@ class Stream:
 
     async def frames(self) -> AsyncIterator[agent_pb2.AgentFrame]:
         """What has queued, as few frames as possible, until :meth:`finish`."""
-        while not self.replaced:
+        while self.ending is None:
             if self._queue:
                 yield self._frame()
             elif self._finished:
@@ -66,55 +88,110 @@ class Stream:
                 await self._filled.wait()
 
     def _frame(self) -> agent_pb2.AgentFrame:
-        messages = [self._queue.popleft()]
-        size = messages[0].ByteSize()
+        messages: list[agent_pb2.AgentMessage] = []
+        size = 0
         while self._queue and len(messages) < FRAME_MESSAGES:
-            size += self._queue[0].ByteSize()
-            if size > FRAME_BYTES:
+            size += self._queue[0][1]
+            if messages and size > FRAME_BYTES:
                 break
-            messages.append(self._queue.popleft())
+            message, own = self._queue.popleft()
+            self._bytes -= own
+            messages.append(message)
         if not self.full:
             self._drained.set()
         return agent_pb2.AgentFrame(messages=messages)
 
 
 class Streams:
-    """At most one stream per orchestrator: a new one replaces the older."""
+    """At most one stream per instance of an orchestrator: a new one replaces the older."""
 
     def __init__(self) -> None:
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[Sender, Stream] = {}
+        self._epochs: dict[Sender, int] = {}
+        self._turn = 0
 
-    def open(self, orchestrator_id: str) -> Stream:
-        """A new stream; the one before, if any, is told to end."""
-        older = self._streams.get(orchestrator_id)
+    def open(self, sender: Sender, instance_epoch: int = 0) -> Stream:
+        """A new stream; the one before, if any, is told to end.
+
+        Raises RequestError: FAILED_PRECONDITION when a later life of the instance was here,
+        RESOURCE_EXHAUSTED when there are too many.
+        """
+        newest = self._epochs.get(sender, 0)
+        if instance_epoch < newest:
+            possible = f"{newest} or more: a later life of this instance was here"
+            raise RequestError(
+                StatusCode.FAILED_PRECONDITION,
+                "metadata braid-instance-epoch",
+                instance_epoch,
+                possible,
+            )
+        older = self._streams.pop(sender, None)
         if older is not None:
-            older.finish(replaced=True)
-        stream = Stream(orchestrator_id)
-        self._streams[orchestrator_id] = stream
+            older.end(
+                _error(StatusCode.ABORTED, sender, "one stream at a time: a newer one is here")
+            )
+        elif len(self._streams) >= STREAMS_LIMIT:
+            possible = f"at most {STREAMS_LIMIT} streams at one time"
+            raise _error(StatusCode.RESOURCE_EXHAUSTED, sender, possible)
+        self._remember(sender, instance_epoch)
+        stream = self._streams[sender] = Stream(sender)
         return stream
 
     def close(self, stream: Stream) -> None:
         """Forgets a stream, unless a newer one has its place."""
-        if self._streams.get(stream.orchestrator_id) is stream:
-            del self._streams[stream.orchestrator_id]
+        if self._streams.get(stream.sender) is stream:
+            del self._streams[stream.sender]
 
     def finish(self) -> None:
         """Lets every stream end once what it has queued is written."""
         for stream in list(self._streams.values()):
             stream.finish()
 
-    def send(self, orchestrator_id: str, message: ToOrchestrator) -> None:
-        """Queues ``message``; an Inquire goes to any orchestrator when its own is away.
+    def restart(self) -> None:
+        """Ends every stream at once: everybody must describe the agent again."""
+        for stream in list(self._streams.values()):
+            stream.end(describe_again(stream.sender.orchestrator_id))
+
+    def connected(self, orchestrator_id: str) -> int:
+        """How many instances of an orchestrator are there."""
+        return sum(sender.orchestrator_id == orchestrator_id for sender in self._streams)
+
+    def send(self, sender: Sender, message: ToOrchestrator) -> None:
+        """Queues a message for an instance, an Inquire for any of its orchestrator in turn.
 
         What cannot be sent is dropped: orchestrators ask again, and so do inquiries.
         """
-        stream = self._streams.get(orchestrator_id)
-        if isinstance(message, Inquire):
-            if stream is None and self._streams:
-                stream = self._streams[min(self._streams)]
-            if stream is not None and stream.full:
-                return
-        if stream is None:
-            _log.debug("message dropped", orchestrator=orchestrator_id, kind=type(message).__name__)
-            return
-        stream.put(to_orchestrator_to_pb(message))
+        asks = isinstance(message, Inquire)
+        stream = self._next_of(sender) if asks else self._streams.get(sender)
+        must = isinstance(message, Reconciled)
+        fits = stream is not None and not (asks and stream.full)
+        if stream is None or not (fits and stream.put(to_orchestrator_to_pb(message), must)):
+            _log.debug("message dropped", to=sender, kind=type(message).__name__)
+
+    def _next_of(self, sender: Sender) -> Stream | None:
+        """The stream of the next instance in turn that has room."""
+        name = sender.orchestrator_id
+        streams = [s for who, s in sorted(self._streams.items()) if who.orchestrator_id == name]
+        with_room = [stream for stream in streams if not stream.full] or streams
+        self._turn += 1
+        return with_room[self._turn % len(with_room)] if with_room else None
+
+    def _remember(self, sender: Sender, instance_epoch: int) -> None:
+        self._epochs.pop(sender, None)
+        self._epochs[sender] = instance_epoch
+        if len(self._epochs) > EPOCHS_LIMIT:
+            del self._epochs[next(iter(self._epochs))]
+
+
+def describe_again(given: str) -> RequestError:
+    """What an orchestrator hears when the agent's epoch was raised."""
+    return RequestError(
+        StatusCode.FAILED_PRECONDITION,
+        "metadata braid-agent-seen",
+        given,
+        "describe the agent again: its database was an old copy, and its epoch is raised",
+    )
+
+
+def _error(code: StatusCode, sender: Sender, possible: str) -> RequestError:
+    return RequestError(code, "metadata braid-instance-id", sender.instance_id, possible)

@@ -5,14 +5,38 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from agents.values import Key
 from runtime.clock import Clock
 
 RECHECK_MS = 60_000
 BATCH_LIMIT = 1000
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PartDue:
+    """A part wants attention."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationDue:
+    """A reservation's devices want attention."""
+
+    reservation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryDue:
+    """Recovery is to be tried again."""
+
+
+Due = PartDue | ReservationDue | RecoveryDue
 
 
 class Timers(Generic[T]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
-from agents.store import Record
+from agents.values import Record
 
 QUEUE_LIMIT = 10_000
 

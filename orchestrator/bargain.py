@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from orchestrator.breaker import Signal
+from orchestrator.breakers import Breakers
 from orchestrator.negotiation import Answer, Progress, Segments
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
@@ -28,8 +30,9 @@ class Patience:
 class OpenQuestions:
     """ReqOffers that await their SendOffers."""
 
-    def __init__(self, gateway: Gateway, ids: Ids) -> None:
+    def __init__(self, gateway: Gateway, ids: Ids, patience: Patience, breakers: Breakers) -> None:
         self._gateway, self._ids = gateway, ids
+        self._patience, self._breakers = patience, breakers
         self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
 
     async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
@@ -40,8 +43,13 @@ class OpenQuestions:
         try:
             if not self._gateway.send(domain, replace(question, query_id=query_id)):
                 return None
-            return await asyncio.wait_for(answer, timeout_s)
+            offers = await asyncio.wait_for(answer, timeout_s)
+            self._breakers.hear(domain, Signal.OFFERED)
+            return offers
         except TimeoutError:
+            # A user in a hurry says nothing about the domain.
+            if timeout_s >= self._patience.offers_s:
+                self._breakers.hear(domain, Signal.NOT_OFFERED)
             return None
         finally:
             del self._waiting[query_id]
@@ -69,6 +77,7 @@ class LiveBargain:
     clock: Clock
     ids: Ids
     patience: Patience
+    breakers: Breakers
     report: Callable[[Progress], None]
     announce: Callable[[int, list[str]], None]
     rounds: int = 0
@@ -105,11 +114,13 @@ class LiveBargain:
         except ValueError:
             return {domain: _overtaken(domain) for domain in wanted}
         ids = {part.part_id: domain for domain, part in parts.items()}
+        left_s = self._left_s(self.patience.prepare_s)
         state = await self.transactions.wait(
             self.transaction_id,
             lambda tx: tx.decision is not Decision.UNDECIDED or _all_answered(tx, ids),
-            self._left_s(self.patience.prepare_s),
+            left_s,
         )
+        self._judge(state, ids, patient=left_s >= self.patience.prepare_s)
         answers = _answers(state, ids, self.patience.prepare_s)
         await self.drop(frozenset(d for d, a in answers.items() if a is not None))
         return answers
@@ -149,6 +160,20 @@ class LiveBargain:
             sent_ms=0,
             attempts=0,
         )
+
+    def _judge(self, state: Transaction, ids: Mapping[str, str], patient: bool) -> None:
+        """Tells the breakers who answered, and who did not although there was time."""
+        for part in state.parts:
+            if part.part_id not in ids:
+                continue
+            if part.status is PartStatus.HELD or part.refusal is not None:
+                self.breakers.hear(part.domain, Signal.HELD)
+            elif (
+                patient
+                and part.status is PartStatus.PREPARING
+                and state.decision is Decision.UNDECIDED
+            ):
+                self.breakers.hear(part.domain, Signal.NOT_HELD)
 
     def _left_s(self, most_s: float) -> float:
         return max(0.0, min(most_s, (self.deadline_ms - self.clock.now_ms()) / 1000))

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from orchestrator.records import FINAL, Reservation
+from orchestrator.ports import LostError
+from orchestrator.records import Reservation
 
 
 @dataclass(slots=True)
 class Live:
-    """A reservation that can still change. Take ``lock`` to change ``record``."""
+    """A reservation that can still change. Take a ``turn`` to change ``record``."""
 
     record: Reservation
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One at a time. Raises LostError when another instance owns it, or it was read again."""
+        async with self.lock:
+            if self.lost:
+                raise LostError(self.record.reservation_id)
+            yield
 
     def set(self, record: Reservation) -> None:
         """The new record, once durable."""
@@ -24,10 +35,17 @@ class Live:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
+    def lose(self) -> None:
+        """Another instance owns it now: the record here is out of date."""
+        self.lost = True
+        self.set(self.record)
+
     async def wait(self, ready: Callable[[Reservation], bool]) -> Reservation:
-        """The first record that is ``ready``; for as long as it takes."""
-        while not ready(self.record):
+        """The first record that is ``ready``; for as long as it takes. Raises LostError."""
+        while not ready(self.record) and not self.lost:
             await self.changed.wait()
+        if self.lost:
+            raise LostError(self.record.reservation_id)
         return self.record
 
 
@@ -54,6 +72,16 @@ class LiveBook:
     def forget(self, reservation_id: str) -> None:
         self._live.pop(reservation_id, None)
 
+    def lose(self, reservation_id: str) -> None:
+        """Drops one that another instance owns now; who waits for it hears of that."""
+        live = self._live.pop(reservation_id, None)
+        if live is not None:
+            live.lose()
+
+    def ids(self) -> list[str]:
+        """All that live here."""
+        return sorted(self._live)
+
     def over(self, now_s: int) -> list[Live]:
         """Those whose window has ended, once each."""
         found = {}
@@ -63,12 +91,3 @@ class LiveBook:
             if live is not None and live.record.criteria.window.end_s <= now_s:
                 found[reservation_id] = live
         return [found[key] for key in sorted(found)]
-
-    def uses(self, domain: str) -> bool:
-        """Whether any live reservation has a part in the domain."""
-        return any(
-            part.domain == domain
-            for live in self._live.values()
-            if live.record.state not in FINAL
-            for part in live.record.parts
-        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from orchestrator.link import AgentLink, OpenChannel, Status
+from orchestrator.link import AgentLink, Caller, OpenChannel, Status
 from orchestrator.ports import Listener, Store
 from protocol.messages import ToAgent
 from runtime.clock import Clock
@@ -17,13 +17,15 @@ from substrate.topology import Topology
 class GrpcGateway:
     """The :class:`orchestrator.ports.Gateway` of production."""
 
-    def __init__(self, orchestrator_id: str, open_channel: OpenChannel, clock: Clock) -> None:
-        self._orchestrator_id, self._open_channel, self._clock = (
-            orchestrator_id,
-            open_channel,
-            clock,
-        )
+    def __init__(
+        self, orchestrator_id: str, instance_id: str, open_channel: OpenChannel, clock: Clock
+    ) -> None:
+        self._orchestrator_id, self._instance_id = orchestrator_id, instance_id
+        self._open_channel, self._clock = open_channel, clock
+        self._registered: set[str] = set()
+        self.instance_epoch: Callable[[], int] = lambda: 0
         self._links: dict[str, AgentLink] = {}
+        self._configured: frozenset[str] = frozenset()
         self._listener: Listener | None = None
         self._up = Topology([])
         self._known = Topology([])
@@ -34,7 +36,10 @@ class GrpcGateway:
 
     async def start(self, configured: Mapping[str, str], store: Store) -> None:
         """Connects to the configured domains and those that registered earlier."""
-        targets = {**await store.targets(), **configured}
+        registered = await store.targets()
+        self._registered = set(registered) - set(configured)
+        self._configured = frozenset(configured)
+        targets = {**registered, **configured}
         for name in sorted(targets):
             await self.join(name, targets[name])
 
@@ -53,7 +58,7 @@ class GrpcGateway:
         self._links[name] = AgentLink(
             name,
             target,
-            self._orchestrator_id,
+            self._caller,
             self._open_channel,
             self._clock,
             self._listener,
@@ -61,6 +66,15 @@ class GrpcGateway:
         )
         self._links[name].start()
         self._refresh()
+
+    async def follow(self, targets: Mapping[str, str]) -> None:
+        """Connects to what is registered now, and leaves what no longer is."""
+        wanted = {name: targets[name] for name in sorted(targets) if name not in self._configured}
+        for name in sorted(self._registered - set(wanted)):
+            await self.leave(name)
+        for name, target in wanted.items():
+            await self.join(name, target)
+        self._registered = set(wanted)
 
     async def leave(self, name: str) -> None:
         """Forgets a domain."""
@@ -104,6 +118,9 @@ class GrpcGateway:
     def send(self, domain: str, message: ToAgent) -> bool:
         link = self._links.get(domain)
         return link is not None and link.send(message)
+
+    def _caller(self) -> Caller:
+        return Caller(self._orchestrator_id, self._instance_id, self.instance_epoch())
 
     def _refresh(self) -> None:
         known = [s.domain for s in self.statuses() if s.domain is not None]

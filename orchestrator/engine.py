@@ -18,7 +18,10 @@ import structlog
 
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
 from orchestrator.book import Live, LiveBook
+from orchestrator.breaker import Signal
+from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
+from orchestrator.inbox import Inbox
 from orchestrator.negotiation import (
     Bargain,
     Failure,
@@ -27,19 +30,24 @@ from orchestrator.negotiation import (
     RouteFinder,
     negotiate,
 )
-from orchestrator.ports import Changes, ConflictError, Gateway, Store
+from orchestrator.ports import Changes, ConflictError, Gateway, LostError, Store
 from orchestrator.records import Reservation, State
 from orchestrator.transactions import Transactions
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
+from protocol.messages import ReqOffers
 from runtime.clock import Clock, Ids
-from runtime.database import StorageError
+from runtime.database import StorageBusyError, StorageError
 from substrate.labels import Plan
-from substrate.model import Criteria, Refusal, RefusalKind
+from substrate.model import Criteria, Refusal, RefusalKind, Window
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 RETRY_STORAGE_S = 1.0
+DETACHED_MAX = 10_000
+"""Steps for callers, some of which may have gone away."""
+UNSAVED_MAX = 10_000
+"""Events of progress that wait to be stored; more are left out of the history."""
 
 Refuse = Callable[[Reservation, tuple[Refusal, ...], int], Reservation]
 """How a failure changes the record: ``records.failed`` or ``records.unchanged``."""
@@ -56,7 +64,11 @@ class Limits:
 
 
 class TooManyError(Exception):
-    """More negotiations at once than this instance takes."""
+    """There are ``limit`` of ``what`` at this moment, and this instance takes no more."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"{limit} {what} at once; ask again in a moment")
+        self.what, self.limit = what, limit
 
 
 class Engine:
@@ -82,12 +94,22 @@ class Engine:
         self._record_progress = record_progress
         self.hub = EventHub()
         self.book = LiveBook()
-        self.questions = OpenQuestions(gateway, ids)
+        self.breakers = Breakers(gateway, clock)
+        self.inbox = Inbox(self.spawn)
+        self.questions = OpenQuestions(gateway, ids, limits.patience, self.breakers)
         self.transactions = Transactions(self.save, store, gateway, clock)
         self.negotiating = 0
+        self.quiet = asyncio.Event()
+        """Set while nothing is being negotiated."""
+        self.quiet.set()
         self._finder = RouteFinder()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._detached: set[asyncio.Task[Any]] = set()
         self._unsaved: list[Event] = []
+        self.on_doubt: Callable[[str], None] = lambda _reservation_id: None
+        """Hears of reservations whose last write may or may not have happened."""
+        self.epoch = 0
+        """This life of the instance, as the store has registered it: the fence of every write."""
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
@@ -101,10 +123,17 @@ class Engine:
 
     async def detached(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of work that goes on when the caller is cancelled: a client that goes away
-        must not stop a step between its write and what follows from it."""
+        must not stop a step between its write and what follows from it.
+
+        Raises TooManyError, and what the work raises.
+        """
+        if len(self._detached) >= DETACHED_MAX:
+            work.close()
+            raise TooManyError("changes of reservations", DETACHED_MAX)
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in (self._tasks, self._detached):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
         return await asyncio.shield(task)
 
     @contextmanager
@@ -115,10 +144,12 @@ class Engine:
         """
         most, begun = self.limits.negotiations_max, False
         if self.negotiating >= most:
-            raise TooManyError(f"at most {most} negotiations at once; ask again in a moment")
+            raise TooManyError("negotiations", most)
 
         def leave(_task: object = None) -> None:
             self.negotiating -= 1
+            if not self.negotiating:
+                self.quiet.set()
 
         def begin(work: Coroutine[Any, Any, None]) -> None:
             nonlocal begun
@@ -126,6 +157,7 @@ class Engine:
             self.spawn(work).add_done_callback(leave)
 
         self.negotiating += 1
+        self.quiet.clear()
         try:
             yield begin
         finally:
@@ -137,10 +169,33 @@ class Engine:
         if self._unsaved:
             changes = replace(changes, events=(*self._unsaved, *changes.events))
             self._unsaved = []
-        self.hub.publish(await self.store.save(changes))
+        try:
+            self.hub.publish(await self.store.save(changes, self.epoch))
+        except LostError as lost:
+            self.lose(lost.reservation_id)
+            raise
+        except StorageBusyError:
+            raise
+        except StorageError:
+            # It may have been written all the same: only reading tells.
+            for reservation_id in _concerned(changes):
+                self.on_doubt(reservation_id)
+            raise
+
+    def lose(self, reservation_id: str) -> None:
+        """Another instance owns the reservation: what this one remembers of it is out of date."""
+        self.book.lose(reservation_id)
+        self.transactions.lose(reservation_id)
+
+    def lose_all(self) -> None:
+        """As ``lose``, for everything: this life of the instance is over."""
+        for reservation_id in {*self.book.ids(), *self.transactions.reservations()}:
+            self.lose(reservation_id)
 
     def emit(self, event: Event) -> None:
         """Records an event of progress, in order with all others, without waiting for it."""
+        if len(self._unsaved) >= UNSAVED_MAX:
+            return
         self._unsaved.append(event)
         if len(self._unsaved) == 1:
             self.spawn(self._save_unsaved())
@@ -148,12 +203,16 @@ class Engine:
     async def store_record(self, live: Live, record: Reservation) -> None:
         """Makes a new record durable, with its event, and puts it in force."""
         changes = _with_state(record, record.updated_ms, live.record)
-        await self.persist(lambda: self.save(changes))
+        await self.persist(lambda: self.save(changes), live)
         live.set(record)
 
-    async def persist(self, write: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Repeats a write until it is durable: what it says is already decided."""
+    async def persist(
+        self, write: Callable[[], Coroutine[Any, Any, Any]], live: Live | None = None
+    ) -> None:
+        """Repeats a write until it is durable: it is already decided. Raises LostError."""
         while True:
+            if live is not None and live.lost:
+                raise LostError(live.record.reservation_id)
             try:
                 await write()
                 return
@@ -166,8 +225,18 @@ class Engine:
     def question(
         self, criteria: Criteria, deadline_ms: int, in_force: Plan | None = None
     ) -> Question:
-        """What is to be negotiated, over the domains that are up now."""
-        return Question(criteria, deadline_ms, self.gateway.topology(), self._finder, in_force)
+        """What is to be negotiated, over the domains that are up now and not left out.
+
+        Once negotiated, tell ``breakers.ended``.
+        """
+        return self.breakers.question(criteria, deadline_ms, self._finder, in_force)
+
+    async def probe(self, domain: str) -> None:
+        """Asks a domain that was silent whether it is there; its breaker hears the answer."""
+        now_s = self.now_ms() // 1000
+        nothing = ReqOffers("", Window(now_s, now_s + 1), (), 0)
+        if await self.questions.ask(domain, nothing, self.limits.patience.offers_s) is None:
+            self.breakers.hear(domain, Signal.NOT_OFFERED)
 
     def bargain(
         self,
@@ -199,6 +268,7 @@ class Engine:
             clock=self.clock,
             ids=self.ids,
             patience=self.limits.patience,
+            breakers=self.breakers,
             report=report,
             announce=announce,
         )
@@ -210,13 +280,17 @@ class Engine:
         question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
         bargain = self.bargain(question, transaction_id, reservation_id, version)
         try:
-            return await negotiate(question, bargain)
+            return self.breakers.explained(question, await negotiate(question, bargain))
+        except LostError:
+            raise
         except StorageError:
             log.exception("negotiation could not be recorded", reservation_id=reservation_id)
             reason = "the orchestrator could not write to its database"
         except Exception:
             log.exception("negotiation broke", reservation_id=reservation_id)
             reason = "the orchestrator failed internally; its log tells more"
+        finally:
+            self.breakers.ended(question)
         return Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
 
     async def commit(self, live: Live, transaction_id: str, word: Word, refuse: Refuse) -> bool:
@@ -257,7 +331,7 @@ class Engine:
             )
 
         try:
-            await self.persist(abort)
+            await self.persist(abort, live)
         except ConflictError:
             await self.transactions.reload(transaction_id)
             live.set(await self.store.reservation(record.reservation_id) or record)
@@ -308,12 +382,20 @@ class Engine:
         try:
             await self.save(Changes())
         except StorageError:
-            log.warning("events of progress lost")
+            log.warning("events of progress are not stored")
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("background work failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LostError):
+            log.error("background work failed", exc_info=error)
+
+
+def _concerned(changes: Changes) -> list[str]:
+    ids = {transaction.reservation_id for transaction in changes.transactions}
+    if changes.reservation is not None:
+        ids.add(changes.reservation.reservation_id)
+    return sorted(ids)
 
 
 def _with_state(record: Reservation, now_ms: int, before: Reservation | None = None) -> Changes:

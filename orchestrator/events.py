@@ -20,8 +20,6 @@ from orchestrator.records import Reservation
 from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb
 from substrate.model import DataPlaneState, least_bps
 
-WATCH_QUEUE_MAX = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -107,53 +105,25 @@ def _progress_body(progress: Progress) -> pb.ReservationEvent:
             return pb.ReservationEvent(prepare_answered=answer)
 
 
-class Lagging(Exception):
-    """A watcher was too slow; it may go on from the last sequence that it saw."""
-
-
-class EventBuffer:
-    """Events of progress that wait for the next write, so that they are stored in their order."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Event] = []
-
-    def put(self, event: Event) -> bool:
-        """Adds an event; True when it is the first that waits."""
-        self._waiting.append(event)
-        return len(self._waiting) == 1
-
-    def take(self) -> tuple[Event, ...]:
-        """All that wait, in order; they are the caller's to store."""
-        taken, self._waiting = tuple(self._waiting), []
-        return taken
-
-
 class EventHub:
-    """Hands stored events to live watchers, in the order of the store."""
+    """Wakes those who watch, when there is something new in the store."""
 
     def __init__(self) -> None:
-        self._watchers: dict[asyncio.Queue[Event | None], str] = {}
+        self._watchers: dict[asyncio.Event, str] = {}
 
     def publish(self, events: tuple[Event, ...]) -> None:
-        """Gives events to those who watch their reservation; a full watcher is cut off."""
-        for event in events:
-            for queue, reservation_id in list(self._watchers.items()):
-                if reservation_id in ("", event.reservation_id):
-                    _offer(queue, event)
+        """Wakes who watches the reservations of these events."""
+        ids = {event.reservation_id for event in events}
+        for woken, reservation_id in self._watchers.items():
+            if reservation_id in ids or (not reservation_id and ids):
+                woken.set()
 
     @contextmanager
-    def subscribe(self, reservation_id: str) -> Iterator[asyncio.Queue[Event | None]]:
-        """Live events from now on; None in the queue means that the watcher was cut off."""
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(WATCH_QUEUE_MAX + 1)
-        self._watchers[queue] = reservation_id
+    def subscribe(self, reservation_id: str) -> Iterator[asyncio.Event]:
+        """Set whenever there is news of the reservation (empty: of any)."""
+        woken = asyncio.Event()
+        self._watchers[woken] = reservation_id
         try:
-            yield queue
+            yield woken
         finally:
-            del self._watchers[queue]
-
-
-def _offer(queue: asyncio.Queue[Event | None], event: Event) -> None:
-    if queue.qsize() < WATCH_QUEUE_MAX:
-        queue.put_nowait(event)
-    elif not queue.full():
-        queue.put_nowait(None)
+            del self._watchers[woken]

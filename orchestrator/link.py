@@ -19,7 +19,7 @@ from braid.v1.agent_pb2_grpc import DomainAgentStub
 
 if TYPE_CHECKING:
     from braid.v1.agent_pb2_grpc import DomainAgentAsyncStub
-from orchestrator.ports import DataPlaneReport, Listener
+from orchestrator.ports import AgentIdentity, ConflictError, DataPlaneReport, Listener
 from protocol.codec import (
     CodecError,
     data_plane_from_pb,
@@ -29,6 +29,7 @@ from protocol.codec import (
 )
 from protocol.messages import ToAgent
 from runtime.clock import Clock
+from runtime.database import StorageError
 from substrate.model import Domain
 
 log = structlog.get_logger()
@@ -45,6 +46,15 @@ OpenChannel = Callable[[str], grpc.aio.Channel]
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who opens a stream: an instance of an orchestrator, and which life of it."""
+
+    orchestrator_id: str
+    instance_id: str
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is known of an agent now; ``domain`` is its last description, also when it is down."""
 
@@ -54,6 +64,7 @@ class Status:
     up: bool
     reason: str
     since_ms: int
+    identity: AgentIdentity | None = None
 
 
 class WrongDomainError(Exception):
@@ -67,14 +78,14 @@ class AgentLink:
         self,
         name: str,
         target: str,
-        orchestrator_id: str,
+        caller: Callable[[], Caller],
         open_channel: OpenChannel,
         clock: Clock,
         listener: Listener,
         changed: Callable[[], None],
     ) -> None:
         self.status = Status(name, target, None, False, "not connected yet", clock.now_ms())
-        self._orchestrator_id = orchestrator_id
+        self._caller = caller
         self._open_channel, self._clock, self._listener = open_channel, clock, listener
         self._changed = changed
         self._queue: asyncio.Queue[ToAgent] = asyncio.Queue(QUEUE_MAX)
@@ -107,6 +118,10 @@ class AgentLink:
                 reason = f"{error.code().name}: {error.details()}"
             except (CodecError, WrongDomainError) as error:
                 reason = str(error)
+            except ConflictError:
+                reason = "the agent has started anew meanwhile"
+            except StorageError as error:
+                reason = f"the orchestrator's database cannot be used: {error}"
             except Exception as error:
                 log.exception("agent session broke", domain=self.status.name)
                 reason = f"internal: {type(error).__name__}"
@@ -119,19 +134,21 @@ class AgentLink:
     async def _session(self) -> None:
         async with self._open_channel(self.status.target) as channel:
             stub = DomainAgentStub(channel)
-            domain = await self._describe(stub)
+            domain, identity = await self._describe(stub)
+            seen = await self._listener.met(domain.name)
             self._queue = asyncio.Queue(QUEUE_MAX)
-            metadata = (("braid-orchestrator-id", self._orchestrator_id),)
+            metadata = _metadata(self._caller(), seen)
             stream = stub.Negotiate(self._frames(self._queue), metadata=metadata)
             await stream.initial_metadata()
-            self._set(up=True, reason="", domain=domain)
+            await self._listener.on_meet(domain.name, identity)
+            self._set(up=True, reason="", domain=domain, identity=identity)
             self._listener.on_up(self.status.name)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch(stub))
                 await self._read(stream)
                 raise _SessionOver
 
-    async def _describe(self, stub: DomainAgentAsyncStub) -> Domain:
+    async def _describe(self, stub: DomainAgentAsyncStub) -> tuple[Domain, AgentIdentity]:
         answer: pb.DescribeResponse = await stub.Describe(
             pb.DescribeRequest(), timeout=DESCRIBE_TIMEOUT_S
         )
@@ -144,7 +161,10 @@ class AgentLink:
         skew_ms = answer.now_ms - self._clock.now_ms()
         if abs(skew_ms) > SKEW_ALARM_MS:
             log.warning("clock skew", domain=domain.name, skew_ms=skew_ms)
-        return domain
+        identity = AgentIdentity(
+            answer.agent_epoch, answer.boot, answer.incarnation, answer.recovering
+        )
+        return domain, identity
 
     async def _read(self, stream: AsyncIterable[pb.AgentFrame]) -> None:
         async for frame in stream:
@@ -179,15 +199,40 @@ class AgentLink:
                 frame.messages.append(item)
             yield frame
 
-    def _set(self, *, up: bool, reason: str, domain: Domain | None = None) -> None:
+    def _set(
+        self,
+        *,
+        up: bool,
+        reason: str,
+        domain: Domain | None = None,
+        identity: AgentIdentity | None = None,
+    ) -> None:
         before = self.status
         since_ms = before.since_ms if before.up == up else self._clock.now_ms()
         self.status = Status(
-            before.name, before.target, domain or before.domain, up, reason, since_ms
+            before.name,
+            before.target,
+            domain or before.domain,
+            up,
+            reason,
+            since_ms,
+            identity or before.identity,
         )
         if before != self.status:
             log.info("domain is up" if up else "domain is down", domain=before.name, reason=reason)
             self._changed()
+
+
+def _metadata(caller: Caller, seen: AgentIdentity | None) -> tuple[tuple[str, str], ...]:
+    """What agent.proto says about Negotiate's metadata."""
+    found = [
+        ("braid-orchestrator-id", caller.orchestrator_id),
+        ("braid-instance-id", caller.instance_id),
+        ("braid-instance-epoch", str(caller.epoch)),
+    ]
+    if seen is not None:
+        found.append(("braid-agent-seen", f"{seen.epoch}.{seen.boot}.{seen.incarnation}"))
+    return tuple(found)
 
 
 class _SessionOver(Exception):

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -14,80 +15,117 @@ from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from braid.v1.topology_pb2_grpc import add_TopologyServicer_to_server
 from orchestrator.domains import GrpcGateway
 from orchestrator.engine import Engine
-from orchestrator.recovery import recover, resume
+from orchestrator.instance import Instance
 from orchestrator.server import ReservationsService
-from orchestrator.service import Orchestrator
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.store import DatabaseStore
+from orchestrator.store import DatabaseStore, open_store
 from orchestrator.topology_server import TopologyService
 from runtime.clock import RandomIds, SystemClock
-from runtime.database import Database, StorageError
+from runtime.database import StorageError
 from runtime.schema import upgrade
-from runtime.server import open_channel, serving
+from runtime.server import Add, GrpcServer, open_channel
+from runtime.settings import SettingsError
 
 log = structlog.get_logger()
 
-TICK_S = 0.5
+FOLLOW_S = 2.0
 READY_S = 3.0
 """How long a start waits for its domains, before it takes up old work and new requests."""
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An orchestrator's instance that serves at ``address``."""
+
+    instance: Instance
+    address: str
+
+
 @asynccontextmanager
-async def running(settings: OrchestratorSettings) -> AsyncIterator[str]:
-    """An orchestrator that serves for the length of the block; yields its address.
+async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
+    """An instance that serves for the length of the block.
 
     Raises SchemaError, StorageError, ListenError.
     """
     await asyncio.to_thread(upgrade, settings.database, "orchestrator")
-    database = Database(settings.database)
+    store = open_store(settings.database)
     clock, ids = SystemClock(), RandomIds()
-    store = DatabaseStore(database)
     connect = partial(open_channel, tls=settings.tls, insecure=settings.insecure)
-    gateway = GrpcGateway(settings.orchestrator_id, connect, clock)
+    instance_id = settings.instance()
+    gateway = GrpcGateway(settings.orchestrator_id, instance_id, connect, clock)
     engine = Engine(settings.orchestrator_id, store, gateway, clock, ids, settings.limits())
-    orchestrator = Orchestrator(engine)
-    reservations = ReservationsService(orchestrator, settings.bounds())
-    topology = TopologyService(engine, gateway)
-    services = {
-        "braid.v1.Reservations": partial(add_ReservationsServicer_to_server, reservations),
-        "braid.v1.Topology": partial(add_TopologyServicer_to_server, topology),
-    }
-    ticking = asyncio.create_task(_tick(orchestrator))
+    instance = Instance(engine, instance_id, round(settings.lease_s * 1000))
+    following: asyncio.Task[None] | None = None
     try:
-        unfinished = await recover(engine)
+        server = GrpcServer(settings, _services(instance, gateway, settings))
+        gateway.instance_epoch = lambda: engine.epoch
+        await instance.start()
         await gateway.start({item.domain: item.target for item in settings.domains}, store)
         await gateway.ready(READY_S)
-        for live in unfinished:
-            await resume(engine, live)
-        async with serving(settings, services) as server:
-            yield server.address
+        await instance.resume()
+        following = asyncio.create_task(_follow(gateway, store))
+        await server.start()
+        try:
+            yield Running(instance, server.address)
+        finally:
+            await server.drain()
+            await instance.drain(settings.drain_timeout_s)
+            await server.stop()
     finally:
-        ticking.cancel()
-        await engine.stop()
+        if following is not None:
+            following.cancel()
+        await instance.stop()
         await gateway.stop()
-        await database.close()
+        await store.close()
 
 
 async def run_orchestrator(
     settings: OrchestratorSettings, started: Callable[[str], None] | None = None
 ) -> None:
-    """Serves until SIGTERM or SIGINT; ``started`` is called with the address. Raises as running."""
+    """Serves until SIGTERM or SIGINT; ``started`` is called with the address.
+
+    Raises as running, and SettingsError when another process runs under the same instance_id.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with running(settings) as address:
+    async with running(settings) as it:
         if started is not None:
-            started(address)
-        log.info("orchestrator serves", address=address, orchestrator=settings.orchestrator_id)
-        await stopped.wait()
+            started(it.address)
+        log.info(
+            "orchestrator serves",
+            address=it.address,
+            orchestrator=settings.orchestrator_id,
+            instance=it.instance.instance_id,
+        )
+        waiting = [asyncio.create_task(event.wait()) for event in (stopped, it.instance.superseded)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
         log.info("orchestrator stops")
+    if it.instance.superseded.is_set():
+        raise SettingsError(
+            f"instance_id: another process runs as '{it.instance.instance_id}' on this database"
+        )
 
 
-async def _tick(orchestrator: Orchestrator) -> None:
+def _services(
+    instance: Instance, gateway: GrpcGateway, settings: OrchestratorSettings
+) -> dict[str, Add]:
+    reservations = ReservationsService(instance.orchestrator, settings.bounds())
+    topology = TopologyService(instance.engine, gateway)
+    return {
+        "braid.v1.Reservations": partial(add_ReservationsServicer_to_server, reservations),
+        "braid.v1.Topology": partial(add_TopologyServicer_to_server, topology),
+    }
+
+
+async def _follow(gateway: GrpcGateway, store: DatabaseStore) -> None:
+    """Connects to domains that registered with another instance, and leaves who left there."""
     while True:
+        await asyncio.sleep(FOLLOW_S)
         try:
-            await orchestrator.tick()
-        except StorageError:
-            log.exception("tick could not write, will be repeated")
-        await asyncio.sleep(TICK_S)
+            await gateway.follow(await store.targets())
+        except StorageError as error:
+            log.warning("registered domains cannot be read", error=str(error))

@@ -1,55 +1,69 @@
-"""A store without a disk, for simulations and tests: the same promises, until the process ends."""
+"""A store without a disk, for simulations and tests: the same promises, until the process ends.
+
+Several instances may share one, as they share a PostgreSQL database.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from orchestrator.events import Event
-from orchestrator.ports import Changes, ConflictError, KnownRequestError, Request, Unfinished
+from orchestrator.ports import (
+    AgentIdentity,
+    Changes,
+    ConflictError,
+    KnownRequestError,
+    LostError,
+    Renewal,
+    Request,
+    StaleEpochError,
+    Unfinished,
+    is_earlier,
+)
 from orchestrator.records import FINAL, Reservation
-from protocol.coordinator import Decision, Transaction
+from protocol.coordinator import Decision, Transaction, claims, relied_on
+from protocol.messages import Claim
 
 
 class MemoryStore:
-    """The :class:`orchestrator.ports.Store` in memory; without ``keep_events`` there are none."""
+    """The :class:`orchestrator.ports.Store` in memory; without ``keep_events`` there are none.
 
-    def __init__(self, *, keep_events: bool = True) -> None:
-        self._keep_events = keep_events
+    ``now_ms``: the clock that leases are measured with.
+    """
+
+    def __init__(self, *, keep_events: bool = True, now_ms: Callable[[], int] = lambda: 0) -> None:
+        self._keep_events, self._now_ms = keep_events, now_ms
         self._requests: dict[str, Request] = {}
         self._reservations: dict[str, Reservation] = {}
         self._transactions: dict[str, Transaction] = {}
+        self._of_reservation: dict[str, list[str]] = {}
         self._events: list[Event] = []
         self._targets: dict[str, str] = {}
         self._sequence = 0
+        self._owners: dict[str, int] = {}
+        self._leases: dict[int, tuple[str, int]] = {}
+        self._taken: dict[int, set[str]] = {}
+        self._last_epoch = 0
+        self._met: dict[str, AgentIdentity] = {}
 
-    async def save(self, changes: Changes) -> tuple[Event, ...]:
-        if changes.request is not None:
-            known = self._requests.get(changes.request.request_id)
-            if known is not None:
-                raise KnownRequestError(known)
-        for transaction_id in changes.decides:
-            stored = self._transactions.get(transaction_id)
-            if stored is not None and stored.decision is not Decision.UNDECIDED:
-                raise ConflictError(transaction_id)
+    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
+        self._check(changes, fence)
         if changes.request is not None:
             self._requests[changes.request.request_id] = changes.request
         if changes.reservation is not None:
             self._reservations[changes.reservation.reservation_id] = changes.reservation
+            self._owners[changes.reservation.reservation_id] = fence
         if changes.answers and changes.reservation is not None:
             known = self._requests[changes.answers]
             answer = replace(changes.reservation, transaction_id="")
             self._requests[changes.answers] = replace(known, answer=answer)
         for transaction in changes.transactions:
+            if transaction.transaction_id not in self._transactions:
+                ids = self._of_reservation.setdefault(transaction.reservation_id, [])
+                ids.append(transaction.transaction_id)
             self._transactions[transaction.transaction_id] = transaction
-        if not self._keep_events:
-            return ()
-        numbered = tuple(
-            replace(event, sequence=self._sequence + i)
-            for i, event in enumerate(changes.events, start=1)
-        )
-        self._sequence += len(numbered)
-        self._events.extend(numbered)
-        return numbered
+        return self._numbered(changes.events)
 
     async def request(self, request_id: str) -> Request | None:
         return self._requests.get(request_id)
@@ -80,16 +94,8 @@ class MemoryStore:
         ]
         return tuple(found[:limit])
 
-    async def unfinished(self) -> Unfinished:
-        live = [r for r in self._reservations.values() if r.state not in FINAL]
-        ids = {record.reservation_id for record in live}
-        transactions = [
-            transaction
-            for transaction in self._transactions.values()
-            if not transaction.settled
-            or (transaction.reservation_id in ids and transaction.decision is Decision.COMMIT)
-        ]
-        return Unfinished(tuple(live), tuple(transactions))
+    async def last_event(self) -> int:
+        return self._sequence
 
     async def targets(self) -> dict[str, str]:
         return dict(self._targets)
@@ -99,3 +105,131 @@ class MemoryStore:
             self._targets.pop(domain, None)
         else:
             self._targets[domain] = target
+
+    # Who owns what (orchestrator.ports.Membership), and domains as last met -----------------------
+
+    async def register(self, instance_id: str, lease_ms: int) -> int:
+        for epoch, (name, _) in list(self._leases.items()):
+            if name == instance_id:
+                del self._leases[epoch]
+        self._last_epoch += 1
+        self._leases[self._last_epoch] = (instance_id, self._now_ms() + lease_ms)
+        return self._last_epoch
+
+    async def renew(self, epoch: int, instance_id: str, lease_ms: int) -> Renewal:
+        if epoch not in self._leases:
+            names = {name for name, _ in self._leases.values()}
+            return Renewal(alive=False, superseded=instance_id in names)
+        self._leases[epoch] = (instance_id, self._now_ms() + lease_ms)
+        for other, (_, until_ms) in list(self._leases.items()):
+            if until_ms < self._now_ms():
+                del self._leases[other]
+        return Renewal(alive=True, lost=tuple(sorted(self._taken.pop(epoch, ()))))
+
+    async def take(self, epoch: int, limit: int) -> Unfinished:
+        ids = [
+            reservation_id
+            for reservation_id in self._reservations
+            if self._owners[reservation_id] not in self._leases and self._is_live(reservation_id)
+        ]
+        return self._owned(epoch, ids[:limit])
+
+    async def take_one(self, epoch: int, reservation_id: str) -> Unfinished:
+        if reservation_id not in self._reservations:
+            return Unfinished()
+        owner = self._owners[reservation_id]
+        if owner != epoch:
+            self._taken.setdefault(owner, set()).add(reservation_id)
+        return self._owned(epoch, [reservation_id])
+
+    async def leave(self, epoch: int) -> None:
+        self._leases.pop(epoch, None)
+        self._taken.pop(epoch, None)
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        return self._met.get(domain)
+
+    async def meet(self, domain: str, identity: AgentIdentity) -> None:
+        known = self._met.get(domain)
+        if known is not None and is_earlier(identity, known):
+            raise ConflictError(domain)
+        self._met[domain] = identity
+
+    async def claims(self, domain: str) -> tuple[Claim, ...]:
+        found = [
+            claim
+            for reservation_id, record in self._reservations.items()
+            if record.state not in FINAL
+            for transaction in self._transactions_of(reservation_id)
+            for claim in claims(transaction, domain)
+        ]
+        return tuple(sorted(found, key=lambda c: (c.prep.transaction_id, c.prep.part_id)))
+
+    async def uses(self, domain: str) -> bool:
+        return any(
+            part.domain == domain
+            for record in self._reservations.values()
+            if record.state not in FINAL
+            for part in record.parts
+        )
+
+    def _check(self, changes: Changes, fence: int) -> None:
+        ids = [transaction.reservation_id for transaction in changes.transactions]
+        if changes.reservation is not None:
+            ids.append(changes.reservation.reservation_id)
+        for reservation_id in ids:
+            if self._owners.get(reservation_id, fence) != fence:
+                raise LostError(reservation_id)
+        for transaction in changes.transactions:
+            self._check_epochs(transaction)
+        if changes.request is not None:
+            known = self._requests.get(changes.request.request_id)
+            if known is not None:
+                raise KnownRequestError(known)
+        for transaction_id in changes.decides:
+            stored = self._transactions.get(transaction_id)
+            if stored is not None and stored.decision is not Decision.UNDECIDED:
+                raise ConflictError(transaction_id)
+
+    def _check_epochs(self, transaction: Transaction) -> None:
+        stored = self._transactions.get(transaction.transaction_id)
+        if stored is not None and stored.told:
+            return
+        for part in relied_on(transaction):
+            known = self._met.get(part.domain)
+            if known is not None and part.epoch < known.epoch:
+                raise StaleEpochError(part.domain, known.epoch)
+
+    def _numbered(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        if not self._keep_events:
+            return ()
+        numbered = tuple(
+            replace(event, sequence=self._sequence + i) for i, event in enumerate(events, start=1)
+        )
+        self._sequence += len(numbered)
+        self._events.extend(numbered)
+        return numbered
+
+    def _transactions_of(self, reservation_id: str) -> list[Transaction]:
+        return [self._transactions[i] for i in self._of_reservation.get(reservation_id, ())]
+
+    def _is_live(self, reservation_id: str) -> bool:
+        return self._reservations[reservation_id].state not in FINAL or any(
+            not transaction.settled for transaction in self._transactions_of(reservation_id)
+        )
+
+    def _owned(self, epoch: int, ids: Iterable[str]) -> Unfinished:
+        live, found = [], []
+        for reservation_id in ids:
+            self._owners[reservation_id] = epoch
+            record = self._reservations[reservation_id]
+            going_on = record.state not in FINAL
+            if going_on:
+                live.append(record)
+            found += [
+                transaction
+                for transaction in self._transactions_of(reservation_id)
+                if not transaction.settled or (going_on and transaction.decision is Decision.COMMIT)
+            ]
+        epochs = {name: identity.epoch for name, identity in self._met.items()}
+        return Unfinished(tuple(live), tuple(found), epochs)

@@ -22,7 +22,7 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
     )
     new_id, old_id = change.transaction_id, record.transaction_id
     outcome = await engine.negotiate(question, new_id, record.reservation_id, record.version + 1)
-    async with live.lock:
+    async with live.turn():
         if not _pending(live.record, new_id):
             return
         if isinstance(outcome, Failure):
@@ -42,7 +42,7 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
 async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> None:
     """Puts the new version in force when success may be told; then gives the old one back."""
     transaction = await engine.verdict(new_id)
-    async with live.lock:
+    async with live.turn():
         if _pending(live.record, new_id):
             now_ms = engine.now_ms()
             if transaction.decision is not Decision.COMMIT:

@@ -136,6 +136,8 @@ class Question:
     """The plan that a Modify would rather keep the routes and labels of."""
     label_start: int = 0
     """Where to begin to look for free labels: spreads requests that come at once."""
+    trial: int = 0
+    """Not 0: this negotiation alone tries domains that were silent (orchestrator.breakers)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.events import Event
 from orchestrator.records import Reservation
 from protocol.coordinator import Transaction
-from protocol.messages import ToAgent, ToOrchestrator
+from protocol.messages import Claim, ToAgent, ToOrchestrator
 from substrate.model import DataPlaneState, Domain
 from substrate.topology import Topology
 
@@ -24,6 +25,23 @@ class DataPlaneReport:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class AgentIdentity:
+    """Which life of an agent this is (agent.proto, DescribeResponse)."""
+
+    epoch: int
+    boot: int = 0
+    incarnation: str = ""
+    recovering: bool = field(default=False, compare=False)
+
+
+def is_earlier(identity: AgentIdentity, known: AgentIdentity) -> bool:
+    """Whether another life of the agent was met since, or its database is an old copy."""
+    if (identity.epoch, identity.boot) == (known.epoch, known.boot):
+        return identity.incarnation != known.incarnation
+    return (identity.epoch, identity.boot) < (known.epoch, known.boot)
+
+
 class Listener(Protocol):
     """Hears what domains say. Called in the event loop; must not block."""
 
@@ -32,6 +50,15 @@ class Listener(Protocol):
 
     def on_data_plane(self, domain: str, report: DataPlaneReport) -> None:
         """The domain's data plane is in this state for a part."""
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        """Which life of the domain's agent any instance met last. Raises StorageError."""
+
+    async def on_meet(self, domain: str, identity: AgentIdentity) -> None:
+        """The agent has described itself: awaited before its domain counts as up.
+
+        Raises StorageError, and ConflictError when a later life was met meanwhile: connect again.
+        """
 
     def on_up(self, domain: str) -> None:
         """The domain is (again) there: what waits for it may be sent."""
@@ -79,10 +106,29 @@ class Changes:
     """The request_id of the Modify that ``reservation`` is the answer to."""
     decides: frozenset[str] = field(default_factory=frozenset)
     """Transactions whose decision must still be UNDECIDED in the store (compare and set)."""
+    at_ms: int = 0
+    """When, for people."""
 
 
 class ConflictError(Exception):
     """A compare-and-set was lost: someone else decided first."""
+
+
+class LostError(Exception):
+    """Another instance owns the reservation now, or it was read again: what was remembered of it
+    is out of date, and has been dropped."""
+
+    def __init__(self, reservation_id: str) -> None:
+        super().__init__(f"{reservation_id} is owned by another instance")
+        self.reservation_id = reservation_id
+
+
+class StaleEpochError(Exception):
+    """An agent was restored since it answered: its word of an earlier epoch counts no more."""
+
+    def __init__(self, domain: str, epoch: int) -> None:
+        super().__init__(f"{domain} is in epoch {epoch} now")
+        self.domain, self.epoch = domain, epoch
 
 
 class KnownRequestError(Exception):
@@ -95,20 +141,70 @@ class KnownRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What a restart must take up again."""
+    """What a new owner must take up; ``epochs``: of the domains concerned, as last met."""
 
-    reservations: tuple[Reservation, ...]
-    transactions: tuple[Transaction, ...]
+    reservations: tuple[Reservation, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
 
-class Store(Protocol):
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a heartbeat finds: ``lost`` reservations that others took since the last one.
+
+    Not ``alive``: the lease had run out and others may own everything. ``superseded``: because a
+    newer process has the same instance_id.
+    """
+
+    alive: bool
+    superseded: bool = False
+    lost: tuple[str, ...] = ()
+
+
+class Membership(Protocol):
+    """Who of several instances owns what (design, section 5, rule 3). All raise StorageError."""
+
+    async def register(self, instance_id: str, lease_ms: int) -> int:
+        """A new life of an instance: its epoch, greater than any before. Ends its former life."""
+
+    async def renew(self, epoch: int, instance_id: str, lease_ms: int) -> Renewal:
+        """The heartbeat; also ends the lives whose lease ran out."""
+
+    async def take(self, epoch: int, limit: int) -> Unfinished:
+        """Takes at most ``limit`` unfinished reservations whose owner is gone."""
+
+    async def take_one(self, epoch: int, reservation_id: str) -> Unfinished:
+        """Takes one reservation, whoever owns it; nothing when there is none."""
+
+    async def leave(self, epoch: int) -> None:
+        """Ends a life in order: others take at once what it owned."""
+
+
+class Store(Membership, Protocol):
     """Durable state. Raises runtime.database.StorageError when a write cannot be made durable."""
 
-    async def save(self, changes: Changes) -> tuple[Event, ...]:
+    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
         """Writes all of it in one transaction; returns the events with their sequence numbers.
 
-        Raises ConflictError, KnownRequestError.
+        ``fence``: the epoch of the writing instance, which must own every reservation concerned;
+        new ones become its own. Raises ConflictError, KnownRequestError, LostError, and
+        StaleEpochError when success follows from what a domain said before it was restored.
         """
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        """The agent's life that was met last."""
+
+    async def meet(self, domain: str, identity: AgentIdentity) -> None:
+        """Records it; from now on no earlier epoch counts. Raises ConflictError (is_earlier)."""
+
+    async def claims(self, domain: str) -> tuple[Claim, ...]:
+        """What the domain is held to (rule 7), in the order of transaction and part."""
+
+    async def uses(self, domain: str) -> bool:
+        """Whether any reservation that is not final has a part in the domain."""
+
+    async def last_event(self) -> int:
+        """The highest sequence of any event."""
 
     async def request(self, request_id: str) -> Request | None:
         """What was recorded under a request_id."""
@@ -126,9 +222,6 @@ class Store(Protocol):
 
     async def events(self, reservation_id: str, after: int, limit: int) -> tuple[Event, ...]:
         """Events of one reservation (empty: of all) with sequence > ``after``, ascending."""
-
-    async def unfinished(self) -> Unfinished:
-        """Reservations that are not final, and transactions that are not settled."""
 
     async def targets(self) -> dict[str, str]:
         """Domains that registered at run time, and their gRPC targets."""

@@ -1,50 +1,95 @@
-"""What a restart takes up: undecided is aborted and tried again, decided is finished."""
+"""What a new owner takes up: undecided is aborted and tried again, decided is finished.
+
+The owner before may have died, may have been cut off, or may just have been asked less: whatever it
+still does, the fence of the store stops it (design, section 5, rules 2 and 3).
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
+
+import structlog
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.modifying import await_next, give_back, negotiate_next
-from orchestrator.ports import Changes
+from orchestrator.ports import Changes, LostError, Unfinished
 from orchestrator.records import Reservation
 from orchestrator.reserving import await_first, negotiate_first
-from protocol.coordinator import Decide, Decision, Transaction, begin
+from protocol.coordinator import Decide, Decision, EpochRaised, Transaction, begin
+
+log = structlog.get_logger()
+
+TEND_AGAIN_S = 1.0
 
 
-async def recover(engine: Engine) -> list[Live]:
-    """Takes everything up again; call it once, before domains are connected.
+async def adopt(engine: Engine, unfinished: Unfinished) -> list[Live]:
+    """Takes up what this instance owns now.
 
-    Returns the reservations that ``resume`` must go on with, once domains are there to ask. Raises
-    StorageError.
+    Returns the reservations that ``resume`` must go on with, once domains are there to ask. What
+    cannot be written now is in doubt: see Engine.on_doubt.
     """
-    unfinished = await engine.store.unfinished()
     for transaction in unfinished.transactions:
         engine.transactions.adopt(transaction)
-        if transaction.decision is Decision.UNDECIDED:
-            await engine.transactions.apply(transaction.transaction_id, Decide(commit=False))
+    await asyncio.gather(
+        *(_settle(engine, transaction, unfinished) for transaction in unfinished.transactions),
+        return_exceptions=True,
+    )
+    committed: dict[str, list[str]] = {}
+    for transaction in unfinished.transactions:
+        if transaction.decision is Decision.COMMIT:
+            ids = committed.setdefault(transaction.reservation_id, [])
+            ids.append(transaction.transaction_id)
     waiting = []
     for record in unfinished.reservations:
         live = engine.book.adopt(record)
-        _release_superseded(engine, record, unfinished.transactions)
+        _release_superseded(engine, record, committed.get(record.reservation_id, []))
         if not record.decided:
             waiting.append(live)
     return waiting
 
 
 async def resume(engine: Engine, live: Live) -> None:
-    """Goes on with what was being negotiated, or not yet told. Raises StorageError."""
-    record = live.record
-    pending = record.change.transaction_id if record.change else record.transaction_id
-    transaction = engine.transactions.get(pending)
-    if transaction is not None and transaction.decision is not Decision.ABORT:
-        engine.spawn(
-            await_next(engine, live, record.transaction_id, pending)
-            if record.change
-            else await_first(engine, live)
-        )
+    """Goes on with what was being negotiated, or not yet told. Raises StorageError, LostError."""
+    async with live.turn():
+        record = live.record
+        if record.decided or live.lost:
+            return
+        pending = record.change.transaction_id if record.change else record.transaction_id
+        transaction = engine.transactions.get(pending)
+        if transaction is not None and transaction.decision is Decision.UNDECIDED:
+            transaction = await engine.transactions.apply(pending, Decide(commit=False))
+        if transaction is None or transaction.decision is Decision.ABORT:
+            await _begin_again(engine, live)
+            transaction = None
+    if transaction is not None:
+        old_id = live.record.transaction_id
+        work = await_next(engine, live, old_id, pending) if record.change else None
+        engine.spawn(tend(engine, live, work or await_first(engine, live)))
         return
+    again = negotiate_next if record.change else negotiate_first
+    engine.spawn(tend(engine, live, again(engine, live)))
+
+
+async def tend(engine: Engine, live: Live, work: Coroutine[Any, Any, None]) -> None:
+    """Sees to it that a negotiation ends, whatever breaks in it: it is taken up again."""
+    while True:
+        try:
+            await work
+            return
+        except LostError:
+            return
+        except Exception:
+            log.exception("negotiation broke", reservation_id=live.record.reservation_id)
+        await asyncio.sleep(TEND_AGAIN_S)
+        work = resume(engine, live)
+
+
+async def _begin_again(engine: Engine, live: Live) -> None:
+    record = live.record
     if record.change is not None:
         fresh = begin(engine.ids.new(), record.reservation_id, record.version + 1)
         change = replace(record.change, transaction_id=fresh.transaction_id)
@@ -55,18 +100,23 @@ async def resume(engine: Engine, live: Live) -> None:
     await engine.save(Changes(reservation=record, transactions=(fresh,)))
     engine.transactions.adopt(fresh)
     live.set(record)
-    engine.spawn(negotiate_next(engine, live) if record.change else negotiate_first(engine, live))
 
 
-def _release_superseded(
-    engine: Engine, record: Reservation, transactions: tuple[Transaction, ...]
-) -> None:
+async def _settle(engine: Engine, transaction: Transaction, unfinished: Unfinished) -> None:
+    """Undecided is aborted, in writing, and what was said before a restore does not count."""
+    transaction_id = transaction.transaction_id
+    if transaction.decision is Decision.UNDECIDED:
+        await engine.transactions.apply(transaction_id, Decide(commit=False))
+        return
+    for domain in sorted({part.domain for part in transaction.parts}):
+        epoch = unfinished.epochs.get(domain, 0)
+        if any(part.domain == domain and part.epoch < epoch for part in transaction.parts):
+            await engine.transactions.apply(transaction_id, EpochRaised(domain, epoch))
+
+
+def _release_superseded(engine: Engine, record: Reservation, committed: list[str]) -> None:
     """Gives back old versions whose successor was committed just before a crash."""
     keep = {record.transaction_id, record.change.transaction_id if record.change else ""}
-    for transaction in transactions:
-        if (
-            transaction.reservation_id == record.reservation_id
-            and transaction.decision is Decision.COMMIT
-            and transaction.transaction_id not in keep
-        ):
-            engine.spawn(give_back(engine, transaction.transaction_id, record.transaction_id))
+    for transaction_id in committed:
+        if transaction_id not in keep:
+            engine.spawn(give_back(engine, transaction_id, record.transaction_id))

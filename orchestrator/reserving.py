@@ -16,7 +16,7 @@ async def negotiate_first(engine: Engine, live: Live) -> None:
     outcome = await engine.negotiate(
         question, record.transaction_id, record.reservation_id, record.version
     )
-    async with live.lock:
+    async with live.turn():
         if live.record.state is not State.NEGOTIATING:
             return
         if isinstance(outcome, Failure):
@@ -38,7 +38,7 @@ async def await_first(engine: Engine, live: Live) -> None:
     if not _awaits(live):
         return
     transaction = await engine.verdict(live.record.transaction_id)
-    async with live.lock:
+    async with live.turn():
         if not _awaits(live):
             return
         now_ms = engine.now_ms()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from grpc import StatusCode
@@ -13,11 +13,11 @@ from grpc.aio import ServicerContext
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsServicer
 from orchestrator.engine import TooManyError
-from orchestrator.events import Event
 from orchestrator.negotiation import Failure
-from orchestrator.ports import ConflictError
+from orchestrator.ports import ConflictError, LostError
 from orchestrator.records import Reservation, State
 from orchestrator.service import (
+    DrainingError,
     NotFoundError,
     NotNowError,
     Orchestrator,
@@ -34,12 +34,14 @@ from orchestrator.validation import (
     digest,
 )
 from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
-from runtime.errors import RequestError, invalid
+from runtime.errors import RequestError, full, invalid
 
 Context = ServicerContext[Any, Any]
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 EVENTS_PAGE = 500
+WATCH_POLL_S = 0.25
+"""How often is looked for events that other instances have written."""
 
 
 class ReservationsService(ReservationsServicer):
@@ -132,36 +134,21 @@ class ReservationsService(ReservationsServicer):
             raise invalid("reservation_id", "absent", "the reservation that until_decided means")
         if request.reservation_id:
             await self._get(request.reservation_id)
-        with self._orchestrator.engine.hub.subscribe(request.reservation_id) as queue:
-            seen = request.after_sequence
-            if seen or request.reservation_id:
-                async for event in self._history(request.reservation_id, seen):
+        engine, seen = self._orchestrator.engine, request.after_sequence
+        if not request.reservation_id and not seen:
+            seen = await engine.store.last_event()
+        with engine.hub.subscribe(request.reservation_id) as woken:
+            while True:
+                woken.clear()
+                over = request.until_decided and (await self._get(request.reservation_id)).decided
+                page = await engine.store.events(request.reservation_id, seen, EVENTS_PAGE)
+                for event in page:
                     seen = event.sequence
                     yield event.to_pb()
-            while not (
-                request.until_decided and await self._is_over(request.reservation_id, queue)
-            ):
-                event_or_end = await queue.get()
-                if event_or_end is None:
-                    raise RequestError(
-                        StatusCode.RESOURCE_EXHAUSTED,
-                        "after_sequence",
-                        request.after_sequence,
-                        f"watch again with after_sequence {seen}: this watcher was too slow",
-                    )
-                if event_or_end.sequence > seen:
-                    seen = event_or_end.sequence
-                    yield event_or_end.to_pb()
-
-    async def _history(self, reservation_id: str, after: int) -> AsyncIterator[Event]:
-        store = self._orchestrator.engine.store
-        while page := await store.events(reservation_id, after, EVENTS_PAGE):
-            for event in page:
-                after = event.sequence
-                yield event
-
-    async def _is_over(self, reservation_id: str, queue: asyncio.Queue[Event | None]) -> bool:
-        return queue.empty() and (await self._get(reservation_id)).decided
+                if over and not page:
+                    return
+                if not page:
+                    await _woken(woken)
 
     def _order(self, request: pb.Reservation) -> Order:
         engine = self._orchestrator.engine
@@ -183,6 +170,13 @@ class ReservationsService(ReservationsServicer):
             ) from None
 
 
+async def _woken(woken: asyncio.Event) -> None:
+    """Waits for news of this instance, or until it is time to look for those of others."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(WATCH_POLL_S):
+            await woken.wait()
+
+
 @contextmanager
 def _explained(request_id: str, reservation_id: str) -> Iterator[None]:
     """Turns the service's refusals to act into statuses that name the field."""
@@ -196,10 +190,12 @@ def _explained(request_id: str, reservation_id: str) -> Iterator[None]:
             StatusCode.FAILED_PRECONDITION, "reservation_id", reservation_id, str(error)
         ) from None
     except TooManyError as error:
+        raise full(error.what, error.limit) from None
+    except DrainingError as error:
         raise RequestError(
-            StatusCode.RESOURCE_EXHAUSTED, "request_id", request_id, str(error)
+            StatusCode.UNAVAILABLE, "request_id", request_id, f"to ask another instance: {error}"
         ) from None
-    except ConflictError:
+    except (ConflictError, LostError):
         raise RequestError(
             StatusCode.ABORTED,
             "reservation_id",

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from orchestrator.book import Live
+from orchestrator.breaker import Signal
 from orchestrator.engine import Engine
 from orchestrator.events import data_plane_event, state_event
 from orchestrator.modifying import negotiate_next
 from orchestrator.negotiation import Failure, plan_only
-from orchestrator.ports import Changes, DataPlaneReport, KnownRequestError, Request
+from orchestrator.owner import Owner
+from orchestrator.ports import (
+    AgentIdentity,
+    Changes,
+    ConflictError,
+    DataPlaneReport,
+    KnownRequestError,
+    LostError,
+    Request,
+)
+from orchestrator.reconciling import Reconciling
 from orchestrator.records import (
     FINAL,
     Change,
@@ -20,14 +35,26 @@ from orchestrator.records import (
     with_data_plane,
     with_released,
 )
+from orchestrator.recovery import tend
 from orchestrator.reserving import negotiate_first
 from orchestrator.transactions import is_over
 from protocol.coordinator import PartStatus, Transaction, begin
-from protocol.messages import Inquire, ReservationResp, SendOffers, ToOrchestrator
+from protocol.messages import (
+    Inquire,
+    Reconciled,
+    ReservationResp,
+    SendOffers,
+    ToOrchestrator,
+)
 from substrate.labels import Plan
 from substrate.model import Criteria
 
+T = TypeVar("T")
+
 GIVE_BACK_WAIT_S = 1.0
+POLL_S = 0.2
+"""How often is looked what another instance has decided."""
+OWN_ATTEMPTS = 3
 
 
 class NotFoundError(Exception):
@@ -36,6 +63,10 @@ class NotFoundError(Exception):
 
 class RequestTakenError(Exception):
     """The request_id was used with another body."""
+
+
+class DrainingError(Exception):
+    """This instance takes no new work: another one does."""
 
 
 class NotNowError(Exception):
@@ -54,10 +85,17 @@ class Order:
 
 
 class Orchestrator:
-    """The coordinator of the reservations of one instance."""
+    """The coordinator of the reservations of one instance; see also :mod:`orchestrator.instance`.
+
+    ``draining``: no new negotiations are begun.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.owner = Owner(engine, self.on_data_plane)
+        engine.on_doubt = self.owner.doubt
+        self.reconciling = Reconciling(engine)
+        self.draining = False
         engine.gateway.listen(self)
 
     # What users ask -------------------------------------------------------------------------------
@@ -74,8 +112,9 @@ class Orchestrator:
     async def reserve(self, order: Order) -> Reservation:
         """Records the request and starts to negotiate; what is recorded already for the same id.
 
-        Raises RequestTakenError, TooManyError, StorageError.
+        Raises RequestTakenError, TooManyError, DrainingError, StorageError.
         """
+        self._must_not_drain()
         return await self.engine.detached(self._reserve(order))
 
     async def _reserve(self, order: Order) -> Reservation:
@@ -98,25 +137,26 @@ class Orchestrator:
                 return await self._same(taken.request, order.digest)
             live = engine.book.adopt(record)
             engine.transactions.adopt(transaction)
-            negotiate(negotiate_first(engine, live))
+            negotiate(tend(engine, live, negotiate_first(engine, live)))
         return record
 
     async def modify(self, reservation_id: str, order: Order) -> Reservation:
         """Records the change and starts to negotiate it; the old version stands meanwhile.
 
-        Raises NotFoundError, RequestTakenError, NotNowError, TooManyError, StorageError.
+        Raises NotFoundError, RequestTakenError, NotNowError, TooManyError, DrainingError,
+        ConflictError, StorageError.
         """
-        return await self.engine.detached(self._modify(reservation_id, order))
+        self._must_not_drain()
+        return await self.engine.detached(
+            self._owning(reservation_id, lambda live: self._modify(live, order), self._must_rest)
+        )
 
-    async def _modify(self, reservation_id: str, order: Order) -> Reservation:
-        engine = self.engine
-        live = await self._live(reservation_id)
+    async def _modify(self, live: Live, order: Order) -> Reservation:
+        engine, reservation_id = self.engine, live.record.reservation_id
         with engine.place() as negotiate:
-            async with live.lock:
+            async with live.turn():
                 record, now_ms = live.record, engine.now_ms()
-                self._must_stand(record)
-                if record.change is not None:
-                    raise NotNowError("another Modify of it is being negotiated")
+                self._must_rest(record)
                 change = Change(
                     order.request_id, engine.ids.new(), order.criteria, order.timeout_s, now_ms
                 )
@@ -128,29 +168,36 @@ class Orchestrator:
                     return await self._same(taken.request, order.digest)
                 live.set(record)
             engine.transactions.adopt(transaction)
-            negotiate(negotiate_next(engine, live))
+            negotiate(tend(engine, live, negotiate_next(engine, live)))
         return record
 
     async def decided(self, reservation_id: str) -> Reservation:
-        """Waits, for as long as it takes, until nothing is being negotiated for it.
+        """Waits, for as long as it takes, until nothing is being negotiated for it, anywhere.
 
-        Raises NotFoundError.
+        Raises NotFoundError, StorageError.
         """
-        live = self.engine.book.get(reservation_id)
-        if live is not None:
-            return await live.wait(lambda record: record.decided)
-        return await self.get(reservation_id)
+        while True:
+            live = self.engine.book.get(reservation_id)
+            try:
+                if live is not None:
+                    return await live.wait(lambda record: record.decided)
+            except LostError:
+                continue
+            record = await self.get(reservation_id)
+            if record.decided:
+                return record
+            await asyncio.sleep(POLL_S)
 
     async def cancel(self, reservation_id: str) -> Reservation:
         """Gives the reservation back everywhere; who is away is told when it returns.
 
-        Raises NotFoundError, NotNowError, StorageError.
+        Raises NotFoundError, NotNowError, ConflictError, StorageError.
         """
-        return await self.engine.detached(self._cancel(reservation_id))
+        return await self.engine.detached(self._owning(reservation_id, self._cancel))
 
-    async def _cancel(self, reservation_id: str) -> Reservation:
-        live = await self._live(reservation_id)
-        async with live.lock:
+    async def _cancel(self, live: Live) -> Reservation:
+        reservation_id = live.record.reservation_id
+        async with live.turn():
             record = live.record
             if record.state is State.CANCELLED:
                 return record
@@ -176,9 +223,8 @@ class Orchestrator:
             await transactions.wait(transaction_id, is_over, GIVE_BACK_WAIT_S)
 
     async def get(self, reservation_id: str) -> Reservation:
-        """The record as it is now. Raises NotFoundError."""
-        live = self.engine.book.get(reservation_id)
-        record = live.record if live else await self.engine.store.reservation(reservation_id)
+        """The record as it is now, whoever owns it. Raises NotFoundError, StorageError."""
+        record = await self.engine.store.reservation(reservation_id)
         if record is None:
             raise NotFoundError(reservation_id)
         return record
@@ -194,7 +240,11 @@ class Orchestrator:
         """What ``reserve`` would first try to hold; holds nothing."""
         engine = self.engine
         question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)
-        return await plan_only(question, engine.bargain(question))
+        try:
+            outcome = await plan_only(question, engine.bargain(question))
+            return engine.breakers.explained(question, outcome)
+        finally:
+            engine.breakers.ended(question)
 
     # What domains say (orchestrator.ports.Listener) -----------------------------------------------
 
@@ -203,24 +253,44 @@ class Orchestrator:
             case SendOffers():
                 self.engine.questions.answered(domain, message)
             case ReservationResp():
-                self.engine.spawn(self._answered(domain, message))
+                self.engine.inbox.take(domain, self._answered(domain, message))
             case Inquire():
-                self.engine.spawn(self.engine.transactions.inquired(domain, message))
+                work = self.engine.transactions.inquired(domain, message)
+                self.engine.inbox.take(domain, work)
+            case Reconciled():
+                self.reconciling.done(domain, message)
 
     def on_data_plane(self, domain: str, report: DataPlaneReport) -> None:
-        self.engine.spawn(self._data_plane(domain, report))
+        if self.engine.book.get(report.reservation_id) is None:
+            self.owner.remember(domain, report)
+        else:
+            self.engine.inbox.report(domain, report, self._data_plane)
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        return await self.engine.store.met(domain)
+
+    async def on_meet(self, domain: str, identity: AgentIdentity) -> None:
+        await self.reconciling.meet(domain, identity)
 
     def on_up(self, domain: str) -> None:
+        self.engine.breakers.hear(domain, Signal.CONNECTED)
         self.engine.spawn(self.engine.transactions.retry(domain))
+        self.reconciling.up(domain)
 
     # Time -----------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Sends again what is due, and closes what has ended. Call it about once a second."""
+        """Sends again what is due, and closes what has ended. Call it about once a second.
+
+        Asks domains that were silent whether they are there.
+        """
+        for domain in self.engine.breakers.due():
+            self.engine.spawn(self.engine.probe(domain))
         await self.engine.transactions.retry()
         for live in self.engine.book.over(self.engine.now_ms() // 1000):
-            async with live.lock:
-                await self._end(live)
+            with suppress(LostError):
+                async with live.turn():
+                    await self._end(live)
 
     async def _end(self, live: Live) -> None:
         engine, record = self.engine, live.record
@@ -246,7 +316,7 @@ class Orchestrator:
         transactions.forget_settled(transaction.transaction_id)
 
     async def _note_releases(self, live: Live, transaction: Transaction) -> None:
-        async with live.lock:
+        async with live.turn():
             record = live.record
             if transaction.transaction_id != record.transaction_id:
                 return
@@ -263,8 +333,9 @@ class Orchestrator:
     async def _data_plane(self, domain: str, report: DataPlaneReport) -> None:
         live = self.engine.book.get(report.reservation_id)
         if live is None:
+            self.owner.remember(domain, report)
             return
-        async with live.lock:
+        async with live.turn():
             if live.record.transaction_id != report.transaction_id:
                 return
             now_ms = self.engine.now_ms()
@@ -284,11 +355,36 @@ class Orchestrator:
             raise RequestTakenError(request.request_id)
         return request.answer or await self.get(request.reservation_id)
 
-    async def _live(self, reservation_id: str) -> Live:
-        live = self.engine.book.get(reservation_id)
-        if live is not None:
-            return live
-        return Live(await self.get(reservation_id))
+    async def _owning(
+        self,
+        reservation_id: str,
+        work: Callable[[Live], Awaitable[Reservation]],
+        check: Callable[[Reservation], None] = lambda _record: None,
+    ) -> Reservation:
+        """Does it as the owner of the reservation, which another instance may be until now.
+
+        Raises ConflictError when another one takes it back again and again.
+        """
+        for _ in range(OWN_ATTEMPTS):
+            live = self.engine.book.get(reservation_id)
+            if live is None:
+                record = await self.get(reservation_id)
+                check(record)
+                if record.state in FINAL:
+                    return await work(Live(record))
+                live = await self.owner.take_one(reservation_id)
+            with suppress(LostError):
+                return await work(live)
+        raise ConflictError(reservation_id)
+
+    def _must_not_drain(self) -> None:
+        if self.draining:
+            raise DrainingError("this instance is shutting down")
+
+    def _must_rest(self, record: Reservation) -> None:
+        self._must_stand(record)
+        if record.change is not None:
+            raise NotNowError("another Modify of it is being negotiated")
 
     def _must_stand(self, record: Reservation) -> None:
         if record.state in FINAL or record.state is State.NEGOTIATING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from pydantic import Field, model_validator
 from orchestrator.bargain import Patience
 from orchestrator.engine import Limits
 from orchestrator.validation import NAME, Bounds
+from runtime.clock import RandomIds
 from runtime.settings import ListenSettings, LogSettings, Strict, read_yaml, validate
 
 
@@ -26,6 +29,9 @@ class OrchestratorSettings(ListenSettings):
     orchestrator_id: str = Field(default="braid", pattern=f"^{NAME.pattern}$")
     listen: str = "127.0.0.1:7000"
     database: str = "sqlite:///braid.db"
+    instance_id: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
+    lease_s: float = Field(default=3.0, ge=0.5, le=300)
+    drain_timeout_s: float = Field(default=10.0, ge=0, le=600)
     domains: tuple[DomainTarget, ...] = ()
     offers_timeout_s: float = Field(default=2.0, gt=0, le=60)
     prepare_timeout_s: float = Field(default=5.0, gt=0, le=300)
@@ -41,6 +47,14 @@ class OrchestratorSettings(ListenSettings):
             if names.count(name) > 1:
                 raise ValueError(f"domains: '{name}' is listed more than once")
         return self
+
+    def instance(self) -> str:
+        """The name of this instance: as given, or by where it runs and listens."""
+        if self.instance_id is not None:
+            return self.instance_id
+        if self.listen.endswith(":0"):
+            return RandomIds().new()
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{socket.gethostname()}-{self.listen}")[:128]
 
     def limits(self) -> Limits:
         """As the engine wants them."""

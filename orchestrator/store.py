@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql import Executable
+from sqlalchemy import Connection, case, select, text
 
-from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
-from orchestrator import tables as t
+from braid.v1 import reservations_pb2 as pb
+from orchestrator import owning, tables as t
 from orchestrator.events import Event
-from orchestrator.ports import Changes, ConflictError, KnownRequestError, Request, Unfinished
-from orchestrator.records import FINAL, Reservation
-from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
-from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
-from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+from orchestrator.ports import (
+    AgentIdentity,
+    Changes,
+    ConflictError,
+    KnownRequestError,
+    LostError,
+    Renewal,
+    Request,
+    StaleEpochError,
+    Unfinished,
+)
+from orchestrator.records import Reservation
+from orchestrator.rows import (
+    DECISIONS,
+    event_of,
+    insert,
+    part_row,
+    reservation_of,
+    reservation_row,
+    transaction_row,
+    transactions,
+    upsert,
+)
+from orchestrator.wire import record_from_pb, record_to_pb
+from protocol.coordinator import Decision, Transaction, relied_on
+from protocol.messages import Claim
 from runtime.database import Database
 
-DECISIONS = {
-    Decision.UNDECIDED: 0,
-    Decision.COMMIT: 1,
-    Decision.ABORT: 2,
-    Decision.UNDO: 3,
-}
-STATUSES = {
-    PartStatus.PREPARING: 0,
-    PartStatus.HELD: 1,
-    PartStatus.REFUSED: 2,
-    PartStatus.COMMITTING: 3,
-    PartStatus.COMMITTED: 4,
-    PartStatus.NACKED: 5,
-    PartStatus.ABORTING: 6,
-    PartStatus.ABORTED: 7,
-    PartStatus.RELEASING: 8,
-    PartStatus.RELEASED: 9,
-}
-DECISION_OF = {number: decision for decision, number in DECISIONS.items()}
-STATUS_OF = {number: status for status, number in STATUSES.items()}
+T = TypeVar("T")
+
+WRITERS_LOCK = 0x627261696401
+
+
+def alone(connection: Connection) -> None:
+    """Lets one instance write at a time, as SQLite does anyway.
+
+    So a fence, an epoch or a request_id that a transaction has read cannot change before it writes,
+    and events get their sequence numbers in the order in which they can be seen.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
+
+
+def open_store(url: str) -> DatabaseStore:
+    """A store on a database whose schema is at the ``orchestrator`` branch's head."""
+    return DatabaseStore(Database(url, opening=alone))
 
 
 class DatabaseStore:
@@ -48,8 +66,12 @@ class DatabaseStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save(self, changes: Changes) -> tuple[Event, ...]:
-        return await self._database.write(lambda connection: _save(connection, changes))
+    async def close(self) -> None:
+        """Finishes what is queued and closes every connection."""
+        await self._database.close()
+
+    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
+        return await self._database.write(lambda connection: _save(connection, changes, fence))
 
     async def request(self, request_id: str) -> Request | None:
         return await self._database.read(lambda connection: _request(connection, request_id))
@@ -57,13 +79,11 @@ class DatabaseStore:
     async def reservation(self, reservation_id: str) -> Reservation | None:
         query = select(t.reservation).where(t.reservation.c.reservation_id == reservation_id)
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
-        return _reservation(row) if row is not None else None
+        return reservation_of(row) if row is not None else None
 
     async def transaction(self, transaction_id: str) -> Transaction | None:
-        def read(connection: Connection) -> tuple[Transaction, ...]:
-            return _transactions(connection, t.transaction.c.transaction_id == transaction_id)
-
-        found = await self._database.read(read)
+        condition = t.transaction.c.transaction_id == transaction_id
+        found = await self._database.read(lambda connection: transactions(connection, condition))
         return found[0] if found else None
 
     async def reservations(
@@ -75,7 +95,7 @@ class DatabaseStore:
         if before:
             query = query.where(t.reservation.c.position < int(before))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return tuple((str(row.position), _reservation(row)) for row in rows)
+        return tuple((str(row.position), reservation_of(row)) for row in rows)
 
     async def events(self, reservation_id: str, after: int, limit: int) -> tuple[Event, ...]:
         query = select(t.event).where(t.event.c.sequence > after)
@@ -83,10 +103,10 @@ class DatabaseStore:
             query = query.where(t.event.c.reservation_id == reservation_id)
         query = query.order_by(t.event.c.sequence).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return tuple(_event(row) for row in rows)
+        return tuple(event_of(row) for row in rows)
 
-    async def unfinished(self) -> Unfinished:
-        return await self._database.read(_unfinished)
+    async def last_event(self) -> int:
+        return await self._database.read(owning.last_event)
 
     async def targets(self) -> dict[str, str]:
         query = select(t.domain_target).order_by(t.domain_target.c.domain)
@@ -102,20 +122,85 @@ class DatabaseStore:
 
         await self._database.write(write)
 
+    # Who owns what (orchestrator.ports.Membership), and domains as last met -----------------------
 
-def _save(connection: Connection, changes: Changes) -> tuple[Event, ...]:
+    async def register(self, instance_id: str, lease_ms: int) -> int:
+        return await self._write(owning.register, instance_id, lease_ms)
+
+    async def renew(self, epoch: int, instance_id: str, lease_ms: int) -> Renewal:
+        return await self._write(owning.renew, epoch, instance_id, lease_ms)
+
+    async def take(self, epoch: int, limit: int) -> Unfinished:
+        return await self._write(owning.take, epoch, limit)
+
+    async def take_one(self, epoch: int, reservation_id: str) -> Unfinished:
+        return await self._write(owning.take_one, epoch, reservation_id)
+
+    async def leave(self, epoch: int) -> None:
+        await self._write(owning.leave, epoch)
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        return await self._database.read(partial(owning.met, domain=domain))
+
+    async def meet(self, domain: str, identity: AgentIdentity) -> None:
+        await self._write(owning.meet, domain, identity)
+
+    async def claims(self, domain: str) -> tuple[Claim, ...]:
+        return await self._database.read(partial(owning.claims, domain=domain))
+
+    async def uses(self, domain: str) -> bool:
+        return await self._database.read(partial(owning.uses, domain=domain))
+
+    async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
+        return await self._database.write(lambda connection: operation(connection, *arguments))
+
+
+def _save(connection: Connection, changes: Changes, fence: int) -> tuple[Event, ...]:
+    _check_owner(connection, changes, fence)
+    for transaction in changes.transactions:
+        _check_epochs(connection, transaction)
     if changes.request is not None:
         _insert_request(connection, changes.request)
     if changes.reservation is not None:
-        row = _reservation_row(changes.reservation)
-        connection.execute(_upsert(connection, t.reservation, [row], ["reservation_id"]))
+        row = reservation_row(changes.reservation, fence)
+        connection.execute(upsert(connection, t.reservation, [row], ["reservation_id"]))
     if changes.answers and changes.reservation is not None:
         answer = record_to_pb(changes.reservation).SerializeToString()
         answered = t.request.update().where(t.request.c.request_id == changes.answers)
         connection.execute(answered.values(answer=answer))
     for transaction in changes.transactions:
-        _save_transaction(connection, transaction, transaction.transaction_id in changes.decides)
+        decides = transaction.transaction_id in changes.decides
+        _save_transaction(connection, transaction, decides, changes.at_ms)
     return tuple(_insert_event(connection, event) for event in changes.events)
+
+
+def _check_owner(connection: Connection, changes: Changes, fence: int) -> None:
+    ids = {transaction.reservation_id for transaction in changes.transactions}
+    if changes.reservation is not None:
+        ids.add(changes.reservation.reservation_id)
+    if not ids:
+        return
+    columns = (t.reservation.c.reservation_id, t.reservation.c.owner)
+    query = select(*columns).where(t.reservation.c.reservation_id.in_(sorted(ids)))
+    for row in connection.execute(query):
+        if row.owner != fence:
+            raise LostError(row.reservation_id)
+
+
+def _check_epochs(connection: Connection, transaction: Transaction) -> None:
+    """Success may follow only from what domains said in their present epochs (rule 4)."""
+    relied = relied_on(transaction)
+    if not relied:
+        return
+    query = select(t.transaction.c.told).where(
+        t.transaction.c.transaction_id == transaction.transaction_id
+    )
+    if connection.execute(query).scalar_one_or_none():
+        return
+    present = owning.epochs(connection, [part.domain for part in relied])
+    for part in relied:
+        if part.epoch < present.get(part.domain, part.epoch):
+            raise StaleEpochError(part.domain, present[part.domain])
 
 
 def _insert_request(connection: Connection, request: Request) -> None:
@@ -126,7 +211,7 @@ def _insert_request(connection: Connection, request: Request) -> None:
             "digest": request.digest,
             "reservation_id": request.reservation_id,
         }
-        statement = _insert(connection, t.request).values(row).on_conflict_do_nothing()
+        statement = insert(connection, t.request).values(row).on_conflict_do_nothing()
         if connection.execute(statement.returning(t.request.c.request_id)).first() is not None:
             return
         known = _request(connection, request.request_id)
@@ -134,15 +219,10 @@ def _insert_request(connection: Connection, request: Request) -> None:
     raise KnownRequestError(known)
 
 
-def _save_transaction(connection: Connection, transaction: Transaction, decides: bool) -> None:
-    row = {
-        "transaction_id": transaction.transaction_id,
-        "reservation_id": transaction.reservation_id,
-        "version": transaction.version,
-        "decision": DECISIONS[transaction.decision],
-        "told": transaction.told_success,
-        "settled": transaction.settled,
-    }
+def _save_transaction(
+    connection: Connection, transaction: Transaction, decides: bool, at_ms: int
+) -> None:
+    row = transaction_row(transaction)
     if decides:
         changed = connection.execute(
             t.transaction.update()
@@ -155,10 +235,22 @@ def _save_transaction(connection: Connection, transaction: Transaction, decides:
         if changed.rowcount != 1:
             raise ConflictError(transaction.transaction_id)
     else:
-        connection.execute(_upsert(connection, t.transaction, [row], ["transaction_id"]))
+        connection.execute(upsert(connection, t.transaction, [row], ["transaction_id"]))
     if transaction.parts:
-        rows = [_part_row(transaction.transaction_id, part) for part in transaction.parts]
-        connection.execute(_upsert(connection, t.part, rows, ["transaction_id", "part_id"]))
+        rows = [part_row(transaction.transaction_id, part, at_ms) for part in transaction.parts]
+        _save_parts(connection, rows)
+
+
+def _save_parts(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Writes parts; ``since_ms`` of one whose status is as before stays."""
+    keys = ["transaction_id", "part_id"]
+    statement = insert(connection, t.part).values(rows)
+    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    values["since_ms"] = case(
+        (t.part.c.status == statement.excluded.status, t.part.c.since_ms),
+        else_=statement.excluded.since_ms,
+    )
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
 
 
 def _insert_event(connection: Connection, event: Event) -> Event:
@@ -174,20 +266,6 @@ def _insert_event(connection: Connection, event: Event) -> Event:
     return replace(event, sequence=connection.execute(statement).scalar_one())
 
 
-def _insert(connection: Connection, table: Any) -> Any:
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
-
-
-def _upsert(
-    connection: Connection, table: Any, rows: Sequence[dict[str, Any]], keys: list[str]
-) -> Executable:
-    statement = _insert(connection, table).values(rows)
-    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    result: Executable = statement.on_conflict_do_update(index_elements=keys, set_=values)
-    return result
-
-
 def _request(connection: Connection, request_id: str) -> Request | None:
     query = select(t.request).where(t.request.c.request_id == request_id)
     row = connection.execute(query).one_or_none()
@@ -197,103 +275,3 @@ def _request(connection: Connection, request_id: str) -> Request | None:
     if row.answer is not None:
         answer = record_from_pb(pb.ReservationRecord.FromString(row.answer), "", None)
     return Request(row.request_id, row.digest, row.reservation_id, answer)
-
-
-def _unfinished(connection: Connection) -> Unfinished:
-    final = sorted(state.value for state in FINAL)
-    query = (
-        select(t.reservation)
-        .where(t.reservation.c.state.not_in(final))
-        .order_by(t.reservation.c.position)
-    )
-    live = connection.execute(query).all()
-    in_force = and_(
-        t.transaction.c.decision == DECISIONS[Decision.COMMIT],
-        t.transaction.c.reservation_id.in_(
-            select(t.reservation.c.reservation_id).where(t.reservation.c.state.not_in(final))
-        ),
-    )
-    transactions = _transactions(connection, or_(t.transaction.c.settled.is_(False), in_force))
-    return Unfinished(tuple(_reservation(row) for row in live), transactions)
-
-
-def _transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:
-    query = select(t.transaction).where(condition).order_by(t.transaction.c.transaction_id)
-    rows = connection.execute(query).all()
-    ids = select(t.transaction.c.transaction_id).where(condition)
-    part_query = (
-        select(t.part)
-        .where(t.part.c.transaction_id.in_(ids))
-        .order_by(t.part.c.transaction_id, t.part.c.part_id)
-    )
-    parts: dict[str, list[CoordinatorPart]] = {}
-    for row in connection.execute(part_query):
-        parts.setdefault(row.transaction_id, []).append(_part(row))
-    return tuple(_transaction(row, parts.get(row.transaction_id, [])) for row in rows)
-
-
-def _reservation_row(record: Reservation) -> dict[str, Any]:
-    change = record.change
-    return {
-        "reservation_id": record.reservation_id,
-        "state": record.state.value,
-        "version": record.version,
-        "transaction_id": record.transaction_id,
-        "record": record_to_pb(record).SerializeToString(),
-        "change_transaction_id": change.transaction_id if change else None,
-        "change_record": change_to_pb(change).SerializeToString() if change else None,
-        "created_ms": record.created_ms,
-        "end_s": record.criteria.window.end_s,
-    }
-
-
-def _reservation(row: Row[Any]) -> Reservation:
-    change = None
-    if row.change_transaction_id is not None:
-        message = pb.ReservationRecord.FromString(row.change_record)
-        change = change_from_pb(message, row.change_transaction_id)
-    message = pb.ReservationRecord.FromString(row.record)
-    return record_from_pb(message, row.transaction_id, change)
-
-
-def _part_row(transaction_id: str, part: CoordinatorPart) -> dict[str, Any]:
-    refusal = part.refusal
-    return {
-        "transaction_id": transaction_id,
-        "part_id": part.part_id,
-        "domain": part.domain,
-        "status": STATUSES[part.status],
-        "expires": part.expires,
-        "prep": prep_to_pb(part.prep).SerializeToString(),
-        "refusal": refusal_to_pb(refusal).SerializeToString() if refusal else None,
-    }
-
-
-def _part(row: Row[Any]) -> CoordinatorPart:
-    refusal = common_pb2.Refusal.FromString(row.refusal) if row.refusal is not None else None
-    return CoordinatorPart(
-        domain=row.domain,
-        part_id=row.part_id,
-        prep=prep_from_pb(agent_pb2.ReservationPrep.FromString(row.prep)),
-        expires=row.expires,
-        status=STATUS_OF[row.status],
-        refusal=refusal_from_pb(refusal) if refusal is not None else None,
-        sent_ms=0,
-        attempts=0,
-    )
-
-
-def _transaction(row: Row[Any], parts: Iterable[CoordinatorPart]) -> Transaction:
-    return Transaction(
-        transaction_id=row.transaction_id,
-        reservation_id=row.reservation_id,
-        version=row.version,
-        decision=DECISION_OF[row.decision],
-        parts=tuple(parts),
-        told=row.told,
-    )
-
-
-def _event(row: Row[Any]) -> Event:
-    body = pb.ReservationEvent.FromString(row.body)
-    return Event(row.reservation_id, row.at_ms, body, row.sequence)

@@ -32,7 +32,9 @@ reservation = Table(
     Column("change_record", LargeBinary),
     Column("created_ms", BigInteger, nullable=False),
     Column("end_s", BigInteger, nullable=False),
+    Column("owner", BigInteger, nullable=False, server_default="0"),
     Index("reservation_by_state", "state"),
+    Index("reservation_by_owner", "owner", "state"),
     sqlite_autoincrement=True,
 )
 
@@ -73,6 +75,9 @@ part = Table(
     Column("expires", Boolean, nullable=False),
     Column("prep", LargeBinary, nullable=False),
     Column("refusal", LargeBinary),
+    Column("agent_epoch", BigInteger, nullable=False, server_default="0"),
+    Column("since_ms", BigInteger, nullable=False, server_default="0"),
+    Index("part_by_domain", "domain", "status"),
 )
 
 event = Table(
@@ -91,4 +96,43 @@ domain_target = Table(
     metadata,
     Column("domain", String(128), primary_key=True),
     Column("target", String(512), nullable=False),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("epoch", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("instance_id", String(128), nullable=False, unique=True),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+taken = Table(
+    "reservation_taken",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True),
+    Column("reservation_id", String(128), primary_key=True),
+)
+
+domain_agent = Table(
+    "domain_agent",
+    metadata,
+    Column("domain", String(128), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("incarnation", String(128), nullable=False),
+)
+
+hand_decision = Table(
+    "hand_decision",
+    metadata,
+    Column("transaction_id", String(128), primary_key=True),
+    Column("part_id", String(128), primary_key=True),
+    Column("reservation_id", String(128), nullable=False),
+    Column("domain", String(128), nullable=False),
+    Column("settlement", Integer, nullable=False),
+    Column("operator", String(128), nullable=False),
+    Column("reason", String(256), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("contradicted", Boolean, nullable=False),
 )

@@ -10,6 +10,7 @@ from grpc.aio import ServicerContext
 
 from braid.v1 import topology_pb2 as pb
 from braid.v1.topology_pb2_grpc import TopologyServicer
+from orchestrator.breaker import Breaker, BreakerState
 from orchestrator.domains import GrpcGateway
 from orchestrator.engine import Engine
 from orchestrator.link import Status
@@ -21,6 +22,10 @@ from substrate.model import Domain, Window, domain_of
 
 Context = ServicerContext[Any, Any]
 JOIN_WAIT_S = 3.0
+BREAKERS = {
+    BreakerState.CLOSED: pb.BREAKER_STATE_CLOSED,
+    BreakerState.OPEN: pb.BREAKER_STATE_OPEN,
+}
 SPAN_MAX_S = 366 * 86_400
 TARGET = re.compile(r"unix:\S+|(dns:(///)?)?[^\s/]+:\d{1,5}", re.ASCII)
 
@@ -41,7 +46,7 @@ class TopologyService(TopologyServicer):
             )
             for link in self._gateway.known().links
         ]
-        domains = [_status_to_pb(status) for status in self._gateway.statuses()]
+        domains = [self._status(status) for status in self._gateway.statuses()]
         return pb.GetTopologyResponse(domains=domains, links=links)
 
     async def Availability(
@@ -72,7 +77,7 @@ class TopologyService(TopologyServicer):
         await self._engine.store.set_target(request.domain, request.target)
         await self._gateway.join(request.domain, request.target)
         status = await self._gateway.settled(request.domain, JOIN_WAIT_S)
-        return pb.RegisterResponse(status=_status_to_pb(status))
+        return pb.RegisterResponse(status=self._status(status))
 
     async def Unregister(
         self, request: pb.UnregisterRequest, context: Context
@@ -82,7 +87,7 @@ class TopologyService(TopologyServicer):
             raise RequestError(
                 StatusCode.NOT_FOUND, "domain", request.domain, f"a known domain: {known}"
             )
-        if self._engine.book.uses(request.domain):
+        if await self._engine.store.uses(request.domain):
             raise RequestError(
                 StatusCode.FAILED_PRECONDITION,
                 "domain",
@@ -92,6 +97,9 @@ class TopologyService(TopologyServicer):
         await self._engine.store.set_target(request.domain, None)
         await self._gateway.leave(request.domain)
         return pb.UnregisterResponse()
+
+    def _status(self, status: Status) -> pb.DomainStatus:
+        return _status_to_pb(status, self._engine.breakers.of(status.name))
 
     def _pair(self, request: pb.AvailabilityRequest) -> tuple[Domain, tuple[str, str]]:
         topology = self._gateway.known()
@@ -129,13 +137,17 @@ def _availability(offers: SendOffers, pair: tuple[str, str]) -> pb.AvailabilityR
     return answer
 
 
-def _status_to_pb(status: Status) -> pb.DomainStatus:
+def _status_to_pb(status: Status, breaker: Breaker) -> pb.DomainStatus:
     message = pb.DomainStatus(
+        breaker=BREAKERS.get(breaker.state, pb.BREAKER_STATE_HALF_OPEN),
+        silences=breaker.silences,
         state=pb.DOMAIN_STATE_UP if status.up else pb.DOMAIN_STATE_DOWN,
         target=status.target,
         reason=status.reason,
         since_ms=status.since_ms,
     )
+    if breaker.state is BreakerState.OPEN:
+        message.retry_at_ms = breaker.retry_at_ms
     if status.domain is not None:
         message.domain.CopyFrom(domain_to_pb(status.domain))
     else:

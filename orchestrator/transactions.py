@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from orchestrator.events import Event, decided_event, settled_event
-from orchestrator.ports import Changes, Gateway, Store
+from orchestrator.ports import Changes, Gateway, LostError, StaleEpochError, Store
 from protocol.coordinator import (
     Answered,
     Decide,
     Decision,
+    EpochRaised,
     Event as Cause,
     Inquired,
     Outbound,
@@ -49,6 +51,11 @@ class _Live:
     state: Transaction
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+
+    def wake(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
 
 
 class Transactions:
@@ -58,10 +65,13 @@ class Transactions:
         self._save = save
         self._store, self._gateway, self._clock = store, gateway, clock
         self._live: dict[str, _Live] = {}
+        self._of_reservation: dict[str, set[str]] = {}
 
     def adopt(self, transaction: Transaction) -> None:
         """Takes up a transaction: a new one, or one from the store."""
         self._live.setdefault(transaction.transaction_id, _Live(transaction))
+        ids = self._of_reservation.setdefault(transaction.reservation_id, set())
+        ids.add(transaction.transaction_id)
 
     def get(self, transaction_id: str) -> Transaction | None:
         """The present state of a live transaction."""
@@ -70,47 +80,100 @@ class Transactions:
 
     def forget(self, transaction_id: str) -> None:
         """Drops one from memory; the store keeps it."""
-        self._live.pop(transaction_id, None)
+        live = self._live.pop(transaction_id, None)
+        if live is None:
+            return
+        ids = self._of_reservation[live.state.reservation_id]
+        ids.discard(transaction_id)
+        if not ids:
+            del self._of_reservation[live.state.reservation_id]
+
+    def lose(self, reservation_id: str) -> None:
+        """Drops those of a reservation that another instance owns now; who waits hears of it."""
+        for transaction_id in sorted(self._of_reservation.get(reservation_id, ())):
+            live = self._live[transaction_id]
+            live.lost = True
+            live.wake()
+            self.forget(transaction_id)
+
+    def reservations(self) -> list[str]:
+        """The reservations that have live transactions."""
+        return sorted(self._of_reservation)
 
     def forget_settled(self, transaction_id: str) -> None:
         """Drops one from memory if nothing of it stands or will stand anywhere."""
         live = self._live.get(transaction_id)
         if live is not None and is_over(live.state):
-            del self._live[transaction_id]
+            self.forget(transaction_id)
 
     async def apply(
         self, transaction_id: str, cause: Cause, extra: Extra | None = None
     ) -> Transaction:
         """One step: write, then remember, then send, then wake who waits.
 
-        Raises KeyError when it is not live, ConflictError when the decision was lost to another,
-        StorageError when the write failed (nothing changed then), ValueError for an illegal step.
+        Raises LostError when it is not live (any more), ConflictError when the decision was lost to
+        another, StorageError when the write failed (nothing changed then), ValueError for an
+        illegal step.
         """
-        live = self._live[transaction_id]
+        live = self._live.get(transaction_id)
+        if live is None:
+            raise LostError("")
         async with live.lock:
+            if live.lost:
+                raise LostError(live.state.reservation_id)
             before = live.state
-            after, outbound = step(before, cause, self._clock.now_ms())
-            if extra is not None or _must_last(before, after):
-                await self._write(before, after, extra)
+            while True:
+                try:
+                    after, outbound = await self._step(live.state, cause, extra)
+                    break
+                except StaleEpochError as stale:
+                    raised = EpochRaised(stale.domain, stale.epoch)
+                    live.state, _ = await self._step(live.state, raised, None)
             live.state = after
             self._send(outbound)
         if after is not before:
-            changed, live.changed = live.changed, asyncio.Event()
-            changed.set()
+            live.wake()
         return after
+
+    async def _step(
+        self, before: Transaction, cause: Cause, extra: Extra | None
+    ) -> tuple[Transaction, tuple[Outbound, ...]]:
+        after, outbound = step(before, cause, self._clock.now_ms())
+        if extra is not None or _must_last(before, after):
+            await self._write(before, after, extra)
+        return after, outbound
 
     async def wait(
         self, transaction_id: str, ready: Callable[[Transaction], bool], timeout_s: float | None
     ) -> Transaction:
-        """The first state that is ``ready``, or the present one when time is over (None: never)."""
-        live = self._live[transaction_id]
+        """The first state that is ``ready``, or the present one when time is over (None: never).
+
+        Raises LostError.
+        """
+        live = self._live.get(transaction_id)
+        if live is None:
+            raise LostError("")
         try:
             async with asyncio.timeout(timeout_s):
-                while not ready(live.state):
+                while not ready(live.state) and not live.lost:
                     await live.changed.wait()
         except TimeoutError:
             pass
+        if live.lost:
+            raise LostError(live.state.reservation_id)
         return live.state
+
+    async def epoch_raised(self, domain: str, epoch: int) -> None:
+        """The domain was restored from a backup: holds are gone, commitments must be confirmed.
+
+        Raises StorageError.
+        """
+        for transaction_id in sorted(self._live):
+            live = self._live.get(transaction_id)
+            if live is None or not _older(live.state, domain, epoch):
+                continue
+            with suppress(LostError):
+                await self.apply(transaction_id, EpochRaised(domain, epoch))
 
     async def reload(self, transaction_id: str) -> None:
         """Takes the store's word for a transaction whose write went another way than it seemed."""
@@ -143,7 +206,8 @@ class Transactions:
             if domain:
                 async with live.lock:
                     live.state = _hurry(live.state, domain)
-            await self.apply(transaction_id, Retry())
+            with suppress(LostError):
+                await self.apply(transaction_id, Retry())
 
     def _send(self, outbound: Iterable[Outbound]) -> None:
         for item in outbound:
@@ -166,6 +230,7 @@ class Transactions:
             more,
             transactions=(after, *more.transactions),
             events=events,
+            at_ms=self._clock.now_ms(),
             decides=decides if before.decision is Decision.UNDECIDED else frozenset(),
         )
         await self._save(changes)
@@ -200,8 +265,12 @@ def _must_last(before: Transaction, after: Transaction) -> bool:
 
 def _lasting(transaction: Transaction) -> tuple[object, ...]:
     """All that a step may change, without what retries count."""
-    parts = [(part.part_id, part.status, part.refusal) for part in transaction.parts]
+    parts = [(part.part_id, part.status, part.refusal, part.epoch) for part in transaction.parts]
     return transaction.decision, transaction.told, parts
+
+
+def _older(transaction: Transaction, domain: str, epoch: int) -> bool:
+    return any(part.domain == domain and part.epoch < epoch for part in transaction.parts)
 
 
 def _hurry(transaction: Transaction, domain: str) -> Transaction:

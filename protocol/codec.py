@@ -33,11 +33,14 @@ from protocol.codec_values import (
 )
 from protocol.messages import (
     Abort,
+    Claim,
+    Claims,
     Commit,
     Inquire,
     Offer,
     Phase,
     PortOffer,
+    Reconciled,
     Release,
     ReqOffers,
     ReservationPrep,
@@ -95,6 +98,8 @@ def to_agent_to_pb(message: ToAgent) -> pb.OrchestratorMessage:
             return pb.OrchestratorMessage(
                 release=pb.Release(transaction_id=transaction_id, part_id=part_id)
             )
+        case Claims():
+            return pb.OrchestratorMessage(claims=_claims_to_pb(message))
 
 
 def to_agent_from_pb(message: pb.OrchestratorMessage) -> ToAgent:
@@ -110,6 +115,8 @@ def to_agent_from_pb(message: pb.OrchestratorMessage) -> ToAgent:
             return Abort(*_ids(message.abort))
         case "release":
             return Release(*_ids(message.release))
+        case "claims":
+            return _claims_from_pb(message.claims)
         case None:
             raise CodecError("kind", "nothing", "a message that this version knows")
 
@@ -127,6 +134,10 @@ def to_orchestrator_to_pb(message: ToOrchestrator) -> pb.AgentMessage:
                     transaction_id=transaction_id, part_id=part_id, reservation_id=reservation_id
                 )
             )
+        case Reconciled(agent_epoch, claims_id):
+            return pb.AgentMessage(
+                reconciled=pb.Reconciled(agent_epoch=agent_epoch, claims_id=claims_id)
+            )
 
 
 def to_orchestrator_from_pb(message: pb.AgentMessage) -> ToOrchestrator:
@@ -138,6 +149,8 @@ def to_orchestrator_from_pb(message: pb.AgentMessage) -> ToOrchestrator:
             return _resp_from_pb(message.reservation_resp)
         case "inquire":
             return Inquire(*_ids(message.inquire), message.inquire.reservation_id)
+        case "reconciled":
+            return Reconciled(message.reconciled.agent_epoch, message.reconciled.claims_id)
         case None:
             raise CodecError("kind", "nothing", "a message that this version knows")
 
@@ -262,6 +275,25 @@ def _resp_from_pb(message: pb.ReservationResp) -> ReservationResp:
     transaction_id, part_id = _ids(message)
     refusal = refusal_from_pb(message.refusal) if message.HasField("refusal") else None
     return ReservationResp(transaction_id, part_id, phase, message.ok, refusal, message.agent_epoch)
+
+
+def _claims_to_pb(message: Claims) -> pb.Claims:
+    return pb.Claims(
+        agent_epoch=message.agent_epoch,
+        claims_id=message.claims_id,
+        page=message.page,
+        pages=message.pages,
+        claims=[pb.Claim(prep=prep_to_pb(c.prep), told=c.told) for c in message.claims],
+    )
+
+
+def _claims_from_pb(message: pb.Claims) -> Claims:
+    if not message.claims_id:
+        raise CodecError("claims_id", "nothing", "the id of a snapshot")
+    if not message.page < message.pages:
+        raise CodecError("page", message.page, f"0 to {message.pages - 1}, pages being more than 0")
+    found = tuple(Claim(prep_from_pb(claim.prep), claim.told) for claim in message.claims)
+    return Claims(message.agent_epoch, message.claims_id, message.page, message.pages, found)
 
 
 def _ids(

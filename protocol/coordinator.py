@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from protocol.messages import (
     Abort,
+    Claim,
     Commit,
     Inquire,
     PartMessage,
@@ -54,13 +55,19 @@ WAITING = frozenset(
     {PartStatus.PREPARING, PartStatus.COMMITTING, PartStatus.ABORTING, PartStatus.RELEASING}
 )
 """A message was sent whose answer is not in yet."""
+PROMISED = frozenset({PartStatus.COMMITTING, PartStatus.COMMITTED})
+"""Part of what is committed, and not given back."""
 DROPPED = frozenset({PartStatus.ABORTING, PartStatus.ABORTED})
 """Not part of what is committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorPart:
-    """One part as its coordinator knows it; ``expires``: its domain may drop the hold by itself."""
+    """One part as its coordinator knows it.
+
+    ``expires``: its domain may drop the hold by itself. ``epoch``: the agent's epoch in which it
+    was last answered for; answers of an older epoch do not count (rules 4 and 7).
+    """
 
     domain: str
     part_id: str
@@ -70,6 +77,7 @@ class CoordinatorPart:
     refusal: Refusal | None = None
     sent_ms: int = 0
     attempts: int = 0
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,14 @@ class Inquired:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochRaised:
+    """A domain was restored from a backup: what it said in earlier epochs may be forgotten."""
+
+    domain: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseAll:
     """Give back what was committed: a cancel, or a version that another one replaces."""
 
@@ -163,7 +179,7 @@ class Retry:
     """Time passed: send again what is due."""
 
 
-Event = Prepare | Drop | Decide | Answered | Inquired | ReleaseAll | Retry
+Event = Prepare | Drop | Decide | Answered | Inquired | EpochRaised | ReleaseAll | Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +242,8 @@ def step(tx: Transaction, event: Event, now_ms: int) -> Step:
             return _answered(tx, domain, response, now_ms)
         case Inquired(domain, inquire):
             return tx, _inquired(tx, domain, inquire)
+        case EpochRaised(domain, epoch):
+            return _epoch_raised(tx, domain, epoch, now_ms), ()
         case ReleaseAll():
             return _release_all(tx, now_ms)
         case Retry():
@@ -273,6 +291,8 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
     parts = list(tx.parts)
     for i, part in enumerate(parts):
         if part.part_id == response.part_id and part.domain == domain:
+            if response.agent_epoch < part.epoch:
+                return tx, ()
             status = ANSWERS.get((part.status, response.phase, response.ok))
             if status is None:
                 return tx, ()
@@ -280,7 +300,7 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
             if not response.ok:
                 given = response.refusal or Refusal(RefusalKind.UNAVAILABLE, "no reason given")
                 refusal = replace(given, domain=domain)
-            parts[i] = _with_status(part, status, refusal)
+            parts[i] = _with_status(part, status, refusal, response.agent_epoch)
             after = replace(tx, parts=tuple(parts))
             if status is PartStatus.NACKED and not tx.told:
                 return _undo(after, now_ms)
@@ -291,7 +311,7 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
 
 
 def _with_status(
-    part: CoordinatorPart, status: PartStatus, refusal: Refusal | None
+    part: CoordinatorPart, status: PartStatus, refusal: Refusal | None, epoch: int
 ) -> CoordinatorPart:
     """As ``replace``, several times faster: this runs for every answer of every domain."""
     return CoordinatorPart(
@@ -303,6 +323,7 @@ def _with_status(
         refusal=refusal,
         sent_ms=part.sent_ms,
         attempts=part.attempts,
+        epoch=epoch,
     )
 
 
@@ -323,6 +344,46 @@ def _inquired(tx: Transaction, domain: str, inquire: Inquire) -> tuple[Outbound,
                 return ()
             return (Outbound(domain, kind(inquire.transaction_id, inquire.part_id)),)
     return (Outbound(domain, answer_unknown(inquire)),)
+
+
+def relied_on(tx: Transaction) -> tuple[CoordinatorPart, ...]:
+    """Parts from whose answers it follows that success may be told, or was told."""
+    if not tx.told:
+        return ()
+    return tuple(part for part in tx.parts if part.status in PROMISED)
+
+
+def claims(tx: Transaction, domain: str) -> tuple[Claim, ...]:
+    """What the domain is held to by a committed transaction (rule 7)."""
+    if tx.decision is not Decision.COMMIT:
+        return ()
+    standing = {PartStatus.COMMITTING, PartStatus.COMMITTED}
+    if tx.told:
+        standing.add(PartStatus.NACKED)
+    return tuple(
+        Claim(part.prep, tx.told)
+        for part in tx.parts
+        if part.domain == domain and part.status in standing
+    )
+
+
+def _epoch_raised(tx: Transaction, domain: str, epoch: int, now_ms: int) -> Transaction:
+    """A hold that the domain may have forgotten is none; a commitment must be confirmed again."""
+    parts = list(tx.parts)
+    for i, part in enumerate(parts):
+        if part.domain != domain or part.epoch >= epoch:
+            continue
+        status, refusal = part.status, part.refusal
+        if status is PartStatus.HELD:
+            status = PartStatus.REFUSED
+            reason = "the domain was restored from a backup"
+            refusal = Refusal(RefusalKind.UNAVAILABLE, reason, domain)
+        elif status is PartStatus.COMMITTED or (status is PartStatus.NACKED and tx.told):
+            status, refusal = PartStatus.COMMITTING, None
+        parts[i] = replace(
+            part, status=status, refusal=refusal, epoch=epoch, sent_ms=now_ms, attempts=1
+        )
+    return tx if tuple(parts) == tx.parts else replace(tx, parts=tuple(parts))
 
 
 def _release_all(tx: Transaction, now_ms: int) -> Step:

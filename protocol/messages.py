@@ -1,4 +1,4 @@
-"""The messages of the D-O interface as values (paper 003, Table 1, plus Inquire and Release).
+"""The messages of the D-O interface as values (paper 003, Table 1, and what makes it safe).
 
 Field meanings, units and ranges are those of ``protos/braid/v1/agent.proto``.
 """
@@ -116,6 +116,36 @@ class ReservationResp:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A part whose transaction is committed; ``told``: the user has heard "success"."""
+
+    prep: ReservationPrep
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an orchestrator holds a domain to, after that was restored from a backup (rule 7).
+
+    One page of ``pages`` of the snapshot ``claims_id``; ``page`` counts from 0.
+    """
+
+    agent_epoch: int
+    claims_id: str
+    page: int
+    pages: int
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The answer to Claims: the domain does not recover any more in this epoch."""
+
+    agent_epoch: int
+    claims_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inquire:
     """A domain asks what became of a part that it holds."""
 
@@ -125,5 +155,5 @@ class Inquire:
 
 
 PartMessage = ReservationPrep | Commit | Abort | Release
-ToAgent = ReqOffers | PartMessage
-ToOrchestrator = SendOffers | ReservationResp | Inquire
+ToAgent = ReqOffers | PartMessage | Claims
+ToOrchestrator = SendOffers | ReservationResp | Inquire | Reconciled

@@ -48,7 +48,8 @@ class Part:
 
     ``prep`` is None for the tombstone of a part that was never seen. ``mapping`` is the backend's
     own record of what is held. ``inquire_at_ms``: when to ask for the decision next (HELD only;
-    None: at once).
+    None: at once). ``expires_ms``: when the domain drops the hold by itself; None: never.
+    ``heuristic``: an operator settled it by hand, without the coordinator's word.
     """
 
     transaction_id: str
@@ -60,6 +61,8 @@ class Part:
     changed_ms: int = 0
     inquire_at_ms: int | None = None
     inquiries: int = 0
+    expires_ms: int | None = None
+    heuristic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class Rules:
     ``hold_timeout_s``: None for a domain that never drops a hold by itself. Inquiries begin after
     ``inquire_after_s`` and come with doubling distance up to ``inquire_max_s``. A part is forgotten
     ``grace_s`` after its window. ``refuse``: the answer to every new ReservationPrep while the
-    agent recovers or drains.
+    agent drains. ``recovering``: the domain was restored from a backup and may have forgotten what
+    it promised (rule 7): it takes nothing new, and says nothing of what it does not know.
     """
 
     hold_timeout_s: int | None = None
@@ -88,6 +92,7 @@ class Rules:
     inquire_max_s: int = 300
     grace_s: int = 3600
     refuse: Refusal | None = None
+    recovering: bool = False
 
 
 class Action(Enum):
@@ -106,6 +111,10 @@ class Action(Enum):
     """It is not so and will not be; nothing changes."""
     NACK_ABORT = auto()
     """A Commit nobody prepared: refused, and a tombstone refuses the late ReservationPrep."""
+    TURN_AWAY = auto()
+    """No, for now: nothing is remembered of it."""
+    SILENCE = auto()
+    """No answer: reconciliation will tell."""
 
 
 ABSENT = None
@@ -140,6 +149,22 @@ TABLE: dict[tuple[PartState | None, type[PartMessage]], Action] = {
     (PartState.EXPIRED, Release): Action.ACK,
 }
 
+WHILE_RECOVERING: dict[tuple[PartState | None, type[PartMessage]], Action] = {
+    (ABSENT, ReservationPrep): Action.TURN_AWAY,
+    (ABSENT, Commit): Action.SILENCE,
+    (PartState.HELD, ReservationPrep): Action.TURN_AWAY,
+}
+"""What differs from :data:`TABLE` until reconciliation is over.
+
+A hold that a backup remembers may have been given up since, and its room promised to others: a
+doubled ReservationPrep must not bring it to life.
+"""
+
+AFTER_HEURISTIC: dict[tuple[PartState | None, type[PartMessage]], Action] = {
+    (PartState.COMMITTED, Abort): Action.ABORT,
+}
+"""What differs from :data:`TABLE` for a part that an operator settled by hand."""
+
 PHASE: dict[type[PartMessage], Phase] = {
     ReservationPrep: Phase.PREP,
     Commit: Phase.COMMIT,
@@ -167,29 +192,71 @@ def step(
     admit: Admit,
     rules: Rules,
     agent_epoch: int,
-) -> tuple[Part, ReservationResp]:
+) -> tuple[Part | None, ReservationResp | None]:
     """The part after ``message`` and the answer to it; ``part`` itself when nothing changed."""
-    action = TABLE[part.state if part else ABSENT, type(message)]
+    action = action_for(part, message, rules)
+    if action is Action.SILENCE:
+        return part, None
+    if action is Action.TURN_AWAY:
+        refusal = Refusal(RefusalKind.UNAVAILABLE, "the domain recovers from a restored backup")
+        return part, answer_to(message, False, refusal, agent_epoch)
     after = _after(part, message, action, now_ms, admit, rules)
-    ok, refusal = _verdict(after, message, action)
-    answer = ReservationResp(
+    ok, refusal_or_none = _verdict(after, message, action)
+    return after, answer_to(message, ok, refusal_or_none, agent_epoch)
+
+
+def action_for(part: Part | None, message: PartMessage, rules: Rules) -> Action:
+    """What the tables say."""
+    key = (part.state if part else ABSENT, type(message))
+    if part is not None and part.heuristic and key in AFTER_HEURISTIC:
+        return AFTER_HEURISTIC[key]
+    if rules.recovering and key in WHILE_RECOVERING:
+        return WHILE_RECOVERING[key]
+    return TABLE[key]
+
+
+def answer_to(
+    message: PartMessage, ok: bool, refusal: Refusal | None, agent_epoch: int
+) -> ReservationResp:
+    """The ReservationResp that answers ``message``."""
+    return ReservationResp(
         message.transaction_id, message.part_id, PHASE[type(message)], ok, refusal, agent_epoch
     )
-    return after, answer
+
+
+def settle_by_hand(part: Part, commit: bool, now_ms: int) -> Part:
+    """A held part as an operator settled it, without the coordinator's word (a heuristic decision).
+
+    Raises ValueError unless it is HELD.
+    """
+    if part.state is not PartState.HELD:
+        raise ValueError(f"it is {part.state.name}; only a HELD part is in doubt")
+    state = PartState.COMMITTED if commit else PartState.ABORTED
+    return replace(part, state=state, changed_ms=now_ms, inquire_at_ms=None, heuristic=True)
 
 
 def tick(part: Part, now_ms: int, rules: Rules) -> tuple[Part, Inquire | None]:
-    """What time does: a held part asks for its decision, for ever; an expiring domain drops it."""
+    """What time does: a held part asks for its decision, for ever; an expiring domain drops it.
+
+    Not while the domain recovers: what a backup remembers as held may have been committed since.
+    """
     if part.state is not PartState.HELD or part.prep is None:
         return part, None
-    if rules.hold_timeout_s is not None and now_ms >= part.changed_ms + rules.hold_timeout_s * 1000:
+    if part.expires_ms is not None and now_ms >= part.expires_ms and not rules.recovering:
         return replace(part, state=PartState.EXPIRED, changed_ms=now_ms, inquire_at_ms=None), None
     if part.inquire_at_ms is not None and now_ms < part.inquire_at_ms:
         return part, None
     inquiries = part.inquiries + 1
-    pause_s = min(rules.inquire_after_s * 2 ** min(inquiries, 16), rules.inquire_max_s)
-    after = replace(part, inquiries=inquiries, inquire_at_ms=now_ms + pause_s * 1000)
+    due_ms = now_ms + _pause_ms(inquiries, rules)
+    after = replace(part, inquiries=inquiries, inquire_at_ms=due_ms)
     return after, Inquire(part.transaction_id, part.part_id, part.prep.reservation_id)
+
+
+def last_inquiry_ms(part: Part, rules: Rules) -> int | None:
+    """When a held part has last asked; None: not yet."""
+    if not part.inquiries or part.inquire_at_ms is None:
+        return None
+    return part.inquire_at_ms - _pause_ms(part.inquiries, rules)
 
 
 def forgettable(part: Part, now_ms: int, rules: Rules) -> bool:
@@ -200,6 +267,10 @@ def forgettable(part: Part, now_ms: int, rules: Rules) -> bool:
         return now_ms >= part.changed_ms + FORGET_UNSEEN_S * 1000
     end_ms = max(part.changed_ms, part.prep.window.end_s * 1000)
     return now_ms >= end_ms + rules.grace_s * 1000
+
+
+def _pause_ms(inquiries: int, rules: Rules) -> int:
+    return min(rules.inquire_after_s << min(inquiries, 16), rules.inquire_max_s) * 1000
 
 
 def _after(
@@ -231,8 +302,15 @@ def _admitted(prep: ReservationPrep, now_ms: int, admit: Admit, rules: Rules) ->
     part = Part(prep.transaction_id, prep.part_id, PartState.REFUSED, prep, changed_ms=now_ms)
     if isinstance(outcome, Refusal):
         return replace(part, refusal=outcome)
+    expires_ms = None if rules.hold_timeout_s is None else now_ms + rules.hold_timeout_s * 1000
     due_ms = now_ms + rules.inquire_after_s * 1000
-    return replace(part, state=PartState.HELD, mapping=outcome.mapping, inquire_at_ms=due_ms)
+    return replace(
+        part,
+        state=PartState.HELD,
+        mapping=outcome.mapping,
+        inquire_at_ms=due_ms,
+        expires_ms=expires_ms,
+    )
 
 
 def _verdict(after: Part, message: PartMessage, action: Action) -> tuple[bool, Refusal | None]:
@@ -242,6 +320,8 @@ def _verdict(after: Part, message: PartMessage, action: Action) -> tuple[bool, R
         # A doubled Commit finds the tombstone that the first one left, and must hear the same.
         unknown = isinstance(message, Commit) and after.prep is None
         word = "unknown" if unknown else after.state.name
+        if after.heuristic:
+            word += " by an operator's hand"
         reason = f"{type(message).__name__} of a part that is {word} here"
         return False, Refusal(RefusalKind.TOMBSTONE, reason)
     return True, None

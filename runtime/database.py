@@ -21,6 +21,8 @@ Operation = Callable[[Connection], T]
 
 BATCH_LIMIT = 512
 QUEUE_LIMIT = 10_000
+READS_LIMIT = 10_000
+HANGING_S = 5
 
 
 class StorageError(Exception):
@@ -28,7 +30,11 @@ class StorageError(Exception):
 
 
 class StorageBusyError(StorageError):
-    """The queue of writes is full; try again later."""
+    """A queue is full: ``limit`` of ``what`` are waiting. Try again later."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"{limit} {what} are waiting, the most that may")
+        self.what, self.limit = what, limit
 
 
 @dataclass(slots=True)
@@ -50,7 +56,9 @@ def open_engine(url: str) -> Engine:
         return engine
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, pool_pre_ping=True)
+    event.listen(engine, "connect", _configure_postgresql)
+    return engine
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -61,6 +69,13 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    # A process that hangs within a transaction must not keep others from theirs.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{HANGING_S}s'")
+    connection.commit()
+
+
 def _begin_immediate(connection: Connection) -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
     connection.exec_driver_sql(f"BEGIN {mode}")
@@ -69,22 +84,26 @@ def _begin_immediate(connection: Connection) -> None:
 class Database:
     """A database with one writing thread and one reading thread; made for one event loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, opening: Operation[None] | None = None) -> None:
+        """``opening`` runs first in every writing transaction."""
         self.engine = open_engine(url)
+        self._opening = opening
         self._reading = self.engine.execution_options(sqlite_begin="DEFERRED")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
         self._queue: list[_Pending] = []
+        self._reads = 0
         self._pump: asyncio.Task[None] | None = None
 
     async def write(self, operation: Operation[T]) -> T:
         """Runs ``operation`` in a transaction shared with others and returns after its commit.
 
         ``operation`` may run twice (when another one in its batch fails), so it must have no effect
-        but on the connection. Raises StorageError, or what ``operation`` raised.
+        but on the connection. Raises StorageError, StorageBusyError at once when QUEUE_LIMIT
+        writes wait, or what ``operation`` raised.
         """
         if len(self._queue) >= QUEUE_LIMIT:
-            raise StorageBusyError(f"more than {QUEUE_LIMIT} writes are waiting")
+            raise StorageBusyError("database writes", QUEUE_LIMIT)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Pending(operation, done))
         if self._pump is None or self._pump.done():
@@ -92,7 +111,12 @@ class Database:
         return await asyncio.shield(done)
 
     async def read(self, operation: Operation[T]) -> T:
-        """Runs ``operation`` in a read-only transaction of its own. Raises StorageError."""
+        """Runs ``operation`` in a read-only transaction of its own.
+
+        Raises StorageError, StorageBusyError at once when READS_LIMIT reads wait.
+        """
+        if self._reads >= READS_LIMIT:
+            raise StorageBusyError("database reads", READS_LIMIT)
 
         def run() -> T:
             try:
@@ -101,7 +125,11 @@ class Database:
             except SQLAlchemyError as error:
                 raise StorageError(_reason(error)) from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._reader, run)
+        self._reads += 1
+        reading = asyncio.get_running_loop().run_in_executor(self._reader, run)
+        # Counted until it is over, also when its caller goes away before.
+        reading.add_done_callback(self._read_over)
+        return await asyncio.shield(reading)
 
     async def close(self) -> None:
         """Finishes what is queued and closes every connection."""
@@ -110,6 +138,11 @@ class Database:
         self._writer.shutdown()
         self._reader.shutdown()
         self.engine.dispose()
+
+    def _read_over(self, reading: asyncio.Future[Any]) -> None:
+        self._reads -= 1
+        if not reading.cancelled():
+            reading.exception()  # Heard, in case nobody waits for it any more.
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -124,6 +157,8 @@ class Database:
         """The result of each operation, or the exception that it ended with."""
         try:
             with self.engine.begin() as connection:
+                if self._opening is not None:
+                    self._opening(connection)
                 return [operation(connection) for operation in operations]
         except Exception as error:
             if len(operations) > 1:

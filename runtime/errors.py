@@ -3,8 +3,9 @@
     Exception
     ├── RequestError          the caller's fault, or a fact that the caller must know
     └── StorageError          the database could not write       → UNAVAILABLE
-        └── StorageBusyError  too many writes wait               → RESOURCE_EXHAUSTED
+        └── StorageBusyError  too much work waits for it         → RESOURCE_EXHAUSTED
 
+RESOURCE_EXHAUSTED for want of room, not of size, tells by google.rpc.RetryInfo when to ask again.
 Anything else is a bug: it is logged with a reference, and the caller hears only that reference.
 """
 
@@ -22,6 +23,8 @@ from grpc_status.rpc_status import to_status
 from runtime.database import StorageBusyError, StorageError
 
 ERROR_DOMAIN = "braid"
+RETRY_AFTER_S = 1.0
+"""When to ask again, where nothing better is known."""
 GIVEN_LIMIT = 200
 
 
@@ -30,23 +33,34 @@ class RequestError(Exception):
 
     ``field`` is the path of the field in the request (``constraints.max_paths``), ``possible`` a
     short phrase that completes "possible: …". ``code`` is one of the table in section 9 of the
-    design.
+    design. ``retry_after_s``: after how many seconds the same request may be served; None: it is
+    not a matter of time.
     """
 
-    def __init__(self, code: StatusCode, field: str, given: object, possible: str) -> None:
+    def __init__(
+        self,
+        code: StatusCode,
+        field: str,
+        given: object,
+        possible: str,
+        retry_after_s: float | None = None,
+    ) -> None:
         self.code = code
+        self.retry_after_s = retry_after_s
         self.field = field
         self.given = _shown(given)
         self.possible = possible
         super().__init__(f"{field}: given {self.given}, possible: {possible}")
 
     def details(self) -> tuple[Message, ...]:
-        """google.rpc.ErrorInfo, and google.rpc.BadRequest where the field itself is wrong."""
+        """google.rpc.ErrorInfo; BadRequest where the field itself is wrong; RetryInfo if any."""
         info = error_details_pb2.ErrorInfo(
             reason=self.code.name,
             domain=ERROR_DOMAIN,
             metadata={"field": self.field, "given": self.given, "possible": self.possible},
         )
+        if self.retry_after_s is not None:
+            return (info, _retry_info(self.retry_after_s))
         if self.code not in (StatusCode.INVALID_ARGUMENT, StatusCode.OUT_OF_RANGE):
             return (info,)
         violation = error_details_pb2.BadRequest.FieldViolation(
@@ -60,14 +74,18 @@ def invalid(field: str, given: object, possible: str) -> RequestError:
     return RequestError(StatusCode.INVALID_ARGUMENT, field, given, possible)
 
 
+def full(what: str, limit: int, retry_after_s: float = RETRY_AFTER_S) -> RequestError:
+    """RESOURCE_EXHAUSTED: there are ``limit`` of ``what`` at this moment, and no room for more."""
+    possible = f"{limit} at once; try again in a moment"
+    return RequestError(StatusCode.RESOURCE_EXHAUSTED, what, limit + 1, possible, retry_after_s)
+
+
 def status_of(error: BaseException) -> status_pb2.Status | None:
     """What a caller is told of ``error``; None when it is not for a caller's eyes."""
     if isinstance(error, RequestError):
         return _status(error.code, str(error), error.details())
     if isinstance(error, StorageBusyError):
-        return _status(
-            StatusCode.RESOURCE_EXHAUSTED, "too many writes are waiting; try again later"
-        )
+        return status_of(full(error.what, error.limit))
     if isinstance(error, StorageError):
         return _status(StatusCode.UNAVAILABLE, "the database cannot write now; try again later")
     return None
@@ -88,6 +106,12 @@ async def abort(context: ServicerContext[Any, Any], status: status_pb2.Status) -
     answer = to_status(status)
     metadata: Any = answer.trailing_metadata
     await context.abort(answer.code, answer.details, metadata)
+
+
+def _retry_info(after_s: float) -> error_details_pb2.RetryInfo:
+    info = error_details_pb2.RetryInfo()
+    info.retry_delay.FromMilliseconds(round(after_s * 1000))
+    return info
 
 
 def _status(code: StatusCode, text: str, details: tuple[Message, ...] = ()) -> status_pb2.Status:

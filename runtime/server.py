@@ -1,14 +1,14 @@
 """A gRPC server as every Braid service runs it, and the channel that reaches one.
 
-Health and reflection always; TLS unless ``insecure`` is asked for; bounded messages; a handler's
-exception never reaches a client as text (design, section 9).
+Health and reflection always; TLS unless ``insecure`` is asked for; bounded messages and calls; a
+handler's exception never reaches a client as text (design, section 9).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, Never
 
 import grpc
@@ -18,10 +18,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from runtime.clock import Ids, RandomIds
-from runtime.errors import abort, hidden, status_of
+from runtime.errors import RETRY_AFTER_S, abort, full, hidden, status_of
 from runtime.settings import ListenSettings, TlsSettings
 
 MESSAGE_LIMIT_BYTES = 4 << 20
+STREAM_RETRY_S = 5.0
+"""When to open a stream again that found no room: streams last."""
+OPENING_MAX = 10_000
+"""Calls beyond those in progress: their request has not come yet, or they are being refused."""
+HEALTH_CHECK = f"/{health.SERVICE_NAME}/Check"
 GRACE_S = 5.0
 
 _COMMON_OPTIONS = (
@@ -65,7 +70,9 @@ class GrpcServer:
         self, settings: ListenSettings, services: Mapping[str, Add], ids: Ids | None = None
     ) -> None:
         self._server = grpc.aio.server(
-            interceptors=[_Shield(ids or RandomIds())], options=_SERVER_OPTIONS
+            interceptors=[_Shield(ids or RandomIds(), settings)],
+            options=_SERVER_OPTIONS,
+            maximum_concurrent_rpcs=settings.calls_max + settings.streams_max + OPENING_MAX,
         )
         self._health = health.aio.HealthServicer()
         self._names = sorted(services)
@@ -83,9 +90,13 @@ class GrpcServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
 
+    async def drain(self) -> None:
+        """Says NOT_SERVING, so that who chooses among instances takes another; still serves."""
+        await self._health.enter_graceful_shutdown()
+
     async def stop(self, grace_s: float = GRACE_S) -> None:
         """Says NOT_SERVING, takes no new calls, and gives running ones ``grace_s`` seconds."""
-        await self._health.enter_graceful_shutdown()
+        await self.drain()
         await self._server.stop(grace_s)
 
 
@@ -152,11 +163,36 @@ def _read(path: Any) -> bytes:
         raise ListenError(f"tls: {path} cannot be read: {error.strerror}") from error
 
 
-class _Shield(grpc.aio.ServerInterceptor):
-    """Turns exceptions of handlers into statuses: known kinds by table, all others hidden."""
+class _Room:
+    """Room for ``most`` calls of one kind at once; None: for any number."""
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, what: str, most: int | None, retry_after_s: float = RETRY_AFTER_S) -> None:
+        self._what, self._most, self._retry_after_s = what, most, retry_after_s
+        self._taken = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for the length of the block. Raises RequestError when all are taken."""
+        if self._most is not None and self._taken >= self._most:
+            raise full(self._what, self._most, self._retry_after_s)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
+class _Shield(grpc.aio.ServerInterceptor):
+    """Bounds the calls in progress, and turns exceptions of handlers into statuses.
+
+    Known kinds of exceptions by table, all others hidden. Health checks always have room.
+    """
+
+    def __init__(self, ids: Ids, settings: ListenSettings) -> None:
         self._ids = ids
+        self._calls = _Room("calls in progress", settings.calls_max)
+        self._streams = _Room("streams in progress", settings.streams_max, STREAM_RETRY_S)
+        self._checks = _Room("health checks in progress", None)
 
     async def intercept_service(
         self,
@@ -173,17 +209,24 @@ class _Shield(grpc.aio.ServerInterceptor):
             (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
         }
         name, make = kind[handler.request_streaming, handler.response_streaming]
-        behaviour = self._wrapped(getattr(handler, name), handler_call_details.method)
+        method = handler_call_details.method
+        room = self._streams if "stream" in name else self._calls
+        if method == HEALTH_CHECK:
+            room = self._checks
+        behaviour = self._wrapped(getattr(handler, name), method, room)
         return make(behaviour, handler.request_deserializer, handler.response_serializer)
 
-    def _wrapped(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    def _wrapped(
+        self, behaviour: Callable[..., Any], method: str, room: _Room
+    ) -> Callable[..., Any]:
         if inspect.isasyncgenfunction(behaviour):
 
             async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
                 try:
-                    async with aclosing(behaviour(request, context)) as responses:
-                        async for response in responses:
-                            yield response
+                    with room.place():
+                        async with aclosing(behaviour(request, context)) as responses:
+                            async for response in responses:
+                                yield response
                 except Exception as error:
                     await self._end(context, method, error)
 
@@ -191,7 +234,8 @@ class _Shield(grpc.aio.ServerInterceptor):
 
         async def call(request: Any, context: Any) -> Any:
             try:
-                return await behaviour(request, context)
+                with room.place():
+                    return await behaviour(request, context)
             except Exception as error:
                 await self._end(context, method, error)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 SIZE_LIMIT = 1 << 20
@@ -47,12 +47,15 @@ class TlsSettings(Strict):
 class ListenSettings(Strict):
     """Where a service listens: ``host:port`` (port 0: any that is free) or ``unix:path``.
 
-    Exactly one of ``tls`` and ``insecure: true`` must be said.
+    Exactly one of ``tls`` and ``insecure: true`` must be said. ``calls_max`` and ``streams_max``:
+    how many calls with one answer, and with a stream of them, may be in progress at once.
     """
 
     listen: str
     tls: TlsSettings | None = None
     insecure: StrictBool = False
+    calls_max: int = Field(default=4000, ge=1, le=1_000_000)
+    streams_max: int = Field(default=1000, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _says_how_it_is_secured(self) -> ListenSettings:

@@ -85,10 +85,20 @@ class DescribeResponse(_message.Message):
     DOMAIN_FIELD_NUMBER: _builtins.int
     AGENT_EPOCH_FIELD_NUMBER: _builtins.int
     NOW_MS_FIELD_NUMBER: _builtins.int
+    RECOVERING_FIELD_NUMBER: _builtins.int
+    BOOT_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     agent_epoch: _builtins.int
     """Raised whenever the agent may have lost state (restored from a backup)."""
     now_ms: _builtins.int
     """The agent's clock, for the skew alarm."""
+    recovering: _builtins.bool
+    """Restored from a backup and not yet reconciled: takes nothing new, waits for Claims."""
+    boot: _builtins.int
+    """How often the agent has started on its database, and an id of this start. An orchestrator that
+    remembers later ones knows that the database is an old copy.
+    """
+    incarnation: _builtins.str
     @_builtins.property
     def domain(self) -> _common_pb2.Domain: ...
     def __init__(
@@ -97,10 +107,13 @@ class DescribeResponse(_message.Message):
         domain: _common_pb2.Domain | None = ...,
         agent_epoch: _builtins.int = ...,
         now_ms: _builtins.int = ...,
+        recovering: _builtins.bool = ...,
+        boot: _builtins.int = ...,
+        incarnation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_epoch", b"agent_epoch", "domain", b"domain", "now_ms", b"now_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_epoch", b"agent_epoch", "boot", b"boot", "domain", b"domain", "incarnation", b"incarnation", "now_ms", b"now_ms", "recovering", b"recovering"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,6 +150,7 @@ class OrchestratorMessage(_message.Message):
     COMMIT_FIELD_NUMBER: _builtins.int
     ABORT_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def req_offers(self) -> Global___ReqOffers: ...
     @_builtins.property
@@ -147,6 +161,8 @@ class OrchestratorMessage(_message.Message):
     def abort(self) -> Global___Abort: ...
     @_builtins.property
     def release(self) -> Global___Release: ...
+    @_builtins.property
+    def claims(self) -> Global___Claims: ...
     def __init__(
         self,
         *,
@@ -155,12 +171,13 @@ class OrchestratorMessage(_message.Message):
         commit: Global___Commit | None = ...,
         abort: Global___Abort | None = ...,
         release: Global___Release | None = ...,
+        claims: Global___Claims | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "commit", b"commit", "kind", b"kind", "release", b"release", "req_offers", b"req_offers", "reservation_prep", b"reservation_prep"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "claims", b"claims", "commit", b"commit", "kind", b"kind", "release", b"release", "req_offers", b"req_offers", "reservation_prep", b"reservation_prep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "commit", b"commit", "kind", b"kind", "release", b"release", "req_offers", b"req_offers", "reservation_prep", b"reservation_prep"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "claims", b"claims", "commit", b"commit", "kind", b"kind", "release", b"release", "req_offers", b"req_offers", "reservation_prep", b"reservation_prep"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["req_offers", "reservation_prep", "commit", "abort", "release"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["req_offers", "reservation_prep", "commit", "abort", "release", "claims"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -195,24 +212,28 @@ class AgentMessage(_message.Message):
     SEND_OFFERS_FIELD_NUMBER: _builtins.int
     RESERVATION_RESP_FIELD_NUMBER: _builtins.int
     INQUIRE_FIELD_NUMBER: _builtins.int
+    RECONCILED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def send_offers(self) -> Global___SendOffers: ...
     @_builtins.property
     def reservation_resp(self) -> Global___ReservationResp: ...
     @_builtins.property
     def inquire(self) -> Global___Inquire: ...
+    @_builtins.property
+    def reconciled(self) -> Global___Reconciled: ...
     def __init__(
         self,
         *,
         send_offers: Global___SendOffers | None = ...,
         reservation_resp: Global___ReservationResp | None = ...,
         inquire: Global___Inquire | None = ...,
+        reconciled: Global___Reconciled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "reconciled", b"reconciled", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "reconciled", b"reconciled", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_offers", "reservation_resp", "inquire"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_offers", "reservation_resp", "inquire", "reconciled"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -570,6 +591,95 @@ class Inquire(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Inquire: _TypeAlias = Inquire  # noqa: Y015
+
+@_typing.final
+class Claims(_message.Message):
+    """What the orchestrator holds a restored agent to: every part of a committed transaction that is not
+    given back. Sent when the agent says that it recovers, again until it answers Reconciled. Each
+    claim is answered with a ReservationResp of phase COMMIT, once the agent is done with all.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_EPOCH_FIELD_NUMBER: _builtins.int
+    CLAIMS_ID_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    agent_epoch: _builtins.int
+    """The epoch in which the agent recovers; claims of another one are ignored."""
+    claims_id: _builtins.str
+    """Names a snapshot; pages of different ones do not mix."""
+    page: _builtins.int
+    """From 0."""
+    pages: _builtins.int
+    """1 or more."""
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
+    def __init__(
+        self,
+        *,
+        agent_epoch: _builtins.int = ...,
+        claims_id: _builtins.str = ...,
+        page: _builtins.int = ...,
+        pages: _builtins.int = ...,
+        claims: _abc.Iterable[Global___Claim] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_epoch", b"agent_epoch", "claims", b"claims", "claims_id", b"claims_id", "page", b"page", "pages", b"pages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Claims: _TypeAlias = Claims  # noqa: Y015
+
+@_typing.final
+class Claim(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREP_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    told: _builtins.bool
+    """The user has heard "success"."""
+    @_builtins.property
+    def prep(self) -> Global___ReservationPrep: ...
+    def __init__(
+        self,
+        *,
+        prep: Global___ReservationPrep | None = ...,
+        told: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prep", b"prep"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prep", b"prep", "told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Claim: _TypeAlias = Claim  # noqa: Y015
+
+@_typing.final
+class Reconciled(_message.Message):
+    """The agent does not recover (any more) in this epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_EPOCH_FIELD_NUMBER: _builtins.int
+    CLAIMS_ID_FIELD_NUMBER: _builtins.int
+    agent_epoch: _builtins.int
+    claims_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_epoch: _builtins.int = ...,
+        claims_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_epoch", b"agent_epoch", "claims_id", b"claims_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reconciled: _TypeAlias = Reconciled  # noqa: Y015
 
 @_typing.final
 class HoldingsRequest(_message.Message):

@@ -66,7 +66,13 @@ class DomainAgentServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Negotiate(self, request_iterator, context):
-        """One long-lived stream per orchestrator and agent.
+        """One long-lived stream per agent and instance of an orchestrator. Metadata:
+        braid-orchestrator-id   who answers for the parts; all instances of one orchestrator share it
+        braid-instance-id       which of them this is; absent: the orchestrator's id
+        braid-instance-epoch    which life of the instance, a decimal number; absent: 0
+        braid-agent-seen        "<epoch>.<boot>.<incarnation>" of the agent as last met; absent: never
+        FAILED_PRECONDITION when a later life of the instance has a stream, and when the agent finds by
+        braid-agent-seen that its database is an old copy: then describe it again, its epoch is raised.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

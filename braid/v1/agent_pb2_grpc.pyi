@@ -38,7 +38,14 @@ class DomainAgentStub:
     def __new__(cls, channel: _aio.Channel) -> DomainAgentAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_agent_pb2.DescribeRequest, _agent_pb2.DescribeResponse]
     Negotiate: _grpc.StreamStreamMultiCallable[_agent_pb2.OrchestratorFrame, _agent_pb2.AgentFrame]
-    """One long-lived stream per orchestrator and agent."""
+    """One long-lived stream per agent and instance of an orchestrator. Metadata:
+      braid-orchestrator-id   who answers for the parts; all instances of one orchestrator share it
+      braid-instance-id       which of them this is; absent: the orchestrator's id
+      braid-instance-epoch    which life of the instance, a decimal number; absent: 0
+      braid-agent-seen        "<epoch>.<boot>.<incarnation>" of the agent as last met; absent: never
+    FAILED_PRECONDITION when a later life of the instance has a stream, and when the agent finds by
+    braid-agent-seen that its database is an old copy: then describe it again, its epoch is raised.
+    """
     Holdings: _grpc.UnaryUnaryMultiCallable[_agent_pb2.HoldingsRequest, _agent_pb2.HoldingsResponse]
     """What this agent believes it holds, for reconciliation."""
     Watch: _grpc.UnaryStreamMultiCallable[_agent_pb2.WatchDomainRequest, _agent_pb2.DomainEvent]
@@ -49,7 +56,14 @@ class DomainAgentAsyncStub(DomainAgentStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_agent_pb2.DescribeRequest, _agent_pb2.DescribeResponse]  # type: ignore[assignment]
     Negotiate: _aio.StreamStreamMultiCallable[_agent_pb2.OrchestratorFrame, _agent_pb2.AgentFrame]  # type: ignore[assignment]
-    """One long-lived stream per orchestrator and agent."""
+    """One long-lived stream per agent and instance of an orchestrator. Metadata:
+      braid-orchestrator-id   who answers for the parts; all instances of one orchestrator share it
+      braid-instance-id       which of them this is; absent: the orchestrator's id
+      braid-instance-epoch    which life of the instance, a decimal number; absent: 0
+      braid-agent-seen        "<epoch>.<boot>.<incarnation>" of the agent as last met; absent: never
+    FAILED_PRECONDITION when a later life of the instance has a stream, and when the agent finds by
+    braid-agent-seen that its database is an old copy: then describe it again, its epoch is raised.
+    """
     Holdings: _aio.UnaryUnaryMultiCallable[_agent_pb2.HoldingsRequest, _agent_pb2.HoldingsResponse]  # type: ignore[assignment]
     """What this agent believes it holds, for reconciliation."""
     Watch: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchDomainRequest, _agent_pb2.DomainEvent]  # type: ignore[assignment]
@@ -69,7 +83,14 @@ class DomainAgentServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_agent_pb2.OrchestratorFrame],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.AgentFrame], _abc.AsyncIterator[_agent_pb2.AgentFrame]]:
-        """One long-lived stream per orchestrator and agent."""
+        """One long-lived stream per agent and instance of an orchestrator. Metadata:
+          braid-orchestrator-id   who answers for the parts; all instances of one orchestrator share it
+          braid-instance-id       which of them this is; absent: the orchestrator's id
+          braid-instance-epoch    which life of the instance, a decimal number; absent: 0
+          braid-agent-seen        "<epoch>.<boot>.<incarnation>" of the agent as last met; absent: never
+        FAILED_PRECONDITION when a later life of the instance has a stream, and when the agent finds by
+        braid-agent-seen that its database is an old copy: then describe it again, its epoch is raised.
+        """
 
     @_abc_1.abstractmethod
     def Holdings(

@@ -605,6 +605,7 @@ class ReservationEvent(_message.Message):
     DECIDED_FIELD_NUMBER: _builtins.int
     PART_SETTLED_FIELD_NUMBER: _builtins.int
     DATA_PLANE_CHANGED_FIELD_NUMBER: _builtins.int
+    SETTLED_BY_HAND_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by at least one per event, over all reservations."""
     reservation_id: _builtins.str
@@ -629,6 +630,8 @@ class ReservationEvent(_message.Message):
     def part_settled(self) -> Global___PartSettled: ...
     @_builtins.property
     def data_plane_changed(self) -> Global___DataPlaneChanged: ...
+    @_builtins.property
+    def settled_by_hand(self) -> Global___SettledByHand: ...
     def __init__(
         self,
         *,
@@ -645,12 +648,13 @@ class ReservationEvent(_message.Message):
         decided: Global___Decided | None = ...,
         part_settled: Global___PartSettled | None = ...,
         data_plane_changed: Global___DataPlaneChanged | None = ...,
+        settled_by_hand: Global___SettledByHand | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "settled_by_hand", b"settled_by_hand", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "reservation_id", b"reservation_id", "sequence", b"sequence", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "reservation_id", b"reservation_id", "sequence", b"sequence", "settled_by_hand", b"settled_by_hand", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state_changed", "paths_found", "offers_requested", "offers_received", "planned", "prepare_sent", "prepare_answered", "decided", "part_settled", "data_plane_changed"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state_changed", "paths_found", "offers_requested", "offers_received", "planned", "prepare_sent", "prepare_answered", "decided", "part_settled", "data_plane_changed", "settled_by_hand"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -872,6 +876,41 @@ class PartSettled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartSettled: _TypeAlias = PartSettled  # noqa: Y015
+
+@_typing.final
+class SettledByHand(_message.Message):
+    """An operator settled a part in doubt without its domain's word (see doubts.proto)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    PART_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    part_id: _builtins.str
+    decision: _builtins.str
+    """"COMMIT" or "GIVE_UP"."""
+    operator: _builtins.str
+    """Who, and why, in the operator's words."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        part_id: _builtins.str = ...,
+        decision: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "domain", b"domain", "operator", b"operator", "part_id", b"part_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettledByHand: _TypeAlias = SettledByHand  # noqa: Y015
 
 @_typing.final
 class DataPlaneChanged(_message.Message):

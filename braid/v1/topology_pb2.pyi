@@ -41,6 +41,32 @@ DOMAIN_STATE_DOWN: DomainState.ValueType  # 2
 """Left out of paths; the orchestrator keeps trying."""
 Global___DomainState: _TypeAlias = DomainState  # noqa: Y015
 
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """It is used."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 2
+    """It is left out of paths until retry_at_ms."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 3
+    """It is being found out whether it answers again; at most one negotiation tries it."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """Whether a domain that is up is waited for: one that was silent again and again is not."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""It is used."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
+"""It is left out of paths until retry_at_ms."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 3
+"""It is being found out whether it answers again; at most one negotiation tries it."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
 @_typing.final
 class DomainStatus(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -50,12 +76,21 @@ class DomainStatus(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
+    SILENCES_FIELD_NUMBER: _builtins.int
+    RETRY_AT_MS_FIELD_NUMBER: _builtins.int
     state: Global___DomainState.ValueType
     target: _builtins.str
     """gRPC target of the agent."""
     reason: _builtins.str
     """Why it is down; empty when up."""
     since_ms: _builtins.int
+    breaker: Global___BreakerState.ValueType
+    """As this instance of the orchestrator has found it."""
+    silences: _builtins.int
+    """Questions in a row that the domain did not answer in time."""
+    retry_at_ms: _builtins.int
+    """When an open breaker lets the domain be asked again."""
     @_builtins.property
     def domain(self) -> _common_pb2.Domain: ...
     def __init__(
@@ -66,12 +101,17 @@ class DomainStatus(_message.Message):
         target: _builtins.str = ...,
         reason: _builtins.str = ...,
         since_ms: _builtins.int = ...,
+        breaker: Global___BreakerState.ValueType = ...,
+        silences: _builtins.int = ...,
+        retry_at_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_at_ms", b"_retry_at_ms", "domain", b"domain", "retry_at_ms", b"retry_at_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "reason", b"reason", "since_ms", b"since_ms", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_at_ms", b"_retry_at_ms", "breaker", b"breaker", "domain", b"domain", "reason", b"reason", "retry_at_ms", b"retry_at_ms", "silences", b"silences", "since_ms", b"since_ms", "state", b"state", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retry_at_ms: _TypeAlias = _typing.Literal["retry_at_ms"]  # noqa: Y015
+    _WhichOneofArgType__retry_at_ms: _TypeAlias = _typing.Literal["_retry_at_ms", b"_retry_at_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_at_ms) -> _WhichOneofReturnType__retry_at_ms | None: ...
 
 Global___DomainStatus: _TypeAlias = DomainStatus  # noqa: Y015
 

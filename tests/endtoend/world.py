@@ -108,7 +108,7 @@ class World:
                 **self.extra,
             }
         )
-        self.target = await stack.enter_async_context(running(settings))
+        self.target = (await stack.enter_async_context(running(settings))).address
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(self.target))
         self.reservations: Any = ReservationsStub(channel)
         self.topology: Any = TopologyStub(channel)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from networks import diamond
 from test_orchestrator_records import WHY, fresh, plan, standing
 
 from orchestrator.book import LiveBook
 from orchestrator.events import (
-    WATCH_QUEUE_MAX,
     Event,
     EventHub,
     data_plane_event,
@@ -26,7 +27,8 @@ from orchestrator.negotiation import (
     Progress,
     RoutesFound,
 )
-from orchestrator.records import cancelled, failed
+from orchestrator.ports import LostError
+from orchestrator.records import State, failed
 from protocol.messages import Offer, SendOffers
 from substrate.model import Constraints, DataPlaneState, Step
 from substrate.routes import candidate_routes
@@ -81,26 +83,19 @@ def test_an_event_is_sent_with_its_number() -> None:
     assert numbered(7).body.sequence == 0
 
 
-def test_a_watcher_of_one_hears_of_that_one_and_a_watcher_of_all_of_all() -> None:
+def test_a_watcher_of_one_is_woken_by_that_one_and_a_watcher_of_all_by_all() -> None:
     hub = EventHub()
     with hub.subscribe("res") as one, hub.subscribe("") as everything:
-        hub.publish((numbered(1), numbered(2, "other")))
-        assert one.qsize() == 1
-        assert everything.qsize() == 2
+        hub.publish((numbered(2, "other"),))
+        assert not one.is_set()
+        assert everything.is_set()
+        hub.publish((numbered(1),))
+        assert one.is_set()
+        one.clear()
+        hub.publish(())
+        assert not one.is_set()
     hub.publish((numbered(3),))
-    assert one.qsize() == 1
-
-
-def test_a_watcher_that_is_too_slow_is_cut_off_and_the_others_are_not() -> None:
-    hub = EventHub()
-    with hub.subscribe("") as slow, hub.subscribe("") as quick:
-        for sequence in range(1, WATCH_QUEUE_MAX + 50):
-            hub.publish((numbered(sequence),))
-            assert quick.get_nowait() is not None
-        heard = [slow.get_nowait() for _ in range(slow.qsize())]
-    assert len(heard) == WATCH_QUEUE_MAX + 1
-    assert heard[-1] is None
-    assert [event.sequence for event in heard if event] == list(range(1, WATCH_QUEUE_MAX + 1))
+    assert not one.is_set()
 
 
 def test_the_book_tells_whose_window_is_over_once() -> None:
@@ -126,12 +121,13 @@ def test_a_window_that_moved_is_over_when_it_now_ends() -> None:
     assert book.over(5000) == [live]
 
 
-def test_the_book_knows_which_domains_are_in_use() -> None:
+async def test_who_waits_for_a_reservation_hears_when_another_instance_owns_it() -> None:
     book = LiveBook()
     live = book.adopt(standing())
-    assert book.uses("m1")
-    assert not book.uses("m3")
-    live.set(cancelled(standing(), 3))
-    assert not book.uses("m1")
-    book.forget("res")
+    waiting = asyncio.create_task(live.wait(lambda record: record.state is State.CANCELLED))
+    await asyncio.sleep(0)
+    book.lose("res")
+    with pytest.raises(LostError, match="res"):
+        await waiting
     assert book.get("res") is None
+    book.lose("res")

@@ -14,7 +14,7 @@ from braid.v1 import agent_pb2 as pb, common_pb2
 from braid.v1.agent_pb2_grpc import DomainAgentServicer, add_DomainAgentServicer_to_server
 from orchestrator.domains import GrpcGateway
 from orchestrator.memory import MemoryStore
-from orchestrator.ports import DataPlaneReport
+from orchestrator.ports import AgentIdentity, DataPlaneReport
 from protocol.messages import Abort, Inquire, ReservationResp, ToOrchestrator
 from runtime.clock import SystemClock
 from substrate.model import DataPlaneState
@@ -69,12 +69,22 @@ class Heard:
     messages: list[ToOrchestrator] = field(default_factory=list)
     reports: list[DataPlaneReport] = field(default_factory=list)
     ups: int = 0
+    meetings: int = 0
+    identity: AgentIdentity | None = None
 
     def on_message(self, domain: str, message: ToOrchestrator) -> None:
         self.messages.append(message)
 
     def on_data_plane(self, domain: str, report: DataPlaneReport) -> None:
         self.reports.append(report)
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        return self.identity
+
+    async def on_meet(self, domain: str, identity: AgentIdentity) -> None:
+        assert self.ups == self.meetings
+        self.meetings += 1
+        self.identity = identity
 
     def on_up(self, domain: str) -> None:
         self.ups += 1
@@ -114,7 +124,7 @@ async def serve(agent: Agent, target: str = "127.0.0.1:0") -> tuple[Any, str]:
 async def scene() -> AsyncIterator[Scene]:
     agent = Agent()
     server, target = await serve(agent)
-    gateway = GrpcGateway("tester", grpc.aio.insecure_channel, SystemClock())
+    gateway = GrpcGateway("tester", "tester-1", grpc.aio.insecure_channel, SystemClock())
     heard = Heard()
     gateway.listen(heard)
     made = Scene(agent, gateway, heard, server, target)

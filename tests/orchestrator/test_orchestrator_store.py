@@ -22,7 +22,7 @@ from orchestrator.records import (
     with_change_plan,
     with_data_plane,
 )
-from orchestrator.store import DatabaseStore
+from orchestrator.store import open_store
 from orchestrator.transactions import is_over
 from protocol.coordinator import (
     CoordinatorPart,
@@ -34,7 +34,6 @@ from protocol.coordinator import (
     step,
 )
 from protocol.messages import ReservationPrep
-from runtime.database import Database
 from runtime.schema import upgrade
 from substrate.labels import Plan
 from substrate.model import (
@@ -102,9 +101,9 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         return
     url = request.getfixturevalue(f"{request.param}_url")
     await asyncio.to_thread(upgrade, url, "orchestrator")
-    database = Database(url)
-    yield DatabaseStore(database)
-    await database.close()
+    opened = open_store(url)
+    yield opened
+    await opened.close()
 
 
 async def test_what_was_saved_is_read_back_whole(store: Store) -> None:
@@ -242,7 +241,7 @@ async def test_a_restart_finds_what_is_unfinished_and_nothing_else(store: Store)
     over, _ = step(begin("tx-2", "res-2", 1), Decide(commit=False), 9)
     assert over.settled
     await store.save(Changes(reservation=gone, transactions=(over,)))
-    unfinished = await store.unfinished()
+    unfinished = await store.take(5, 100)
     assert [row.reservation_id for row in unfinished.reservations] == ["res-1"]
     assert [row.transaction_id for row in unfinished.transactions] == ["tx-1"]
 
@@ -252,7 +251,7 @@ async def test_a_restart_finds_what_still_must_be_told_to_an_agent(store: Store)
     aborted = decided(commit=False)
     assert not aborted.settled
     await store.save(Changes(reservation=failed(record(), (), 9), transactions=(aborted,)))
-    unfinished = await store.unfinished()
+    unfinished = await store.take(5, 100)
     assert unfinished.reservations == ()
     assert [row.transaction_id for row in unfinished.transactions] == ["tx-1"]
 

@@ -1,0 +1,229 @@
+"""A domain's parts: what is known of them is durable, and the devices follow it.
+
+Take early, give late: capacity is taken in memory before a hold is written, and given back only
+once a release is durable (design, section 5, rules 1, 9 and 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from agents.book import Book
+from agents.ledger import Ledger
+from agents.provisioner import Provisioner
+from agents.records import Records
+from agents.rows import UNDATED_MS
+from agents.store import Loaded, Store, SupersededError
+from agents.timers import Due, PartDue, ReservationDue, Timers
+from agents.turns import Turns
+from agents.values import DataPlane, Decision, Key, Life, Record
+from agents.watchers import Watchers
+from protocol import participant
+from protocol.messages import ReservationPrep
+from protocol.participant import Admitted, Part, PartState, Rules
+from runtime.clock import Clock
+from runtime.database import StorageError
+from substrate.calendar import CalendarError
+from substrate.model import DataPlaneState, Refusal, RefusalKind
+
+AGAIN_MS = 5_000
+
+Change = tuple[Record | None, Part]
+"""A part as it is known (None: not at all), and as it is to be."""
+
+_log = structlog.get_logger(__name__)
+
+
+class RestoreError(Exception):
+    """What the store holds does not fit into the domain as it is now configured."""
+
+
+class Parts:
+    """All parts of one domain. Whoever changes one holds its turn.
+
+    ``superseded`` is set when another agent has taken the store over.
+    """
+
+    def __init__(
+        self, book: Book, store: Store, clock: Clock, rules: Rules, timers: Timers[Due]
+    ) -> None:
+        self.book = book
+        self.clock = clock
+        self.rules = rules
+        self.records = Records()
+        self.decisions: dict[Key, Decision] = {}
+        self.turns = Turns()
+        self.watchers = Watchers()
+        self.superseded = asyncio.Event()
+        self._ledger = Ledger(store)
+        self._timers = timers
+        self.provisioner = Provisioner(
+            book.backend,
+            lambda record: book.placement(record.part.mapping),
+            clock,
+            self.records.parts_of,
+            self._settle_data_plane,
+            lambda reservation, due_ms: timers.set(ReservationDue(reservation), due_ms),
+        )
+
+    def take_up(self, loaded: Loaded) -> None:
+        """At start: what the store holds. Raises RestoreError."""
+        self.decisions = {decision.key: decision for decision in loaded.decisions}
+        records = [self._dated(record) for record in loaded.records]
+        for record in records:
+            self.keep(record)
+            if record.live:
+                self._restore(record)
+        self.provisioner.restore(records)
+        for reservation_id in self.records.reservations():
+            self.provisioner.look(reservation_id)
+
+    def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
+        """Takes capacity for a part in memory, or says why not."""
+        name, horizon_s = self.book.domain.name, self.book.domain.horizon_s
+        left_s = prep.window.end_s - self.clock.now_ms() // 1000
+        if left_s <= 0:
+            reason = f"the window ended {-left_s} s ago"
+            return Refusal(RefusalKind.POLICY, reason, name)
+        if horizon_s and left_s > horizon_s:
+            reason = f"the window ends {left_s} s from now, {name} takes up to {horizon_s} s"
+            return Refusal(RefusalKind.POLICY, reason, name)
+        return self.book.admit(prep)
+
+    async def advance(
+        self,
+        *changes: Change,
+        life: Life | None = None,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
+        """Makes new states durable, all or none, and gives capacity back only then.
+
+        When that fails what was taken for them is given back. Raises StorageError.
+        """
+        records = [Record(part, self._data_plane_of(before, part)) for before, part in changes]
+        pairs = [(before, record) for (before, _), record in zip(changes, records, strict=True)]
+        fresh = {record.key for before, record in pairs if before is None}
+        try:
+            await self.write(records, fresh, life, decisions)
+        except StorageError:
+            for before, record in pairs:
+                if record.live and not (before is not None and before.live):
+                    self.book.free(*record.key)
+            raise
+        self.decisions.update((decision.key, decision) for decision in decisions)
+        for before, record in pairs:
+            if before is not None and before.live and not record.live:
+                self.book.free(*record.key)
+            self.keep(record)
+            self._publish(before, record)
+        preps = (part.prep for _, part in changes if part.prep is not None)
+        for reservation_id in dict.fromkeys(prep.reservation_id for prep in preps):
+            self.provisioner.look(reservation_id)
+
+    async def write(
+        self,
+        records: Sequence[Record],
+        fresh: set[Key] | frozenset[Key] = frozenset(),
+        life: Life | None = None,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
+        """Writes without taking note of it. Raises StorageError."""
+        try:
+            await self._ledger.save(records, fresh, life, decisions)
+        except SupersededError:
+            self.superseded.set()
+            raise
+
+    async def forget(self, record: Record) -> bool:
+        """Drops a record, unless it may still be on a device. Raises StorageError."""
+        if self.provisioner.configured(record.key):
+            return False
+        await self._ledger.forget(record.key)
+        if record.live:
+            self.book.free(*record.key)
+        self.records.drop(record)
+        return True
+
+    def keep(self, record: Record) -> None:
+        """Takes note of a record, and of when it wants attention."""
+        self.records.put(record)
+        self._timers.set(PartDue(record.key), self._due_ms(record))
+
+    def again(self, key: Key) -> None:
+        """Lets a part be attended to a little later."""
+        self._timers.set(PartDue(key), self.clock.now_ms() + AGAIN_MS)
+
+    def overdue(self, key: Key) -> bool:
+        """Whether a part wants attention now."""
+        due_ms = self._timers.due_ms(PartDue(key))
+        return due_ms is not None and due_ms <= self.clock.now_ms()
+
+    def restore(self, part: Part) -> None:
+        """Takes the capacity of a live part that held it before. Raises CalendarError."""
+        if part.prep is not None:
+            self.book.restore(part.prep, part.mapping)
+
+    def _restore(self, record: Record) -> None:
+        try:
+            self.restore(record.part)
+        except CalendarError as error:
+            raise RestoreError(
+                f"{self.book.domain.name} has promised more than its settings now allow: {error},"
+                f" for part {'/'.join(record.key)}: put back what was taken away"
+            ) from error
+
+    def _dated(self, record: Record) -> Record:
+        """A hold that was made before its expiry was stored expires as the settings say."""
+        part, timeout_s = record.part, self.rules.hold_timeout_s
+        if part.expires_ms != UNDATED_MS:
+            return record
+        expires_ms = None if timeout_s is None else part.changed_ms + timeout_s * 1000
+        return replace(record, part=replace(part, expires_ms=expires_ms))
+
+    def _data_plane_of(self, before: Record | None, part: Part) -> DataPlane:
+        """The data plane that goes with a part's new state, before any device was asked."""
+        found = before.data_plane if before else DataPlane(DataPlaneState.RELEASED)
+        key = (part.transaction_id, part.part_id)
+        committed = part.state is PartState.COMMITTED
+        if part.state is PartState.HELD or (committed and before is None):
+            state = DataPlaneState.SCHEDULED
+        elif committed or self.provisioner.configured(key):
+            state = found.state
+        else:
+            state = DataPlaneState.RELEASED
+        return found if found.state is state else DataPlane(state, "", self.clock.now_ms())
+
+    async def _settle_data_plane(self, key: Key, data_plane: DataPlane) -> None:
+        async with self.turns.turn(key):
+            before = self.records.get(key)
+            if before is None:
+                return
+            record = replace(before, data_plane=data_plane)
+            await self.write([record])
+            self.keep(record)
+            self._publish(before, record)
+        _log.info(
+            "data plane changed",
+            part="/".join(key),
+            state=data_plane.state.name,
+            reason=data_plane.reason,
+        )
+
+    def _publish(self, before: Record | None, record: Record) -> None:
+        if before is not None and before.data_plane != record.data_plane:
+            self.watchers.publish(record)
+
+    def _due_ms(self, record: Record) -> int:
+        """When a part wants attention next: an inquiry, its expiry, or to be forgotten."""
+        part, grace_ms = record.part, self.rules.grace_s * 1000
+        if part.state is PartState.HELD:
+            times = [part.inquire_at_ms, None if self.rules.recovering else part.expires_ms]
+            known = [time_ms for time_ms in times if time_ms is not None]
+            return min(known, default=part.changed_ms + grace_ms)
+        if part.prep is None:
+            return part.changed_ms + participant.FORGET_UNSEEN_S * 1000
+        return max(part.changed_ms, part.prep.window.end_s * 1000) + grace_ms

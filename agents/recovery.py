@@ -1,0 +1,281 @@
+"""How an agent finds out that its database is an old copy, and what it then holds (rule 7).
+
+    greeted ──its database is an old copy──▶ epoch raised, RECOVERING   (durable)
+    RECOVERING ──every orchestrator has sent its claims──▶ reconciled   (one durable write)
+
+While it recovers it takes nothing new (protocol/participant.py). What is decided is durable before
+any orchestrator hears of it; a crash in between repeats everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from agents.backends.base import Placement
+from agents.claims import Collected, TooManyClaimsError, sort_out
+from agents.hand import confirmed, contradicted
+from agents.parts import AGAIN_MS, Change, Parts
+from agents.peers import RestoredError, Send, Sender
+from agents.timers import Due, RecoveryDue, Timers
+from agents.values import Decision, Key, Life, Seen, is_old_copy
+from protocol import reconciliation
+from protocol.messages import (
+    Claim,
+    Claims,
+    Commit,
+    Reconciled,
+    Release,
+    ReservationPrep,
+    ReservationResp,
+)
+from protocol.participant import Admitted, PartState, answer_to
+from runtime.database import StorageError
+from substrate.model import Refusal, RefusalKind
+
+BREATH = 256
+"""So many claims are worked on before other tasks have their turn."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What reconciliation comes to."""
+
+    dropped: list[Change] = field(default_factory=list)
+    adopted: list[Change] = field(default_factory=list)
+    answers: dict[str, list[ReservationResp]] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    refused: int = 0
+
+
+class Recovery:
+    """Knows which life of the agent this is, and brings it back to what orchestrators hold it to.
+
+    ``orchestrators``: whose claims it waits for; None: those of all stored parts and of those that
+    say that they know the agent, or if there are none, of the first that comes. ``raised`` is
+    called when the epoch was raised: everybody must describe the agent again.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        timers: Timers[Due],
+        send: Send,
+        orchestrators: Collection[str] | None,
+    ) -> None:
+        self.life = Life()
+        self.raised: Callable[[], None] = lambda: None
+        self._parts = parts
+        self._timers = timers
+        self._send = send
+        self._only = None if orchestrators is None else frozenset(orchestrators)
+        self._known: set[str] = set()
+        self._greeted: set[str] = set()
+        self._collected = Collected()
+        # The epoch that is to be written; not above the present one: none.
+        self._raise_to = 0
+        self._changing = asyncio.Lock()
+
+    def take_up(self, life: Life) -> None:
+        """At start, once the parts are known."""
+        self.life = life
+        if life.recovering:
+            self._begin()
+
+    def awaited(self) -> tuple[str, ...]:
+        """Whose claims are still missing; empty when it does not recover, or waits for anybody."""
+        if not self.life.recovering:
+            return ()
+        return tuple(sorted(self._needed() - self._collected.orchestrators()))
+
+    async def greet(self, seen: Seen | None, orchestrator_id: str = "") -> None:
+        """An orchestrator is there that remembers ``seen`` of the agent (None: nothing).
+
+        Raises RestoredError when the epoch was raised, because of this or meanwhile, and
+        StorageError when it could not be: from then on nothing is admitted either way.
+        """
+        epoch = self.life.epoch
+        if seen is not None:
+            old = is_old_copy(self.life, seen)
+            if orchestrator_id and (old or self.life.recovering):
+                self._greeted.add(orchestrator_id)
+            if old:
+                self._raise_to = max(self._raise_to, seen.epoch + 1, epoch + 1)
+                self._rule()
+        if self._raise_to > epoch:
+            await self._raise()
+        if self.life.epoch != epoch:
+            raise RestoredError(f"the agent's database was an old copy: epoch {self.life.epoch}")
+
+    async def hear(self, sender: Sender, claims: Claims) -> None:
+        """Takes in what an orchestrator claims; ends recovery when nothing is missing."""
+        if claims.agent_epoch != self.life.epoch:
+            _log.info("claims of another epoch", sender=sender, epoch=claims.agent_epoch)
+            return
+        if not self.life.recovering:
+            self._send(sender, Reconciled(claims.agent_epoch, claims.claims_id))
+            return
+        wrong = {claim.prep.orchestrator_id for claim in claims.claims} - {sender.orchestrator_id}
+        if wrong or (self._only is not None and sender.orchestrator_id not in self._only):
+            _log.warning("claims of a stranger ignored", sender=sender, claims_for=sorted(wrong))
+            return
+        try:
+            complete = self._collected.add(sender, claims)
+        except TooManyClaimsError as error:
+            _log.warning("claims dropped", sender=sender, reason=str(error))
+            return
+        if complete:
+            _log.info("claims complete", sender=sender, still_awaited=self.awaited())
+            await self.attempt()
+
+    async def attempt(self) -> None:
+        """Does what is due and was not possible before; tries again later when it still is not."""
+        try:
+            if self._raise_to > self.life.epoch:
+                await self._raise()
+            await self._finish()
+        except StorageError as error:
+            _log.warning("recovery not stored, will be tried again", error=str(error))
+            self._again()
+
+    def _needed(self) -> frozenset[str]:
+        if self._only is not None:
+            return self._only
+        return frozenset(self._known | self._greeted)
+
+    def _begin(self) -> None:
+        self._collected = Collected()
+        self._known = self._parts.records.orchestrators()
+        self._rule()
+        _log.warning(
+            "recovery begins: nothing new is taken until all claims are there",
+            domain=self._parts.book.domain.name,
+            epoch=self.life.epoch,
+            awaited=self.awaited() or "any orchestrator",
+        )
+
+    def _rule(self) -> None:
+        recovering = self.life.recovering or self._raise_to > self.life.epoch
+        self._parts.rules = replace(self._parts.rules, recovering=recovering)
+
+    async def _raise(self) -> None:
+        async with self._changing:
+            if self._raise_to <= self.life.epoch:
+                return
+            life = replace(self.life, epoch=self._raise_to, recovering=True)
+            try:
+                await self._parts.write((), life=life)
+            except StorageError:
+                self._again()
+                raise
+            self.life = life
+            self._begin()
+            self.raised()
+
+    def _again(self) -> None:
+        self._timers.set(RecoveryDue(), self._parts.clock.now_ms() + AGAIN_MS)
+
+    async def _finish(self) -> None:
+        async with self._changing, self._parts.turns.alone():
+            missing = self.awaited() or not self._collected.orchestrators()
+            if not self.life.recovering or missing or self._raise_to > self.life.epoch:
+                return
+            outcome = await self._reconciled()
+            life = replace(self.life, recovering=False)
+            try:
+                await self._parts.advance(
+                    *outcome.dropped, *outcome.adopted, life=life, decisions=outcome.decisions
+                )
+            except StorageError:
+                for before, _ in outcome.dropped:
+                    assert before is not None
+                    self._parts.restore(before.part)
+                raise
+            self.life = life
+            self._greeted.clear()
+            senders, self._collected = self._collected.senders, Collected()
+            self._rule()
+        self._tell(outcome, senders)
+
+    async def _reconciled(self) -> _Outcome:
+        """Takes and gives back capacity in memory, and says what is to be written and answered."""
+        outcome, now_ms = _Outcome(), self._parts.clock.now_ms()
+        good, wrong = sort_out(self._collected.claims(), self._owner_of)
+        for claim in wrong:
+            self._refuse(outcome, claim)
+        records = self._parts.records
+        live = (record.part for record in records.all())
+        for part in reconciliation.unclaimed(live, good, now_ms):
+            before = records.get((part.transaction_id, part.part_id))
+            assert before is not None
+            outcome.decisions += contradicted(self._parts, before.part, Release(*before.key))
+            outcome.dropped.append((before, part))
+            self._parts.provisioner.suspect(before)
+            self._parts.book.free(*before.key)
+        for count, claim in enumerate(reconciliation.in_order(good), 1):
+            self._adopt(outcome, claim, now_ms)
+            if not count % BREATH:
+                await asyncio.sleep(0)
+        return outcome
+
+    def _adopt(self, outcome: _Outcome, claim: Claim, now_ms: int) -> None:
+        prep = claim.prep
+        before = self._parts.records.get((prep.transaction_id, prep.part_id))
+        known = None if before is None else before.part
+        admit = self._parts.admit if not claim.told else self._admit_told
+        part, answer = reconciliation.adopt(known, claim, now_ms, admit, self.life.epoch)
+        word = Commit(prep.transaction_id, prep.part_id)
+        if known is not None:
+            outcome.decisions += contradicted(self._parts, known, word)
+            part = confirmed(part, word)
+        if part != known:
+            outcome.adopted.append((before, part))
+        if not answer.ok:
+            outcome.refused += 1
+            if claim.told:
+                reason = answer.refusal.reason if answer.refusal else ""
+                _log.error("what a user was told is not held", claim=word, reason=reason)
+        outcome.answers.setdefault(prep.orchestrator_id, []).append(self._named(answer))
+
+    def _admit_told(self, prep: ReservationPrep) -> Admitted | Refusal:
+        """What a user was told is not measured by today's policy; what is over takes nothing."""
+        if prep.window.end_s * 1000 <= self._parts.clock.now_ms():
+            return Admitted(Placement((), ()).to_json())
+        return self._parts.book.admit(prep)
+
+    def _refuse(self, outcome: _Outcome, claim: Claim) -> None:
+        commit = Commit(claim.prep.transaction_id, claim.prep.part_id)
+        refusal = Refusal(RefusalKind.POLICY, "the part is another orchestrator's")
+        answer = answer_to(commit, False, refusal, self.life.epoch)
+        outcome.refused += 1
+        outcome.answers.setdefault(claim.prep.orchestrator_id, []).append(self._named(answer))
+
+    def _named(self, answer: ReservationResp) -> ReservationResp:
+        if answer.refusal is None or answer.refusal.domain:
+            return answer
+        refusal = replace(answer.refusal, domain=self._parts.book.domain.name)
+        return replace(answer, refusal=refusal)
+
+    def _owner_of(self, key: Key) -> str | None:
+        record = self._parts.records.get(key)
+        prep = None if record is None else record.part.prep
+        return None if prep is None else prep.orchestrator_id
+
+    def _tell(self, outcome: _Outcome, senders: Mapping[Sender, str]) -> None:
+        _log.warning(
+            "recovery is over",
+            domain=self._parts.book.domain.name,
+            epoch=self.life.epoch,
+            dropped=len(outcome.dropped),
+            adopted=sum(part.state is PartState.COMMITTED for _, part in outcome.adopted),
+            refused=outcome.refused,
+        )
+        for sender, claims_id in senders.items():
+            for answer in outcome.answers.get(sender.orchestrator_id, ()):
+                self._send(sender, answer)
+            self._send(sender, Reconciled(self.life.epoch, claims_id))

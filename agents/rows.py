@@ -1,0 +1,158 @@
+"""The agent's tables, and its values as rows of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    false,
+)
+
+from agents.values import DataPlane, Decision, Life, Record, Settlement
+from braid.v1 import agent_pb2, common_pb2
+from protocol.codec import refusal_from_pb, refusal_to_pb, to_agent_from_pb, to_agent_to_pb
+from protocol.messages import ReservationPrep
+from protocol.participant import Part, PartState
+from substrate.model import DataPlaneState
+
+METADATA = MetaData()
+PARTS = Table(
+    "agent_parts",
+    METADATA,
+    Column("transaction_id", Text, primary_key=True),
+    Column("part_id", Text, primary_key=True),
+    Column("reservation_id", Text, nullable=False),
+    Column("orchestrator_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("prep", LargeBinary),
+    Column("mapping", Text, nullable=False),
+    Column("refusal", LargeBinary),
+    Column("changed_ms", BigInteger, nullable=False),
+    Column("inquire_at_ms", BigInteger),
+    Column("inquiries", Integer, nullable=False),
+    Column("start_s", BigInteger),
+    Column("end_s", BigInteger),
+    Column("data_plane", Text, nullable=False),
+    Column("data_plane_reason", Text, nullable=False),
+    Column("data_plane_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("heuristic", Boolean, nullable=False, server_default=false()),
+)
+META = Table(
+    "agent_meta",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+DECISIONS = Table(
+    "agent_decisions",
+    METADATA,
+    Column("transaction_id", Text, primary_key=True),
+    Column("part_id", Text, primary_key=True),
+    Column("reservation_id", Text, nullable=False),
+    Column("orchestrator_id", Text, nullable=False),
+    Column("settlement", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("contradicted", Boolean, nullable=False),
+)
+
+UNDATED_MS = -1
+"""``expires_ms`` of a hold that was made before expiry was stored: it follows the settings."""
+
+
+def life_to_meta(life: Life) -> dict[str, str]:
+    """As keys and values of the table ``agent_meta``."""
+    return {
+        "epoch": str(life.epoch),
+        "boot": str(life.boot),
+        "incarnation": life.incarnation,
+        "recovering": str(int(life.recovering)),
+        "first_epoch": str(life.first_epoch),
+    }
+
+
+def life_from_meta(meta: dict[str, str]) -> Life | None:
+    """The inverse; None for a database that no agent has started on. Older ones have less."""
+    if "epoch" not in meta:
+        return None
+    return Life(
+        epoch=int(meta["epoch"]),
+        boot=int(meta.get("boot", "0")),
+        incarnation=meta.get("incarnation", ""),
+        recovering=meta.get("recovering", "0") == "1",
+        first_epoch=int(meta.get("first_epoch", meta["epoch"])),
+    )
+
+
+def record_to_row(record: Record) -> dict[str, Any]:
+    """A row of ``agent_parts``; what operators may search by is in columns of its own."""
+    part, prep = record.part, record.part.prep
+    return {
+        "transaction_id": part.transaction_id,
+        "part_id": part.part_id,
+        "reservation_id": prep.reservation_id if prep else "",
+        "orchestrator_id": prep.orchestrator_id if prep else "",
+        "state": part.state.name,
+        "prep": to_agent_to_pb(prep).SerializeToString() if prep else None,
+        "mapping": part.mapping,
+        "refusal": refusal_to_pb(part.refusal).SerializeToString() if part.refusal else None,
+        "changed_ms": part.changed_ms,
+        "inquire_at_ms": part.inquire_at_ms,
+        "inquiries": part.inquiries,
+        "start_s": prep.window.start_s if prep else None,
+        "end_s": prep.window.end_s if prep else None,
+        "data_plane": record.data_plane.state.name,
+        "data_plane_reason": record.data_plane.reason,
+        "data_plane_ms": record.data_plane.changed_ms,
+        "expires_ms": part.expires_ms,
+        "heuristic": part.heuristic,
+    }
+
+
+def record_from_row(row: Row[Any]) -> Record:
+    """The inverse of :func:`record_to_row`."""
+    refusal = common_pb2.Refusal.FromString(row.refusal) if row.refusal is not None else None
+    part = Part(
+        transaction_id=row.transaction_id,
+        part_id=row.part_id,
+        state=PartState[row.state],
+        prep=None if row.prep is None else _prep(row.prep),
+        mapping=row.mapping,
+        refusal=None if refusal is None else refusal_from_pb(refusal),
+        changed_ms=row.changed_ms,
+        inquire_at_ms=row.inquire_at_ms,
+        inquiries=row.inquiries,
+        expires_ms=row.expires_ms,
+        heuristic=row.heuristic,
+    )
+    state = DataPlaneState[row.data_plane]
+    return Record(part, DataPlane(state, row.data_plane_reason, row.data_plane_ms))
+
+
+def decision_to_row(decision: Decision) -> dict[str, Any]:
+    """A row of ``agent_decisions``."""
+    return {**asdict(decision), "settlement": decision.settlement.name}
+
+
+def decision_from_row(row: Row[Any]) -> Decision:
+    """The inverse of :func:`decision_to_row`."""
+    values = dict(row._mapping)
+    return Decision(**{**values, "settlement": Settlement[row.settlement]})
+
+
+def _prep(stored: bytes) -> ReservationPrep:
+    message = to_agent_from_pb(agent_pb2.OrchestratorMessage.FromString(stored))
+    assert isinstance(message, ReservationPrep)
+    return message

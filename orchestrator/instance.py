@@ -1,0 +1,126 @@
+"""One instance of an orchestrator, without what carries its messages: engine, service, membership.
+
+Several instances share a database (design, section 5, rule 3). Each has a lease, one row that its
+heartbeat renews, and an epoch that fences its writes. Whoever finds a lease run out takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from orchestrator.book import Live
+from orchestrator.engine import Engine
+from orchestrator.recovery import resume, tend
+from orchestrator.service import Orchestrator
+from runtime.database import StorageError
+
+log = structlog.get_logger()
+
+TICK_S = 0.5
+BEATS_PER_LEASE = 3
+
+
+class Instance:
+    """``start``, connect the domains, ``resume``, serve; then ``drain`` and ``stop``.
+
+    ``superseded`` is set when another process runs under the same ``instance_id``: stop then.
+    """
+
+    def __init__(self, engine: Engine, instance_id: str, lease_ms: int) -> None:
+        self.engine = engine
+        self.instance_id, self._lease_ms = instance_id, lease_ms
+        self.orchestrator = Orchestrator(engine)
+        self.superseded = asyncio.Event()
+        self._waiting: list[Live] = []
+        self._unsure = False
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Takes up what this instance, or one that is gone, has left. Raises StorageError."""
+        engine = self.engine
+        engine.epoch = await engine.store.register(self.instance_id, self._lease_ms)
+        self._waiting = await self.orchestrator.owner.take_orphans()
+        beat_s = self._lease_ms / 1000 / BEATS_PER_LEASE
+        loop = asyncio.get_running_loop()
+        self._loops = [
+            loop.create_task(_repeat(self.orchestrator.tick, TICK_S)),
+            loop.create_task(_repeat(self.beat, beat_s)),
+        ]
+
+    async def resume(self) -> None:
+        """Goes on negotiating, now that domains are there. Raises StorageError."""
+        waiting, self._waiting = self._waiting, []
+        await self._resume(waiting)
+
+    async def beat(self) -> None:
+        """The heartbeat: keeps the lease, and takes up what others have left."""
+        engine = self.engine
+        if self._unsure:
+            await self._begin_anew()
+        renewal = await engine.store.renew(engine.epoch, self.instance_id, self._lease_ms)
+        if renewal.superseded:
+            self.superseded.set()
+            return
+        if not renewal.alive:
+            log.warning("the lease had run out", instance=self.instance_id, epoch=engine.epoch)
+            await self._begin_anew()
+        for reservation_id in renewal.lost:
+            engine.lose(reservation_id)
+        try:
+            orphans = await self.orchestrator.owner.take_orphans()
+        except StorageError:
+            # They may be ours by now, without our knowing which: a new life takes everything up.
+            self._unsure = True
+            raise
+        await self._resume(orphans)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Begins nothing new and finishes what it can; the rest is left to other instances."""
+        self.orchestrator.draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.engine.quiet.wait()
+        except TimeoutError:
+            log.warning("negotiations are handed over", count=self.engine.negotiating)
+
+    async def stop(self) -> None:
+        """Ends all work and leaves what is unfinished to others, at once."""
+        await self._end_loops()
+        await self.engine.stop()
+        try:
+            await self.engine.store.leave(self.engine.epoch)
+        except StorageError:
+            log.warning("could not leave in order: others wait until the lease has run out")
+
+    async def abandon(self) -> None:
+        """Stops at once and leaves nothing in order, as a crash would: for simulations."""
+        await self._end_loops()
+        await self.engine.stop()
+
+    async def _begin_anew(self) -> None:
+        self.engine.lose_all()
+        self.engine.epoch = await self.engine.store.register(self.instance_id, self._lease_ms)
+        self._unsure = False
+
+    async def _resume(self, waiting: list[Live]) -> None:
+        for live in waiting:
+            self.engine.spawn(tend(self.engine, live, resume(self.engine, live)))
+
+    async def _end_loops(self) -> None:
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    while True:
+        try:
+            await work()
+        except StorageError as error:
+            log.warning("the database cannot be used, will be tried again", error=str(error))
+        except Exception:
+            log.exception("periodic work broke, will be tried again")
+        await asyncio.sleep(pause_s)

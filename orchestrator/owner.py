@@ -1,0 +1,120 @@
+"""Taking over reservations that this instance does not own yet (design, section 5, rule 3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.book import Live
+from orchestrator.engine import Engine
+from orchestrator.ports import DataPlaneReport, LostError, Unfinished
+from orchestrator.recovery import adopt, resume, tend
+from runtime.database import StorageError
+
+log = structlog.get_logger()
+
+TAKE_BATCH = 500
+REMEMBERED_MAX = 10_000
+READ_AGAIN_S = 1.0
+
+Report = Callable[[str, DataPlaneReport], None]
+
+
+class Owner:
+    """One take-over at a time, so that nothing is taken up twice.
+
+    ``report`` hears again what domains said of a reservation before it was taken up.
+    """
+
+    def __init__(self, engine: Engine, report: Report) -> None:
+        self._engine, self._report = engine, report
+        self._turn = asyncio.Lock()
+        self._doubtful: set[str] = set()
+        self._reports: OrderedDict[tuple[str, str], DataPlaneReport] = OrderedDict()
+
+    async def take_orphans(self) -> list[Live]:
+        """Takes up all whose owner is gone; returns those that ``resume`` must go on with.
+
+        Raises StorageError, LostError.
+        """
+        waiting: list[Live] = []
+        async with self._turn:
+            while True:
+                found = await self._engine.store.take(self._engine.epoch, TAKE_BATCH)
+                if not found.reservations and not found.transactions:
+                    return waiting
+                waiting += await self._adopt(found)
+
+    async def take_one(self, reservation_id: str) -> Live:
+        """Takes up one, whoever owns it now; what was being negotiated for it goes on here.
+
+        Raises StorageError, and LostError when it has become final meanwhile.
+        """
+        async with self._turn:
+            live = self._engine.book.get(reservation_id)
+            if live is not None:
+                return live
+            try:
+                await self._take(reservation_id)
+            except StorageError:
+                self.doubt(reservation_id)
+                raise
+        live = self._engine.book.get(reservation_id)
+        if live is None:
+            raise LostError(reservation_id)
+        return live
+
+    def doubt(self, reservation_id: str) -> None:
+        """A write about it may or may not have happened: it is read again, once that can be."""
+        if reservation_id not in self._doubtful:
+            self._doubtful.add(reservation_id)
+            self._engine.spawn(self._read_again(reservation_id))
+
+    async def _read_again(self, reservation_id: str) -> None:
+        try:
+            while True:
+                live = self._engine.book.get(reservation_id)
+                try:
+                    if live is None:
+                        async with self._turn:
+                            await self._take(reservation_id)
+                    else:
+                        async with live.turn(), self._turn:
+                            await self._take(reservation_id)
+                    return
+                except StorageError:
+                    await asyncio.sleep(READ_AGAIN_S)
+        finally:
+            self._doubtful.discard(reservation_id)
+
+    async def _take(self, reservation_id: str) -> None:
+        engine = self._engine
+        found = await engine.store.take_one(engine.epoch, reservation_id)
+        engine.lose(reservation_id)
+        for waiting in await self._adopt(found):
+            engine.spawn(tend(engine, waiting, resume(engine, waiting)))
+
+    def remember(self, domain: str, report: DataPlaneReport) -> None:
+        """What a domain says of another's reservation: this instance may take that up next."""
+        key = (report.reservation_id, domain)
+        self._reports[key] = report
+        self._reports.move_to_end(key)
+        if len(self._reports) > REMEMBERED_MAX:
+            self._reports.popitem(last=False)
+
+    async def _adopt(self, found: Unfinished) -> list[Live]:
+        waiting = await adopt(self._engine, found)
+        log.info(
+            "taken over",
+            reservations=len(found.reservations),
+            transactions=len(found.transactions),
+        )
+        for record in found.reservations:
+            for part in record.parts:
+                report = self._reports.pop((record.reservation_id, part.domain), None)
+                if report is not None:
+                    self._report(part.domain, report)
+        return waiting

@@ -1,0 +1,212 @@
+"""SQL of who owns what (design, section 5, rule 3), and of domains as last met (rule 7).
+
+Every writing transaction of an orchestrator's database is alone (see ``alone`` in store.py), so
+what these functions read cannot change before they write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select, text
+
+from orchestrator import tables as t
+from orchestrator.ports import AgentIdentity, ConflictError, Renewal, Unfinished, is_earlier
+from orchestrator.records import FINAL
+from orchestrator.rows import (
+    DECISIONS,
+    STATUSES,
+    insert,
+    part_of,
+    reservation_of,
+    transactions,
+    upsert,
+)
+from protocol.coordinator import Decision, PartStatus
+from protocol.messages import Claim
+
+FINAL_STATES = sorted(state.value for state in FINAL)
+STANDING = (PartStatus.COMMITTING, PartStatus.COMMITTED)
+
+
+def register(connection: Connection, instance_id: str, lease_ms: int) -> int:
+    """See Membership. An SQLite file has one process: a new one ends all others."""
+    former = t.instance.delete()
+    if connection.dialect.name != "sqlite":
+        former = former.where(t.instance.c.instance_id == instance_id)
+    connection.execute(former)
+    row = {"instance_id": instance_id, "lease_until_ms": now_ms(connection) + lease_ms}
+    statement = t.instance.insert().values(row).returning(t.instance.c.epoch)
+    return int(connection.execute(statement).scalar_one())
+
+
+def renew(connection: Connection, epoch: int, instance_id: str, lease_ms: int) -> Renewal:
+    """See Membership."""
+    at_ms = now_ms(connection)
+    mine = t.instance.c.epoch == epoch
+    held = t.instance.update().where(mine).values(lease_until_ms=at_ms + lease_ms)
+    if connection.execute(held).rowcount != 1:
+        newer = t.instance.c.instance_id == instance_id
+        if connection.dialect.name == "sqlite":
+            newer = t.instance.c.epoch > epoch
+        superseded = connection.execute(select(t.instance.c.epoch).where(newer)).first()
+        return Renewal(alive=False, superseded=superseded is not None)
+    connection.execute(t.instance.delete().where(t.instance.c.lease_until_ms < at_ms))
+    lost = t.taken.delete().where(t.taken.c.epoch == epoch).returning(t.taken.c.reservation_id)
+    return Renewal(alive=True, lost=tuple(sorted(connection.execute(lost).scalars())))
+
+
+def leave(connection: Connection, epoch: int) -> None:
+    """See Membership."""
+    connection.execute(t.instance.delete().where(t.instance.c.epoch == epoch))
+    connection.execute(t.taken.delete().where(t.taken.c.epoch == epoch))
+
+
+def take(connection: Connection, epoch: int, limit: int) -> Unfinished:
+    """See Membership."""
+    orphaned = t.reservation.c.owner.not_in(select(t.instance.c.epoch))
+    going_on = (
+        select(t.reservation.c.reservation_id)
+        .where(orphaned, t.reservation.c.state.not_in(FINAL_STATES))
+        .order_by(t.reservation.c.position)
+        .limit(limit)
+    )
+    ids = list(connection.execute(going_on).scalars())
+    if len(ids) < limit:
+        to_settle = (
+            select(t.reservation.c.reservation_id)
+            .join(
+                t.transaction,
+                t.transaction.c.reservation_id == t.reservation.c.reservation_id,
+            )
+            .where(
+                orphaned,
+                t.transaction.c.settled.is_(False),
+                t.reservation.c.state.in_(FINAL_STATES),
+            )
+            .distinct()
+            .limit(limit - len(ids))
+        )
+        ids += connection.execute(to_settle).scalars()
+    return _owned(connection, epoch, ids)
+
+
+def take_one(connection: Connection, epoch: int, reservation_id: str) -> Unfinished:
+    """See Membership. Tells the owner before, by its next heartbeat."""
+    query = select(t.reservation.c.owner).where(t.reservation.c.reservation_id == reservation_id)
+    owner = connection.execute(query).scalar_one_or_none()
+    if owner is None:
+        return Unfinished()
+    if owner != epoch:
+        row = {"epoch": owner, "reservation_id": reservation_id}
+        connection.execute(insert(connection, t.taken).values(row).on_conflict_do_nothing())
+    return _owned(connection, epoch, [reservation_id])
+
+
+def met(connection: Connection, domain: str) -> AgentIdentity | None:
+    """See Store."""
+    row = connection.execute(
+        select(t.domain_agent).where(t.domain_agent.c.domain == domain)
+    ).one_or_none()
+    return None if row is None else AgentIdentity(row.epoch, row.boot, row.incarnation)
+
+
+def meet(connection: Connection, domain: str, identity: AgentIdentity) -> None:
+    """See Store."""
+    known = met(connection, domain)
+    if known is not None and is_earlier(identity, known):
+        raise ConflictError(domain)
+    row = {
+        "domain": domain,
+        "epoch": identity.epoch,
+        "boot": identity.boot,
+        "incarnation": identity.incarnation,
+    }
+    connection.execute(upsert(connection, t.domain_agent, [row], ["domain"]))
+
+
+def epochs(connection: Connection, domains: Sequence[str]) -> dict[str, int]:
+    """The epochs of those domains that were ever met."""
+    query = select(t.domain_agent).where(t.domain_agent.c.domain.in_(sorted(domains)))
+    return {row.domain: row.epoch for row in connection.execute(query)}
+
+
+def claims(connection: Connection, domain: str) -> tuple[Claim, ...]:
+    """See Store."""
+    standing = t.part.c.status.in_([STATUSES[status] for status in STANDING])
+    broken = and_(t.transaction.c.told, t.part.c.status == STATUSES[PartStatus.NACKED])
+    query = (
+        select(t.part, t.transaction.c.told)
+        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
+        .join(t.reservation, t.reservation.c.reservation_id == t.transaction.c.reservation_id)
+        .where(
+            t.part.c.domain == domain,
+            t.transaction.c.decision == DECISIONS[Decision.COMMIT],
+            or_(standing, broken),
+            t.reservation.c.state.not_in(FINAL_STATES),
+        )
+        .order_by(t.part.c.transaction_id, t.part.c.part_id)
+    )
+    return tuple(Claim(part_of(row).prep, row.told) for row in connection.execute(query))
+
+
+def uses(connection: Connection, domain: str) -> bool:
+    """See Store."""
+    query = (
+        select(t.part.c.part_id)
+        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
+        .join(t.reservation, t.reservation.c.reservation_id == t.transaction.c.reservation_id)
+        .where(
+            t.part.c.domain == domain,
+            or_(
+                t.part.c.status.in_([STATUSES[status] for status in STANDING]),
+                t.transaction.c.decision == DECISIONS[Decision.UNDECIDED],
+            ),
+            t.reservation.c.state.not_in(FINAL_STATES),
+        )
+        .limit(1)
+    )
+    return connection.execute(query).first() is not None
+
+
+def now_ms(connection: Connection) -> int:
+    """The database's clock, which all instances share."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    else:
+        query = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+    return int(connection.execute(text(query)).scalar_one())
+
+
+def last_event(connection: Connection) -> int:
+    """See Store."""
+    return int(connection.execute(select(func.max(t.event.c.sequence))).scalar_one() or 0)
+
+
+def _owned(connection: Connection, epoch: int, ids: Sequence[str]) -> Unfinished:
+    """Makes these reservations this instance's own, with what is not over of them."""
+    if not ids:
+        return Unfinished()
+    these: Any = t.reservation.c.reservation_id.in_(ids)
+    connection.execute(t.reservation.update().where(these).values(owner=epoch))
+    rows = connection.execute(
+        select(t.reservation).where(these).order_by(t.reservation.c.position)
+    ).all()
+    live = tuple(reservation_of(row) for row in rows if row.state not in FINAL_STATES)
+    going_on = [record.reservation_id for record in live]
+    found = transactions(
+        connection,
+        and_(
+            t.transaction.c.reservation_id.in_(ids),
+            or_(
+                t.transaction.c.settled.is_(False),
+                and_(
+                    t.transaction.c.decision == DECISIONS[Decision.COMMIT],
+                    t.transaction.c.reservation_id.in_(going_on),
+                ),
+            ),
+        ),
+    )
+    domains = {part.domain for transaction in found for part in transaction.parts}
+    return Unfinished(live, found, epochs(connection, sorted(domains)))

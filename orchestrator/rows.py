@@ -1,0 +1,157 @@
+"""Rows of the orchestrator's tables as values, and values as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import Executable
+
+from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
+from orchestrator import tables as t
+from orchestrator.events import Event
+from orchestrator.records import Reservation
+from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
+from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
+from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+
+DECISIONS = {
+    Decision.UNDECIDED: 0,
+    Decision.COMMIT: 1,
+    Decision.ABORT: 2,
+    Decision.UNDO: 3,
+}
+STATUSES = {
+    PartStatus.PREPARING: 0,
+    PartStatus.HELD: 1,
+    PartStatus.REFUSED: 2,
+    PartStatus.COMMITTING: 3,
+    PartStatus.COMMITTED: 4,
+    PartStatus.NACKED: 5,
+    PartStatus.ABORTING: 6,
+    PartStatus.ABORTED: 7,
+    PartStatus.RELEASING: 8,
+    PartStatus.RELEASED: 9,
+}
+DECISION_OF = {number: decision for decision, number in DECISIONS.items()}
+STATUS_OF = {number: status for status, number in STATUSES.items()}
+
+
+def insert(connection: Connection, table: Any) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def upsert(
+    connection: Connection, table: Any, rows: Sequence[dict[str, Any]], keys: list[str]
+) -> Executable:
+    """Writes rows over those with the same keys."""
+    statement = insert(connection, table).values(rows)
+    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    result: Executable = statement.on_conflict_do_update(index_elements=keys, set_=values)
+    return result
+
+
+def reservation_row(record: Reservation, owner: int) -> dict[str, Any]:
+    """A reservation and the Modify under way; ``owner``: the epoch of the instance that owns it."""
+    change = record.change
+    return {
+        "reservation_id": record.reservation_id,
+        "state": record.state.value,
+        "version": record.version,
+        "transaction_id": record.transaction_id,
+        "record": record_to_pb(record).SerializeToString(),
+        "change_transaction_id": change.transaction_id if change else None,
+        "change_record": change_to_pb(change).SerializeToString() if change else None,
+        "created_ms": record.created_ms,
+        "end_s": record.criteria.window.end_s,
+        "owner": owner,
+    }
+
+
+def reservation_of(row: Row[Any]) -> Reservation:
+    """The inverse of reservation_row."""
+    change = None
+    if row.change_transaction_id is not None:
+        message = pb.ReservationRecord.FromString(row.change_record)
+        change = change_from_pb(message, row.change_transaction_id)
+    message = pb.ReservationRecord.FromString(row.record)
+    return record_from_pb(message, row.transaction_id, change)
+
+
+def transaction_row(transaction: Transaction) -> dict[str, Any]:
+    """A transaction without its parts."""
+    return {
+        "transaction_id": transaction.transaction_id,
+        "reservation_id": transaction.reservation_id,
+        "version": transaction.version,
+        "decision": DECISIONS[transaction.decision],
+        "told": transaction.told_success,
+        "settled": transaction.settled,
+    }
+
+
+def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> dict[str, Any]:
+    """A part; ``at_ms`` counts where its status is new (see save_parts)."""
+    refusal = part.refusal
+    return {
+        "transaction_id": transaction_id,
+        "part_id": part.part_id,
+        "domain": part.domain,
+        "status": STATUSES[part.status],
+        "expires": part.expires,
+        "prep": prep_to_pb(part.prep).SerializeToString(),
+        "refusal": refusal_to_pb(refusal).SerializeToString() if refusal else None,
+        "agent_epoch": part.epoch,
+        "since_ms": at_ms,
+    }
+
+
+def transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:
+    """Those that fulfil the condition, with their parts, in the order of their ids."""
+    query = select(t.transaction).where(condition).order_by(t.transaction.c.transaction_id)
+    rows = connection.execute(query).all()
+    ids = select(t.transaction.c.transaction_id).where(condition)
+    part_query = (
+        select(t.part)
+        .where(t.part.c.transaction_id.in_(ids))
+        .order_by(t.part.c.transaction_id, t.part.c.part_id)
+    )
+    parts: dict[str, list[CoordinatorPart]] = {}
+    for row in connection.execute(part_query):
+        parts.setdefault(row.transaction_id, []).append(part_of(row))
+    return tuple(_transaction(row, parts.get(row.transaction_id, [])) for row in rows)
+
+
+def part_of(row: Row[Any]) -> CoordinatorPart:
+    """The inverse of part_row."""
+    refusal = common_pb2.Refusal.FromString(row.refusal) if row.refusal is not None else None
+    return CoordinatorPart(
+        domain=row.domain,
+        part_id=row.part_id,
+        prep=prep_from_pb(agent_pb2.ReservationPrep.FromString(row.prep)),
+        expires=row.expires,
+        status=STATUS_OF[row.status],
+        refusal=refusal_from_pb(refusal) if refusal is not None else None,
+        epoch=row.agent_epoch,
+    )
+
+
+def event_of(row: Row[Any]) -> Event:
+    """A stored event."""
+    body = pb.ReservationEvent.FromString(row.body)
+    return Event(row.reservation_id, row.at_ms, body, row.sequence)
+
+
+def _transaction(row: Row[Any], parts: Iterable[CoordinatorPart]) -> Transaction:
+    return Transaction(
+        transaction_id=row.transaction_id,
+        reservation_id=row.reservation_id,
+        version=row.version,
+        decision=DECISION_OF[row.decision],
+        parts=tuple(parts),
+        told=row.told,
+    )

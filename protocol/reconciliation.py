@@ -1,0 +1,73 @@
+"""How a domain that was restored from a backup finds out what it holds (design, section 5, rule 7).
+
+The backup may have forgotten promises and remember others that are long given back. Once every
+orchestrator has said what it claims, the domain, in this order and in one durable write: drops
+what nobody claims, takes up what users were told, then the rest as far as there is room. Pure: the
+caller gives back the capacity of what is dropped before it adopts, and answers afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from protocol.messages import Claim, Commit, ReservationResp
+from protocol.participant import (
+    Admit,
+    Admitted,
+    Part,
+    PartState,
+    answer_to,
+    holds,
+)
+from substrate.model import Refusal, RefusalKind
+
+DROPPED = {PartState.HELD: PartState.ABORTED, PartState.COMMITTED: PartState.RELEASED}
+"""What becomes of a part that no orchestrator claims: nobody was promised it, or no longer."""
+
+
+def unclaimed(parts: Iterable[Part], claims: Iterable[Claim], now_ms: int) -> tuple[Part, ...]:
+    """The parts to give up, as they are afterwards."""
+    wanted = {(claim.prep.transaction_id, claim.prep.part_id) for claim in claims}
+    return tuple(
+        replace(part, state=DROPPED[part.state], changed_ms=now_ms, inquire_at_ms=None)
+        for part in parts
+        if holds(part.state) and (part.transaction_id, part.part_id) not in wanted
+    )
+
+
+def in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Each part once, what users were told first."""
+    by_key: dict[tuple[str, str], Claim] = {}
+    for claim in claims:
+        key = (claim.prep.transaction_id, claim.prep.part_id)
+        if key not in by_key or claim.told:
+            by_key[key] = claim
+    return tuple(by_key[key] for key in sorted(by_key, key=lambda key: (not by_key[key].told, key)))
+
+
+def adopt(
+    part: Part | None, claim: Claim, now_ms: int, admit: Admit, agent_epoch: int
+) -> tuple[Part, ReservationResp]:
+    """A claimed part as it is afterwards, and what its orchestrator hears, as to a Commit."""
+    prep = claim.prep
+    if part is None:
+        part = _taken_up(claim, now_ms, admit)
+    elif part.state is PartState.HELD:
+        part = replace(part, state=PartState.COMMITTED, changed_ms=now_ms, inquire_at_ms=None)
+    ok = part.state is PartState.COMMITTED
+    refusal = part.refusal
+    if not ok and refusal is None:
+        reason = f"claimed, but {part.state.name} here"
+        refusal = Refusal(RefusalKind.TOMBSTONE, reason)
+    commit = Commit(prep.transaction_id, prep.part_id)
+    return part, answer_to(commit, ok, None if ok else refusal, agent_epoch)
+
+
+def _taken_up(claim: Claim, now_ms: int, admit: Admit) -> Part:
+    prep = claim.prep
+    part = Part(prep.transaction_id, prep.part_id, PartState.ABORTED, prep, changed_ms=now_ms)
+    outcome = admit(prep)
+    if isinstance(outcome, Admitted):
+        return replace(part, state=PartState.COMMITTED, mapping=outcome.mapping)
+    return replace(part, refusal=outcome)
