@@ -72,6 +72,10 @@ class Collected:
         """Whose claims are complete."""
         return set(self._complete)
 
+    def has_begun(self, sender: Sender) -> bool:
+        """Whether an instance has sent any page, or its orchestrator all."""
+        return sender in self._growing or sender.orchestrator_id in self._complete
+
     def claims(self) -> Iterator[Claim]:
         """What they claim, by orchestrator."""
         for orchestrator_id in sorted(self._complete):

@@ -93,6 +93,11 @@ class Recovery:
             return ()
         return tuple(sorted(self._needed() - self._collected.orchestrators()))
 
+    def misses(self, sender: Sender) -> bool:
+        """Whether an instance should have sent claims and has sent none."""
+        counts = self._only is None or sender.orchestrator_id in self._only
+        return self.life.recovering and counts and not self._collected.has_begun(sender)
+
     async def greet(self, seen: Seen | None, orchestrator_id: str = "") -> None:
         """An orchestrator is there that remembers ``seen`` of the agent (None: nothing).
 
@@ -114,7 +119,7 @@ class Recovery:
 
     async def hear(self, sender: Sender, claims: Claims) -> None:
         """Takes in what an orchestrator claims; ends recovery when nothing is missing."""
-        if claims.agent_epoch != self.life.epoch:
+        if claims.agent_epoch != self.life.epoch or self._raise_to > self.life.epoch:
             _log.info("claims of another epoch", sender=sender, epoch=claims.agent_epoch)
             return
         if not self.life.recovering:

@@ -41,6 +41,7 @@ from substrate.model import Refusal, RefusalKind
 SERVICE_NAME: Final = agent_pb2.DESCRIPTOR.services_by_name["DomainAgent"].full_name
 PAGE_LIMIT = 1000
 IN_FLIGHT_LIMIT = 2048
+CLAIMS_EXPECTED_S = 20.0
 _PHASES = {
     "reservation_prep": agent_pb2.PHASE_PREP,
     "commit": agent_pb2.PHASE_COMMIT,
@@ -104,6 +105,7 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         stream = self._streams.open(sender, caller.instance_epoch)
         log = _log.bind(orchestrator=sender.orchestrator_id, instance=sender.instance_id)
         reader = asyncio.create_task(self._read(request_iterator, stream))
+        reminder = asyncio.create_task(self._remind(stream))
         try:
             # Tells the orchestrator that the stream is taken, before there is an answer to send.
             await context.send_initial_metadata(())
@@ -113,7 +115,8 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         finally:
             self._streams.close(stream)
             reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            reminder.cancel()
+            await asyncio.gather(reader, reminder, return_exceptions=True)
             log.info("orchestrator disconnected", ending=str(stream.ending or ""))
         if stream.ending is not None:
             raise stream.ending
@@ -167,6 +170,13 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
             await asyncio.gather(*work)
         finally:
             stream.finish()
+
+    async def _remind(self, stream: Stream) -> None:
+        """Ends a stream that brings no claims: described just before the epoch was raised."""
+        while True:
+            await asyncio.sleep(CLAIMS_EXPECTED_S)
+            if self._agent.recovery.misses(stream.sender):
+                stream.end(describe_again(stream.sender.orchestrator_id))
 
     async def _handle(
         self, message: agent_pb2.OrchestratorMessage, stream: Stream, room: asyncio.Semaphore

@@ -4,7 +4,7 @@ BraidError                  anything below
 ├── InvalidRequest          a field is wrong or out of range: the message names it
 ├── NotFound                no such STP, domain or reservation
 ├── Conflict                the request_id is taken, or the state does not allow it
-├── Refused                 not permitted, or over a quota: ask later or ask less
+├── Refused                 not permitted, or no room now: ask later or ask less
 ├── Unreachable             nobody answers: ask again with the same request_id
 ├── DeadlinePassed          the call's time is over; the work goes on
 └── CircuitRefused          no capacity: ``refusals`` say why and what would fit
@@ -14,20 +14,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
+from google.protobuf import any_pb2, duration_pb2, empty_pb2
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
 
+_DETAILS = "grpc-status-details-bin"
 _FIELD = re.compile(r"([a-z][a-z0-9_.\[\]]*): given ")
 
 
 class BraidError(Exception):
-    """``code`` is the gRPC status, ``message`` what the orchestrator said."""
+    """``code`` is the gRPC status, ``message`` what the orchestrator said.
 
-    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+    ``retry_after_s``: after how many seconds it said to ask again; None: it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.message, self.code = message, code
+        self.message, self.code, self.retry_after_s = message, code, retry_after_s
 
     @property
     def field(self) -> str:
@@ -93,4 +106,33 @@ KINDS: dict[grpc.StatusCode, type[BraidError]] = {
 def error_of(error: grpc.RpcError) -> BraidError:
     """The exception for a failed call."""
     code = error.code()
-    return KINDS.get(code, BraidError)(error.details() or code.name, code)
+    return KINDS.get(code, BraidError)(error.details() or code.name, code, retry_after_s(error))
+
+
+def retry_after_s(error: grpc.RpcError) -> float | None:
+    """The delay that google.rpc.RetryInfo asks for, in the details of a failed call; None: none."""
+    call: Any = error
+    for key, value in getattr(call, "trailing_metadata", tuple)() or ():
+        if key == _DETAILS:
+            try:
+                return _delay_s(bytes(value))
+            except DecodeError:
+                return None
+    return None
+
+
+def _delay_s(status: bytes) -> float | None:
+    # google.rpc.Status and RetryInfo by their field numbers: their distribution is not needed here.
+    for packed in _fields(status, 3):
+        detail = any_pb2.Any.FromString(packed)
+        if detail.TypeName() == "google.rpc.RetryInfo":
+            delays = _fields(detail.value, 1)
+            delay = duration_pb2.Duration.FromString(delays[-1] if delays else b"")
+            return max(0.0, delay.seconds + delay.nanos / 1e9)
+    return None
+
+
+def _fields(message: bytes, number: int) -> list[bytes]:
+    """The values of a length-delimited field. Raises DecodeError."""
+    fields: Any = UnknownFieldSet(empty_pb2.Empty.FromString(message))
+    return [f.data for f in fields if f.field_number == number and isinstance(f.data, bytes)]

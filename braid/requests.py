@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -10,7 +11,15 @@ from dataclasses import dataclass
 import grpc
 from google.protobuf.message import Message
 
-from braid.errors import CircuitRefused, Conflict, InvalidRequest, NotFound, Refused, error_of
+from braid.errors import (
+    CircuitRefused,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    error_of,
+    retry_after_s,
+)
 from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 
@@ -29,6 +38,10 @@ NOTHING_RESERVED = (InvalidRequest, NotFound, Conflict, Refused)
 """After these a Reserve has certainly left nothing behind under its request_id."""
 ATTEMPTS = 5
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
+HINT_MAX_S = 60.0
+"""A longer delay than this is the caller's to wait, not the library's."""
+HINT_SPREAD = 0.5
+"""Up to this share is added to a delay, so that those refused together do not return together."""
 NEGOTIATION_TIMEOUT_S = 30
 """The orchestrator's own, when a request names none."""
 CHANNEL_OPTIONS = (
@@ -226,9 +239,18 @@ def is_active(record: pb.ReservationRecord) -> bool:
 def pause_before(
     attempt: int, error: grpc.RpcError, retryable: Set[grpc.StatusCode] = RETRYABLE
 ) -> float:
-    """Seconds to wait before that attempt. Raises a BraidError when there should be none."""
-    if error.code() not in retryable or attempt >= ATTEMPTS:
+    """Seconds to wait before that attempt, as the server asks where it does.
+
+    RESOURCE_EXHAUSTED with such a hint may be repeated like ``retryable`` codes: nothing was done.
+    Raises a BraidError when there should be no other attempt.
+    """
+    hint_s = retry_after_s(error)
+    full = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and hint_s is not None
+    too_long = hint_s is not None and hint_s > HINT_MAX_S
+    if attempt >= ATTEMPTS or too_long or not (full or error.code() in retryable):
         raise error_of(error) from error
+    if hint_s is not None:
+        return hint_s * (1 + random.random() * HINT_SPREAD)
     return BACKOFF_S[min(attempt - 1, len(BACKOFF_S) - 1)]
 
 

@@ -36,12 +36,15 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="serve and connect without TLS")
     ] = False,
+    instance_id: Annotated[
+        str | None, typer.Option("--instance-id", help="its name among instances on one database")
+    ] = None,
     domain: Annotated[
         list[str] | None, typer.Option("--domain", help="a domain and its agent: name=host:port")
     ] = None,
 ) -> None:
     """Run an orchestrator until SIGTERM or Ctrl-C."""
-    overrides: dict[str, Any] = {"listen": listen, "database": database}
+    overrides: dict[str, Any] = {"listen": listen, "database": database, "instance_id": instance_id}
     if insecure:
         overrides["insecure"] = True
     if domain:

@@ -17,12 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from commands.context import UNEXPECTED, USAGE, AsJson, console, fail, print_json, reporting
+from commands.simulate_faults import faults
 from runtime.logs import configure
 from runtime.settings import LogSettings
 from simulations import plots, success_rate, two_domains
 from simulations.analytic import full_offers, success_rate as expected_rate
 
 app = typer.Typer(no_args_is_help=True, help="The papers' experiments over the shipped code.")
+app.command("faults")(faults)
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="of the random numbers")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, help="processes at once")]

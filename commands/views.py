@@ -19,6 +19,7 @@ STYLES = {
     "up": "green",
     "failed": "red",
     "down": "red",
+    "silent": "red",
     "negotiating": "yellow",
     "scheduled": "yellow",
 }
@@ -107,11 +108,11 @@ def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
         blind = domain.visibility == common_pb2.VISIBILITY_BLIND
         domains.add_row(
             domain.name,
-            styled("up" if status.state == topology_pb2.DOMAIN_STATE_UP else "down"),
+            domain_state(status),
             domain.backend,
             "blind" if blind else "visible",
             Text(", ".join(ports)),
-            Text(status.target + (f"  ({status.reason})" if status.reason else "")),
+            Text(status.target + (f"  ({reason})" if (reason := domain_reason(status)) else "")),
         )
     links = Table("link", "", "capacity", "latency", box=None)
     for link in answer.links:
@@ -122,6 +123,28 @@ def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
             f"{link.latency_us / 1000:g} ms",
         )
     return Group(domains, Text(""), links)
+
+
+def domain_state(status: topology_pb2.DomainStatus) -> Text:
+    """ "up", "down", or "silent": connected, but left out because it does not answer."""
+    if status.state != topology_pb2.DOMAIN_STATE_UP:
+        return styled("down")
+    return styled("silent" if _is_silent(status) else "up")
+
+
+def domain_reason(status: topology_pb2.DomainStatus) -> str:
+    """Why it is not used; empty when it is."""
+    if not _is_silent(status):
+        return status.reason
+    again = "tried again now"
+    if status.HasField("retry_at_ms"):
+        again = f"asked again at {format_time(status.retry_at_ms // 1000)}"
+    return f"{status.silences} questions in a row not answered in time; {again}"
+
+
+def _is_silent(status: topology_pb2.DomainStatus) -> bool:
+    broken = (topology_pb2.BREAKER_STATE_OPEN, topology_pb2.BREAKER_STATE_HALF_OPEN)
+    return status.state == topology_pb2.DOMAIN_STATE_UP and status.breaker in broken
 
 
 def availability_view(answer: topology_pb2.AvailabilityResponse) -> RenderableType:

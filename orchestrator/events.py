@@ -16,7 +16,7 @@ from orchestrator.negotiation import (
     Progress,
     RoutesFound,
 )
-from orchestrator.records import Reservation
+from orchestrator.records import HandDecision, Reservation
 from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb
 from substrate.model import DataPlaneState, least_bps
 
@@ -71,6 +71,19 @@ def settled_event(reservation_id: str, domain: str, outcome: str, now_ms: int) -
     """A domain acknowledged the decision, or a release."""
     body = pb.ReservationEvent(part_settled=pb.PartSettled(domain=domain, outcome=outcome))
     return Event(reservation_id, now_ms, body)
+
+
+def settled_by_hand_event(decision: HandDecision) -> Event:
+    """An operator settled a part in doubt without its domain's word."""
+    body = pb.SettledByHand(
+        domain=decision.domain,
+        part_id=decision.part_id,
+        decision="COMMIT" if decision.commit else "GIVE_UP",
+        operator=decision.operator,
+        reason=decision.reason,
+    )
+    event = pb.ReservationEvent(settled_by_hand=body)
+    return Event(decision.reservation_id, decision.at_ms, event)
 
 
 def data_plane_event(

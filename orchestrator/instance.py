@@ -69,6 +69,8 @@ class Instance:
             await self._begin_anew()
         for reservation_id in renewal.lost:
             engine.lose(reservation_id)
+        if self.orchestrator.draining:
+            return
         try:
             orphans = await self.orchestrator.owner.take_orphans()
         except StorageError:
@@ -78,13 +80,20 @@ class Instance:
         await self._resume(orphans)
 
     async def drain(self, timeout_s: float) -> None:
-        """Begins nothing new and finishes what it can; the rest is left to other instances."""
+        """Begins nothing new and finishes what it can; the rest is left to other instances.
+
+        Afterwards nobody waits or watches here any more.
+        """
         self.orchestrator.draining = True
         try:
-            async with asyncio.timeout(timeout_s):
+            # A superseded one can finish nothing: all its writes are refused.
+            async with asyncio.timeout(0 if self.superseded.is_set() else timeout_s):
                 await self.engine.quiet.wait()
         except TimeoutError:
             log.warning("negotiations are handed over", count=self.engine.negotiating)
+        self.orchestrator.closed = True
+        if self.engine.negotiating:
+            self.engine.lose_all()
 
     async def stop(self) -> None:
         """Ends all work and leaves what is unfinished to others, at once."""

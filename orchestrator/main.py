@@ -23,12 +23,14 @@ from orchestrator.topology_server import TopologyService
 from runtime.clock import RandomIds, SystemClock
 from runtime.database import StorageError
 from runtime.schema import upgrade
-from runtime.server import Add, GrpcServer, open_channel
+from runtime.server import GRACE_S, Add, GrpcServer, open_channel
 from runtime.settings import SettingsError
 
 log = structlog.get_logger()
 
 FOLLOW_S = 2.0
+LAME_DUCK_S = 1.0
+"""How long clients are told to go elsewhere, before they are sent away."""
 READY_S = 3.0
 """How long a start waits for its domains, before it takes up old work and new requests."""
 
@@ -68,9 +70,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
         try:
             yield Running(instance, server.address)
         finally:
-            await server.drain()
-            await instance.drain(settings.drain_timeout_s)
-            await server.stop()
+            await _drain(server, instance, settings.drain_timeout_s)
     finally:
         if following is not None:
             following.cancel()
@@ -89,6 +89,7 @@ async def run_orchestrator(
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
+        # Stays for as long as the process lives: a second signal changes nothing.
         loop.add_signal_handler(number, stopped.set)
     async with running(settings) as it:
         if started is not None:
@@ -105,8 +106,14 @@ async def run_orchestrator(
             task.cancel()
         log.info("orchestrator stops")
     if it.instance.superseded.is_set():
+        if settings.database.startswith("sqlite"):
+            raise SettingsError(
+                "database: another process has taken this file over: several instances need"
+                " PostgreSQL"
+            )
         raise SettingsError(
-            f"instance_id: another process runs as '{it.instance.instance_id}' on this database"
+            f"instance_id: another process runs as '{it.instance.instance_id}' on this database:"
+            " give each its own"
         )
 
 
@@ -121,6 +128,21 @@ def _services(
     }
 
 
+async def _drain(server: GrpcServer, instance: Instance, timeout_s: float) -> None:
+    """Says NOT_SERVING, then refuses new work, then closes; what is in progress is finished.
+
+    Takes ``timeout_s`` and GRACE_S at most.
+    """
+    await server.drain()
+    finishing = asyncio.create_task(instance.drain(timeout_s))
+    await asyncio.wait([finishing], timeout=LAME_DUCK_S)
+    # From now on clients go to other instances by themselves; calls in progress go on.
+    closing = asyncio.create_task(server.stop(timeout_s + GRACE_S))
+    await finishing
+    await server.stop(GRACE_S)
+    await closing
+
+
 async def _follow(gateway: GrpcGateway, store: DatabaseStore) -> None:
     """Connects to domains that registered with another instance, and leaves who left there."""
     while True:
@@ -129,3 +151,5 @@ async def _follow(gateway: GrpcGateway, store: DatabaseStore) -> None:
             await gateway.follow(await store.targets())
         except StorageError as error:
             log.warning("registered domains cannot be read", error=str(error))
+        except Exception:
+            log.exception("registered domains cannot be followed")

@@ -13,6 +13,8 @@ from orchestrator.ports import (
     AgentIdentity,
     Changes,
     ConflictError,
+    Doubt,
+    DoubtMark,
     KnownRequestError,
     LostError,
     Renewal,
@@ -21,8 +23,8 @@ from orchestrator.ports import (
     Unfinished,
     is_earlier,
 )
-from orchestrator.records import FINAL, Reservation
-from protocol.coordinator import Decision, Transaction, claims, relied_on
+from orchestrator.records import FINAL, HandDecision, Reservation, State
+from protocol.coordinator import Decision, PartStatus, Transaction, claims, in_doubt, relied_on
 from protocol.messages import Claim
 
 
@@ -46,6 +48,8 @@ class MemoryStore:
         self._taken: dict[int, set[str]] = {}
         self._last_epoch = 0
         self._met: dict[str, AgentIdentity] = {}
+        self._since: dict[tuple[str, str], tuple[PartStatus, int]] = {}
+        self._hand: dict[tuple[str, str], HandDecision] = {}
 
     async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
         self._check(changes, fence)
@@ -63,6 +67,9 @@ class MemoryStore:
                 ids = self._of_reservation.setdefault(transaction.reservation_id, [])
                 ids.append(transaction.transaction_id)
             self._transactions[transaction.transaction_id] = transaction
+            self._note_since(transaction, changes.at_ms)
+        if changes.hand is not None:
+            self._hand[changes.hand.transaction_id, changes.hand.part_id] = changes.hand
         return self._numbered(changes.events)
 
     async def request(self, request_id: str) -> Request | None:
@@ -172,6 +179,55 @@ class MemoryStore:
             if record.state not in FINAL
             for part in record.parts
         )
+
+    # What is in doubt (orchestrator.ports.Doubts) -------------------------------------------------
+
+    async def doubts(self, until_ms: int, after: DoubtMark, limit: int) -> tuple[Doubt, ...]:
+        found = [doubt for tx in self._transactions.values() for doubt in self._doubts_of(tx)]
+        listed = [doubt for doubt in found if doubt.since_ms <= until_ms and doubt.mark > after]
+        return tuple(sorted(listed, key=lambda doubt: doubt.mark)[:limit])
+
+    async def doubt(self, transaction_id: str, part_id: str) -> Doubt | None:
+        tx = self._transactions.get(transaction_id)
+        found = self._doubts_of(tx) if tx is not None else []
+        return next((doubt for doubt in found if doubt.part.part_id == part_id), None)
+
+    async def hand_decisions(self, domain: str, limit: int) -> tuple[HandDecision, ...]:
+        found = [each for each in self._hand.values() if domain in ("", each.domain)]
+        found.sort(key=lambda each: (-each.at_ms, each.transaction_id, each.part_id))
+        return tuple(found[:limit])
+
+    async def hand_decision(self, transaction_id: str, part_id: str) -> HandDecision | None:
+        return self._hand.get((transaction_id, part_id))
+
+    async def contradict(self, decision: HandDecision) -> bool:
+        key = (decision.transaction_id, decision.part_id)
+        if self._hand.get(key) != decision or decision.contradicted:
+            return False
+        self._hand[key] = replace(decision, contradicted=True)
+        return True
+
+    def _doubts_of(self, tx: Transaction) -> list[Doubt]:
+        record = self._reservations.get(tx.reservation_id)
+        if record is None or (
+            record.state is State.ENDED and record.transaction_id == tx.transaction_id
+        ):
+            return []
+        found = []
+        for part in in_doubt(tx):
+            key = (tx.transaction_id, part.part_id)
+            hand = self._hand.get(key)
+            accepted = record.state in FINAL or (hand is not None and not hand.commit)
+            if part.status is not PartStatus.NACKED or not accepted:
+                found.append(Doubt(tx.reservation_id, part, self._since[key][1]))
+        return found
+
+    def _note_since(self, tx: Transaction, at_ms: int) -> None:
+        for part in tx.parts:
+            key = (tx.transaction_id, part.part_id)
+            known = self._since.get(key)
+            if known is None or known[0] is not part.status:
+                self._since[key] = (part.status, at_ms)
 
     def _check(self, changes: Changes, fence: int) -> None:
         ids = [transaction.reservation_id for transaction in changes.transactions]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.events import Event
-from orchestrator.records import Reservation
-from protocol.coordinator import Transaction
+from orchestrator.records import HandDecision, Reservation
+from protocol.coordinator import CoordinatorPart, Transaction
 from protocol.messages import Claim, ToAgent, ToOrchestrator
 from substrate.model import DataPlaneState, Domain
 from substrate.topology import Topology
@@ -95,6 +95,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A part in doubt (coordinator.in_doubt), and when it got its present status."""
+
+    reservation_id: str
+    part: CoordinatorPart
+    since_ms: int
+
+    @property
+    def mark(self) -> DoubtMark:
+        """Where it stands in the order: oldest first."""
+        return (self.since_ms, self.part.prep.transaction_id, self.part.part_id)
+
+
+DoubtMark = tuple[int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What one step makes durable, all or nothing."""
 
@@ -108,6 +125,8 @@ class Changes:
     """Transactions whose decision must still be UNDECIDED in the store (compare and set)."""
     at_ms: int = 0
     """When, for people."""
+    hand: HandDecision | None = None
+    """What an operator decided; it replaces an earlier decision about the same part."""
 
 
 class ConflictError(Exception):
@@ -180,7 +199,29 @@ class Membership(Protocol):
         """Ends a life in order: others take at once what it owned."""
 
 
-class Store(Membership, Protocol):
+class Doubts(Protocol):
+    """What is in doubt, and what was decided by hand. All raise StorageError."""
+
+    async def doubts(self, until_ms: int, after: DoubtMark, limit: int) -> tuple[Doubt, ...]:
+        """Parts in doubt since ``until_ms`` or longer, of any instance, in order after a mark.
+
+        Without those whose window has ended, and broken ones that were given up by hand.
+        """
+
+    async def doubt(self, transaction_id: str, part_id: str) -> Doubt | None:
+        """One of them, however short it is in doubt."""
+
+    async def hand_decisions(self, domain: str, limit: int) -> tuple[HandDecision, ...]:
+        """Newest first; those of one domain (empty: of all)."""
+
+    async def hand_decision(self, transaction_id: str, part_id: str) -> HandDecision | None:
+        """The last decision about a part."""
+
+    async def contradict(self, decision: HandDecision) -> bool:
+        """Marks it, if it still stands; False when there was nothing to mark."""
+
+
+class Store(Membership, Doubts, Protocol):
     """Durable state. Raises runtime.database.StorageError when a write cannot be made durable."""
 
     async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:

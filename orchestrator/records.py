@@ -87,6 +87,24 @@ class Reservation:
         return Plan(paths=self.paths, segments=segments, depends_on_blind=False)
 
 
+@dataclass(frozen=True, slots=True)
+class HandDecision:
+    """An operator's word for a part in doubt; ``commit``: as in coordinator.SettledByHand.
+
+    ``contradicted``: the domain's own word came later and says otherwise.
+    """
+
+    transaction_id: str
+    part_id: str
+    reservation_id: str
+    domain: str
+    commit: bool
+    operator: str
+    reason: str
+    at_ms: int
+    contradicted: bool = False
+
+
 def committed(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
     """The first negotiation succeeded."""
     return replace(

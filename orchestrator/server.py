@@ -147,6 +147,13 @@ class ReservationsService(ReservationsServicer):
                     yield event.to_pb()
                 if over and not page:
                     return
+                if not page and self._orchestrator.closed:
+                    raise RequestError(
+                        StatusCode.UNAVAILABLE,
+                        "after_sequence",
+                        seen,
+                        "to go on from there at another instance: this one is shutting down",
+                    )
                 if not page:
                     await _woken(woken)
 

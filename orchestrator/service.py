@@ -12,6 +12,7 @@ from orchestrator.book import Live
 from orchestrator.breaker import Signal
 from orchestrator.engine import Engine
 from orchestrator.events import data_plane_event, state_event
+from orchestrator.hand import Hand
 from orchestrator.modifying import negotiate_next
 from orchestrator.negotiation import Failure, plan_only
 from orchestrator.owner import Owner
@@ -87,7 +88,8 @@ class Order:
 class Orchestrator:
     """The coordinator of the reservations of one instance; see also :mod:`orchestrator.instance`.
 
-    ``draining``: no new negotiations are begun.
+    ``draining``: no new negotiations are begun. ``closed``: who still waits or watches must ask
+    another instance.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -95,7 +97,9 @@ class Orchestrator:
         self.owner = Owner(engine, self.on_data_plane)
         engine.on_doubt = self.owner.doubt
         self.reconciling = Reconciling(engine)
+        self.hand = Hand(engine, self.owner, self._moved)
         self.draining = False
+        self.closed = False
         engine.gateway.listen(self)
 
     # What users ask -------------------------------------------------------------------------------
@@ -174,18 +178,18 @@ class Orchestrator:
     async def decided(self, reservation_id: str) -> Reservation:
         """Waits, for as long as it takes, until nothing is being negotiated for it, anywhere.
 
-        Raises NotFoundError, StorageError.
+        Raises NotFoundError, DrainingError, StorageError.
         """
         while True:
             live = self.engine.book.get(reservation_id)
-            try:
-                if live is not None:
+            if live is not None:
+                with suppress(LostError):
                     return await live.wait(lambda record: record.decided)
-            except LostError:
-                continue
             record = await self.get(reservation_id)
             if record.decided:
                 return record
+            if self.closed:
+                raise DrainingError("this instance is shutting down")
             await asyncio.sleep(POLL_S)
 
     async def cancel(self, reservation_id: str) -> Reservation:
@@ -255,8 +259,7 @@ class Orchestrator:
             case ReservationResp():
                 self.engine.inbox.take(domain, self._answered(domain, message))
             case Inquire():
-                work = self.engine.transactions.inquired(domain, message)
-                self.engine.inbox.take(domain, work)
+                self.engine.inbox.take(domain, self._inquired(domain, message))
             case Reconciled():
                 self.reconciling.done(domain, message)
 
@@ -275,6 +278,7 @@ class Orchestrator:
     def on_up(self, domain: str) -> None:
         self.engine.breakers.hear(domain, Signal.CONNECTED)
         self.engine.spawn(self.engine.transactions.retry(domain))
+        self.engine.spawn(self.hand.returned(domain))
         self.reconciling.up(domain)
 
     # Time -----------------------------------------------------------------------------------------
@@ -306,14 +310,36 @@ class Orchestrator:
     # Reports of domains ---------------------------------------------------------------------------
 
     async def _answered(self, domain: str, response: ReservationResp) -> None:
-        transactions = self.engine.transactions
-        transaction = await transactions.answered(domain, response)
-        if transaction is None:
-            return
+        await self.hand.heard(domain, response)
+        transaction = await self.engine.transactions.answered(domain, response)
+        if transaction is not None:
+            await self._moved(transaction)
+
+    async def _inquired(self, domain: str, inquire: Inquire) -> None:
+        await self.hand.heard(domain, inquire)
+        await self.engine.transactions.inquired(domain, inquire)
+
+    async def _moved(self, transaction: Transaction) -> None:
+        """What follows for the record from an answer, or from an operator's word instead."""
         live = self.engine.book.get(transaction.reservation_id)
+        live = live or await self._cancelled(transaction)
         if live is not None and live.record.state is State.CANCELLED:
             await self._note_releases(live, transaction)
-        transactions.forget_settled(transaction.transaction_id)
+        self.engine.transactions.forget_settled(transaction.transaction_id)
+
+    async def _cancelled(self, transaction: Transaction) -> Live | None:
+        """The record of a cancelled reservation that was taken over: its releases are noted too."""
+        if not any(part.status is PartStatus.RELEASED for part in transaction.parts):
+            return None
+        engine, reservation_id = self.engine, transaction.reservation_id
+        record = await engine.store.reservation(reservation_id)
+        if record is None or record.state is not State.CANCELLED:
+            return None
+        live = engine.book.adopt(record)
+        async with live.turn():
+            # Another answer may have been noted, and the record forgotten, since it was read.
+            live.set(await engine.store.reservation(reservation_id) or record)
+        return live
 
     async def _note_releases(self, live: Live, transaction: Transaction) -> None:
         async with live.turn():

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, case, select, text
 
 from braid.v1 import reservations_pb2 as pb
-from orchestrator import owning, tables as t
+from orchestrator import doubt_rows, owning, tables as t
 from orchestrator.events import Event
 from orchestrator.ports import (
     AgentIdentity,
     Changes,
     ConflictError,
+    Doubt,
+    DoubtMark,
     KnownRequestError,
     LostError,
     Renewal,
@@ -23,7 +24,7 @@ from orchestrator.ports import (
     StaleEpochError,
     Unfinished,
 )
-from orchestrator.records import Reservation
+from orchestrator.records import HandDecision, Reservation
 from orchestrator.rows import (
     DECISIONS,
     event_of,
@@ -106,7 +107,7 @@ class DatabaseStore:
         return tuple(event_of(row) for row in rows)
 
     async def last_event(self) -> int:
-        return await self._database.read(owning.last_event)
+        return await self._read(owning.last_event)
 
     async def targets(self) -> dict[str, str]:
         query = select(t.domain_target).order_by(t.domain_target.c.domain)
@@ -140,16 +141,36 @@ class DatabaseStore:
         await self._write(owning.leave, epoch)
 
     async def met(self, domain: str) -> AgentIdentity | None:
-        return await self._database.read(partial(owning.met, domain=domain))
+        return await self._read(owning.met, domain)
 
     async def meet(self, domain: str, identity: AgentIdentity) -> None:
         await self._write(owning.meet, domain, identity)
 
     async def claims(self, domain: str) -> tuple[Claim, ...]:
-        return await self._database.read(partial(owning.claims, domain=domain))
+        return await self._read(owning.claims, domain)
 
     async def uses(self, domain: str) -> bool:
-        return await self._database.read(partial(owning.uses, domain=domain))
+        return await self._read(owning.uses, domain)
+
+    # What is in doubt (orchestrator.ports.Doubts) -------------------------------------------------
+
+    async def doubts(self, until_ms: int, after: DoubtMark, limit: int) -> tuple[Doubt, ...]:
+        return await self._read(doubt_rows.doubts, until_ms, after, limit)
+
+    async def doubt(self, transaction_id: str, part_id: str) -> Doubt | None:
+        return await self._read(doubt_rows.doubt, transaction_id, part_id)
+
+    async def hand_decisions(self, domain: str, limit: int) -> tuple[HandDecision, ...]:
+        return await self._read(doubt_rows.hand_decisions, domain, limit)
+
+    async def hand_decision(self, transaction_id: str, part_id: str) -> HandDecision | None:
+        return await self._read(doubt_rows.hand_decision, transaction_id, part_id)
+
+    async def contradict(self, decision: HandDecision) -> bool:
+        return await self._write(doubt_rows.contradict, decision)
+
+    async def _read(self, operation: Callable[..., T], *arguments: Any) -> T:
+        return await self._database.read(lambda connection: operation(connection, *arguments))
 
     async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
         return await self._database.write(lambda connection: operation(connection, *arguments))
@@ -171,6 +192,8 @@ def _save(connection: Connection, changes: Changes, fence: int) -> tuple[Event, 
     for transaction in changes.transactions:
         decides = transaction.transaction_id in changes.decides
         _save_transaction(connection, transaction, decides, changes.at_ms)
+    if changes.hand is not None:
+        doubt_rows.save_hand(connection, changes.hand)
     return tuple(_insert_event(connection, event) for event in changes.events)
 
 

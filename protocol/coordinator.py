@@ -8,7 +8,6 @@ inquiries of transactions that it does not know with ``answer_unknown`` after it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
 from protocol.messages import (
     Abort,
@@ -18,110 +17,60 @@ from protocol.messages import (
     PartMessage,
     Phase,
     Release,
-    ReservationPrep,
     ReservationResp,
+)
+from protocol.transaction import (
+    DROPPED,
+    PROMISED,
+    SETTLEMENTS,
+    WAITING,
+    CoordinatorPart,
+    Decision,
+    PartStatus,
+    Transaction,
+    begin,
+    contradicts,
+    in_doubt,
+    possible_settlements,
 )
 from substrate.model import Refusal, RefusalKind
 
+__all__ = [
+    "ANSWERS",
+    "DROPPED",
+    "MESSAGE",
+    "PROMISED",
+    "SETTLEMENTS",
+    "WAITING",
+    "Answered",
+    "CoordinatorPart",
+    "Decide",
+    "Decision",
+    "Drop",
+    "EpochRaised",
+    "Event",
+    "Inquired",
+    "Outbound",
+    "PartStatus",
+    "Prepare",
+    "ReleaseAll",
+    "Retry",
+    "SettledByHand",
+    "Step",
+    "Transaction",
+    "answer_unknown",
+    "begin",
+    "claims",
+    "contradicts",
+    "in_doubt",
+    "possible_settlements",
+    "relied_on",
+    "step",
+]
+
 RETRY_FIRST_MS = 1_000
 RETRY_MAX_MS = 60_000
-
-
-class Decision(Enum):
-    """The one durable word of a transaction. UNDECIDED → COMMIT | ABORT; COMMIT → UNDO."""
-
-    UNDECIDED = auto()
-    COMMIT = auto()
-    ABORT = auto()
-    UNDO = auto()
-
-
-class PartStatus(Enum):
-    """What the coordinator knows of one part."""
-
-    PREPARING = auto()
-    HELD = auto()
-    REFUSED = auto()
-    COMMITTING = auto()
-    COMMITTED = auto()
-    NACKED = auto()
-    ABORTING = auto()
-    ABORTED = auto()
-    RELEASING = auto()
-    RELEASED = auto()
-
-
-WAITING = frozenset(
-    {PartStatus.PREPARING, PartStatus.COMMITTING, PartStatus.ABORTING, PartStatus.RELEASING}
-)
-"""A message was sent whose answer is not in yet."""
-PROMISED = frozenset({PartStatus.COMMITTING, PartStatus.COMMITTED})
-"""Part of what is committed, and not given back."""
-DROPPED = frozenset({PartStatus.ABORTING, PartStatus.ABORTED})
-"""Not part of what is committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CoordinatorPart:
-    """One part as its coordinator knows it.
-
-    ``expires``: its domain may drop the hold by itself. ``epoch``: the agent's epoch in which it
-    was last answered for; answers of an older epoch do not count (rules 4 and 7).
-    """
-
-    domain: str
-    part_id: str
-    prep: ReservationPrep
-    expires: bool
-    status: PartStatus = PartStatus.PREPARING
-    refusal: Refusal | None = None
-    sent_ms: int = 0
-    attempts: int = 0
-    epoch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One Reserve, or one Modify. ``parts`` are sorted by ``part_id``.
-
-    ``told`` remembers that success was told where that followed from the acknowledgements.
-    """
-
-    transaction_id: str
-    reservation_id: str
-    version: int
-    decision: Decision = Decision.UNDECIDED
-    parts: tuple[CoordinatorPart, ...] = ()
-    told: bool = False
-
-    @property
-    def told_success(self) -> bool:
-        """Whether the user may hear "success" (rule 4); once true it stays true."""
-        return self.told
-
-    @property
-    def settled(self) -> bool:
-        """Decided, and no answer is awaited."""
-        waits = any(part.status in WAITING for part in self.parts)
-        return self.decision is not Decision.UNDECIDED and not waits
-
-    @property
-    def all_held(self) -> bool:
-        """Whether COMMIT may be decided."""
-        wanted = [part for part in self.parts if part.status not in DROPPED]
-        return bool(wanted) and all(part.status is PartStatus.HELD for part in wanted)
-
-    @property
-    def refusals(self) -> tuple[Refusal, ...]:
-        """Why parts were refused or NACKed."""
-        return tuple(part.refusal for part in self.parts if part.refusal is not None)
-
-    @property
-    def broken_parts(self) -> tuple[CoordinatorPart, ...]:
-        """Parts that a domain NACKed although success had been told: reconciliation's business."""
-        if self.decision is not Decision.COMMIT:
-            return ()
-        return tuple(part for part in self.parts if part.status is PartStatus.NACKED)
+GIVEN_UP = "the domain did not confirm, and an operator gave its part up by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +124,24 @@ class ReleaseAll:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledByHand:
+    """An operator says what became of a part in doubt, without its domain's word.
+
+    ``commit``: the domain did what it was told; otherwise it holds nothing (any more).
+    """
+
+    part_id: str
+    commit: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """Time passed: send again what is due."""
 
 
-Event = Prepare | Drop | Decide | Answered | Inquired | EpochRaised | ReleaseAll | Retry
+Event = (
+    Prepare | Drop | Decide | Answered | Inquired | EpochRaised | ReleaseAll | SettledByHand | Retry
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +178,6 @@ MESSAGE: dict[PartStatus, type[Commit] | type[Abort] | type[Release]] = {
 after success was told) and asks all the same, hears Commit: it holds what the user was promised."""
 
 
-def begin(transaction_id: str, reservation_id: str, version: int) -> Transaction:
-    """A transaction without parts."""
-    return Transaction(transaction_id, reservation_id, version)
-
-
 def answer_unknown(inquire: Inquire) -> Abort:
     """Presumed abort (rule 2): the answer where there was no record, once ABORT is written."""
     return Abort(inquire.transaction_id, inquire.part_id)
@@ -246,6 +203,8 @@ def step(tx: Transaction, event: Event, now_ms: int) -> Step:
             return _epoch_raised(tx, domain, epoch, now_ms), ()
         case ReleaseAll():
             return _release_all(tx, now_ms)
+        case SettledByHand(part_id, commit):
+            return _settled_by_hand(tx, part_id, commit, now_ms)
         case Retry():
             return _retry(tx, now_ms)
 
@@ -301,13 +260,33 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
                 given = response.refusal or Refusal(RefusalKind.UNAVAILABLE, "no reason given")
                 refusal = replace(given, domain=domain)
             parts[i] = _with_status(part, status, refusal, response.agent_epoch)
-            after = replace(tx, parts=tuple(parts))
-            if status is PartStatus.NACKED and not tx.told:
-                return _undo(after, now_ms)
-            if not tx.told and _may_tell(after):
-                after = replace(after, told=True)
-            return after, ()
+            return _moved(replace(tx, parts=tuple(parts)), status, now_ms)
     return tx, ()
+
+
+def _moved(after: Transaction, status: PartStatus, now_ms: int) -> Step:
+    """What follows for the whole from a part that has got this status."""
+    if status is PartStatus.NACKED and not after.told:
+        return _undo(after, now_ms)
+    if not after.told and _may_tell(after):
+        after = replace(after, told=True)
+    return after, ()
+
+
+def _settled_by_hand(tx: Transaction, part_id: str, commit: bool, now_ms: int) -> Step:
+    part = next((part for part in in_doubt(tx) if part.part_id == part_id), None)
+    if part is None:
+        raise ValueError(f"part {part_id} of {tx.transaction_id} is not in doubt")
+    status = SETTLEMENTS.get((part.status, commit))
+    if status is None:
+        words = ["commit" if each else "give up" for each in possible_settlements(part.status)]
+        raise ValueError(f"a part that is {part.status.name} can only be settled: {words[0]}")
+    refusal = None if status is PartStatus.COMMITTED else part.refusal
+    if status is PartStatus.NACKED:
+        refusal = Refusal(RefusalKind.UNAVAILABLE, GIVEN_UP, part.domain)
+    moved = replace(part, status=status, refusal=refusal)
+    parts = tuple(moved if each is part else each for each in tx.parts)
+    return _moved(replace(tx, parts=parts), status, now_ms)
 
 
 def _with_status(

@@ -94,6 +94,7 @@ class Database:
         self._queue: list[_Pending] = []
         self._reads = 0
         self._pump: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def write(self, operation: Operation[T]) -> T:
         """Runs ``operation`` in a transaction shared with others and returns after its commit.
@@ -102,6 +103,7 @@ class Database:
         but on the connection. Raises StorageError, StorageBusyError at once when QUEUE_LIMIT
         writes wait, or what ``operation`` raised.
         """
+        self._must_be_open()
         if len(self._queue) >= QUEUE_LIMIT:
             raise StorageBusyError("database writes", QUEUE_LIMIT)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -115,6 +117,7 @@ class Database:
 
         Raises StorageError, StorageBusyError at once when READS_LIMIT reads wait.
         """
+        self._must_be_open()
         if self._reads >= READS_LIMIT:
             raise StorageBusyError("database reads", READS_LIMIT)
 
@@ -135,9 +138,14 @@ class Database:
         """Finishes what is queued and closes every connection."""
         if self._pump is not None:
             await self._pump
+        self._closed = True
         self._writer.shutdown()
         self._reader.shutdown()
         self.engine.dispose()
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise StorageError("the database is closed")
 
     def _read_over(self, reading: asyncio.Future[Any]) -> None:
         self._reads -= 1

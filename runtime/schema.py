@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -204,8 +204,8 @@ def _open_untouched(path: Path) -> Engine:
     # that it is when no process has it open, and then there is no log.
     mode = "mode=ro" if logged else "mode=ro&immutable=1"
     uri = f"{path.resolve().as_uri()}?{mode}"
-    creator = lambda: sqlite3.connect(uri, uri=True)  # noqa: E731
-    return create_engine("sqlite://", creator=creator, poolclass=NullPool)
+    opening = partial(sqlite3.connect, uri, uri=True)
+    return create_engine("sqlite://", creator=opening, poolclass=NullPool)
 
 
 def _refuse_foreign(tables: set[str], shown: str) -> None:

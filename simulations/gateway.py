@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from agents.agent import Agent
-from agents.store import Record
+from agents.peers import Send, Sender
+from agents.values import Record
 from agents.watchers import Watcher
 from orchestrator.ports import DataPlaneReport, Listener
 from protocol.messages import ToAgent, ToOrchestrator
@@ -78,10 +79,10 @@ class MemoryGateway:
 
     # The world ------------------------------------------------------------------------------------
 
-    def sender(self, domain: str) -> Callable[[str, ToOrchestrator], None]:
+    def sender(self, domain: str) -> Send:
         """How that domain's agent sends."""
 
-        def send(orchestrator_id: str, message: ToOrchestrator) -> None:
+        def send(_to: Sender, message: ToOrchestrator) -> None:
             if domain in self._watchers:
                 self._carry(domain, message, self._reach_orchestrator)
 

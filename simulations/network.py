@@ -14,7 +14,8 @@ from typing import Any
 from agents.agent import Agent
 from agents.backends import open_backend
 from agents.book import Book
-from agents.store import MemoryStore as AgentStore, Record
+from agents.store import MemoryStore as AgentStore
+from agents.values import Record
 from orchestrator.engine import Engine, Limits
 from orchestrator.memory import MemoryStore as OrchestratorStore
 from orchestrator.negotiation import Failure
@@ -50,6 +51,7 @@ class Network:
     def __init__(self, clock: Clock, passage: Passage, limits: Limits, keep_events: bool) -> None:
         self.clock = clock
         self.ids = CountingIds()
+        self._incarnations = CountingIds()
         self.gateway = MemoryGateway(passage)
         self.store = OrchestratorStore(keep_events=keep_events)
         self.engine = Engine(
@@ -74,7 +76,9 @@ class Network:
         store = store or AgentStore()
         name = book.backend.describe().name
         send = self.gateway.sender(name)
-        agent = Agent(book, store, self.clock, send, Rules(), recheck_ms=None)
+        agent = Agent(
+            book, store, self.clock, send, Rules(), recheck_ms=None, ids=self._incarnations
+        )
         await agent.start()
         self.members[name] = Member(config, store, book, agent)
         return self.members[name]

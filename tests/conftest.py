@@ -88,7 +88,11 @@ def schema_drift() -> Callable[[str, MetaData], list[Any]]:
 
         engine = open_engine(url)
         with engine.connect() as connection:
-            options = {"compare_type": True, "include_object": ours}
+            options = {
+                "compare_type": True,
+                "compare_server_default": True,
+                "include_object": ours,
+            }
             context = MigrationContext.configure(connection, opts=options)
             found: list[Any] = compare_metadata(context, metadata)
         engine.dispose()

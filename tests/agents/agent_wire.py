@@ -9,10 +9,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc.aio
-from agent_world import MBPS, ME, config
+from agent_world import MBPS, config
 
-from agents.server import ORCHESTRATOR_ID_KEY
+from agents.metadata import (
+    AGENT_SEEN_KEY,
+    INSTANCE_EPOCH_KEY,
+    INSTANCE_ID_KEY,
+    ORCHESTRATOR_ID_KEY,
+)
 from agents.settings import AgentSettings, agent_settings
+from agents.values import Seen
 from braid.v1 import agent_pb2, agent_pb2_grpc
 from protocol.codec import to_agent_to_pb, to_orchestrator_from_pb
 from protocol.messages import (
@@ -40,7 +46,7 @@ def soon(
     vlan: int = 100,
     start_s: int | None = None,
     duration_s: int = 3600,
-    orchestrator_id: str = ME,
+    orchestrator_id: str = "me",
 ) -> ReservationPrep:
     """A part whose window begins now, or at ``start_s``, by the machine's clock."""
     now_s = int(time.time())
@@ -60,8 +66,23 @@ def soon(
 class Orchestrator:
     """One end of a Negotiate stream."""
 
-    def __init__(self, stub: agent_pb2_grpc.DomainAgentAsyncStub, name: str | None) -> None:
-        metadata = () if name is None else ((ORCHESTRATOR_ID_KEY, name),)
+    def __init__(
+        self,
+        stub: agent_pb2_grpc.DomainAgentAsyncStub,
+        name: str | None,
+        instance: str | None = None,
+        epoch: int | str | None = None,
+        seen: Seen | str | None = None,
+    ) -> None:
+        if isinstance(seen, Seen):
+            seen = f"{seen.epoch}.{seen.boot}.{seen.incarnation}"
+        given = {
+            ORCHESTRATOR_ID_KEY: name,
+            INSTANCE_ID_KEY: instance,
+            INSTANCE_EPOCH_KEY: epoch if epoch is None else str(epoch),
+            AGENT_SEEN_KEY: seen,
+        }
+        metadata = tuple((key, value) for key, value in given.items() if value is not None)
         self.call = stub.Negotiate(metadata=metadata)
         self.frames: list[int] = []
         self._waiting: list[ToOrchestrator] = []
@@ -85,6 +106,22 @@ class Orchestrator:
         answer = await self.next()
         assert isinstance(answer, ReservationResp), answer
         return answer
+
+    async def up(self) -> Orchestrator:
+        """Waits until the agent has taken the stream. Raises AioRpcError when it does not."""
+        await self.call.initial_metadata()
+        if self.call.done():
+            await self.call.read()
+        return self
+
+    async def ending(self) -> grpc.aio.AioRpcError:
+        """Reads to the end, which must be an error."""
+        try:
+            while await asyncio.wait_for(self.call.read(), TIMEOUT_S) is not grpc.aio.EOF:
+                pass
+        except grpc.aio.AioRpcError as error:
+            return error
+        raise AssertionError("the stream ended in order")
 
     async def end(self) -> None:
         await self.call.done_writing()

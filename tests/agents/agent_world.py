@@ -10,7 +10,9 @@ from agents.agent import Agent
 from agents.backends import open_backend
 from agents.backends.base import Backend, DeviceError, Free, Placement
 from agents.book import Book
-from agents.store import Key, Loaded, MemoryStore, Record, Store
+from agents.peers import Sender
+from agents.store import Loaded, MemoryStore, Store
+from agents.values import Decision, Key, Life, Record
 from protocol.messages import (
     Abort,
     Commit,
@@ -156,15 +158,23 @@ class FaultyStore:
         self.gate.set()
         self.writes = 0
 
-    async def load(self, domain: str, now_ms: int, restored: bool = False) -> Loaded:
-        return await self.inner.load(domain, now_ms, restored)
+    async def load(
+        self, domain: str, now_ms: int, incarnation: str, restored: bool = False
+    ) -> Loaded:
+        return await self.inner.load(domain, now_ms, incarnation, restored)
 
-    async def save(self, records: Sequence[Record], forgotten: Iterable[Key] = ()) -> None:
+    async def save(
+        self,
+        records: Sequence[Record] = (),
+        forgotten: Iterable[Key] = (),
+        life: Life | None = None,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
         self.writes += 1
         await self.gate.wait()
         if self.fails:
             raise StorageError("the disk is full")
-        await self.inner.save(records, forgotten)
+        await self.inner.save(records, forgotten, life, decisions)
         if self.lies:
             raise StorageError("connection lost during commit")
 
@@ -176,26 +186,39 @@ class World:
     """One agent with its clock, device, store, and what it sent."""
 
     def __init__(
-        self, store: Store | None = None, rules: Rules | None = None, **changes: Any
+        self,
+        store: Store | None = None,
+        rules: Rules | None = None,
+        orchestrators: Sequence[str] | None = None,
+        **changes: Any,
     ) -> None:
         self.clock = ManualClock()
         self.store = store or MemoryStore()
         self.rules = rules
+        self.orchestrators = orchestrators
         self.config = config(**changes)
-        self.sent: list[tuple[str, ToOrchestrator]] = []
+        self.sent: list[tuple[Sender, ToOrchestrator]] = []
         self.listeners: list[asyncio.Task[None]] = []
         self.device = Device(open_backend(self.config))
         self.agent = self._new_agent()
 
     def _new_agent(self) -> Agent:
         book = Book(self.device)
-        return Agent(book, self.store, self.clock, self._send, self.rules, recheck_ms=None)
+        return Agent(
+            book,
+            self.store,
+            self.clock,
+            self._send,
+            self.rules,
+            recheck_ms=None,
+            orchestrators=self.orchestrators,
+        )
 
-    def _send(self, orchestrator_id: str, message: ToOrchestrator) -> None:
-        self.sent.append((orchestrator_id, message))
+    def _send(self, to: Sender, message: ToOrchestrator) -> None:
+        self.sent.append((to, message))
 
-    async def start(self) -> World:
-        await self.agent.start()
+    async def start(self, restored: bool = False) -> World:
+        await self.agent.start(restored)
         await self.settle()
         return self
 
@@ -206,14 +229,14 @@ class World:
         self.agent = self._new_agent()
         self.device.calls.clear()
 
-    async def restart(self) -> None:
+    async def restart(self, restored: bool = False) -> None:
         await self.crash()
-        await self.start()
+        await self.start(restored)
 
-    async def ask(self, message: ToAgent, orchestrator_id: str = ME) -> ToOrchestrator | None:
+    async def ask(self, message: ToAgent, sender: Sender | str = ME) -> ToOrchestrator | None:
         """The answer to one message; None when there is none."""
         before = len(self.sent)
-        await self.agent.handle(orchestrator_id, message)
+        await self.agent.handle(sender, message)
         await self.settle()
         answers = [m for _, m in self.sent[before:] if not isinstance(m, Inquire)]
         return answers[-1] if answers else None
@@ -258,7 +281,7 @@ class World:
         return self.record(transaction_id, part_id).data_plane.state
 
     def record(self, transaction_id: str = "t1", part_id: str = "p1") -> Record:
-        found = self.agent._records.get((transaction_id, part_id))
+        found = self.agent.parts.records.get((transaction_id, part_id))
         assert found is not None
         return found
 

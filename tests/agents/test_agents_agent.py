@@ -17,12 +17,14 @@ from agent_world import (
     refused,
 )
 
-from agents.agent import RestoreError
+from agents.parts import RestoreError
+from agents.peers import Sender
 from agents.store import MemoryStore, SupersededError, WrongDatabaseError
 from agents.watchers import QUEUE_LIMIT, FellBehindError
 from protocol.messages import (
     Abort,
     Commit,
+    Inquire,
     Phase,
     Release,
     ReqOffers,
@@ -309,7 +311,7 @@ async def test_a_crash_amid_a_write_answers_nothing_and_the_part_is_held_or_not_
     await world.start()
     assert handling.cancelled()
     assert world.sent == []
-    assert await fits(world, GBPS) is (world.agent._records.get(("t1", "p1")) is None)
+    assert await fits(world, GBPS) is (world.agent.parts.records.get(("t1", "p1")) is None)
 
 
 async def test_a_crash_amid_an_activation_is_made_good() -> None:
@@ -397,9 +399,9 @@ async def test_after_a_restart_a_hold_is_asked_after() -> None:
 
 async def test_inquiries_name_the_orchestrator_of_the_prepare() -> None:
     world = await World().start()
-    await world.ask(prep(orchestrator_id="home"), orchestrator_id="away")
+    await world.ask(prep(orchestrator_id="home"), Sender("home", "instance-2"))
     await world.at(6)
-    assert world.sent[-1][0] == "home"
+    assert world.sent[-1] == (Sender("home"), Inquire("t1", "p1", "r1"))
 
 
 async def test_a_domain_that_insists_on_expiry_drops_the_hold_and_refuses_its_commit() -> None:
@@ -431,14 +433,14 @@ async def test_records_are_forgotten_after_their_grace() -> None:
     await world.abort("t2")
     await world.at(150)
     await world.at(200)
-    assert len(world.agent._records) == 2
+    assert len(world.agent.parts.records) == 2
     for second in (301, 330, 360):
         await world.at(second)
-    assert len(world.agent._records) == 0
-    assert world.agent._records.reservations() == []
+    assert len(world.agent.parts.records) == 0
+    assert world.agent.parts.records.reservations() == []
     assert world.agent._book.is_empty()
     await world.restart()
-    assert len(world.agent._records) == 0
+    assert len(world.agent.parts.records) == 0
 
 
 # --- the data plane -----------------------------------------------------------------------------
@@ -804,7 +806,7 @@ async def test_a_watcher_that_does_not_read_is_told_to_begin_again() -> None:
     watcher = world.agent.watch()
     record = world.record()
     for _ in range(QUEUE_LIMIT + 1):
-        world.agent._watchers.publish(record)
+        world.agent.parts.watchers.publish(record)
     with pytest.raises(FellBehindError, match="subscribe again"):
         async for _ in watcher:
             pass

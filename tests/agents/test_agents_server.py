@@ -66,6 +66,12 @@ async def heard(
     raise AssertionError("the stream has ended")
 
 
+async def describe(stub: Stub) -> agent_pb2.DescribeResponse:
+    answer = await stub.Describe(agent_pb2.DescribeRequest())
+    assert isinstance(answer, agent_pb2.DescribeResponse)
+    return answer
+
+
 def _any(value: Any) -> Any:
     """For stubs whose types know nothing of asyncio."""
     return value
@@ -107,7 +113,9 @@ async def test_sixteen_prepares_at_once_hold_exactly_one(database_url: str, tria
         people = [Orchestrator(stub, f"o{number}") for number in range(16)]
         for number, person in enumerate(people):
             name = f"n{number}"
-            await person.send(soon(name, reservation_id=name, vlan=100 + number))
+            await person.send(
+                soon(name, reservation_id=name, vlan=100 + number, orchestrator_id=f"o{number}")
+            )
         answers = [await person.next() for person in people]
         held = [a for a in answers if isinstance(a, ReservationResp) and a.ok]
         refused = [a.refusal for a in answers if isinstance(a, ReservationResp) and not a.ok]
@@ -211,15 +219,22 @@ async def test_an_orchestrator_that_has_no_more_to_say_gets_its_last_answers(
         assert await me.call.code() is grpc.StatusCode.OK
 
 
-async def test_an_inquiry_goes_home_or_else_to_anybody(sqlite_url: str) -> None:
+async def test_an_inquiry_goes_to_any_instance_of_its_orchestrator_and_to_no_other(
+    sqlite_url: str,
+) -> None:
     async with agent_at(sqlite_url, inquire_after_s=1) as (_, stub):
-        home, other = Orchestrator(stub, "home"), Orchestrator(stub, "a-stranger")
-        assert (await home.ask(soon(orchestrator_id="home"))).ok
-        assert (await other.ask(Abort("t0", "p1"))).ok
-        assert await home.next() == Inquire("t1", "p1", "r1")
-        await home.end()
-        assert await other.next() == Inquire("t1", "p1", "r1")
-        assert (await other.ask(Abort("t1", "p1"))).ok
+        one, two = (Orchestrator(stub, "me", instance=f"i{number}") for number in (1, 2))
+        other = Orchestrator(stub, "a-stranger")
+        assert (await one.ask(soon())).ok
+        assert (await two.ask(Abort("t0", "p1"))).ok
+        assert (await other.ask(Abort("t0", "p2"))).ok
+        await one.end()
+        assert await two.next() == Inquire("t1", "p1", "r1")
+        await two.end()
+        await asyncio.sleep(4.5)
+        assert await other.ask(Abort("t0", "p3")) == ReservationResp(
+            "t0", "p3", Phase.ABORT, True, None, (await describe(stub)).agent_epoch
+        )
 
 
 # --- the other calls ----------------------------------------------------------------------------

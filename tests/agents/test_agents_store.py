@@ -9,21 +9,15 @@ from dataclasses import replace
 import pytest
 from agent_world import NOW_S, FaultyStore, prep
 from hypothesis import given, strategies as st
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, select, text
 
 from agents.ledger import Ledger
-from agents.store import (
-    PARTS,
-    DatabaseStore,
-    DataPlane,
-    MemoryStore,
-    Record,
-    SupersededError,
-    WrongDatabaseError,
-)
+from agents.rows import META, PARTS, UNDATED_MS
+from agents.store import DatabaseStore, MemoryStore, SupersededError, WrongDatabaseError
+from agents.values import DataPlane, Decision, Life, Record, Settlement
 from protocol.participant import Part, PartState
 from runtime import schema
-from runtime.database import Database, StorageError
+from runtime.database import Database, StorageError, open_engine
 from substrate.model import DataPlaneState, Refusal, RefusalKind
 
 NOW_MS = NOW_S * 1000
@@ -52,6 +46,11 @@ def held(transaction_id: str = "t1", **changes: object) -> Record:
     return Record(replace(part, **changes), DataPlane(changed_ms=NOW_MS))  # type: ignore[arg-type]
 
 
+def decision(transaction_id: str = "t1") -> Decision:
+    settlement = Settlement.GIVE_UP
+    return Decision(transaction_id, "p1", "r1", "o1", settlement, "eve", "gone", NOW_MS)
+
+
 REFUSED = held(
     "t2",
     state=PartState.REFUSED,
@@ -66,23 +65,25 @@ TOMBSTONE = Record(
 
 
 async def test_every_kind_of_record_comes_back_as_it_was(store: DatabaseStore) -> None:
-    await store.load("renet1", NOW_MS)
+    await store.load("renet1", NOW_MS, "me")
     failed = replace(held("t4"), data_plane=DataPlane(DataPlaneState.FAILED, "ouch", 7))
-    records = (held(), REFUSED, TOMBSTONE, failed)
+    dated = held("t5", expires_ms=NOW_MS + 7)
+    settled = held("t6", state=PartState.COMMITTED, heuristic=True)
+    records = (held(), REFUSED, TOMBSTONE, failed, dated, settled)
     await store.save(records)
-    assert (await store.load("renet1", NOW_MS)).records == records
+    assert (await store.load("renet1", NOW_MS, "me")).records == records
 
 
 async def test_saving_again_replaces_and_forgetting_removes(store: DatabaseStore) -> None:
-    await store.load("renet1", NOW_MS)
+    await store.load("renet1", NOW_MS, "me")
     await store.save([held("t1"), held("t2")])
     committed = held("t2", state=PartState.COMMITTED, inquire_at_ms=None)
     await store.save([committed], forgotten=[("t1", "p1"), ("never", "seen")])
-    assert (await store.load("renet1", NOW_MS)).records == (committed,)
+    assert (await store.load("renet1", NOW_MS, "me")).records == (committed,)
 
 
 async def test_what_operators_may_search_by_is_in_columns(store: DatabaseStore) -> None:
-    await store.load("renet1", NOW_MS)
+    await store.load("renet1", NOW_MS, "me")
     await store.save([held()])
     row = (await store._database.read(lambda c: c.execute(select(PARTS)).mappings().all()))[0]
     assert (row["reservation_id"], row["orchestrator_id"]) == ("r1", "orchestrator-1")
@@ -90,32 +91,90 @@ async def test_what_operators_may_search_by_is_in_columns(store: DatabaseStore) 
     assert (row["state"], row["data_plane"]) == ("HELD", "SCHEDULED")
 
 
+async def test_every_start_is_told_from_the_others(store: DatabaseStore) -> None:
+    first = (await store.load("renet1", NOW_MS, "one")).life
+    assert first == Life(NOW_MS, 1, "one", recovering=False, first_epoch=NOW_MS)
+    second = (await store.load("renet1", NOW_MS + 5, "two")).life
+    assert second == Life(NOW_MS, 2, "two", recovering=False, first_epoch=NOW_MS)
+
+
+async def test_recovering_is_durable_until_it_is_over(store: DatabaseStore) -> None:
+    life = (await store.load("renet1", NOW_MS, "one", restored=True)).life
+    assert life.recovering
+    assert (await store.load("renet1", NOW_MS, "two")).life.recovering
+    record, decided = held(), decision()
+    await store.save([record], life=replace(life, recovering=False), decisions=[decided])
+    loaded = await store.load("renet1", NOW_MS, "three")
+    assert not loaded.life.recovering
+    assert (loaded.records, loaded.decisions) == ((record,), (decided,))
+    marked = replace(decided, contradicted=True)
+    await store.save(decisions=[marked])
+    assert (await store.load("renet1", NOW_MS, "four")).decisions == (marked,)
+
+
+async def test_a_life_is_written_with_the_records_or_not_at_all(store: DatabaseStore) -> None:
+    life = (await store.load("renet1", NOW_MS, "one")).life
+
+    def spoil(connection: Connection) -> None:
+        connection.execute(text("ALTER TABLE agent_decisions RENAME TO elsewhere"))
+
+    await store._database.write(spoil)
+    raised = replace(life, epoch=life.epoch + 1, recovering=True)
+    with pytest.raises(StorageError):
+        await store.save([held()], life=raised, decisions=[decision()])
+    await store._database.write(
+        lambda c: c.execute(text("ALTER TABLE elsewhere RENAME TO agent_decisions"))
+    )
+    loaded = await store.load("renet1", NOW_MS, "two")
+    assert (loaded.life.epoch, loaded.life.recovering, loaded.records) == (life.epoch, False, ())
+
+
+async def test_a_database_of_the_first_schema_is_taken_up(database_url: str) -> None:
+    schema.upgrade(database_url, "agent")
+    opened = DatabaseStore(Database(database_url))
+    await opened.load("renet1", NOW_MS, "one")
+    await opened.save([held("t1"), TOMBSTONE])
+    await opened.close()
+    schema.downgrade(database_url, "agent", "agent_0001")
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        wanted = ("boot", "incarnation", "recovering", "first_epoch")
+        connection.execute(delete(META).where(META.c.key.in_(wanted)))
+    engine.dispose()
+    schema.upgrade(database_url, "agent")
+    opened = DatabaseStore(Database(database_url))
+    loaded = await opened.load("renet1", NOW_MS + 9, "two")
+    await opened.close()
+    assert loaded.life == Life(NOW_MS, 1, "two", recovering=False, first_epoch=NOW_MS)
+    assert loaded.records == (held("t1", expires_ms=UNDATED_MS), TOMBSTONE)
+
+
 async def test_the_epoch_stays_until_a_restore_raises_it(store: DatabaseStore) -> None:
-    first = (await store.load("renet1", NOW_MS)).epoch
-    assert (await store.load("renet1", NOW_MS + 1)).epoch == first == NOW_MS
-    raised = (await store.load("renet1", NOW_MS, restored=True)).epoch
+    first = (await store.load("renet1", NOW_MS, "me")).life.epoch
+    assert (await store.load("renet1", NOW_MS + 1, "me")).life.epoch == first == NOW_MS
+    raised = (await store.load("renet1", NOW_MS, "me", restored=True)).life.epoch
     assert raised > first
-    assert (await store.load("renet1", NOW_MS)).epoch == raised
+    assert (await store.load("renet1", NOW_MS, "me")).life.epoch == raised
 
 
 async def test_another_domain_is_refused_and_changes_nothing(store: DatabaseStore) -> None:
-    await store.load("renet1", NOW_MS)
+    await store.load("renet1", NOW_MS, "me")
     with pytest.raises(WrongDatabaseError, match="'renet1', not to 'renet2'"):
-        await store.load("renet2", NOW_MS)
+        await store.load("renet2", NOW_MS, "me")
     await store.save([held()])
 
 
 async def test_a_second_agent_takes_over_and_the_first_cannot_write(
     store: DatabaseStore, database_url: str
 ) -> None:
-    await store.load("renet1", NOW_MS)
+    await store.load("renet1", NOW_MS, "me")
     await store.save([held("t1")])
     second = DatabaseStore(Database(database_url))
-    assert len((await second.load("renet1", NOW_MS)).records) == 1
+    assert len((await second.load("renet1", NOW_MS, "me")).records) == 1
     with pytest.raises(SupersededError, match="another agent has taken over"):
         await store.save([held("t2")])
     await second.save([held("t3")])
-    keys = [record.key[0] for record in (await second.load("renet1", NOW_MS)).records]
+    keys = [record.key[0] for record in (await second.load("renet1", NOW_MS, "me")).records]
     assert keys == ["t1", "t3"]
     await second.close()
 
@@ -123,7 +182,7 @@ async def test_a_second_agent_takes_over_and_the_first_cannot_write(
 async def test_a_database_that_cannot_write_raises_and_keeps_nothing(
     store: DatabaseStore,
 ) -> None:
-    await store.load("renet1", NOW_MS)
+    await store.load("renet1", NOW_MS, "me")
 
     def spoil(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE agent_parts RENAME TO elsewhere"))
@@ -138,30 +197,33 @@ class TestLedger:
 
     async def ledger(self) -> tuple[Ledger, FaultyStore]:
         store = FaultyStore(MemoryStore())
-        await store.load("renet1", NOW_MS)
+        await store.load("renet1", NOW_MS, "me")
         return Ledger(store), store
 
+    async def put(self, ledger: Ledger, record: Record, fresh: bool = False) -> None:
+        await ledger.save([record], {record.key} if fresh else ())
+
     async def keys(self, store: FaultyStore) -> list[str]:
-        return [record.key[0] for record in (await store.load("renet1", NOW_MS)).records]
+        return [record.key[0] for record in (await store.load("renet1", NOW_MS, "me")).records]
 
     async def test_a_fresh_row_in_doubt_is_removed(self) -> None:
         ledger, store = await self.ledger()
         store.lies = True
         with pytest.raises(StorageError):
-            await ledger.save(held("t1"), fresh=True)
+            await self.put(ledger, held("t1"), fresh=True)
         assert await self.keys(store) == ["t1"]
         store.lies = False
-        await ledger.save(held("t2"), fresh=True)
+        await self.put(ledger, held("t2"), fresh=True)
         assert await self.keys(store) == ["t2"]
 
     async def test_an_older_row_in_doubt_is_kept(self) -> None:
         ledger, store = await self.ledger()
-        await ledger.save(held("t1"), fresh=True)
+        await self.put(ledger, held("t1"), fresh=True)
         store.lies = True
         with pytest.raises(StorageError):
-            await ledger.save(held("t1", state=PartState.COMMITTED))
+            await self.put(ledger, held("t1", state=PartState.COMMITTED))
         store.lies = False
-        await ledger.save(held("t2"), fresh=True)
+        await self.put(ledger, held("t2"), fresh=True)
         assert await self.keys(store) == ["t1", "t2"]
 
     @given(
@@ -178,7 +240,7 @@ class TestLedger:
             for key, outcome in [*writes, ("z", "ok")]:
                 store.fails, store.lies = outcome == "fails", outcome == "lies"
                 try:
-                    await ledger.save(held(key), fresh=key not in acknowledged)
+                    await self.put(ledger, held(key), fresh=key not in acknowledged)
                 except StorageError:
                     continue
                 acknowledged.add(key)

@@ -13,6 +13,9 @@ import pytest
 
 from braid import errors, requests
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from runtime.errors import RequestError, status_of
+
+FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_reservation_from_human_words() -> None:
@@ -66,14 +69,58 @@ def test_listing_knows_the_states() -> None:
 
 
 class Failed(grpc.RpcError):
-    def __init__(self, code: grpc.StatusCode, details: str | None = "why") -> None:
-        self._code, self._details = code, details
+    def __init__(
+        self, code: grpc.StatusCode, details: str | None = "why", status: bytes | None = None
+    ) -> None:
+        self._code, self._details, self._status = code, details, status
 
     def code(self) -> grpc.StatusCode:
         return self._code
 
     def details(self) -> str | None:
         return self._details
+
+    def trailing_metadata(self) -> Any:
+        details = (("grpc-status-details-bin", self._status),) if self._status is not None else ()
+        return (("else", "x"), *details)
+
+
+def told_to_wait(delay_s: float, code: grpc.StatusCode = FULL) -> Failed:
+    """As a server of Braid fails a call for which it has no room."""
+    error = RequestError(code, "negotiations", 11, "10 at once", delay_s)
+    status = status_of(error)
+    assert status is not None
+    return Failed(code, status.message, status.SerializeToString())
+
+
+def test_a_full_server_is_asked_again_when_it_says_and_not_for_ever() -> None:
+    for attempt in range(1, requests.ATTEMPTS):
+        assert 2.5 <= requests.pause_before(attempt, told_to_wait(2.5)) <= 2.5 * 1.5
+    spread = {requests.pause_before(1, told_to_wait(2.5)) for _ in range(20)}
+    assert len(spread) > 1
+    with pytest.raises(errors.Refused, match="10 at once") as caught:
+        requests.pause_before(requests.ATTEMPTS, told_to_wait(2.5))
+    assert caught.value.retry_after_s == 2.5
+
+
+def test_a_delay_that_is_too_long_is_left_to_the_caller() -> None:
+    with pytest.raises(errors.Refused) as caught:
+        requests.pause_before(1, told_to_wait(3600))
+    assert caught.value.retry_after_s == 3600
+
+
+def test_a_delay_counts_also_for_what_is_repeated_anyway_and_for_nothing_else() -> None:
+    lost = told_to_wait(7, grpc.StatusCode.UNAVAILABLE)
+    assert requests.pause_before(1, lost) >= 7
+    with pytest.raises(errors.Conflict):
+        requests.pause_before(1, told_to_wait(7, grpc.StatusCode.FAILED_PRECONDITION))
+
+
+@pytest.mark.parametrize("status", [None, b"", b"\xff\xff", b"\x1a\x02\x08"])
+def test_without_a_delay_a_full_server_is_not_asked_again(status: bytes | None) -> None:
+    with pytest.raises(errors.Refused) as caught:
+        requests.pause_before(1, Failed(FULL, "too large", status))
+    assert caught.value.retry_after_s is None
 
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))

@@ -90,11 +90,37 @@ async def test_a_full_queue_refuses(database: Database, monkeypatch: pytest.Monk
     await asyncio.sleep(0.05)
     waiting = [asyncio.create_task(database.write(insert(n))) for n in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(StorageBusyError):
+    with pytest.raises(StorageBusyError, match="2 database writes are waiting"):
         await database.write(insert(9))
     gate.set()
     await asyncio.gather(held, *waiting)
     assert await database.read(numbers) == [0, 1]
+
+
+async def test_reads_are_bounded_and_a_caller_that_goes_away_keeps_its_place(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READS_LIMIT", 2)
+    gate = threading.Event()
+    waiting = [asyncio.create_task(database.read(lambda _: gate.wait(10))) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    with pytest.raises(StorageBusyError, match="2 database reads are waiting"):
+        await database.read(numbers)
+    gate.set()
+    assert await waiting[1]
+    assert await database.read(numbers) == []
+
+
+async def test_a_closed_database_says_so(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    await database.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+    await database.close()
+    with pytest.raises(StorageError, match="closed"):
+        await database.write(insert(1))
+    with pytest.raises(StorageError, match="closed"):
+        await database.read(numbers)
 
 
 async def test_a_full_disk_is_a_storage_error(sqlite_url: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from google.rpc import error_details_pb2
+import re
+
+from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
 from runtime.database import StorageBusyError, StorageError
-from runtime.errors import RequestError, hidden, invalid, status_of
+from runtime.errors import RequestError, full, hidden, invalid, status_of
 
 
 def test_the_text_names_the_field_what_was_given_and_what_is_possible() -> None:
@@ -42,12 +44,39 @@ def test_a_fact_travels_as_error_info_alone() -> None:
 
 def test_storage_errors_have_codes_and_hide_their_text() -> None:
     full = status_of(StorageError("disk full at /var/secret"))
-    busy = status_of(StorageBusyError("10000 writes"))
+    busy = status_of(StorageBusyError("database writes", 10_000))
     assert full is not None
     assert busy is not None
     assert full.code == StatusCode.UNAVAILABLE.value[0]
     assert "secret" not in full.message
     assert busy.code == StatusCode.RESOURCE_EXHAUSTED.value[0]
+
+
+def retry_delay_ms(status: status_pb2.Status | None) -> int | None:
+    """What google.rpc.RetryInfo says; None when there is none."""
+    assert status is not None
+    info = error_details_pb2.RetryInfo()
+    return next((info.retry_delay.ToMilliseconds() for d in status.details if d.Unpack(info)), None)
+
+
+def test_what_is_full_is_told_with_its_limit_and_when_to_ask_again() -> None:
+    for error, text, delay_ms in (
+        (full("negotiations", 1000), "negotiations: given 1001, possible: 1000 at once", 1000),
+        (full("streams in progress", 7, 2.5), "possible: 7 at once", 2500),
+        (StorageBusyError("database writes", 9), "database writes: .* 9 at once", 1000),
+    ):
+        status = status_of(error)
+        assert status is not None
+        assert status.code == StatusCode.RESOURCE_EXHAUSTED.value[0]
+        assert re.search(text, status.message)
+        assert retry_delay_ms(status) == delay_ms
+        assert status.details[0].TypeName() == "google.rpc.ErrorInfo"
+
+
+def test_what_is_not_a_matter_of_time_has_no_retry_delay() -> None:
+    large = RequestError(StatusCode.RESOURCE_EXHAUSTED, "document", "9 MB", "at most 4 MB")
+    assert retry_delay_ms(status_of(large)) is None
+    assert retry_delay_ms(status_of(invalid("source", "", "an STP"))) is None
 
 
 def test_a_bug_is_told_by_reference_only() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from agents.store import METADATA as AGENT_METADATA
+from agents.rows import METADATA as AGENT_METADATA
 from runtime import schema
 from runtime.database import open_engine
 from runtime.schema import VERSION_TABLES, Branch, SchemaError

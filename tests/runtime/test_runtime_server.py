@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ class Topology(topology_pb2_grpc.TopologyServicer):
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.running = 0
         self.entered = asyncio.Event()
         self.go_on = asyncio.Event()
 
@@ -46,7 +49,11 @@ class Topology(topology_pb2_grpc.TopologyServicer):
 
     async def Register(self, request: Any, context: Any) -> Any:
         self.entered.set()
-        await self.go_on.wait()
+        self.running += 1
+        try:
+            await self.go_on.wait()
+        finally:
+            self.running -= 1
         return topology_pb2.RegisterResponse()
 
     async def Unregister(self, request: Any, context: Any) -> Any:
@@ -117,7 +124,7 @@ async def test_a_bug_in_the_midst_of_a_stream_is_hidden_too() -> None:
     ("error", "code"),
     [
         (StorageError("disk"), grpc.StatusCode.UNAVAILABLE),
-        (StorageBusyError("queue"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (StorageBusyError("database writes", 9), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (invalid("source", "x", "an STP"), grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
@@ -152,6 +159,86 @@ async def test_a_handlers_own_abort_passes() -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="still in use") as caught:
             await stub.Unregister(topology_pb2.UnregisterRequest())
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_calls_beyond_the_limit_are_refused_at_once_and_told_when_to_ask_again() -> None:
+    topology, request = Topology(), topology_pb2.RegisterRequest()
+    settings = INSECURE.model_copy(update={"calls_max": 2})
+    async with (
+        serving(settings, services(topology)) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        stub = topology_pb2_grpc.TopologyStub(channel)
+        running = [stub.Register(request) for _ in range(2)]
+        gone = running.pop()
+        await until(lambda: topology.running == 2)
+        began = time.monotonic()
+        with pytest.raises(grpc.aio.AioRpcError, match=r"calls in progress.* 2 at once") as caught:
+            await stub.Get(topology_pb2.GetTopologyRequest())
+        assert time.monotonic() - began < 1
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert retry_delay_s(caught.value) == 1
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        await health.Check(health_pb2.HealthCheckRequest(service=TOPOLOGY))
+        # Streams have room of their own.
+        watch: Any = health.Watch(health_pb2.HealthCheckRequest(service=TOPOLOGY))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        watch.cancel()
+        # A call whose caller goes away leaves its place.
+        gone.cancel()
+        await until(lambda: topology.running == 1)
+        await stub.Get(topology_pb2.GetTopologyRequest())
+        topology.go_on.set()
+        assert await running[0] == topology_pb2.RegisterResponse()
+
+
+async def test_streams_beyond_the_limit_are_refused_until_one_ends() -> None:
+    settings = INSECURE.model_copy(update={"streams_max": 1})
+    async with (
+        serving(settings, services()) as server,
+        open_channel(server.address, insecure=True) as channel,
+    ):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        stub: Any = reservations_pb2_grpc.ReservationsStub(channel)
+        open_stream = health.Watch(health_pb2.HealthCheckRequest(service=TOPOLOGY))
+        await open_stream.read()
+        refused = stub.Watch(reservations_pb2.WatchRequest())
+        with pytest.raises(
+            grpc.aio.AioRpcError, match=r"streams in progress.* 1 at once"
+        ) as caught:
+            await refused.read()
+        assert retry_delay_s(caught.value) == 5
+        await topology_pb2_grpc.TopologyStub(channel).Get(topology_pb2.GetTopologyRequest())
+        open_stream.cancel()
+
+        async def served() -> bool:
+            answer = stub.Watch(reservations_pb2.WatchRequest())
+            try:
+                return bool((await answer.read()).sequence)
+            except grpc.aio.AioRpcError:
+                return False
+
+        # It is cancelled after its first event: its place must be free again for the next.
+        for _ in range(3):
+            await until(served)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Waits until a condition, awaited if need be, is true."""
+    async with asyncio.timeout(10):
+        while True:
+            value = condition()
+            if await value if inspect.isawaitable(value) else value:
+                return
+            await asyncio.sleep(0.01)
+
+
+def retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:
+    """What google.rpc.RetryInfo in the details of a failed call says."""
+    answered: Any = _Answered(error)
+    status, info = from_call(answered), error_details_pb2.RetryInfo()
+    assert status is not None
+    return next((info.retry_delay.ToSeconds() for d in status.details if d.Unpack(info)), None)
 
 
 async def test_health_and_reflection_answer() -> None:

@@ -1,0 +1,243 @@
+"""The invariants (design, section 5), checked at every durable write and once more at the end.
+
+It looks at databases and at what users were told, never at what the checked code thinks of itself:
+
+1. told success ⇒ every part is held until the end or a cancel;
+2. what is held fits, at every instant, on every port; a label is held once;
+3. failed ⇒ in the end nothing is held;
+4. after all faults are over, every transaction resolves;
+5. a decision never changes, but COMMIT → UNDO before success was told.
+
+Of a domain that was restored from a backup and has not reconciled yet (rule 7), 1 is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agents.values import Key, Record
+from orchestrator.ports import Changes
+from orchestrator.records import Reservation, State
+from protocol.coordinator import DROPPED, CoordinatorPart, Decision, Transaction
+from protocol.messages import ReservationPrep
+from protocol.participant import PartState
+from simulations.faults.capacity import overbooked
+from simulations.faults.parties import AgentParty, InstanceParty, Party
+from simulations.faults.words import short
+
+ALLOWED = {
+    (None, Decision.UNDECIDED),
+    (None, Decision.ABORT),
+    (Decision.UNDECIDED, Decision.COMMIT),
+    (Decision.UNDECIDED, Decision.ABORT),
+    (Decision.COMMIT, Decision.UNDO),
+}
+"""How decisions may change (rule 2)."""
+
+
+@dataclass(slots=True)
+class _Domain:
+    """What is known of a domain."""
+
+    party: AgentParty
+    capacities_bps: Mapping[str, int]
+    promised: dict[Key, ReservationPrep] = field(default_factory=dict)
+    live: frozenset[Key] = frozenset()
+    epoch: int = 0
+    """The latest epoch that it ever was in."""
+    lost_epoch: int | None = None
+    """The latest one before its database was replaced by a backup, until it has reconciled."""
+
+
+class Checker:
+    """See the module. ``violations``: what was found, in words."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, AgentParty],
+        instances: Mapping[str, InstanceParty],
+        capacities_bps: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        self.violations: list[str] = []
+        self._domains = {
+            name: _Domain(party, capacities_bps[name]) for name, party in agents.items()
+        }
+        self._memories = {party.orchestrator_id: party.memory for party in instances.values()}
+        self._instances = instances
+        self._decisions: dict[str, Decision] = {}
+        self._told: set[str] = set()
+        self._committed: dict[str, str] = {}
+        """The transaction in force of each reservation that the database says is COMMITTED."""
+
+    def found(self, violation: str) -> None:
+        """Something is wrong; each thing once."""
+        if violation not in self.violations:
+            self.violations.append(violation)
+
+    # What is written ------------------------------------------------------------------------------
+
+    def saved(self, orchestrator_id: str, changes: Changes) -> None:
+        """An orchestrator's write has happened."""
+        for transaction in changes.transactions:
+            self._decided(transaction)
+        if changes.reservation is not None:
+            self._recorded(orchestrator_id, changes.reservation)
+
+    def wrote(self, domain: str) -> None:
+        """An agent's write has happened."""
+        known = self._domains[domain]
+        memory = known.party.database.memory
+        life = memory.life
+        if life is not None:
+            known.epoch = max(known.epoch, life.epoch)
+            lost = known.lost_epoch
+            if lost is not None and life.epoch > lost and not life.recovering:
+                known.lost_epoch = None
+        live = frozenset(key for key, record in memory.records.items() if record.live)
+        if live != known.live:
+            known.live = live
+            self._must_fit(domain)
+        self._must_be_held(domain)
+
+    def restored(self, domain: str) -> None:
+        """The domain's database was replaced by a backup."""
+        known = self._domains[domain]
+        known.lost_epoch = known.epoch
+
+    def _decided(self, transaction: Transaction) -> None:
+        name, decision = transaction.transaction_id, transaction.decision
+        before = self._decisions.get(name)
+        if before is not decision:
+            if (before, decision) not in ALLOWED or name in self._told:
+                word = before.name if before is not None else "nothing"
+                told = " after success was told" if name in self._told else ""
+                self.found(f"decision of {short(name)}: {word} became {decision.name}{told}")
+            self._decisions[name] = decision
+        if transaction.told:
+            self._told.add(name)
+
+    def _recorded(self, orchestrator_id: str, record: Reservation) -> None:
+        name = record.reservation_id
+        before = self._committed.get(name)
+        if record.state is State.COMMITTED:
+            if before != record.transaction_id:
+                self._committed[name] = record.transaction_id
+                self._promise(orchestrator_id, name, before, record.transaction_id)
+        elif before is not None:
+            if record.state not in (State.CANCELLED, State.ENDED):
+                self.found(f"{short(name)} was told COMMITTED and became {record.state.name}")
+            del self._committed[name]
+            self._unpromise(before)
+
+    def _promise(
+        self, orchestrator_id: str, reservation_id: str, before: str | None, transaction_id: str
+    ) -> None:
+        if before is not None:
+            self._unpromise(before)
+        transaction = self._memories[orchestrator_id]._transactions[transaction_id]
+        if transaction.decision is not Decision.COMMIT or not transaction.told:
+            self.found(f"{short(reservation_id)} is COMMITTED, its transaction is not told")
+        self._told.add(transaction_id)
+        for part in _wanted(transaction):
+            self._domains[part.domain].promised[(transaction_id, part.part_id)] = part.prep
+        for domain in sorted({part.domain for part in _wanted(transaction)}):
+            known = self._domains[domain]
+            self._must_be_held(domain)
+            problem = overbooked(known.promised.values(), known.capacities_bps)
+            if problem:
+                self.found(f"users of {domain} are promised too much: {problem}")
+
+    def _unpromise(self, transaction_id: str) -> None:
+        for known in self._domains.values():
+            for key in [key for key in known.promised if key[0] == transaction_id]:
+                del known.promised[key]
+
+    def _must_be_held(self, domain: str) -> None:
+        known = self._domains[domain]
+        if known.lost_epoch is not None:
+            return
+        records = known.party.database.memory.records
+        for key in known.promised:
+            if not _is_live(records.get(key)):
+                self.found(f"{domain} does not hold {_name(key)}, of which success was told")
+
+    def _must_fit(self, domain: str) -> None:
+        known = self._domains[domain]
+        records = known.party.database.memory.records
+        held = [records[key].part.prep for key in sorted(known.live)]
+        problem = overbooked([prep for prep in held if prep is not None], known.capacities_bps)
+        if problem:
+            self.found(f"{domain} is overbooked: {problem}")
+
+    # In the end -----------------------------------------------------------------------------------
+
+    def unresolved(self) -> list[str]:
+        """What must still happen once all faults are over (invariants 3 and 4)."""
+        found = [f"{name} does not run" for name, party in self._parties() if not party.lives]
+        for orchestrator_id in sorted(self._memories):
+            memory = self._memories[orchestrator_id]
+            for name, transaction in sorted(memory._transactions.items()):
+                if not transaction.settled:
+                    found.append(f"{short(name)} is not settled: {transaction.decision.name}")
+            for name, record in sorted(memory._reservations.items()):
+                if not record.decided:
+                    found.append(f"{short(name)} is not decided: {record.state.name}")
+        for domain in sorted(self._domains):
+            found += self._left_over(domain)
+        return found
+
+    def _left_over(self, domain: str) -> list[str]:
+        known = self._domains[domain]
+        memory = known.party.database.memory
+        found = []
+        if known.lost_epoch is not None or (memory.life is not None and memory.life.recovering):
+            found.append(f"{domain} is recovering")
+        agent = known.party.agent if known.party.lives else None
+        running = set(known.live)
+        if agent is not None:
+            running = {record.key for record in agent.holdings(None, 10**6)}
+            if not running <= known.live:
+                found.append(f"{domain} remembers holds that its database does not have")
+        for key, record in sorted(memory.records.items()):
+            # A write that seemed to fail may leave a hold that the running agent does not have: the
+            # next write removes it, and until then it is in doubt only after a restart.
+            if record.part.state is PartState.HELD and key in running:
+                found.append(f"{domain} is in doubt about {_name(key)}")
+            elif record.part.state is PartState.COMMITTED and not self._is_due(key, record, known):
+                found.append(f"{domain} holds {_name(key)}, which nobody was promised")
+        found += [
+            f"{domain} does not hold {_name(key)}, of which success was told"
+            for key in sorted(known.promised)
+            if not _is_live(memory.records.get(key))
+        ]
+        return found
+
+    def _is_due(self, key: Key, record: Record, known: _Domain) -> bool:
+        """Promised; or its window is over, and then the agent gives it back by itself."""
+        prep = record.part.prep
+        if key in known.promised or prep is None:
+            return key in known.promised
+        memory = self._memories.get(prep.orchestrator_id)
+        owner = memory._reservations.get(prep.reservation_id) if memory is not None else None
+        return (
+            owner is not None
+            and owner.state is State.ENDED
+            and owner.transaction_id == record.part.transaction_id
+        )
+
+    def _parties(self) -> list[tuple[str, Party]]:
+        parties: dict[str, Party] = {name: k.party for name, k in self._domains.items()}
+        return sorted({**parties, **self._instances}.items())
+
+
+def _wanted(transaction: Transaction) -> list[CoordinatorPart]:
+    return [part for part in transaction.parts if part.status not in DROPPED]
+
+
+def _is_live(record: Record | None) -> bool:
+    return record is not None and record.live
+
+
+def _name(key: Key) -> str:
+    return "/".join(map(short, key))

@@ -1,0 +1,219 @@
+"""Several operating-system processes in one event loop, in virtual time, by a seeded scheduler.
+
+Every callback belongs to the :class:`Process` whose code asked for it (a context variable says
+which). Within a process callbacks run in asyncio's order; between processes the dice choose. A
+process may be paused, as by SIGSTOP, or killed: what it had queued is then never run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, TypeVar, TypeVarTuple
+
+from simulations.clock import StalledError
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Process:
+    """One process; code that it spawns, and all that follows from it, belongs to it."""
+
+    def __init__(self, loop: FaultLoop, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self.paused = False
+        self.ready: deque[asyncio.Handle] = deque()
+        self._loop = loop
+        self._context = contextvars.copy_context()
+        self._context.run(_PROCESS.set, self)
+
+    @property
+    def runs(self) -> bool:
+        """Neither dead nor paused."""
+        return self.alive and not self.paused
+
+    @property
+    def context(self) -> contextvars.Context:
+        """A context of this process, for callbacks that others schedule."""
+        return self._context.copy()
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Runs work in this process."""
+        return self._loop.create_task(work, context=self.context)
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Calls a function in this process, soon."""
+        self._loop.call_soon(function, *arguments, context=self._context)
+
+    def kill(self) -> None:
+        """Nothing of it ever runs again."""
+        self.alive = False
+        self.ready.clear()
+        self._loop.rest(self)
+
+    def pause(self) -> None:
+        """Nothing of it runs until :meth:`resume`; its timers come due meanwhile."""
+        self.paused = True
+        self._loop.rest(self)
+
+    def resume(self) -> None:
+        """Goes on where it was."""
+        self.paused = False
+        self._loop.wake(self)
+
+
+_PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
+
+
+def current() -> Process:
+    """The process whose code runs now."""
+    return _PROCESS.get()
+
+
+class FaultLoop(asyncio.BaseEventLoop):
+    """An event loop with virtual time in seconds from 0, for many processes.
+
+    ``seed`` decides which of several processes runs next. Raises StalledError when all wait for one
+    another.
+    """
+
+    def __init__(self, seed: int | str) -> None:
+        super().__init__()
+        self._virtual_s = 0.0
+        self._dice = Random(seed)
+        self._runnable: list[Process] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle, Process]] = []
+        self._count = 0
+        self.steps = 0
+        self.outside = Process(self, "outside")
+        self.set_task_factory(self._new_task)
+
+    def time(self) -> float:
+        """Seconds since the loop was made."""
+        return self._virtual_s
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        process = self._owner(context)
+        if process.alive:
+            process.ready.append(handle)
+            if len(process.ready) == 1 and not process.paused:
+                self._runnable.append(process)
+        return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._virtual_s + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, handle, self._owner(context)))
+        return handle
+
+    def rest(self, process: Process) -> None:
+        """The process does not run any more, for now or for ever."""
+        if process in self._runnable:
+            self._runnable.remove(process)
+
+    def wake(self, process: Process) -> None:
+        """The process may run again."""
+        if process.ready and process.runs and process not in self._runnable:
+            self._runnable.append(process)
+
+    def _run_once(self) -> None:
+        """Called by ``run_forever`` until the loop is stopped."""
+        while not self._runnable:
+            self._jump()
+        at = int(self._dice.random() * len(self._runnable)) if len(self._runnable) > 1 else 0
+        process = self._runnable[at]
+        handle = process.ready.popleft()
+        if not process.ready:
+            del self._runnable[at]
+        if not handle.cancelled():
+            self.steps += 1
+            handle._run()
+
+    def _jump(self) -> None:
+        """To the next timer; all that are due then join their processes' queues."""
+        timers = self._timers
+        while timers and (timers[0][2].cancelled() or not timers[0][3].alive):
+            heapq.heappop(timers)
+        if not timers:
+            raise StalledError("every task waits for another, and no timer is set")
+        self._virtual_s = max(self._virtual_s, timers[0][0])
+        while timers and timers[0][0] <= self._virtual_s:
+            _, _, handle, process = heapq.heappop(timers)
+            if process.alive and not handle.cancelled():
+                process.ready.append(handle)
+                if len(process.ready) == 1 and not process.paused:
+                    self._runnable.append(process)
+
+    def _owner(self, context: contextvars.Context | None) -> Process:
+        if context is None:
+            return _PROCESS.get(self.outside)
+        return context.get(_PROCESS) or self.outside
+
+    def _new_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[Any]:
+        self._count += 1
+        return _Task(self._count, work, loop, context)
+
+    def _write_to_self(self) -> None:
+        """There is no other thread to wake."""
+
+    def _process_events(self, event_list: object) -> None:
+        """There is no I/O."""
+
+
+class _Task(asyncio.Task[Any]):
+    """Hashed by its number: sets of tasks are then in the same order in every run."""
+
+    def __init__(
+        self,
+        number: int,
+        work: Coroutine[Any, Any, Any],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._number = number
+        super().__init__(work, loop=loop, context=context)
+        # Tasks of killed processes are never finished, and that is meant.
+        self._log_destroy_pending = False
+
+    def __hash__(self) -> int:
+        return self._number

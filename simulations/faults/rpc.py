@@ -1,0 +1,290 @@
+"""gRPC in memory: generated stubs and servicers, joined by a :class:`simulations.faults.wire.Wire`.
+
+Every message is serialized to protobuf bytes and parsed again at the other end. What gRPC's
+threads do (retries, keepalive, deadlines) is the wire's to imitate, in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Generic, Never, Protocol, TypeVar
+
+import grpc
+from grpc.aio import AioRpcError, Metadata
+
+from runtime.errors import status_of
+from simulations.faults.loop import Process, current
+
+T = TypeVar("T")
+
+MetadataLike = Sequence[tuple[str, str | bytes]]
+
+
+class Pipe(Protocol):
+    """One direction of a call, as the wire carries it."""
+
+    def put(self, message: Any) -> None:
+        """Sends a protobuf message."""
+
+    def end(self, error: AioRpcError | None = None) -> None:
+        """Nothing more follows; with an error, the call is over."""
+
+
+class Inbox(Generic[T]):
+    """What has arrived and was not read yet."""
+
+    def __init__(self, parse: Callable[[bytes], T]) -> None:
+        self._parse = parse
+        self._items: deque[bytes] = deque()
+        self._over = False
+        self._error: BaseException | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more arrives."""
+        return self._over
+
+    def arrive(self, item: bytes) -> None:
+        """A message came."""
+        if not self._over:
+            self._items.append(item)
+            self._wake()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more comes: the reader hears so once it has read what there is."""
+        if not self._over:
+            self._over, self._error = True, error
+            self._wake()
+
+    async def get(self) -> T:
+        """The next message. Raises what :meth:`end` was given, or StopAsyncIteration."""
+        while not self._items:
+            if self._over:
+                raise self._error or StopAsyncIteration
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._parse(self._items.popleft())
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            try:
+                item = await self.get()
+            except StopAsyncIteration:
+                return
+            yield item
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class Call:
+    """One call as its client sees it: awaitable for one answer, or an iteration of many."""
+
+    def __init__(self, client: Process, answers: Inbox[Any], cancel: Callable[[], None]) -> None:
+        self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Nobody need ask whether it was accepted.
+        self.accepted.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._client, self._answers, self._cancel = client, answers, cancel
+        self._sending: asyncio.Task[None] | None = None
+
+    def send(self, requests: AsyncIterator[Any], pipe: Pipe) -> None:
+        """Takes the requests from an iterator as they come."""
+        self._sending = self._client.spawn(_pump(requests, pipe))
+
+    async def initial_metadata(self) -> Metadata:
+        """Returns when the server has taken the call. Raises AioRpcError."""
+        await asyncio.shield(self.accepted)
+        return Metadata()
+
+    async def one(self) -> Any:
+        """The answer of a unary call. Raises AioRpcError."""
+        return await self._answers.get()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._answers.__aiter__()
+
+    def cancel(self) -> bool:
+        """Ends the call from this side."""
+        self.stop_sending()
+        self._cancel()
+        return True
+
+    def stop_sending(self) -> None:
+        """No more requests are read."""
+        if self._sending is not None:
+            self._sending.cancel()
+
+
+async def _pump(requests: AsyncIterator[Any], pipe: Pipe) -> None:
+    async for request in requests:
+        pipe.put(request)
+    pipe.end()
+
+
+class ServerContext:
+    """What a servicer may ask of a call."""
+
+    def __init__(self, metadata: MetadataLike, accept: Callable[[], None]) -> None:
+        self._metadata, self._accept = tuple(metadata), accept
+
+    def invocation_metadata(self) -> MetadataLike:
+        """What the client sent along."""
+        return self._metadata
+
+    async def send_initial_metadata(self, metadata: MetadataLike) -> None:
+        """Tells the client that the call is taken."""
+        self._accept()
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", *_: Any) -> Never:
+        """Ends the call with a status."""
+        raise rpc_error(code, details)
+
+
+class Services:
+    """Collects servicers, as a ``grpc.aio.Server`` would."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """One service's methods."""
+        for name, handler in handlers.items():
+            self.methods[f"/{service}/{name}"] = handler
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """The same in another form."""
+
+
+async def serve(
+    handler: grpc.RpcMethodHandler[Any, Any],
+    requests: Inbox[Any],
+    answers: Pipe,
+    context: ServerContext,
+) -> None:
+    """Runs one call in the server's process, to its end."""
+    given: Any = requests if handler.request_streaming else None
+    try:
+        if given is None:
+            given = await _only(requests)
+            if given is None:
+                return
+        if handler.response_streaming:
+            behaviour: Any = handler.stream_stream or handler.unary_stream
+            async for answer in behaviour(_iterate(given), context):
+                answers.put(answer)
+        else:
+            behaviour = handler.unary_unary
+            answers.put(await behaviour(given, context))
+        answers.end()
+    except AioRpcError as error:
+        answers.end(error)
+    except Exception as error:
+        status = status_of(error)
+        if status is None:
+            raise
+        answers.end(rpc_error(_code(status.code), status.message))
+
+
+async def _only(requests: Inbox[Any]) -> Any:
+    """The request of a unary call; None when the call was given up before it came."""
+    async for request in requests:
+        return request
+    return None
+
+
+def _iterate(given: Any) -> Any:
+    return aiter(given) if isinstance(given, Inbox) else given
+
+
+def _code(number: int) -> grpc.StatusCode:
+    return next(code for code in grpc.StatusCode if code.value[0] == number)
+
+
+def rpc_error(code: grpc.StatusCode, details: str) -> AioRpcError:
+    """A status that is not OK."""
+    return AioRpcError(code, Metadata(), Metadata(), details)
+
+
+class Carrier(Protocol):
+    """What a channel needs: how a call to one target begins."""
+
+    def begin(
+        self,
+        client: Process,
+        method: str,
+        parse: Callable[[bytes], Any],
+        metadata: MetadataLike,
+        timeout_s: float | None,
+    ) -> tuple[Call, Pipe]:
+        """A call that goes on its way now."""
+
+
+class Channel:
+    """The part of ``grpc.aio.Channel`` that stubs use."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._calls: list[Call] = []
+
+    async def __aenter__(self) -> Channel:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Ends all calls."""
+        for call in self._calls:
+            call.cancel()
+
+    def unary_unary(
+        self, method: str, response_deserializer: Callable[[bytes], Any], **_: Any
+    ) -> Callable[..., Any]:
+        """How to call a method with one request and one answer."""
+
+        async def call(request: Any, timeout: float | None = None, **more: Any) -> Any:
+            begun, pipe = self._begin(method, response_deserializer, timeout, more)
+            pipe.put(request)
+            pipe.end()
+            return await begun.one()
+
+        return call
+
+    def unary_stream(
+        self, method: str, response_deserializer: Callable[[bytes], Any], **_: Any
+    ) -> Callable[..., Call]:
+        """How to call a method with one request and many answers."""
+
+        def call(request: Any, timeout: float | None = None, **more: Any) -> Call:
+            begun, pipe = self._begin(method, response_deserializer, timeout, more)
+            pipe.put(request)
+            pipe.end()
+            return begun
+
+        return call
+
+    def stream_stream(
+        self, method: str, response_deserializer: Callable[[bytes], Any], **_: Any
+    ) -> Callable[..., Call]:
+        """How to call a method with many requests and many answers."""
+
+        def call(requests: AsyncIterator[Any], **more: Any) -> Call:
+            begun, pipe = self._begin(method, response_deserializer, None, more)
+            begun.send(requests, pipe)
+            return begun
+
+        return call
+
+    def _begin(
+        self, method: str, parse: Any, timeout_s: float | None, more: Mapping[str, Any]
+    ) -> tuple[Call, Pipe]:
+        metadata = more.get("metadata") or ()
+        begun = self._carrier.begin(current(), method, parse, metadata, timeout_s)
+        self._calls.append(begun[0])
+        return begun

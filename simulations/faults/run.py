@@ -1,0 +1,118 @@
+"""Plays one schedule from beginning to end, in a loop of its own."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Never
+
+import structlog
+from grpc.aio import AioRpcError
+
+from orchestrator.ports import ConflictError, LostError, StaleEpochError
+from runtime.database import StorageError
+from simulations.clock import StalledError
+from simulations.faults.loop import FaultLoop
+from simulations.faults.plan import Schedule
+from simulations.faults.stage import Stage
+
+EXPECTED = (StorageError, LostError, ConflictError, StaleEpochError, AioRpcError)
+"""What faults may make the code log as errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to; ``trace`` only if it was wanted."""
+
+    schedule: Schedule
+    reservations: int
+    faults: Mapping[str, int]
+    violations: tuple[str, ...]
+    trace: tuple[str, ...] = ()
+
+
+def play(schedule: Schedule, trace: bool = False) -> Outcome:
+    """Runs a schedule. What it does depends on nothing else."""
+    heard: list[str] = []
+    with _quiet(heard), _without_cycles():
+        return _play(schedule, trace, heard)
+
+
+def _play(schedule: Schedule, trace: bool, heard: list[str]) -> Outcome:
+    loop = FaultLoop(f"order {schedule.seed}")
+    loop.set_exception_handler(lambda _loop, context: _unheard(heard, context))
+    stage = Stage(loop, schedule, trace)
+    try:
+        loop.run_until_complete(stage.play())
+    except StalledError as error:
+        heard.append(f"stalled: {error}")
+    finally:
+        loop.close()
+    return Outcome(
+        schedule,
+        len(schedule.of("reserve")),
+        Counter(stage.counts),
+        (*stage.checker.violations, *dict.fromkeys(heard)),
+        tuple(stage.lines or ()),
+    )
+
+
+def _is_expected(error: object) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_expected, error.exceptions))
+    return isinstance(error, EXPECTED)
+
+
+def _unheard(heard: list[str], context: Mapping[str, Any]) -> None:
+    error = context.get("exception")
+    if not _is_expected(error):
+        heard.append(f"internal error: {context.get('message')}: {error!r}")
+
+
+@contextmanager
+def _quiet(heard: list[str]) -> Iterator[None]:
+    """Nothing is logged; errors that no fault explains are ``heard``."""
+    before = structlog.get_config()
+
+    def hear(_logger: object, _name: str, entry: MutableMapping[str, Any]) -> Never:
+        error = sys.exc_info()[1] if entry.get("exc_info") is True else entry.get("exc_info")
+        if not _is_expected(error):
+            heard.append(f"internal error: {entry.get('event')}: {error!r}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[hear],
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+@contextmanager
+def _without_cycles() -> Iterator[None]:
+    """No cyclic garbage is collected meanwhile: when depends on what ran before.
+
+    Tasks of killed processes are dropped where they stood; what their clean-up says is of no
+    interest, as a killed process has none.
+    """
+    before, enabled = sys.unraisablehook, gc.isenabled()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        sys.unraisablehook = lambda _unraisable: None
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            gc.collect()
+        gc.unfreeze()
+        sys.unraisablehook = before
+        if enabled:
+            gc.enable()

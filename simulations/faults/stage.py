@@ -1,0 +1,217 @@
+"""A schedule as it is played: the parties, what befalls them, and when it is all over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.memory import MemoryStore
+from orchestrator.ports import Changes
+from simulations.clock import EPOCH_MS
+from simulations.faults.checker import Checker
+from simulations.faults.disks import Writes
+from simulations.faults.draw import LAST_MS, MESSAGES, REQUESTS
+from simulations.faults.lanes import MessageFault
+from simulations.faults.loop import FaultLoop, Process
+from simulations.faults.mischief import Mischief
+from simulations.faults.parties import AgentParty, InstanceParty, Party, Surroundings
+from simulations.faults.plan import INSTANCES, RIVAL_INSTANCE, Schedule, World
+from simulations.faults.users import Users
+from simulations.faults.wire import Wire
+from simulations.faults.words import short
+
+G = 10**9
+HOST_GBPS = 1000
+HEAL_S = LAST_MS / 1000 + 2
+LOOK_S = 2.0
+LOOKS_MOST = 200
+"""How often is looked, after all faults are over, whether everything has resolved."""
+
+
+class Stage:
+    """One run. ``counts``: faults that took place, by kind; ``lines``: the trace, if wanted."""
+
+    def __init__(self, loop: FaultLoop, schedule: Schedule, trace: bool) -> None:
+        self.loop, self.schedule = loop, schedule
+        self.counts: Counter[str] = Counter()
+        self.lines: list[str] | None = [] if trace else None
+        seed, world = schedule.seed, schedule.world
+        note = self.note if trace else None
+        self.wire = Wire(loop, seed, _planned(schedule), self.count, note, self.broken)
+        written = {(i.who, i.number): i.word for i in schedule.of("write")}
+        self.writes = Writes(written, self._crash_process, self.count_noted)
+        around = Surroundings(loop, seed, self.wire, self.writes, self.note)
+        memories = {
+            name: MemoryStore(keep_events=False, now_ms=self.now_ms)
+            for name in sorted({world.orchestrator_of(i) for i in world.instances})
+        }
+        self.instances = {
+            name: InstanceParty(
+                name,
+                100 + number,
+                around,
+                orchestrator_id=world.orchestrator_of(name),
+                domains=world.domains,
+                lease_ms=world.lease_ms,
+                memory=memories[world.orchestrator_of(name)],
+                saved=self._saved,
+            )
+            for number, name in enumerate(world.instances)
+        }
+        self.agents = {
+            name: AgentParty(
+                name,
+                200 + number,
+                around,
+                config=config,
+                orchestrators=tuple(sorted(memories)),
+                wrote=self._wrote,
+            )
+            for number, (name, config) in enumerate(sorted(configs(world).items()))
+        }
+        self.memories = memories
+        self.checker = Checker(self.agents, self.instances, capacities_bps(world))
+        self.users = Users(self.wire, self._peers, self.checker.found, self.note)
+        self._users = Process(loop, "users")
+
+    def now_ms(self) -> int:
+        """The time by the world's own clock."""
+        return EPOCH_MS + round(self.loop.time() * 1000)
+
+    def note(self, text: str) -> None:
+        """A line of the trace."""
+        if self.lines is not None:
+            self.lines.append(f"{self.loop.time():.6f} {text}")
+
+    def count(self, kind: str) -> None:
+        """A fault took place."""
+        self.counts[kind] += 1
+
+    def count_noted(self, text: str) -> None:
+        """A fault of a write took place."""
+        self.counts["write"] += 1
+        self.note(text)
+
+    def broken(self, error: BaseException) -> None:
+        """The code failed with what it should not have failed with."""
+        self.checker.found(f"internal error: {type(error).__name__}: {error}")
+
+    def party(self, name: str) -> Party:
+        """An instance or an agent."""
+        return self.agents.get(name) or self.instances[name]
+
+    async def play(self) -> None:
+        """From the start until everything has resolved, or is not going to."""
+        for name in sorted(self.agents):
+            self.agents[name].start()
+        for name in sorted(self.instances):
+            self.instances[name].start()
+        for item in self.schedule.items:
+            if item.kind in REQUESTS:
+                self.loop.call_later(item.at_ms / 1000, self._ask, item, context=self.wire.context)
+        mischief = Mischief(self)
+        mischief.begin()
+        await asyncio.sleep(HEAL_S)
+        mischief.heal()
+        self.note("healed")
+        for _ in range(LOOKS_MOST):
+            if not self._unresolved():
+                break
+            await asyncio.sleep(LOOK_S)
+        for problem in self._unresolved():
+            self.checker.found(f"in the end: {problem}")
+        self.note("over")
+
+    def _unresolved(self) -> list[str]:
+        if self.users.busy or self.wire.late:
+            return [f"{self.users.busy} requests, {self.wire.late} messages are under way"]
+        states = {
+            name: (record.state.name, record.criteria.bandwidth_bps)
+            for memory in self.memories.values()
+            for name, record in memory._reservations.items()
+        }
+        return self.checker.unresolved() + self.users.contradicted(states)
+
+    def _ask(self, item: Any) -> None:
+        self._users.spawn(self.users.ask(item))
+
+    def _peers(self, instance: str) -> tuple[str, ...]:
+        if instance == RIVAL_INSTANCE:
+            return (instance,)
+        return (instance, *(other for other in INSTANCES if other != instance))
+
+    def _crash_process(self, process: Process) -> None:
+        for party in (*self.agents.values(), *self.instances.values()):
+            for life in list(party.lives):
+                if life.process is process:
+                    party.kill(life)
+                    self.loop.call_later(0.5, party.start, context=self.wire.context)
+
+    def _saved(self, orchestrator_id: str, changes: Changes) -> None:
+        if self.lines is not None:
+            for transaction in changes.transactions:
+                parts = " ".join(f"{p.domain}={p.status.name}" for p in transaction.parts)
+                self.note(
+                    f"{orchestrator_id} saves {short(transaction.transaction_id)}"
+                    f" {transaction.decision.name}{' told' if transaction.told else ''} {parts}"
+                )
+            if changes.reservation is not None:
+                record = changes.reservation
+                self.note(
+                    f"{orchestrator_id} saves {short(record.reservation_id)} {record.state.name}"
+                )
+        self.checker.saved(orchestrator_id, changes)
+
+    def _wrote(self, domain: str) -> None:
+        if self.lines is not None:
+            memory = self.agents[domain].database.memory
+            parts = " ".join(
+                f"{short(key[1])}={record.part.state.name}"
+                for key, record in sorted(memory.records.items())
+            )
+            life = memory.life
+            word = f"epoch {life.epoch} boot {life.boot}" if life is not None else "new"
+            recovering = " recovering" if life is not None and life.recovering else ""
+            self.note(f"{domain} writes {word}{recovering} {parts}")
+        self.checker.wrote(domain)
+
+
+def _planned(schedule: Schedule) -> dict[tuple[str, int], MessageFault]:
+    found = {}
+    for item in schedule.items:
+        if item.kind in MESSAGES:
+            late_s = None if item.kind == "lost" else item.for_ms / 1000
+            found[(item.who, item.number)] = MessageFault(late_s, item.kind == "doubled")
+    return found
+
+
+def configs(world: World) -> dict[str, dict[str, Any]]:
+    """The settings of each domain's agent."""
+    middle = [f"m{i}" for i in range(1, world.middle + 1)]
+    found: dict[str, dict[str, Any]] = {}
+    for site in ("east", "west"):
+        ports = [_port("host", HOST_GBPS)]
+        ports += [_port(name, world.capacity_gbps, f"{name}:{site}") for name in middle]
+        found[site] = {"domain": site, "backend": "pip", "ports": ports}
+    for name in middle:
+        ports = [_port(site, world.capacity_gbps, f"{site}:{name}") for site in ("east", "west")]
+        found[name] = {"domain": name, "backend": "wan", "ports": ports}
+    for name, config in found.items():
+        config["visible"] = name not in world.blind
+        config["hold_timeout_s"] = world.hold_timeout_s if name in world.expiring else None
+    return found
+
+
+def _port(name: str, gbps: int, remote: str = "") -> dict[str, Any]:
+    port = {"name": name, "capacity": gbps * G, "vlans": "100-103"}
+    return {**port, "remote": remote} if remote else port
+
+
+def capacities_bps(world: World) -> Mapping[str, Mapping[str, int]]:
+    """Of each domain, of each STP."""
+    return {
+        name: {f"{name}:{port['name']}": port["capacity"] for port in config["ports"]}
+        for name, config in configs(world).items()
+    }

@@ -1,0 +1,178 @@
+"""Users ask an instance, ask another when that is away, and remember what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import grpc
+from grpc.aio import AioRpcError
+
+from braid.v1 import common_pb2, reservations_pb2 as pb
+from braid.v1.reservations_pb2_grpc import ReservationsStub
+from simulations.clock import EPOCH_MS
+from simulations.faults.plan import Item
+from simulations.faults.wire import Wire
+from simulations.faults.words import short
+
+G = 10**9
+AGAIN_S = 0.7
+CALL_TIMEOUT_S = 40.0
+TRY_AGAIN = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""After these nobody knows what became of a request: it is sent again, to another instance."""
+
+Found = Callable[[str], None]
+Peers = Callable[[str], Sequence[str]]
+"""The instances of the same orchestrator, the given one first."""
+
+
+@dataclass(slots=True)
+class Circuit:
+    """One reservation as its user knows it."""
+
+    reservation_id: str = ""
+    gbps: int = 0
+    told: str = ""
+    """The last state heard."""
+    cancelled: bool = False
+    """Whether a cancel was asked for."""
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    wishes: dict[int, str] = field(default_factory=dict)
+    """Bandwidths asked for by Modify, and what was answered: "" (not yet), "yes", "no"."""
+
+
+class Users:
+    """All users of a run. ``busy``: how many requests are not answered yet."""
+
+    def __init__(self, wire: Wire, peers: Peers, found: Found, note: Callable[[str], None]) -> None:
+        self.busy = 0
+        self.circuits: dict[int, Circuit] = {}
+        self._wire, self._peers, self._found, self._note = wire, peers, found, note
+
+    async def ask(self, item: Item) -> None:
+        """Makes one request of the schedule, and sees it through."""
+        circuit = self.circuits.setdefault(item.number, Circuit())
+        self.busy += 1
+        try:
+            if item.kind == "reserve":
+                await self._reserve(item, circuit)
+            elif item.kind == "modify":
+                await self._modify(item, circuit)
+            else:
+                await self._cancel(item, circuit)
+        finally:
+            self.busy -= 1
+
+    async def _reserve(self, item: Item, circuit: Circuit) -> None:
+        gbps, start_s, end_s, timeout_s = map(int, item.word.split())
+        base_s = EPOCH_MS // 1000
+        request = pb.Reservation(
+            request_id=f"reserve-{item.number}",
+            source="west:host",
+            destination="east:host",
+            bandwidth_bps=gbps * G,
+            window=common_pb2.Window(start_s=base_s + start_s, end_s=base_s + end_s),
+            negotiation_timeout_s=timeout_s,
+        )
+        circuit.gbps = gbps
+        record = await self._call(item, "Reserve", request, circuit)
+        if record is not None:
+            self._hear(item, circuit, record)
+        circuit.decided.set()
+
+    async def _modify(self, item: Item, circuit: Circuit) -> None:
+        await circuit.decided.wait()
+        if circuit.told != "COMMITTED":
+            return
+        gbps = int(item.word)
+        circuit.wishes[gbps] = ""
+        request = pb.ModifyRequest(
+            request_id=f"modify-{item.number}",
+            reservation_id=circuit.reservation_id,
+            bandwidth_bps=gbps * G,
+            negotiation_timeout_s=10,
+        )
+        record = await self._call(item, "Modify", request, circuit)
+        if record is not None and record.HasField("modified"):
+            circuit.wishes[gbps] = "yes" if record.modified else "no"
+            self._note(f"user {item.number} hears modified {circuit.wishes[gbps]}")
+
+    async def _cancel(self, item: Item, circuit: Circuit) -> None:
+        await circuit.decided.wait()
+        if circuit.told != "COMMITTED":
+            return
+        circuit.cancelled = True
+        request = pb.CancelRequest(reservation_id=circuit.reservation_id)
+        record = await self._call(item, "Cancel", request, circuit)
+        if record is not None:
+            self._hear(item, circuit, record)
+
+    async def _call(
+        self, item: Item, method: str, request: Any, circuit: Circuit
+    ) -> pb.ReservationRecord | None:
+        """Asks until somebody answers; None: it was refused as a request."""
+        instances = self._peers(item.who)
+        attempt = 0
+        while True:
+            instance = instances[attempt % len(instances)]
+            attempt += 1
+            channel = self._wire.channel("users", instance)
+            stub = ReservationsStub(cast(grpc.aio.Channel, channel))
+            self._note(f"user {item.number} asks {instance}: {method}")
+            try:
+                answer = await getattr(stub, method)(request, timeout=CALL_TIMEOUT_S)
+                return cast(pb.ReservationRecord, answer)
+            except AioRpcError as error:
+                self._note(f"user {item.number} hears {error.code().name}: {error.details()}")
+                if error.code() not in TRY_AGAIN:
+                    return None
+            await asyncio.sleep(AGAIN_S)
+
+    def _hear(self, item: Item, circuit: Circuit, record: pb.ReservationRecord) -> None:
+        state = pb.ReservationState.Name(record.state).removeprefix("RESERVATION_STATE_")
+        self._note(f"user {item.number} hears {state} of {short(record.reservation_id)}")
+        if circuit.reservation_id not in ("", record.reservation_id):
+            self._found(f"user {item.number}: one request made two reservations")
+        circuit.reservation_id, circuit.told = record.reservation_id, state
+
+    def contradicted(self, states: Mapping[str, tuple[str, int]]) -> list[str]:
+        """Where what users were told is not so in the end.
+
+        ``states``: of each reservation its state and bandwidth in bit/s, as the databases have it.
+        """
+        found = []
+        for number, circuit in sorted(self.circuits.items()):
+            if not circuit.told:
+                continue
+            state, bandwidth_bps = states.get(circuit.reservation_id, ("nothing", 0))
+            possible = _possible(circuit)
+            if state not in possible:
+                found.append(f"user {number} was told {circuit.told}, it is {state}")
+            elif state == "COMMITTED" and bandwidth_bps // G not in _bandwidths(circuit):
+                found.append(f"user {number} has {bandwidth_bps // G} Gb/s, told otherwise")
+        return found
+
+
+def _possible(circuit: Circuit) -> set[str]:
+    if circuit.told == "COMMITTED":
+        more = {"CANCELLED"} if circuit.cancelled else set()
+        return {"COMMITTED", "ENDED", *more}
+    if circuit.told == "NEGOTIATING":
+        return {"COMMITTED", "FAILED", "ENDED"}
+    return {circuit.told}
+
+
+def _bandwidths(circuit: Circuit) -> set[int]:
+    confirmed = [gbps for gbps, answer in circuit.wishes.items() if answer == "yes"]
+    unknown = [gbps for gbps, answer in circuit.wishes.items() if not answer]
+    return {*(confirmed or [circuit.gbps]), *unknown}

@@ -1,0 +1,182 @@
+"""The network between users, orchestrator instances and agents.
+
+It delays, loses and doubles, is cut and breaks. Messages of one direction of a call keep their
+order, as TCP's do; what is planned for single messages breaks that rule too: a late one may even
+arrive in a later session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import grpc
+
+from simulations.faults.lanes import Lane, Link, Numbers, Planned, Running, notice
+from simulations.faults.loop import FaultLoop, Process
+from simulations.faults.rpc import (
+    Call,
+    Channel,
+    Inbox,
+    MetadataLike,
+    Pipe,
+    ServerContext,
+    Services,
+    rpc_error,
+    serve,
+)
+
+NEGOTIATE = "/braid.v1.DomainAgent/Negotiate"
+KEEPALIVE_S = 4.0
+"""After how long a cut is noticed. In production about 30 s; here all is in more of a hurry."""
+
+Note = Callable[[str], None]
+Count = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Wire:
+    """All links. ``broken`` hears what a servicer failed with that it should not have."""
+
+    loop: FaultLoop
+    seed: str
+    planned: Planned
+    count: Count
+    note: Note | None
+    broken: Callable[[BaseException], None]
+    late: int = 0
+    """How many messages are still to arrive late."""
+    context: contextvars.Context = field(init=False)
+    _links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    _served: dict[str, tuple[Process, Services]] = field(default_factory=dict)
+    _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        self.context = Process(self.loop, "network").context
+
+    def link(self, client: str, server: str) -> Link:
+        """The link between two parties."""
+        key = (client, server)
+        if key not in self._links:
+            self._links[key] = Link(self.seed, client, server, self.planned)
+        return self._links[key]
+
+    def links_of(self, party: str) -> list[Link]:
+        """All links of a party."""
+        return [link for key, link in sorted(self._links.items()) if party in key]
+
+    def channel(self, client: str, server: str) -> Channel:
+        """How one party reaches another."""
+        return Channel(_Carrier(self, self.link(client, server)))
+
+    def serve(self, party: str, process: Process, services: Services) -> None:
+        """The party can be called, and this process of it answers."""
+        self._served[party] = (process, services)
+
+    def gone(self, process: Process) -> None:
+        """A process is dead: its connections break, and nobody answers in its place."""
+        for name, (served, _) in list(self._served.items()):
+            if served is process:
+                del self._served[name]
+        self.drop_calls(process)
+
+    def drop_calls(self, process: Process) -> None:
+        """All connections of a process break."""
+        for _, link in sorted(self._links.items()):
+            for call in list(link.calls.values()):
+                if process in (call.client, call.server):
+                    call.close(rpc_error(grpc.StatusCode.UNAVAILABLE, "connection reset"))
+
+    def reset(self, link: Link) -> None:
+        """The connection breaks; what is under way is lost."""
+        for call in list(link.calls.values()):
+            call.close(rpc_error(grpc.StatusCode.UNAVAILABLE, "connection reset"))
+
+    def cut(self, link: Link) -> None:
+        """Nothing passes until it is mended; noticed after KEEPALIVE_S."""
+        link.cut += 1
+        for call in list(link.calls.values()):
+            self.loop.call_later(KEEPALIVE_S, notice, call, context=self.context)
+
+    def mend(self, link: Link) -> None:
+        """The inverse of cut."""
+        link.cut -= 1
+        if not link.cut:
+            for call in list(link.calls.values()):
+                for lane in (call.there, call.back):
+                    if lane is not None:
+                        lane.mend()
+
+    def begin(
+        self,
+        link: Link,
+        client: Process,
+        method: str,
+        parse: Callable[[bytes], Any],
+        metadata: MetadataLike,
+        timeout_s: float | None,
+    ) -> tuple[Call, Pipe]:
+        """A call that goes on its way now."""
+        served = self._served.get(link.server)
+        handler = served[1].methods[method] if served is not None else None
+        self._numbers += 1
+        deserialize: Any = handler.request_deserializer if handler is not None else bytes
+        call = Running(self._numbers, link, client, Inbox(deserialize))
+        call.answers = answers = Inbox(parse)
+        call.handle = handle = Call(client, answers, lambda: call.close(None))
+        frames = method == NEGOTIATE
+        call.there = Lane(self, call, call.requests, link.lanes["there"] if frames else None)
+        call.back = Lane(self, call, answers, link.lanes["back"] if frames else None)
+        link.calls[call.number] = call
+        if served is None or handler is None:
+            call.back.end(rpc_error(grpc.StatusCode.UNAVAILABLE, "connection refused"))
+        else:
+            back, process = call.back, served[0]
+            call.server = process
+            context = ServerContext(metadata, lambda: back.post(call.accept))
+            work = partial(serve, handler, call.requests, back, context)
+            call.there.post(self._start, call, process, work)
+        if timeout_s is not None:
+            error = rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded")
+            self.loop.call_later(timeout_s, call.close, error, context=self.context)
+        if link.cut:
+            self.loop.call_later(KEEPALIVE_S, notice, call, context=self.context)
+        return handle, call.there
+
+    def arrive_late(self, numbers: Numbers, data: bytes) -> None:
+        """A message from long ago arrives in the present session, if there is one."""
+        self.late -= 1
+        if numbers.lane is not None:
+            numbers.lane.late(data)
+
+    def _start(
+        self, call: Running, process: Process, work: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        if call.open and process.alive:
+            call.serving = process.spawn(work())
+            call.serving.add_done_callback(self._served_one, context=self.context)
+
+    def _served_one(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.broken(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Carrier:
+    wire: Wire
+    link: Link
+
+    def begin(
+        self,
+        client: Process,
+        method: str,
+        parse: Callable[[bytes], Any],
+        metadata: MetadataLike,
+        timeout_s: float | None,
+    ) -> tuple[Call, Pipe]:
+        return self.wire.begin(self.link, client, method, parse, metadata, timeout_s)
