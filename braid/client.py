@@ -33,6 +33,7 @@ from braid.errors import (
 )
 from braid.requests import Amount, Circuit
 from braid.v1 import reservations_pb2 as pb, topology_pb2
+from braid.v1.doubts_pb2_grpc import DoubtsStub
 from braid.v1.reservations_pb2_grpc import ReservationsStub
 from braid.v1.topology_pb2_grpc import TopologyStub
 
@@ -59,6 +60,7 @@ class _Calls:
 
     _reservations: Any
     _topology: Any
+    _doubts: Any
 
     def _call(self, method: Any, message: Any) -> Any:
         raise NotImplementedError
@@ -117,6 +119,26 @@ class _Calls:
         message = topology_pb2.UnregisterRequest(domain=domain)
         return self._call(self._topology.Unregister, message)
 
+    def doubts(
+        self,
+        older_than: Amount | None = None,
+        page_size: int | None = None,
+        page_token: str = "",
+    ) -> Any:
+        """What is in doubt at an orchestrator or agent: a ListDoubtsResponse, oldest first."""
+        message = requests.doubts(older_than, page_size)
+        message.page_token = page_token
+        return self._call(self._doubts.List, message)
+
+    def settle(
+        self, transaction_id: str, part_id: str, settlement: str, *, operator: str, reason: str
+    ) -> Any:
+        """Settles a part in doubt by hand, "commit" or "give-up": a SettleResponse."""
+        message = requests.settle(
+            transaction_id, part_id, settlement, operator=operator, reason=reason
+        )
+        return self._call(self._doubts.Settle, message)
+
 
 class Client(_Calls):
     """A blocking client. ``target``: "host:port". TLS unless ``insecure``; PEM files as bytes.
@@ -142,6 +164,7 @@ class Client(_Calls):
             self._channel = grpc.secure_channel(target, tls, options=requests.CHANNEL_OPTIONS)
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
+        self._doubts = DoubtsStub(self._channel)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> Client:
@@ -253,6 +276,7 @@ class AsyncClient(_Calls):
             self._channel = grpc.aio.secure_channel(target, tls, options=requests.CHANNEL_OPTIONS)
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
+        self._doubts = DoubtsStub(self._channel)
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> AsyncClient:

@@ -21,7 +21,7 @@ from braid.errors import (
     retry_after_s,
 )
 from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
-from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
+from braid.v1 import common_pb2, doubts_pb2, reservations_pb2 as pb, topology_pb2
 
 Amount = str | float
 """As people write it ("10G", "2h", "tomorrow 06:00") or a plain number in the wire's unit."""
@@ -30,6 +30,10 @@ STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
     name.removeprefix("STRATEGY_").lower(): value
     for name, value in pb.Strategy.items()
     if value != pb.STRATEGY_UNSPECIFIED
+}
+SETTLEMENTS: Mapping[str, doubts_pb2.Settlement.ValueType] = {
+    "commit": doubts_pb2.SETTLEMENT_COMMIT,
+    "give-up": doubts_pb2.SETTLEMENT_GIVE_UP,
 }
 RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
 TOO_SLOW = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -166,6 +170,29 @@ def availability(
     window = common_pb2.Window(start_s=start_s, end_s=start_s + parse_duration(duration))
     return topology_pb2.AvailabilityRequest(
         ingress_stp=ingress_stp, egress_stp=egress_stp, window=window
+    )
+
+
+def doubts(
+    older_than: Amount | None = None, page_size: int | None = None
+) -> doubts_pb2.ListDoubtsRequest:
+    """A ListDoubtsRequest. Raises ValueError."""
+    older_s = parse_duration(older_than, least=0) if older_than is not None else None
+    return doubts_pb2.ListDoubtsRequest(page_size=page_size, older_than_s=older_s)
+
+
+def settle(
+    transaction_id: str, part_id: str, settlement: str, *, operator: str, reason: str
+) -> doubts_pb2.SettleRequest:
+    """A SettleRequest; ``settlement``: "commit" or "give-up". Raises ValueError."""
+    if settlement not in SETTLEMENTS:
+        raise ValueError(f"settlement: given '{settlement}', possible: {', '.join(SETTLEMENTS)}")
+    return doubts_pb2.SettleRequest(
+        transaction_id=transaction_id,
+        part_id=part_id,
+        settlement=SETTLEMENTS[settlement],
+        operator=operator,
+        reason=reason,
     )
 
 

@@ -50,15 +50,19 @@ def parse_size(text: str | float) -> int:
     return value
 
 
-def parse_duration(text: str | float) -> int:
-    """Seconds from "2h", "90m", "1d12h", "30s", or a number of seconds. Raises ValueError."""
+def parse_duration(text: str | float, *, least: int = 1) -> int:
+    """Seconds, ``least`` or more, from "2h", "90m", "1d12h", "30s", or a number of seconds.
+
+    Raises ValueError.
+    """
     plain = _plain(text).strip()
     if re.fullmatch(_NUMBER, plain):
         plain += "s"
     pieces = _PIECE.findall(plain) if not _PIECE.sub("", plain) else []
     seconds = round(sum(Decimal(number) * _SECONDS[unit.lower()] for number, unit in pieces))
-    if seconds <= 0:
-        raise ValueError(f"'{text}' is not a duration; possible: 30s, 90m, 2h, 1d12h, more than 0")
+    if not pieces or seconds < least:
+        limit = "more than 0" if least else "0s or more"
+        raise ValueError(f"'{text}' is not a duration; possible: 30s, 90m, 2h, 1d12h, {limit}")
     return seconds
 
 

@@ -67,11 +67,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 DEFAULT_TARGET = "127.0.0.1:7000"
 
 
-def console() -> Console:
-    """Where people read; wide enough for a table when it is not a terminal."""
+def console(width: int = 160) -> Console:
+    """Where people read; so wide, in characters, when it is not a terminal."""
     if sys.stdout.isatty():
         return Console(highlight=False)
-    return Console(highlight=False, width=160, soft_wrap=True)
+    return Console(highlight=False, width=width, soft_wrap=True)
 
 
 @contextmanager

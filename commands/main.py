@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from commands import demo, health, reservations, services, simulate, topology, topology_import
+from commands import (
+    demo,
+    doubt,
+    health,
+    reservations,
+    services,
+    simulate,
+    topology,
+    topology_import,
+)
 
 EPILOG = (
     "Exit codes: 0 done, 1 unexpected, 2 wrong argument, 3 refused for lack of capacity, "
@@ -31,6 +40,7 @@ app.command()(reservations.cancel)
 app.command()(health.health)
 topology.app.command("import")(topology_import.import_)
 app.add_typer(topology.app, name="topology")
+app.add_typer(doubt.app, name="doubt")
 app.add_typer(simulate.app, name="simulate")
 
 

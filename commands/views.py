@@ -199,6 +199,9 @@ def event_text(event: pb.ReservationEvent) -> str:
             return f"decision: {body.decision}"
         case "part_settled":
             return f"{body.domain}: {body.outcome.lower()}"
+        case "settled_by_hand":
+            why = f": {body.reason}" if body.reason else ""
+            return f"{body.domain}: settled by hand, {body.decision}, by {body.operator}{why}"
         case "data_plane_changed":
             reason = f" ({body.reason})" if body.reason else ""
             return f"{body.domain} data plane: {data_plane_name(body.state)}{reason}"

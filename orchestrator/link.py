@@ -19,7 +19,7 @@ from braid.v1.agent_pb2_grpc import DomainAgentStub
 
 if TYPE_CHECKING:
     from braid.v1.agent_pb2_grpc import DomainAgentAsyncStub
-from orchestrator.ports import AgentIdentity, ConflictError, DataPlaneReport, Listener
+from orchestrator.ports import AgentIdentity, ConflictError, DataPlaneReport, Listener, PartKey
 from protocol.codec import (
     CodecError,
     data_plane_from_pb,
@@ -40,6 +40,7 @@ BATCH_BYTES = 2 * 1024 * 1024
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 DESCRIBE_TIMEOUT_S = 5.0
+HOLDINGS_TIMEOUT_S = 30.0
 SKEW_ALARM_MS = 2_000
 
 OpenChannel = Callable[[str], grpc.aio.Channel]
@@ -119,7 +120,7 @@ class AgentLink:
             except (CodecError, WrongDomainError) as error:
                 reason = str(error)
             except ConflictError:
-                reason = "the agent has started anew meanwhile"
+                reason = "the agent has started anew meanwhile, or from an old database"
             except StorageError as error:
                 reason = f"the orchestrator's database cannot be used: {error}"
             except Exception as error:
@@ -140,7 +141,7 @@ class AgentLink:
             metadata = _metadata(self._caller(), seen)
             stream = stub.Negotiate(self._frames(self._queue), metadata=metadata)
             await stream.initial_metadata()
-            await self._listener.on_meet(domain.name, identity)
+            await self._listener.on_meet(domain.name, identity, lambda: _holdings(stub))
             self._set(up=True, reason="", domain=domain, identity=identity)
             self._listener.on_up(self.status.name)
             async with asyncio.TaskGroup() as group:
@@ -221,6 +222,20 @@ class AgentLink:
         if before != self.status:
             log.info("domain is up" if up else "domain is down", domain=before.name, reason=reason)
             self._changed()
+
+
+async def _holdings(stub: DomainAgentAsyncStub) -> frozenset[PartKey]:
+    """All parts that the agent holds, however many pages they are."""
+    found: set[PartKey] = set()
+    token = ""
+    while True:
+        page: pb.HoldingsResponse = await stub.Holdings(
+            pb.HoldingsRequest(page_token=token), timeout=HOLDINGS_TIMEOUT_S
+        )
+        found.update((holding.transaction_id, holding.part_id) for holding in page.holdings)
+        token = page.next_page_token
+        if not token:
+            return frozenset(found)
 
 
 def _metadata(caller: Caller, seen: AgentIdentity | None) -> tuple[tuple[str, str], ...]:

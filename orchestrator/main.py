@@ -11,9 +11,11 @@ from functools import partial
 
 import structlog
 
+from braid.v1.doubts_pb2_grpc import add_DoubtsServicer_to_server
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from braid.v1.topology_pb2_grpc import add_TopologyServicer_to_server
 from orchestrator.domains import GrpcGateway
+from orchestrator.doubts import DoubtsService
 from orchestrator.engine import Engine
 from orchestrator.instance import Instance
 from orchestrator.server import ReservationsService
@@ -122,9 +124,11 @@ def _services(
 ) -> dict[str, Add]:
     reservations = ReservationsService(instance.orchestrator, settings.bounds())
     topology = TopologyService(instance.engine, gateway)
+    doubts = DoubtsService(instance.orchestrator, gateway)
     return {
         "braid.v1.Reservations": partial(add_ReservationsServicer_to_server, reservations),
         "braid.v1.Topology": partial(add_TopologyServicer_to_server, topology),
+        "braid.v1.Doubts": partial(add_DoubtsServicer_to_server, doubts),
     }
 
 

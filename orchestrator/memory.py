@@ -17,6 +17,7 @@ from orchestrator.ports import (
     DoubtMark,
     KnownRequestError,
     LostError,
+    PartKey,
     Renewal,
     Request,
     StaleEpochError,
@@ -24,7 +25,14 @@ from orchestrator.ports import (
     is_earlier,
 )
 from orchestrator.records import FINAL, HandDecision, Reservation, State
-from protocol.coordinator import Decision, PartStatus, Transaction, claims, in_doubt, relied_on
+from protocol.coordinator import (
+    Decision,
+    PartStatus,
+    Transaction,
+    claims,
+    in_doubt,
+    relied_on,
+)
 from protocol.messages import Claim
 
 
@@ -171,6 +179,21 @@ class MemoryStore:
             for claim in claims(transaction, domain)
         ]
         return tuple(sorted(found, key=lambda c: (c.prep.transaction_id, c.prep.part_id)))
+
+    async def relied_on(self, domain: str) -> frozenset[PartKey]:
+        return frozenset(
+            (transaction.transaction_id, part.part_id)
+            for reservation_id, record in self._reservations.items()
+            if record.state not in FINAL and record.criteria.window.end_s * 1000 > self._now_ms()
+            for transaction in self._transactions_of(reservation_id)
+            if transaction.decision is Decision.COMMIT
+            for part in transaction.parts
+            if part.domain == domain
+            and (
+                part.status is PartStatus.COMMITTED
+                or (transaction.told and part.status is PartStatus.COMMITTING)
+            )
+        )
 
     async def uses(self, domain: str) -> bool:
         return any(

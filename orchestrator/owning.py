@@ -12,7 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, or_, select, text
 
 from orchestrator import tables as t
-from orchestrator.ports import AgentIdentity, ConflictError, Renewal, Unfinished, is_earlier
+from orchestrator.ports import (
+    AgentIdentity,
+    ConflictError,
+    PartKey,
+    Renewal,
+    Unfinished,
+    is_earlier,
+)
 from orchestrator.records import FINAL
 from orchestrator.rows import (
     DECISIONS,
@@ -149,6 +156,25 @@ def claims(connection: Connection, domain: str) -> tuple[Claim, ...]:
         .order_by(t.part.c.transaction_id, t.part.c.part_id)
     )
     return tuple(Claim(part_of(row).prep, row.told) for row in connection.execute(query))
+
+
+def relied_on(connection: Connection, domain: str) -> frozenset[PartKey]:
+    """See Store. Success that was told may rest on a hold that is not confirmed yet."""
+    confirmed = t.part.c.status == STATUSES[PartStatus.COMMITTED]
+    told = and_(t.transaction.c.told, t.part.c.status == STATUSES[PartStatus.COMMITTING])
+    query = (
+        select(t.part.c.transaction_id, t.part.c.part_id)
+        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
+        .join(t.reservation, t.reservation.c.reservation_id == t.transaction.c.reservation_id)
+        .where(
+            t.part.c.domain == domain,
+            t.transaction.c.decision == DECISIONS[Decision.COMMIT],
+            or_(confirmed, told),
+            t.reservation.c.state.not_in(FINAL_STATES),
+            t.reservation.c.end_s * 1000 > now_ms(connection),
+        )
+    )
+    return frozenset((row.transaction_id, row.part_id) for row in connection.execute(query))
 
 
 def uses(connection: Connection, domain: str) -> bool:

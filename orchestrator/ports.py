@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,6 +35,12 @@ class AgentIdentity:
     recovering: bool = field(default=False, compare=False)
 
 
+PartKey = tuple[str, str]
+"""(transaction_id, part_id)."""
+Holdings = Callable[[], Awaitable[frozenset[PartKey]]]
+"""Asks an agent which parts it holds."""
+
+
 def is_earlier(identity: AgentIdentity, known: AgentIdentity) -> bool:
     """Whether another life of the agent was met since, or its database is an old copy."""
     if (identity.epoch, identity.boot) == (known.epoch, known.boot):
@@ -54,10 +60,11 @@ class Listener(Protocol):
     async def met(self, domain: str) -> AgentIdentity | None:
         """Which life of the domain's agent any instance met last. Raises StorageError."""
 
-    async def on_meet(self, domain: str, identity: AgentIdentity) -> None:
+    async def on_meet(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
         """The agent has described itself: awaited before its domain counts as up.
 
-        Raises StorageError, and ConflictError when a later life was met meanwhile: connect again.
+        Raises StorageError, and ConflictError when a later life was met meanwhile or the agent has
+        forgotten what it held: connect again.
         """
 
     def on_up(self, domain: str) -> None:
@@ -240,6 +247,9 @@ class Store(Membership, Doubts, Protocol):
 
     async def claims(self, domain: str) -> tuple[Claim, ...]:
         """What the domain is held to (rule 7), in the order of transaction and part."""
+
+    async def relied_on(self, domain: str) -> frozenset[PartKey]:
+        """Parts that the domain has said to hold, and that are not given back or over."""
 
     async def uses(self, domain: str) -> bool:
         """Whether any reservation that is not final has a part in the domain."""

@@ -7,11 +7,12 @@ Only then are the claims read, so whatever users were told before is among them.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 
 from orchestrator.engine import Engine
-from orchestrator.ports import AgentIdentity
+from orchestrator.ports import AgentIdentity, ConflictError, Holdings, PartKey
 from protocol.messages import Claim, Claims, Reconciled
 from runtime.database import StorageError
 
@@ -27,12 +28,26 @@ class Reconciling:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open: dict[str, int] = {}
+        self._last: dict[str, AgentIdentity] = {}
+        self._behind: dict[str, AgentIdentity] = {}
         self._changed = asyncio.Event()
 
-    async def meet(self, domain: str, identity: AgentIdentity) -> None:
-        """The domain's agent has described itself. Raises StorageError, ConflictError."""
+    async def met(self, domain: str) -> AgentIdentity | None:
+        """What to show the agent as seen: a later life than its own, if it must recover."""
+        return self._behind.get(domain) or await self._engine.store.met(domain)
+
+    async def meet(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
+        """The domain's agent has described itself. Raises StorageError, ConflictError.
+
+        A new life is asked what it holds: a copy of its database that was made in its last life
+        does not show by itself that it is old.
+        """
         engine = self._engine
+        if identity != self._last.get(domain) and not identity.recovering:
+            await self._check(domain, identity, holdings)
         await engine.store.meet(domain, identity)
+        self._behind.pop(domain, None)
+        self._last[domain] = identity
         await engine.transactions.epoch_raised(domain, identity.epoch)
         if identity.recovering:
             log.warning("domain was restored from a backup", domain=domain, epoch=identity.epoch)
@@ -40,10 +55,31 @@ class Reconciling:
         else:
             self._open.pop(domain, None)
 
+    async def _check(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
+        relied = await self._relied_on(domain)
+        if not relied:
+            return
+        held = await holdings()
+        # What was given back while they were asked is not missing.
+        missing = (relied - held) & await self._relied_on(domain)
+        if missing:
+            log.error("domain has forgotten what it held", domain=domain, parts=len(missing))
+            self._behind[domain] = replace(identity, boot=identity.boot + 1)
+            raise ConflictError(domain)
+
+    async def _relied_on(self, domain: str) -> frozenset[PartKey]:
+        """What all instances were told in writing, and the holds that this one goes by."""
+        engine = self._engine
+        return await engine.store.relied_on(domain) | engine.transactions.held(domain)
+
     def up(self, domain: str) -> None:
         """The domain can be reached: it hears the claims, if it waits for them."""
         if domain in self._open:
             self._engine.spawn(self._claim(domain, self._open[domain]))
+
+    def waits(self, domain: str) -> bool:
+        """Whether the domain recovers, as far as is known here."""
+        return domain in self._open
 
     def done(self, domain: str, message: Reconciled) -> None:
         """The domain does not wait any more."""

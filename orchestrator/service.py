@@ -9,23 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from orchestrator.book import Live
-from orchestrator.breaker import Signal
 from orchestrator.engine import Engine
-from orchestrator.events import data_plane_event, state_event
-from orchestrator.hand import Hand
+from orchestrator.events import state_event
 from orchestrator.modifying import negotiate_next
 from orchestrator.negotiation import Failure, plan_only
-from orchestrator.owner import Owner
 from orchestrator.ports import (
-    AgentIdentity,
     Changes,
     ConflictError,
-    DataPlaneReport,
     KnownRequestError,
     LostError,
     Request,
 )
-from orchestrator.reconciling import Reconciling
 from orchestrator.records import (
     FINAL,
     Change,
@@ -33,20 +27,12 @@ from orchestrator.records import (
     State,
     cancelled,
     ended,
-    with_data_plane,
-    with_released,
 )
 from orchestrator.recovery import tend
+from orchestrator.reports import Reports
 from orchestrator.reserving import negotiate_first
 from orchestrator.transactions import is_over
-from protocol.coordinator import PartStatus, Transaction, begin
-from protocol.messages import (
-    Inquire,
-    Reconciled,
-    ReservationResp,
-    SendOffers,
-    ToOrchestrator,
-)
+from protocol.coordinator import Transaction, begin
 from substrate.labels import Plan
 from substrate.model import Criteria
 
@@ -94,13 +80,12 @@ class Orchestrator:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.owner = Owner(engine, self.on_data_plane)
+        self.reports = Reports(engine)
+        self.owner, self.hand = self.reports.owner, self.reports.hand
         engine.on_doubt = self.owner.doubt
-        self.reconciling = Reconciling(engine)
-        self.hand = Hand(engine, self.owner, self._moved)
         self.draining = False
         self.closed = False
-        engine.gateway.listen(self)
+        engine.gateway.listen(self.reports)
 
     # What users ask -------------------------------------------------------------------------------
 
@@ -250,37 +235,6 @@ class Orchestrator:
         finally:
             engine.breakers.ended(question)
 
-    # What domains say (orchestrator.ports.Listener) -----------------------------------------------
-
-    def on_message(self, domain: str, message: ToOrchestrator) -> None:
-        match message:
-            case SendOffers():
-                self.engine.questions.answered(domain, message)
-            case ReservationResp():
-                self.engine.inbox.take(domain, self._answered(domain, message))
-            case Inquire():
-                self.engine.inbox.take(domain, self._inquired(domain, message))
-            case Reconciled():
-                self.reconciling.done(domain, message)
-
-    def on_data_plane(self, domain: str, report: DataPlaneReport) -> None:
-        if self.engine.book.get(report.reservation_id) is None:
-            self.owner.remember(domain, report)
-        else:
-            self.engine.inbox.report(domain, report, self._data_plane)
-
-    async def met(self, domain: str) -> AgentIdentity | None:
-        return await self.engine.store.met(domain)
-
-    async def on_meet(self, domain: str, identity: AgentIdentity) -> None:
-        await self.reconciling.meet(domain, identity)
-
-    def on_up(self, domain: str) -> None:
-        self.engine.breakers.hear(domain, Signal.CONNECTED)
-        self.engine.spawn(self.engine.transactions.retry(domain))
-        self.engine.spawn(self.hand.returned(domain))
-        self.reconciling.up(domain)
-
     # Time -----------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
@@ -304,75 +258,11 @@ class Orchestrator:
             if record.change is not None:
                 await engine.withdraw(record.change.transaction_id)
             await engine.store_record(live, ended(record, engine.now_ms()))
-        engine.transactions.forget(record.transaction_id)
+        transaction = engine.transactions.get(record.transaction_id)
+        if transaction is not None and transaction.settled:
+            # Otherwise a domain that is away must still hear of it.
+            engine.transactions.forget(record.transaction_id)
         engine.book.forget(record.reservation_id)
-
-    # Reports of domains ---------------------------------------------------------------------------
-
-    async def _answered(self, domain: str, response: ReservationResp) -> None:
-        await self.hand.heard(domain, response)
-        transaction = await self.engine.transactions.answered(domain, response)
-        if transaction is not None:
-            await self._moved(transaction)
-
-    async def _inquired(self, domain: str, inquire: Inquire) -> None:
-        await self.hand.heard(domain, inquire)
-        await self.engine.transactions.inquired(domain, inquire)
-
-    async def _moved(self, transaction: Transaction) -> None:
-        """What follows for the record from an answer, or from an operator's word instead."""
-        live = self.engine.book.get(transaction.reservation_id)
-        live = live or await self._cancelled(transaction)
-        if live is not None and live.record.state is State.CANCELLED:
-            await self._note_releases(live, transaction)
-        self.engine.transactions.forget_settled(transaction.transaction_id)
-
-    async def _cancelled(self, transaction: Transaction) -> Live | None:
-        """The record of a cancelled reservation that was taken over: its releases are noted too."""
-        if not any(part.status is PartStatus.RELEASED for part in transaction.parts):
-            return None
-        engine, reservation_id = self.engine, transaction.reservation_id
-        record = await engine.store.reservation(reservation_id)
-        if record is None or record.state is not State.CANCELLED:
-            return None
-        live = engine.book.adopt(record)
-        async with live.turn():
-            # Another answer may have been noted, and the record forgotten, since it was read.
-            live.set(await engine.store.reservation(reservation_id) or record)
-        return live
-
-    async def _note_releases(self, live: Live, transaction: Transaction) -> None:
-        async with live.turn():
-            record = live.record
-            if transaction.transaction_id != record.transaction_id:
-                return
-            noted = {part.domain for part in record.parts if part.released}
-            for part in transaction.parts:
-                if part.status is PartStatus.RELEASED and part.domain not in noted:
-                    record = with_released(record, part.domain, self.engine.now_ms())
-            if record is not live.record:
-                await self.engine.save(Changes(reservation=record))
-                live.set(record)
-            if all(part.released for part in record.parts):
-                self.engine.book.forget(record.reservation_id)
-
-    async def _data_plane(self, domain: str, report: DataPlaneReport) -> None:
-        live = self.engine.book.get(report.reservation_id)
-        if live is None:
-            self.owner.remember(domain, report)
-            return
-        async with live.turn():
-            if live.record.transaction_id != report.transaction_id:
-                return
-            now_ms = self.engine.now_ms()
-            record = with_data_plane(live.record, domain, report.state, report.reason, now_ms)
-            if record is live.record:
-                return
-            event = data_plane_event(
-                record.reservation_id, domain, report.state, report.reason, now_ms
-            )
-            await self.engine.save(Changes(reservation=record, events=(event,)))
-            live.set(record)
 
     # Small things ---------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from orchestrator.ports import (
     DoubtMark,
     KnownRequestError,
     LostError,
+    PartKey,
     Renewal,
     Request,
     StaleEpochError,
@@ -148,6 +149,9 @@ class DatabaseStore:
 
     async def claims(self, domain: str) -> tuple[Claim, ...]:
         return await self._read(owning.claims, domain)
+
+    async def relied_on(self, domain: str) -> frozenset[PartKey]:
+        return await self._read(owning.relied_on, domain)
 
     async def uses(self, domain: str) -> bool:
         return await self._read(owning.uses, domain)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from orchestrator.events import Event, decided_event, settled_event
-from orchestrator.ports import Changes, Gateway, LostError, StaleEpochError, Store
+from orchestrator.ports import Changes, Gateway, LostError, PartKey, StaleEpochError, Store
 from protocol.coordinator import (
     Answered,
     Decide,
@@ -162,6 +162,16 @@ class Transactions:
         if live.lost:
             raise LostError(live.state.reservation_id)
         return live.state
+
+    def held(self, domain: str) -> frozenset[PartKey]:
+        """The parts that the domain holds for transactions that are not decided."""
+        return frozenset(
+            (transaction_id, part.part_id)
+            for transaction_id, live in self._live.items()
+            if live.state.decision is Decision.UNDECIDED
+            for part in live.state.parts
+            if part.domain == domain and part.status is PartStatus.HELD and not part.expires
+        )
 
     async def epoch_raised(self, domain: str, epoch: int) -> None:
         """The domain was restored from a backup: holds are gone, commitments must be confirmed.

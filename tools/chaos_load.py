@@ -122,8 +122,8 @@ class User:
         """Until ``stopping`` is set and the last request answered."""
         while not stopping.is_set():
             granted = await self._next()
-            # What is refused is refused at once where a site is down: that needs no repeating.
-            await asyncio.sleep(self._rng.uniform(0.0, 0.2 if granted else 2.0))
+            # Where a site is down all is refused at once: that is not what is tried here.
+            await asyncio.sleep(self._rng.uniform(0.0, 0.2 if granted else 4.0))
 
     async def _next(self) -> bool:
         """One request and its answer; whether it had the wished effect."""

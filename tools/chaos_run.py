@@ -24,7 +24,10 @@ BEFORE_S = 2.0
 PAUSE_MAX_S = 3.0
 """Longest pause before a killed process is started again; half of them start at once."""
 DOWN_MAX = 2
-BREATH_MAX_S = 5.0
+"""No further strike before at most so many are down, or this time is over."""
+BREATH_MAX_S = 20.0
+LULL, LULL_S = 0.1, 2.0
+"""How often all are up before a strike, and how long on average."""
 CHECK_EVERY_S = 5.0
 CHECK_END_S = 2.0
 TELL_EVERY = 50
@@ -95,11 +98,17 @@ class Run:
 
     async def _breath(self) -> None:
         """Waits while so many are down that nothing can be under way: the machine may be slow."""
+        lull = self._rng.random() < LULL
         deadline = time.monotonic() + BREATH_MAX_S
-        while sum(not member.up.is_set() for member in self._world.members) > DOWN_MAX:
-            if time.monotonic() > deadline:
-                return
+        while True:
+            if self._down() <= (0 if lull else DOWN_MAX) or time.monotonic() > deadline:
+                break
             await asyncio.sleep(0.05)
+        if lull:
+            await asyncio.sleep(self._rng.uniform(0.0, 2 * LULL_S))
+
+    def _down(self) -> int:
+        return sum(not member.up.is_set() for member in self._world.members)
 
     async def _strike(self, most: int) -> None:
         """Kills one, sometimes two or three at once; also processes that are just starting."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Brings the containers of docker-compose.yml up, makes a reservation through them from outside, shows and
-# cancels it, and takes everything down. Uses the running Docker engine, or that of tools/engine.sh.
+# Brings the containers of docker-compose.yml up, makes a reservation through them from outside, kills one
+# of the two orchestrators, shows and cancels the reservation through the other, and takes everything down.
+# Uses the running Docker engine, or that of tools/engine.sh.
 #
 #   tools/testbed.sh          all of the above
 #   tools/testbed.sh --check  only tells whether an engine is there (exit 0), or why not (exit 1)
@@ -8,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export COMPOSE_PROJECT_NAME=braid-testbed BRAID_PORT=${BRAID_PORT:-7000}
-port=$BRAID_PORT
+export BRAID_PORT_B=${BRAID_PORT_B:-$((BRAID_PORT + 1))}
+both=ipv4:127.0.0.1:$BRAID_PORT,127.0.0.1:$BRAID_PORT_B
 beside=()  # how to run a command where the published ports are
 
 say() { printf '\n== %s\n' "$*"; }
@@ -50,7 +52,7 @@ build() { docker build --quiet --build-arg BASE_IMAGE="${BASE_IMAGE:-python:3.11
 
 # The client runs beside the containers, from outside them.
 braid() {
-  "${beside[@]}" env BRAID_TARGET="127.0.0.1:$port" BRAID_INSECURE=1 .venv/bin/braid "$@"
+  "${beside[@]}" env BRAID_TARGET="$both" BRAID_INSECURE=1 .venv/bin/braid "$@"
 }
 
 # json EXPRESSION: what a Python expression over the JSON on standard input, named it, gives.
@@ -71,11 +73,12 @@ await() {
 
 down() { say "down"; "${compose[@]}" down --volumes --timeout 5; }
 
+container() { "${compose[@]}" ps -q "orchestrator-$1"; }
 healthy() {
-  docker inspect "$("${compose[@]}" ps -q orchestrator)" | json 'it[0]["State"]["Health"]["Status"] == "healthy"'
+  docker inspect "$(container a)" "$(container b)" | json 'all(c["State"]["Health"]["Status"] == "healthy" for c in it)'
 }
 all_up() {
-  braid topology show --json | json 'sum(d["state"] == "DOMAIN_STATE_UP" for d in it["domains"]) == 9'
+  braid topology show --json --target "127.0.0.1:$1" | json 'sum(d["state"] == "DOMAIN_STATE_UP" for d in it["domains"]) == 9'
 }
 released() { braid show "$1" --json | json 'all(part["released"] for part in it["parts"])'; }
 
@@ -88,8 +91,9 @@ build service braid:local
 trap down EXIT
 say "up"
 "${compose[@]}" up -d --no-build
-await 120 "the orchestrator is healthy" healthy
-await 30 "nine domains are up" all_up
+await 120 "both orchestrators are healthy" healthy
+await 30 "nine domains are up at the one" all_up "$BRAID_PORT"
+await 30 "nine domains are up at the other" all_up "$BRAID_PORT_B"
 braid topology show
 
 say "a circuit that no single path can carry"
@@ -97,6 +101,10 @@ record=$(braid reserve sitea:dtn sited:dtn 150G --start +1h --duration 1h --json
 id=$(json 'it["reservation_id"]' <<<"$record")
 [[ $(json 'it["state"]' <<<"$record") == RESERVATION_STATE_COMMITTED ]] || fail "not committed: $record"
 [[ $(json 'len(it["paths"]) > 1' <<<"$record") == True ]] || fail "not split: $record"
+braid show "$id" --target "127.0.0.1:$BRAID_PORT_B"
+
+say "its orchestrator is killed, the other knows it"
+docker kill --signal KILL "$(container a)" >/dev/null
 braid show "$id"
 
 say "and given back"

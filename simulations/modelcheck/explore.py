@@ -7,6 +7,7 @@ party is worked out once, numbered, and used again wherever that party is in the
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import dataclass
 
@@ -79,6 +80,15 @@ class Explorer:
         Raises StatesExceededError.
         """
         began_s = time.monotonic()
+        gc.disable()  # millions of tuples live to the end, and none of them is in a cycle
+        try:
+            violation = self._search(states_max)
+        finally:
+            gc.enable()
+        seconds = time.monotonic() - began_s
+        return Explored(self.scenario.name, len(self.parents), seconds, violation)
+
+    def _search(self, states_max: int | None) -> Violation | None:
         start = (*[party.start() for party in self.parties], 0)
         self.parents = {start: None}
         frontier, violation = [start], self._check(start)
@@ -86,8 +96,7 @@ class Explorer:
             frontier, violation = self._next(frontier)
             if states_max is not None and len(self.parents) > states_max:
                 raise StatesExceededError(f"{self.scenario.name}: over {states_max:,} states")
-        seconds = time.monotonic() - began_s
-        return Explored(self.scenario.name, len(self.parents), seconds, violation)
+        return violation
 
     def _next(self, frontier: list[State]) -> tuple[list[State], Violation | None]:
         """All states one step further. The inner loop of everything: no calls that can be spared."""

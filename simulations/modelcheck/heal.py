@@ -254,10 +254,9 @@ def _recorded(party: Orchestrator, office: Office, reservation: int) -> Office:
     """The record follows its transaction; nothing is negotiated again."""
     record = office.records[reservation]
     if record.going_on:
-        for words, step in party.recorded(office, record.owner, reservation, record):
-            if "again" not in words:
-                office, _ = step()
-                break
+        for _, step in party.recorded(office, record.owner, reservation, record, retries=False):
+            office, _ = step()
+            break
     return office
 
 

@@ -70,6 +70,7 @@ class Instances:
         self.slots = world.slots[number]
         self.bookings = world.bookings[number]
         self.count = world.scenario.instances
+        self.restorable = any(spec.restores for spec in world.scenario.domains)
         self._slot_of = {slot.transaction_id: slot.number for slot in self.slots}
 
     def start(self) -> Office:
@@ -218,8 +219,23 @@ class Instances:
             )
             copies[slot.number] = row if wanted else None
             busy &= ~(1 << slot.number)
+        if not self.restorable:
+            office = self._without_stale(office, i, reservation)
         office = with_memory(office, i, memory._replace(copies=tuple(copies), busy=busy))
         return with_record(office, reservation, record._replace(owner=i))
+
+    def _without_stale(self, office: Office, i: int, reservation: int) -> Office:
+        """Decided transactions are left out of the memories of former owners.
+
+        All that those could say of them is under way already, and what they write is stopped by the
+        fence. Where domains are restored it is not so: there they may say it again in a new epoch.
+        """
+        for slot in self._slots_by_reservation()[reservation]:
+            for j, memory in enumerate(office.memories):
+                tx = memory.copies[slot.number]
+                if j != i and tx is not None and tx.decision is not Decision.UNDECIDED:
+                    office = remember(office, j, slot.number, None)
+        return office
 
     def opened(self, office: Office, i: int, slot: int, record: Record) -> Office:
         """A new transaction is written with the record that names it, and negotiated here."""

@@ -50,7 +50,6 @@ class Orchestrator:
         self.world, self.number = world, number
         self.instances = Instances(world, number)
         self.slots = self.instances.slots
-        self._restorable = any(spec.restores for spec in world.scenario.domains)
 
     def start(self) -> Office:
         return self.instances.start()
@@ -181,9 +180,12 @@ class Orchestrator:
         yield from self.recorded(office, i, reservation, record)
 
     def recorded(
-        self, office: Office, i: int, reservation: int, record: Record
+        self, office: Office, i: int, reservation: int, record: Record, retries: bool = True
     ) -> Iterator[Choice]:
-        """What the record becomes when its transaction is decided; the owner alone."""
+        """What the record becomes when its transaction is decided; the owner alone.
+
+        Without ``retries`` nothing is negotiated again.
+        """
         pending = record.in_force if record.state is State.NEGOTIATING else record.change
         row = None if pending == NONE else office.rows[pending]
         if row is None or row.decision is Decision.UNDECIDED:
@@ -195,7 +197,7 @@ class Orchestrator:
             yield words, lambda: (with_record(office, reservation, after), 0)
         elif row.decision is not Decision.COMMIT:
             again = self.world.again[self.number].get(reservation, NONE)
-            if row.decision is Decision.ABORT and again != NONE and office.rows[again] is None:
+            if retries and row.decision is Decision.ABORT and _is_free(office, again):
                 words = f"{name} negotiates again"
                 new = record._replace(in_force=again)
                 yield words, lambda: (self.instances.opened(office, i, again, new), 0)
@@ -264,7 +266,7 @@ class Orchestrator:
                 continue
             except BrokenError as broken:
                 raise BrokenError(f"{words}: {broken}") from broken
-            if self._restorable:
+            if self.instances.restorable:
                 sent |= self.instances.due(after)
             if after != office or sent:
                 found.append((words, after, sent))
@@ -277,6 +279,10 @@ class Orchestrator:
         if least <= FIRST_EPOCH:
             return 0
         return self.world.mail.answers_until[slot.transaction_id, part_id, least - 1]
+
+
+def _is_free(office: Office, slot: int) -> bool:
+    return slot != NONE and office.rows[slot] is None
 
 
 def _failed(record: Record) -> Record:

@@ -15,11 +15,13 @@ from house import ROOT
 from agents.backends import open_backend
 from agents.settings import load_settings as load_agent
 from orchestrator.settings import OrchestratorSettings, load_settings as load_orchestrator
+from runtime.server import GRACE_S
 
 WORLD = ROOT / "commands" / "world"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-AGENTS = sorted(set(SERVICES) - {"postgres", "orchestrator"})
+INSTANCES = ("orchestrator-a", "orchestrator-b")
+AGENTS = sorted(set(SERVICES) - {"postgres", *INSTANCES})
 
 
 def mounted(service: str, inside: str) -> Path:
@@ -33,8 +35,9 @@ def mounted(service: str, inside: str) -> Path:
 
 
 def orchestrator() -> OrchestratorSettings:
-    """The testbed's orchestrator's settings."""
-    return load_orchestrator(mounted("orchestrator", "/etc/braid/orchestrator.yaml"))
+    """The settings that the testbed's orchestrators share."""
+    (path,) = {mounted(name, "/etc/braid/orchestrator.yaml") for name in INSTANCES}
+    return load_orchestrator(path)
 
 
 def test_the_testbed_has_nine_agents() -> None:
@@ -46,10 +49,10 @@ def test_every_service_has_a_health_check_and_one_network(service: str) -> None:
     check = SERVICES[service]["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL")
     assert set(check) == {"test", "interval", "timeout", "retries"}
-    assert SERVICES[service]["networks"] == ["braid"]
+    assert list(SERVICES[service]["networks"]) == ["braid"]
 
 
-@pytest.mark.parametrize("service", [*AGENTS, "orchestrator"])
+@pytest.mark.parametrize("service", [*AGENTS, *INSTANCES])
 def test_our_services_have_no_privileges(service: str) -> None:
     assert SERVICES[service]["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in SERVICES[service]["security_opt"]
@@ -73,15 +76,39 @@ def test_the_orchestrator_knows_every_agent_where_it_listens() -> None:
     assert {domain.domain: domain.target for domain in orchestrator().domains} == wanted
 
 
-def test_the_orchestrator_waits_for_all_others_to_be_healthy() -> None:
-    depends = SERVICES["orchestrator"]["depends_on"]
+@pytest.mark.parametrize("service", INSTANCES)
+def test_an_orchestrator_waits_for_all_others_to_be_healthy(service: str) -> None:
+    depends = SERVICES[service]["depends_on"]
     assert depends == {name: {"condition": "service_healthy"} for name in [*AGENTS, "postgres"]}
 
 
-def test_the_orchestrator_is_published_on_this_machine_alone() -> None:
+def test_both_orchestrators_are_published_on_this_machine_alone() -> None:
     port = orchestrator().listen.rpartition(":")[2]
-    assert SERVICES["orchestrator"]["ports"] == [f"127.0.0.1:${{BRAID_PORT:-7000}}:{port}"]
-    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["orchestrator"]
+    published = {name: SERVICES[name]["ports"] for name in SERVICES if "ports" in SERVICES[name]}
+    assert published == {
+        "orchestrator-a": [f"127.0.0.1:${{BRAID_PORT:-7000}}:{port}"],
+        "orchestrator-b": [f"127.0.0.1:${{BRAID_PORT_B:-7001}}:{port}"],
+    }
+
+
+def test_both_orchestrators_answer_to_one_name() -> None:
+    for name in INSTANCES:
+        assert SERVICES[name]["networks"] == {"braid": {"aliases": ["orchestrator"]}}
+
+
+def test_the_orchestrators_are_instances_of_one() -> None:
+    def given(service: str) -> str:
+        command = SERVICES[service]["command"]
+        return str(command[command.index("--instance-id") + 1])
+
+    assert orchestrator().instance_id is None
+    assert [given(name) for name in INSTANCES] == ["a", "b"]
+
+
+@pytest.mark.parametrize("service", INSTANCES)
+def test_an_orchestrator_is_given_the_time_to_drain(service: str) -> None:
+    given_s = int(SERVICES[service]["stop_grace_period"].removesuffix("s"))
+    assert given_s > orchestrator().drain_timeout_s + GRACE_S
 
 
 def test_the_database_is_the_one_that_the_file_starts() -> None:

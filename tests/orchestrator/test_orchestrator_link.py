@@ -14,7 +14,7 @@ from braid.v1 import agent_pb2 as pb, common_pb2
 from braid.v1.agent_pb2_grpc import DomainAgentServicer, add_DomainAgentServicer_to_server
 from orchestrator.domains import GrpcGateway
 from orchestrator.memory import MemoryStore
-from orchestrator.ports import AgentIdentity, DataPlaneReport
+from orchestrator.ports import AgentIdentity, DataPlaneReport, Holdings
 from protocol.messages import Abort, Inquire, ReservationResp, ToOrchestrator
 from runtime.clock import SystemClock
 from substrate.model import DataPlaneState
@@ -81,7 +81,8 @@ class Heard:
     async def met(self, domain: str) -> AgentIdentity | None:
         return self.identity
 
-    async def on_meet(self, domain: str, identity: AgentIdentity) -> None:
+    async def on_meet(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
+        assert await holdings() == frozenset()
         assert self.ups == self.meetings
         self.meetings += 1
         self.identity = identity

@@ -1,0 +1,121 @@
+"""What domains tell an instance: answers, inquiries, data planes, and that they are there."""
+
+from __future__ import annotations
+
+from orchestrator.book import Live
+from orchestrator.breaker import Signal
+from orchestrator.engine import Engine
+from orchestrator.events import data_plane_event
+from orchestrator.hand import Hand
+from orchestrator.owner import Owner
+from orchestrator.ports import AgentIdentity, Changes, DataPlaneReport, Holdings
+from orchestrator.reconciling import Reconciling
+from orchestrator.records import State, with_data_plane, with_released
+from protocol.coordinator import PartStatus, Transaction
+from protocol.messages import Inquire, Reconciled, ReservationResp, SendOffers, ToOrchestrator
+
+
+class Reports:
+    """The :class:`orchestrator.ports.Listener` of an instance."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.owner = Owner(engine, self.on_data_plane)
+        self.hand = Hand(engine, self.owner, self._moved)
+        self.reconciling = Reconciling(engine)
+
+    def on_message(self, domain: str, message: ToOrchestrator) -> None:
+        match message:
+            case SendOffers():
+                self.engine.questions.answered(domain, message)
+            case ReservationResp():
+                self.engine.inbox.take(domain, self._answered(domain, message))
+            case Inquire():
+                self.engine.inbox.take(domain, self._inquired(domain, message))
+            case Reconciled():
+                self.reconciling.done(domain, message)
+
+    def on_data_plane(self, domain: str, report: DataPlaneReport) -> None:
+        if self.engine.book.get(report.reservation_id) is None:
+            self.owner.remember(domain, report)
+        else:
+            self.engine.inbox.report(domain, report, self._data_plane)
+
+    async def met(self, domain: str) -> AgentIdentity | None:
+        return await self.reconciling.met(domain)
+
+    async def on_meet(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
+        await self.reconciling.meet(domain, identity, holdings)
+
+    def on_up(self, domain: str) -> None:
+        self.engine.breakers.hear(domain, Signal.CONNECTED)
+        self.engine.spawn(self.engine.transactions.retry(domain))
+        self.engine.spawn(self.hand.returned(domain))
+        self.reconciling.up(domain)
+
+    async def _answered(self, domain: str, response: ReservationResp) -> None:
+        await self.hand.heard(domain, response)
+        transaction = await self.engine.transactions.answered(domain, response)
+        if transaction is not None:
+            await self._moved(transaction)
+
+    async def _inquired(self, domain: str, inquire: Inquire) -> None:
+        await self.hand.heard(domain, inquire)
+        await self.engine.transactions.inquired(domain, inquire)
+
+    async def _moved(self, transaction: Transaction) -> None:
+        """What follows for the record from an answer, or from an operator's word instead."""
+        live = self.engine.book.get(transaction.reservation_id)
+        live = live or await self._cancelled(transaction)
+        if live is not None and live.record.state is State.CANCELLED:
+            await self._note_releases(live, transaction)
+        if transaction.settled and self.engine.book.get(transaction.reservation_id) is None:
+            self.engine.transactions.forget(transaction.transaction_id)
+        self.engine.transactions.forget_settled(transaction.transaction_id)
+
+    async def _cancelled(self, transaction: Transaction) -> Live | None:
+        """The record of a cancelled reservation that was taken over: its releases are noted too."""
+        if not any(part.status is PartStatus.RELEASED for part in transaction.parts):
+            return None
+        engine, reservation_id = self.engine, transaction.reservation_id
+        record = await engine.store.reservation(reservation_id)
+        if record is None or record.state is not State.CANCELLED:
+            return None
+        live = engine.book.adopt(record)
+        async with live.turn():
+            # Another answer may have been noted, and the record forgotten, since it was read.
+            live.set(await engine.store.reservation(reservation_id) or record)
+        return live
+
+    async def _note_releases(self, live: Live, transaction: Transaction) -> None:
+        async with live.turn():
+            record = live.record
+            if transaction.transaction_id != record.transaction_id:
+                return
+            noted = {part.domain for part in record.parts if part.released}
+            for part in transaction.parts:
+                if part.status is PartStatus.RELEASED and part.domain not in noted:
+                    record = with_released(record, part.domain, self.engine.now_ms())
+            if record is not live.record:
+                await self.engine.save(Changes(reservation=record))
+                live.set(record)
+            if all(part.released for part in record.parts):
+                self.engine.book.forget(record.reservation_id)
+
+    async def _data_plane(self, domain: str, report: DataPlaneReport) -> None:
+        live = self.engine.book.get(report.reservation_id)
+        if live is None:
+            self.owner.remember(domain, report)
+            return
+        async with live.turn():
+            if live.record.transaction_id != report.transaction_id:
+                return
+            now_ms = self.engine.now_ms()
+            record = with_data_plane(live.record, domain, report.state, report.reason, now_ms)
+            if record is live.record:
+                return
+            event = data_plane_event(
+                record.reservation_id, domain, report.state, report.reason, now_ms
+            )
+            await self.engine.save(Changes(reservation=record, events=(event,)))
+            live.set(record)
