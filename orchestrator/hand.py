@@ -17,7 +17,7 @@ import structlog
 from orchestrator.engine import Engine
 from orchestrator.events import settled_by_hand_event
 from orchestrator.owner import Owner
-from orchestrator.ports import Changes, ConflictError, Doubt, LostError
+from orchestrator.ports import Changes, ConflictError, Doubt, Holdings, LostError
 from orchestrator.records import HandDecision
 from protocol.coordinator import (
     CoordinatorPart,
@@ -161,23 +161,41 @@ class Hand:
         part = await self._part(word.transaction_id, word.part_id)
         if part is None or not contradicts(part.status, decision.commit, word):
             return
-        if await store.contradict(decision):
-            said = "it holds the part" if not decision.commit else "it holds nothing"
-            log.warning("a domain contradicts a decision by hand", said=said, **_shown(decision))
+        await self._contradicted(decision)
+
+    async def meet(self, domain: str, holdings: Holdings) -> None:
+        """The domain is there again: marks what was given up and it still holds.
+
+        Raises StorageError.
+        """
+        given_up = [each for each in await self._open(domain) if not each.commit]
+        held = await holdings() if given_up else frozenset()
+        for decision in given_up:
+            if (decision.transaction_id, decision.part_id) in held:
+                await self._contradicted(decision)
 
     async def returned(self, domain: str) -> None:
         """The domain can be reached: it hears its word of what was settled without it."""
         try:
-            for decision in await self._engine.store.hand_decisions(domain, TOLD_AGAIN_MAX):
-                part = await self._part(decision.transaction_id, decision.part_id)
-                if part is None or part.prep.window.end_s * 1000 <= self._engine.now_ms():
-                    continue
-                inquire = Inquire(
-                    decision.transaction_id, decision.part_id, decision.reservation_id
-                )
+            for each in await self._open(domain):
+                inquire = Inquire(each.transaction_id, each.part_id, each.reservation_id)
                 await self._engine.transactions.inquired(domain, inquire)
         except StorageError as error:
             log.warning("decisions by hand cannot be read", domain=domain, error=str(error))
+
+    async def _open(self, domain: str) -> list[HandDecision]:
+        """Decisions about parts whose window is not over: what their domain does still matters."""
+        found = []
+        for decision in await self._engine.store.hand_decisions(domain, TOLD_AGAIN_MAX):
+            part = await self._part(decision.transaction_id, decision.part_id)
+            if part is not None and part.prep.window.end_s * 1000 > self._engine.now_ms():
+                found.append(decision)
+        return found
+
+    async def _contradicted(self, decision: HandDecision) -> None:
+        if await self._engine.store.contradict(decision):
+            said = "it holds nothing" if decision.commit else "it holds the part"
+            log.warning("a domain contradicts a decision by hand", said=said, **_shown(decision))
 
     def _is_odd(self, response: ReservationResp) -> bool:
         """Whether the answer may be one that no live transaction waits for: seldom."""

@@ -189,6 +189,7 @@ class MemoryStore:
             if transaction.decision is Decision.COMMIT
             for part in transaction.parts
             if part.domain == domain
+            and (transaction.transaction_id, part.part_id) not in self._hand
             and (
                 part.status is PartStatus.COMMITTED
                 or (transaction.told and part.status is PartStatus.COMMITTING)

@@ -159,7 +159,14 @@ def claims(connection: Connection, domain: str) -> tuple[Claim, ...]:
 
 
 def relied_on(connection: Connection, domain: str) -> frozenset[PartKey]:
-    """See Store. Success that was told may rest on a hold that is not confirmed yet."""
+    """See Store. Success that was told may rest on a hold that is not confirmed yet.
+
+    An operator's word is not the domain's.
+    """
+    by_hand = select(t.hand_decision.c.part_id).where(
+        t.hand_decision.c.transaction_id == t.part.c.transaction_id,
+        t.hand_decision.c.part_id == t.part.c.part_id,
+    )
     confirmed = t.part.c.status == STATUSES[PartStatus.COMMITTED]
     told = and_(t.transaction.c.told, t.part.c.status == STATUSES[PartStatus.COMMITTING])
     query = (
@@ -170,6 +177,7 @@ def relied_on(connection: Connection, domain: str) -> frozenset[PartKey]:
             t.part.c.domain == domain,
             t.transaction.c.decision == DECISIONS[Decision.COMMIT],
             or_(confirmed, told),
+            ~by_hand.exists(),
             t.reservation.c.state.not_in(FINAL_STATES),
             t.reservation.c.end_s * 1000 > now_ms(connection),
         )

@@ -46,6 +46,7 @@ class Reports:
 
     async def on_meet(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
         await self.reconciling.meet(domain, identity, holdings)
+        await self.hand.meet(domain, holdings)
 
     def on_up(self, domain: str) -> None:
         self.engine.breakers.hear(domain, Signal.CONNECTED)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.events import Event, decided_event, settled_event
 from orchestrator.ports import Changes, Gateway, LostError, PartKey, StaleEpochError, Store
+from orchestrator.records import HandDecision
 from protocol.coordinator import (
     Answered,
     Decide,
@@ -234,7 +235,7 @@ class Transactions:
 
     async def _write(self, before: Transaction, after: Transaction, extra: Extra | None) -> None:
         more = extra(after) if extra is not None else Changes()
-        events = (*self._events(before, after), *more.events)
+        events = (*self._events(before, after, more.hand), *more.events)
         decides = frozenset([after.transaction_id] if before.decision is not after.decision else [])
         changes = replace(
             more,
@@ -245,15 +246,20 @@ class Transactions:
         )
         await self._save(changes)
 
-    def _events(self, before: Transaction, after: Transaction) -> tuple[Event, ...]:
+    def _events(
+        self, before: Transaction, after: Transaction, hand: HandDecision | None
+    ) -> tuple[Event, ...]:
+        """What was decided, and what domains have acknowledged; not what was said by hand."""
         now_ms, reservation_id = self._clock.now_ms(), after.reservation_id
         events = []
         if before.decision is not after.decision:
             events.append(decided_event(reservation_id, after.decision.name, now_ms))
         was = {part.part_id: part.status for part in before.parts}
+        by_hand = hand.part_id if hand is not None else None
         for part in after.parts:
             word = SETTLED_WORDS.get(part.status)
-            if word is not None and was.get(part.part_id) is not part.status:
+            moved = was.get(part.part_id) is not part.status and part.part_id != by_hand
+            if word is not None and moved:
                 events.append(settled_event(reservation_id, part.domain, word, now_ms))
         return tuple(events)
 

@@ -28,14 +28,13 @@ class Asked:
 
     ``record``: the last acknowledgement, of Reserve, Modify or Cancel; None before the first.
     ``busy``: a request is under way, so what will be acknowledged next is not known.
-    ``heard``: counts acknowledgements. ``rejected``: answered with an error that stays.
+    ``heard``: counts acknowledgements.
     """
 
     request_id: str
     record: pb.ReservationRecord | None = None
     busy: bool = False
     heard: int = 0
-    rejected: bool = False
 
     @property
     def promised(self) -> bool:

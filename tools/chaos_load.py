@@ -143,8 +143,8 @@ class User:
         try:
             record = await self._instances.call("Reserve", request, self._rng)
         except RefusedError as error:
-            item.busy, item.rejected = False, error.code in NOT_MADE
-            self._note("Reserve", error, item.rejected, item)
+            item.busy = False
+            self._note("Reserve", error, error.code in NOT_MADE, item)
             return False
         self._heard(item, record)
         if record.state == pb.RESERVATION_STATE_COMMITTED:
@@ -221,7 +221,8 @@ class User:
         if rng.random() < 0.7:
             request.bandwidth_bps = rng.randrange(1, 61) * G
         if not request.HasField("bandwidth_bps") or rng.random() < 0.3:
-            request.end_s = before.criteria.window.start_s + SLOT_S * rng.randrange(3, 14)
+            from_s = max(before.criteria.window.start_s, int(time.time()))
+            request.end_s = from_s + SLOT_S * rng.randrange(3, 14)
         return request
 
     def _begin(self, item: Asked) -> pb.ReservationRecord:

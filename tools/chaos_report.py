@@ -71,7 +71,7 @@ class Report:
             ("take-overs", self.takeovers, "of work that was left behind"),
             ("checks", self.checks, "of all agents while it ran"),
             ("violations", len(found.violations), ""),
-            ("unresolved", len(found.unresolved), f"last kill: all resolved {resolved}"),
+            ("unresolved", len(found.unresolved), f"all resolved {resolved}"),
         ]
         lines = [f"{name:12} {count:6}  {more}".rstrip() for name, count, more in rows]
         details = [f"  {text}" for text in (*found.violations, *found.unresolved)]

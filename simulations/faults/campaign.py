@@ -12,7 +12,7 @@ from itertools import islice
 from simulations.faults.bugs import BUGS
 from simulations.faults.draw import draw
 from simulations.faults.plan import Schedule
-from simulations.faults.run import Outcome, play
+from simulations.faults.run import Outcome, play, play_all
 from simulations.faults.shrink import shrink
 from simulations.pool import spread
 
@@ -114,8 +114,10 @@ def kind_of(violation: str) -> str:
 
 
 def _play_chunk(chunk: _Chunk) -> Totals:
+    numbers = range(chunk.first, chunk.first + chunk.count)
     totals = Totals()
     with fault_of(chunk.bug):
-        for number in range(chunk.first, chunk.first + chunk.count):
-            totals += Totals.of(number, play(draw(chunk.seed, number)))
+        outcomes = play_all(draw(chunk.seed, number) for number in numbers)
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            totals += Totals.of(number, outcome)
     return totals

@@ -90,7 +90,6 @@ class FaultLoop(asyncio.BaseEventLoop):
         self._runnable: list[Process] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle, Process]] = []
         self._count = 0
-        self.steps = 0
         self.outside = Process(self, "outside")
         self.set_task_factory(self._new_task)
 
@@ -104,8 +103,10 @@ class FaultLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        process = self._owner(context)
+        if context is None:
+            context = contextvars.copy_context()
+        handle = _Handle(callback, args, self, context)
+        process = context.get(_PROCESS) or self.outside
         if process.alive:
             process.ready.append(handle)
             if len(process.ready) == 1 and not process.paused:
@@ -136,9 +137,12 @@ class FaultLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
+        if context is None:
+            context = contextvars.copy_context()
         handle = asyncio.TimerHandle(when, callback, args, self, context)
+        process = context.get(_PROCESS) or self.outside
         self._count += 1
-        heapq.heappush(self._timers, (when, self._count, handle, self._owner(context)))
+        heapq.heappush(self._timers, (when, self._count, handle, process))
         return handle
 
     def rest(self, process: Process) -> None:
@@ -161,7 +165,6 @@ class FaultLoop(asyncio.BaseEventLoop):
         if not process.ready:
             del self._runnable[at]
         if not handle.cancelled():
-            self.steps += 1
             handle._run()
 
     def _jump(self) -> None:
@@ -179,11 +182,6 @@ class FaultLoop(asyncio.BaseEventLoop):
                 if len(process.ready) == 1 and not process.paused:
                     self._runnable.append(process)
 
-    def _owner(self, context: contextvars.Context | None) -> Process:
-        if context is None:
-            return _PROCESS.get(self.outside)
-        return context.get(_PROCESS) or self.outside
-
     def _new_task(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -198,6 +196,23 @@ class FaultLoop(asyncio.BaseEventLoop):
 
     def _process_events(self, event_list: object) -> None:
         """There is no I/O."""
+
+
+class _Handle(asyncio.Handle):
+    """As ``asyncio.Handle``, without what is only for debugging: most of the time goes here."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+    ) -> None:
+        self._callback, self._args, self._loop, self._context = callback, args, loop, context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
 
 
 class _Task(asyncio.Task[Any]):

@@ -6,9 +6,10 @@ import gc
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Never
 
 import structlog
@@ -25,6 +26,10 @@ EXPECTED = (StorageError, LostError, ConflictError, StaleEpochError, AioRpcError
 """What faults may make the code log as errors."""
 
 
+SWEEP_EVERY = 8
+"""Runs between two collections of garbage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run came to; ``trace`` only if it was wanted."""
@@ -38,9 +43,19 @@ class Outcome:
 
 def play(schedule: Schedule, trace: bool = False) -> Outcome:
     """Runs a schedule. What it does depends on nothing else."""
-    heard: list[str] = []
-    with _quiet(heard), _without_cycles():
-        return _play(schedule, trace, heard)
+    return next(play_all([schedule], trace))
+
+
+def play_all(schedules: Iterable[Schedule], trace: bool = False) -> Iterator[Outcome]:
+    """Runs one schedule after another."""
+    for several in _batches(schedules, SWEEP_EVERY):
+        outcomes = []
+        heard: list[str] = []
+        with _quiet(heard), _without_cycles():
+            for schedule in several:
+                outcomes.append(_play(schedule, trace, heard))
+                heard.clear()
+        yield from outcomes
 
 
 def _play(schedule: Schedule, trace: bool, heard: list[str]) -> Outcome:
@@ -94,6 +109,12 @@ def _quiet(heard: list[str]) -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
+
+
+def _batches(schedules: Iterable[Schedule], size: int) -> Iterator[list[Schedule]]:
+    rest = iter(schedules)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 @contextmanager

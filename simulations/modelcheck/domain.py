@@ -92,6 +92,7 @@ class Domain:
         known = [part for part in site.parts if part is not None]
         for part in reconciliation.unclaimed(known, claims, NOW_MS):
             site = self._with(site, self._at[part.transaction_id], part)
+        site = self._yielding(site, claims)
         answers = []
         for claim in reconciliation.in_order(claims):
             i = self._at[claim.prep.transaction_id]
@@ -102,6 +103,15 @@ class Domain:
             answers.append(answer)
         nothing = (None,) * len(site.heard)
         return site._replace(recovering=False, heard=nothing), tuple(answers)
+
+    def _yielding(self, site: Site, claims: list[Claim]) -> Site:
+        """Holds that no user was told of give way to what users were told; then they may return."""
+        for claim in claims:
+            i = self._at[claim.prep.transaction_id]
+            part = site.parts[i]
+            if not claim.told and part is not None and part.state is PartState.HELD:
+                site = self._with(site, i, None)
+        return site
 
     def inquiries(self, site: Site) -> list[tuple[Slot, Inquire]]:
         """What the held parts ask."""

@@ -246,32 +246,22 @@ class Instances:
         office = with_memory(office, i, memory._replace(busy=memory.busy | 1 << slot))
         return with_record(office, self.slots[slot].reservation, record)
 
-    def withdraw(self, office: Office, i: int, slot: int, record: Record | None) -> Done:
-        """As Engine.withdraw: aborts or releases, whichever it needs. Raises LostError."""
-        tx = office.memories[i].copies[slot]
-        if tx is None:
-            return office, 0
-        undecided = tx.decision is Decision.UNDECIDED
-        return self.apply(office, i, slot, Decide(False) if undecided else ReleaseAll(), record)
+    def cancel(self, office: Office, i: int, reservation: int) -> Done:
+        """All that there is of a reservation is aborted or given back, in one write with its record.
 
-    def cancel(self, office: Office, i: int, reservation: int) -> list[Done]:
-        """A cancel: two writes where a Modify is open; the second result: a crash between them."""
-        record, found = office.records[reservation], []
-        offices.check_owner(office, i, reservation)
-        sent = 0
-        if record.change != NONE:
-            office, sent = self.withdraw(office, i, record.change, None)
-            found.append((self.take(office, i, reservation), sent))
+        Raises LostError.
+        """
+        record, mask = office.records[reservation], 0
         gone = record._replace(state=State.CANCELLED, change=NONE)
-        after, more = self.withdraw(office, i, record.in_force, gone)
-        after = with_record(after, reservation, gone)
-        return [(after, sent | more), *found]
-
-    def plan_of(self, slot: Slot, tx: Transaction) -> int:
-        """Which plan is being tried; NONE before the first."""
-        known = {part.part_id for part in tx.parts}
-        tried = [n for n, plan in enumerate(slot.plans) if {p.part_id for p in plan} <= known]
-        return max(tried, default=NONE)
+        for slot in self._slots_by_reservation()[reservation]:
+            tx = office.memories[i].copies[slot.number]
+            if tx is not None:
+                undecided = tx.decision is Decision.UNDECIDED
+                cause = Decide(commit=False) if undecided else ReleaseAll()
+                office, sent = self.apply(office, i, slot.number, cause, gone)
+                mask |= sent
+        offices.check_owner(office, i, reservation)
+        return with_record(office, reservation, gone), mask
 
     def name(self, i: int) -> str:
         """An instance in a trace."""

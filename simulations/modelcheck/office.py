@@ -12,6 +12,7 @@ from protocol.coordinator import (
 from protocol.transaction import (
     CoordinatorPart,
     Decision,
+    PartStatus,
     Transaction,
 )
 from simulations.modelcheck.words import BrokenError
@@ -95,7 +96,9 @@ _kept: dict[tuple[object, ...], Kept] = {}
 
 def timeless(tx: Transaction) -> Kept:
     """Without times, counts of attempts and reasons, which only multiply states."""
-    statuses = tuple((p.part_id, p.status, p.epoch, p.expires) for p in tx.parts)
+    statuses = tuple(
+        (p.part_id, p.status, p.epoch, p.expires, p.prep.orchestrator_id) for p in tx.parts
+    )
     key = (tx.transaction_id, tx.reservation_id, tx.decision, tx.told, statuses)
     known = _kept.get(key)
     if known is None:
@@ -138,14 +141,16 @@ def check_undecided(office: Office, slot: int) -> None:
 
 
 def check_epochs(office: Office, slot: int, after: Transaction, names: list[str]) -> None:
-    """Success may follow only from what domains said in their present epochs.
+    """Success, or its undoing, may follow only from what domains said in their present epochs.
 
     Raises StaleEpochError.
     """
     row = office.rows[slot]
-    if row is not None and row.told:
+    if row is not None and (row.told or row.decision is after.decision is Decision.UNDO):
         return
-    for part in relied_on(after):
+    undone = after.decision is Decision.UNDO
+    refusals = [part for part in after.parts if undone and part.status is PartStatus.NACKED]
+    for part in (*relied_on(after), *refusals):
         epoch = office.met[names.index(part.domain)]
         if part.epoch < epoch:
             raise StaleEpochError(part.domain, epoch)

@@ -168,10 +168,8 @@ class Orchestrator:
         if record.owner != i or not record.going_on:
             return
         if booking.cancel:
-            for n in range(1 + (record.change != NONE)):
-                words = f"the user cancels {which} at {name}"
-                words += ", which crashes in the middle" if n else ""
-                yield words, lambda n=n: instances.cancel(office, i, reservation)[n]
+            words = f"the user cancels {which} at {name}"
+            yield words, lambda: instances.cancel(office, i, reservation)
         slot = self.world.change[self.number].get(reservation)
         if slot is not None and record.state is State.COMMITTED and office.rows[slot] is None:
             wanted = record._replace(change=slot)

@@ -91,8 +91,8 @@ class Instance:
         return record
 
     async def events(self, reservation_id: str) -> list[pb.ReservationEvent]:
-        """All events of a reservation, until it is decided."""
-        asked = pb.WatchRequest(reservation_id=reservation_id, until_decided=True)
+        """All events of a reservation, until it is decided; without an id, of all, without end."""
+        asked = pb.WatchRequest(reservation_id=reservation_id, until_decided=bool(reservation_id))
         return [event async for event in self.reservations.Watch(asked, timeout=50)]
 
     async def up(self) -> set[str]:
@@ -208,6 +208,8 @@ async def instances(folder: Path, database: str) -> AsyncIterator[Instances]:
         made = Instances(world, database)
         yield made
     finally:
-        for instance in made.all if made is not None else []:
-            await instance.close()
+        if made is not None:
+            made.gate.open()
+            for instance in made.all:
+                await instance.close()
         await world.close()

@@ -117,10 +117,10 @@ async def test_a_release_that_a_dead_domain_never_acknowledges_is_given_up(
     assert shown.state == CANCELLED
     assert all(part.released for part in shown.parts)
 
-    # What it still holds is given back when it returns; that contradicts nobody.
+    # It returns and holds its part all the same, until it hears better.
     await made.start_agent(domain)
     await made.nothing_held()
-    assert not (await client.doubts()).decisions[0].contradicted
+    assert (await client.doubts()).decisions[0].contradicted
 
 
 async def test_giving_up_a_domain_that_does_not_confirm_fails_the_reservation(
@@ -143,9 +143,9 @@ async def test_giving_up_a_domain_that_does_not_confirm_fails_the_reservation(
     assert "an operator gave its part up by hand" in refusals[0].reason
     await made.nothing_held()
 
-    # It comes back and holds the part all the same, until it hears better.
     await made.start_agent(doubt.domain)
     await made.nothing_held()
+    assert (await client.doubts()).decisions[0].contradicted
 
     async def events() -> list[str]:
         watched = client.watch(record.reservation_id, until_decided=True)

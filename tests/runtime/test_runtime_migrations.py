@@ -236,9 +236,10 @@ def service(branch: Branch, url: str, folder: Path) -> list[str]:
     if branch == "orchestrator":
         return [*braid, "serve", "--insecure", "--listen", "127.0.0.1:0", "--database", url]
     config = folder / "agent.yaml"
+    ports = [f"{{name: {name}, capacity: 100G, vlans: 100-199}}" for name in ("west", "east")]
     config.write_text(
         f"{{domain: m1, backend: wan, insecure: true, listen: '127.0.0.1:0', database: '{url}',"
-        " ports: [{name: west, capacity: 1G, vlans: 1-9}]}"
+        f" ports: [{', '.join(ports)}]}}"
     )
     return [*braid, "agent", str(config)]
 

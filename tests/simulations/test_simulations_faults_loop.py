@@ -1,0 +1,156 @@
+"""Processes in one event loop: who runs, who does not, and always in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from simulations.clock import StalledError
+from simulations.faults.loop import FaultLoop, Process, current
+
+
+def run(loop: FaultLoop, work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+def test_time_jumps_and_timers_of_one_moment_keep_their_order() -> None:
+    loop = FaultLoop(1)
+    seen: list[Any] = []
+
+    async def main() -> float:
+        for number in range(3):
+            loop.call_later(5, seen.append, number)
+        await asyncio.sleep(3600)
+        return loop.time()
+
+    assert run(loop, main()) == 3600
+    assert seen == [0, 1, 2]
+
+
+def test_what_a_process_begins_belongs_to_it() -> None:
+    loop = FaultLoop(1)
+    process = Process(loop, "p")
+
+    async def child() -> str:
+        await asyncio.sleep(1)
+        return current().name
+
+    async def parent() -> str:
+        return await asyncio.create_task(child())
+
+    async def main() -> str:
+        return await process.spawn(parent())
+
+    assert run(loop, main()) == "p"
+
+
+def test_a_paused_process_does_nothing_until_it_goes_on() -> None:
+    loop = FaultLoop(1)
+    seen: list[Any] = []
+    process = Process(loop, "p")
+
+    async def ticking() -> None:
+        for _ in range(3):
+            await asyncio.sleep(1)
+            seen.append(loop.time())
+
+    async def main() -> None:
+        task = process.spawn(ticking())
+        await asyncio.sleep(1.5)
+        process.pause()
+        await asyncio.sleep(10)
+        assert seen == [1]
+        process.resume()
+        await task
+
+    run(loop, main())
+    assert seen == [1, 11.5, 12.5]
+
+
+def test_a_killed_process_runs_no_more_not_even_to_clean_up() -> None:
+    loop = FaultLoop(1)
+    seen: list[Any] = []
+    process = Process(loop, "p")
+
+    async def working() -> None:
+        try:
+            await asyncio.sleep(1)
+            seen.append("done")
+        finally:
+            seen.append("cleaned up")
+
+    async def main() -> None:
+        task = process.spawn(working())
+        await asyncio.sleep(0.5)
+        process.kill()
+        process.resume()
+        await asyncio.sleep(5)
+        assert not task.done()
+        assert seen == []
+
+    run(loop, main())
+
+
+def order(seed: int) -> list[str]:
+    loop = FaultLoop(seed)
+    seen: list[str] = []
+
+    async def busy(name: str) -> None:
+        for _ in range(5):
+            seen.append(name)
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(*(Process(loop, name).spawn(busy(name)) for name in "abc"))
+
+    run(loop, main())
+    return seen
+
+
+def test_the_seed_decides_who_runs_first() -> None:
+    assert order(1) == order(1)
+    assert len({tuple(order(seed)) for seed in range(10)}) > 5
+
+
+def test_within_a_process_order_is_asyncios() -> None:
+    loop = FaultLoop(3)
+    seen: list[int] = []
+    process, other = Process(loop, "p"), Process(loop, "q")
+
+    async def main() -> None:
+        for number in range(20):
+            process.call(seen.append, number)
+            other.call(list)
+        await asyncio.sleep(1)
+
+    run(loop, main())
+    assert seen == list(range(20))
+
+
+def test_nothing_left_to_wait_for_is_an_error() -> None:
+    loop = FaultLoop(1)
+
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(StalledError):
+        run(loop, main())
+
+
+def test_sets_of_tasks_are_in_the_order_of_their_making() -> None:
+    loop = FaultLoop(1)
+
+    async def main() -> list[int]:
+        tasks = [asyncio.create_task(asyncio.sleep(1)) for _ in range(5)]
+        order = [tasks.index(task) for task in set(tasks)]
+        for task in tasks:
+            task.cancel()
+        return order
+
+    assert run(loop, main()) == [0, 1, 2, 3, 4]
