@@ -206,7 +206,7 @@ class Provisioner:
         self._active.discard(record.key)
         problem = await self._tried(self._backend.withdraw, record, placement)
         if not problem:
-            self._touched.remove(record, placement)
+            self._touched.remove(record)
         return problem
 
     async def _make_way(self, record: Record, placement: Placement) -> None:
@@ -269,21 +269,23 @@ class _Touched:
 
     def __init__(self) -> None:
         self._reservations: dict[Key, str] = {}
+        self._labels: dict[Key, set[tuple[str, int]]] = {}
         self._users: dict[tuple[str, int], set[Key]] = {}
 
     def __contains__(self, key: Key) -> bool:
         return key in self._reservations
 
     def add(self, record: Record, placement: Placement) -> None:
-        """Notes a part and its labels."""
+        """Notes a part and its labels, beside those it has had before."""
         self._reservations[record.key] = _reservation(record)
+        self._labels.setdefault(record.key, set()).update(placement.labels)
         for label in placement.labels:
             self._users.setdefault(label, set()).add(record.key)
 
-    def remove(self, record: Record, placement: Placement) -> None:
+    def remove(self, record: Record) -> None:
         """Forgets a part."""
         self._reservations.pop(record.key, None)
-        for label in placement.labels:
+        for label in self._labels.pop(record.key, ()):
             users = self._users.get(label, set())
             users.discard(record.key)
             if not users:

@@ -21,7 +21,7 @@ from agents.hand import confirmed, contradicted
 from agents.parts import AGAIN_MS, Change, Parts
 from agents.peers import RestoredError, Send, Sender
 from agents.timers import Due, RecoveryDue, Timers
-from agents.values import Decision, Key, Life, Seen, is_old_copy
+from agents.values import Decision, Key, Life, Record, Seen, is_old_copy
 from protocol import reconciliation
 from protocol.messages import (
     Claim,
@@ -47,6 +47,7 @@ class _Outcome:
     """What reconciliation comes to."""
 
     dropped: list[Change] = field(default_factory=list)
+    yielded: list[Record] = field(default_factory=list)
     adopted: list[Change] = field(default_factory=list)
     answers: dict[str, list[ReservationResp]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -197,9 +198,7 @@ class Recovery:
                     *outcome.dropped, *outcome.adopted, life=life, decisions=outcome.decisions
                 )
             except StorageError:
-                for before, _ in outcome.dropped:
-                    assert before is not None
-                    self._parts.restore(before.part)
+                self._take_back(outcome)
                 raise
             self.life = life
             self._greeted.clear()
@@ -214,8 +213,14 @@ class Recovery:
         for claim in wrong:
             self._refuse(outcome, claim)
         records = self._parts.records
-        live = (record.part for record in records.all())
-        for part in reconciliation.unclaimed(live, good, now_ms):
+        parts = [record.part for record in records.all()]
+        for part in reconciliation.yielding(parts, good):
+            before = records.get((part.transaction_id, part.part_id))
+            assert before is not None
+            outcome.yielded.append(before)
+            self._parts.provisioner.suspect(before)
+            self._parts.book.free(*before.key)
+        for part in reconciliation.unclaimed(parts, good, now_ms):
             before = records.get((part.transaction_id, part.part_id))
             assert before is not None
             outcome.decisions += contradicted(self._parts, before.part, Release(*before.key))
@@ -227,6 +232,14 @@ class Recovery:
             if not count % BREATH:
                 await asyncio.sleep(0)
         return outcome
+
+    def _take_back(self, outcome: _Outcome) -> None:
+        """It could not be written: what was held is held as it was."""
+        for record in outcome.yielded:
+            self._parts.book.free(*record.key)
+        dropped = [before for before, _ in outcome.dropped if before is not None]
+        for record in (*outcome.yielded, *dropped):
+            self._parts.restore(record.part)
 
     def _adopt(self, outcome: _Outcome, claim: Claim, now_ms: int) -> None:
         prep = claim.prep

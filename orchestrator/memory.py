@@ -273,7 +273,7 @@ class MemoryStore:
 
     def _check_epochs(self, transaction: Transaction) -> None:
         stored = self._transactions.get(transaction.transaction_id)
-        if stored is not None and stored.told:
+        if stored is not None and (stored.told or stored.decision is Decision.UNDO):
             return
         for part in relied_on(transaction):
             known = self._met.get(part.domain)

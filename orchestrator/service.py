@@ -192,8 +192,7 @@ class Orchestrator:
                 return record
             if record.state is not State.NEGOTIATING:
                 self._must_stand(record)
-            if record.change is not None:
-                await self.engine.withdraw(record.change.transaction_id)
+            await self._withdraw_others(record)
             gone = cancelled(record, self.engine.now_ms())
             await self.engine.withdraw(record.transaction_id, gone)
             live.set(gone)
@@ -255,14 +254,23 @@ class Orchestrator:
         if record.state is State.NEGOTIATING:
             return
         if record.state is State.COMMITTED:
-            if record.change is not None:
-                await engine.withdraw(record.change.transaction_id)
+            await self._withdraw_others(record)
             await engine.store_record(live, ended(record, engine.now_ms()))
         transaction = engine.transactions.get(record.transaction_id)
         if transaction is not None and transaction.settled:
             # Otherwise a domain that is away must still hear of it.
             engine.transactions.forget(record.transaction_id)
         engine.book.forget(record.reservation_id)
+
+    async def _withdraw_others(self, record: Reservation) -> None:
+        """A change under way, and old versions that are still to be given back.
+
+        All before the record is final: nobody looks after a final record's transactions that wait
+        for no answer.
+        """
+        for transaction_id in self.engine.transactions.of(record.reservation_id):
+            if transaction_id != record.transaction_id:
+                await self.engine.withdraw(transaction_id)
 
     # Small things ---------------------------------------------------------------------------------
 

@@ -215,14 +215,16 @@ def _check_owner(connection: Connection, changes: Changes, fence: int) -> None:
 
 
 def _check_epochs(connection: Connection, transaction: Transaction) -> None:
-    """Success may follow only from what domains said in their present epochs (rule 4)."""
+    """Success, or its undoing, may follow only from what domains said in their present epochs."""
     relied = relied_on(transaction)
     if not relied:
         return
-    query = select(t.transaction.c.told).where(
+    query = select(t.transaction.c.told, t.transaction.c.decision).where(
         t.transaction.c.transaction_id == transaction.transaction_id
     )
-    if connection.execute(query).scalar_one_or_none():
+    stored = connection.execute(query).first()
+    undone = DECISIONS[Decision.UNDO]
+    if stored is not None and (stored.told or stored.decision == undone):
         return
     present = owning.epochs(connection, [part.domain for part in relied])
     for part in relied:

@@ -91,11 +91,15 @@ class Transactions:
 
     def lose(self, reservation_id: str) -> None:
         """Drops those of a reservation that another instance owns now; who waits hears of it."""
-        for transaction_id in sorted(self._of_reservation.get(reservation_id, ())):
+        for transaction_id in self.of(reservation_id):
             live = self._live[transaction_id]
             live.lost = True
             live.wake()
             self.forget(transaction_id)
+
+    def of(self, reservation_id: str) -> list[str]:
+        """The live transactions of a reservation: its versions."""
+        return sorted(self._of_reservation.get(reservation_id, ()))
 
     def reservations(self) -> list[str]:
         """The reservations that have live transactions."""

@@ -326,7 +326,13 @@ def _inquired(tx: Transaction, domain: str, inquire: Inquire) -> tuple[Outbound,
 
 
 def relied_on(tx: Transaction) -> tuple[CoordinatorPart, ...]:
-    """Parts from whose answers it follows that success may be told, or was told."""
+    """Parts whose answers must be of their domains' present epochs for this word to be written.
+
+    Success follows from what is promised. The undoing of a COMMIT follows from refusals: one of an
+    earlier epoch says nothing of what the domain has taken up again since (rules 4 and 7).
+    """
+    if tx.decision is Decision.UNDO:
+        return tuple(part for part in tx.parts if part.status is PartStatus.NACKED)
     if not tx.told:
         return ()
     return tuple(part for part in tx.parts if part.status in PROMISED)

@@ -153,11 +153,13 @@ WHILE_RECOVERING: dict[tuple[PartState | None, type[PartMessage]], Action] = {
     (ABSENT, ReservationPrep): Action.TURN_AWAY,
     (ABSENT, Commit): Action.SILENCE,
     (PartState.HELD, ReservationPrep): Action.TURN_AWAY,
+    (PartState.HELD, Commit): Action.SILENCE,
 }
 """What differs from :data:`TABLE` until reconciliation is over.
 
 A hold that a backup remembers may have been given up since, and its room promised to others: a
-doubled ReservationPrep must not bring it to life.
+doubled ReservationPrep must not bring it to life. Nor may a Commit be acknowledged: claims that
+were read before that COMMIT was decided, and come late, would drop the part again.
 """
 
 AFTER_HEURISTIC: dict[tuple[PartState | None, type[PartMessage]], Action] = {

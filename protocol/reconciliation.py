@@ -3,7 +3,8 @@
 The backup may have forgotten promises and remember others that are long given back. Once every
 orchestrator has said what it claims, the domain, in this order and in one durable write: drops
 what nobody claims, takes up what users were told, then the rest as far as there is room. Pure: the
-caller gives back the capacity of what is dropped before it adopts, and answers afterwards.
+caller gives back the capacity of what is dropped and of what yields before it adopts, and answers
+afterwards.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from protocol.messages import Claim, Commit, ReservationResp
+from protocol.messages import Claim, Commit, ReservationPrep, ReservationResp
 from protocol.participant import (
     Admit,
     Admitted,
@@ -36,6 +37,23 @@ def unclaimed(parts: Iterable[Part], claims: Iterable[Claim], now_ms: int) -> tu
     )
 
 
+def yielding(parts: Iterable[Part], claims: Iterable[Claim]) -> tuple[Part, ...]:
+    """Holds that are claimed, but of which no user was told: their room is free for what was told.
+
+    Such a hold may have expired since the backup, and its room be promised to others.
+    """
+    untold = {
+        (claim.prep.transaction_id, claim.prep.part_id)
+        for claim in in_order(claims)
+        if not claim.told
+    }
+    return tuple(
+        part
+        for part in parts
+        if part.state is PartState.HELD and (part.transaction_id, part.part_id) in untold
+    )
+
+
 def in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     """Each part once, what users were told first."""
     by_key: dict[tuple[str, str], Claim] = {}
@@ -52,7 +70,10 @@ def adopt(
     """A claimed part as it is afterwards, and what its orchestrator hears, as to a Commit."""
     prep = claim.prep
     if part is None:
-        part = _taken_up(claim, now_ms, admit)
+        absent = Part(prep.transaction_id, prep.part_id, PartState.ABORTED, prep)
+        part = _taken_up(absent, prep, now_ms, admit)
+    elif part.state is PartState.HELD and not claim.told:
+        part = _taken_up(part, prep, now_ms, admit)
     elif part.state is PartState.HELD:
         part = replace(part, state=PartState.COMMITTED, changed_ms=now_ms, inquire_at_ms=None)
     ok = part.state is PartState.COMMITTED
@@ -64,10 +85,9 @@ def adopt(
     return part, answer_to(commit, ok, None if ok else refusal, agent_epoch)
 
 
-def _taken_up(claim: Claim, now_ms: int, admit: Admit) -> Part:
-    prep = claim.prep
-    part = Part(prep.transaction_id, prep.part_id, PartState.ABORTED, prep, changed_ms=now_ms)
+def _taken_up(part: Part, prep: ReservationPrep, now_ms: int, admit: Admit) -> Part:
     outcome = admit(prep)
+    part = replace(part, state=PartState.ABORTED, changed_ms=now_ms, inquire_at_ms=None)
     if isinstance(outcome, Admitted):
         return replace(part, state=PartState.COMMITTED, mapping=outcome.mapping)
     return replace(part, refusal=outcome)

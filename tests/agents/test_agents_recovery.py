@@ -283,6 +283,63 @@ async def test_told_ones_come_first_and_what_has_no_room_is_refused() -> None:
     assert refused(await world.commit("a")) is RefusalKind.TOMBSTONE
 
 
+async def with_a_hold_in_the_backup() -> World:
+    """The backup remembers t1 (600 of 1,000 Mb/s) as held: it may have expired since."""
+    world = await World(FaultyStore(), hold_timeout_s=30).start()
+    await world.hold(prep())
+    await world.restart(restored=True)
+    world.sent.clear()
+    return world
+
+
+BIG = prep("t3", reservation_id="r3", bandwidth_bps=900 * MBPS, vlan=103)
+
+
+async def test_a_hold_of_the_backup_yields_to_what_users_were_told() -> None:
+    world = await with_a_hold_in_the_backup()
+    answers = await told(world, claims(world, claim(prep(), told=False), claim(BIG)))
+    said = {m.transaction_id: m.ok for m in answers if isinstance(m, ReservationResp)}
+    assert said == {"t3": True, "t1": False}
+    assert world.record("t3").part.state is PartState.COMMITTED
+    assert world.record("t1").part.state is PartState.ABORTED
+    assert not await fits(world, 101 * MBPS)
+    assert await fits(world, 100 * MBPS)
+
+
+async def test_a_hold_of_the_backup_is_taken_up_again_where_there_is_room() -> None:
+    world = await with_a_hold_in_the_backup()
+    await told(world, claims(world, claim(prep(), told=False), claim(T2)))
+    assert world.record("t1").part.state is PartState.COMMITTED
+    assert world.record("t2").part.state is PartState.COMMITTED
+    assert not await fits(world, 1 * MBPS)
+
+
+async def test_what_yielded_is_held_as_before_until_the_outcome_can_be_written() -> None:
+    world = await with_a_hold_in_the_backup()
+    store = world.store
+    assert isinstance(store, FaultyStore)
+    store.fails = True
+    assert await told(world, claims(world, claim(prep(), told=False), claim(BIG))) == []
+    assert world.record("t1").part.state is PartState.HELD
+    assert world.agent.parts.book.placement(world.record("t1").part.mapping).claims
+    store.fails = False
+    await world.at(5)
+    assert world.record("t3").part.state is PartState.COMMITTED
+    assert world.record("t1").part.state is PartState.ABORTED
+    assert await fits(world, 100 * MBPS)
+
+
+async def test_a_commit_of_what_the_backup_holds_waits_for_reconciliation() -> None:
+    world = await with_a_hold_in_the_backup()
+    assert await world.agent.handle(MINE, Commit("t1", "p1")) is None
+    await world.settle()
+    assert world.sent == []
+    assert world.record("t1").part.state is PartState.HELD
+    await told(world, claims(world))
+    assert world.record("t1").part.state is PartState.ABORTED
+    assert refused(await world.commit("t1")) is RefusalKind.TOMBSTONE
+
+
 async def test_todays_horizon_does_not_count_against_what_users_were_told() -> None:
     world = await World(horizon_s=1000).start()
     await world.restart(restored=True)
@@ -425,7 +482,6 @@ async def test_what_the_backup_knows_takes_decisions_while_it_recovers() -> None
     await world.hold(prep())
     await world.hold(T2)
     await world.restart(restored=True)
-    assert (await world.commit("t1")).ok
     assert (await world.abort("t2")).ok
     assert (await world.abort("never")).ok
     await told(world, claims(world, claim(prep()), claim(prep("never", reservation_id="r9"))))

@@ -30,6 +30,7 @@ from protocol.coordinator import (
     CoordinatorPart,
     Decide,
     Decision,
+    EpochRaised,
     PartStatus,
     Prepare,
     ReleaseAll,
@@ -221,6 +222,25 @@ async def test_what_was_told_before_a_restore_may_be_written_after_it(store: Sto
     await store.save(Changes(transactions=(committed_tx(),)), 3)
     await store.meet("m1", AgentIdentity(2))
     await store.save(Changes(transactions=(committed_tx(status=PartStatus.COMMITTED),)), 3)
+
+
+async def test_a_refusal_of_before_a_restore_undoes_nothing(store: Store) -> None:
+    await store.save(creation(1), 3)
+    await store.save(Changes(transactions=(committed_tx(told=False),)), 3)
+    await store.meet("m1", AgentIdentity(2))
+    no = ReservationResp("tx-1", PART.part_id, Phase.COMMIT, False, agent_epoch=1)
+    undone, _ = step(committed_tx(told=False), Answered("m1", no), 13)
+    assert undone.decision is Decision.UNDO
+    with pytest.raises(StaleEpochError):
+        await store.save(Changes(transactions=(undone,)), 3)
+
+    raised, _ = step(committed_tx(told=False), EpochRaised("m1", 2), 14)
+    assert step(raised, Answered("m1", no), 15) == (raised, ())
+    again = replace(no, agent_epoch=2)
+    undone, _ = step(raised, Answered("m1", again), 16)
+    await store.save(Changes(transactions=(undone,)), 3)
+    await store.meet("m1", AgentIdentity(3))
+    await store.save(Changes(transactions=(undone,)), 3)
 
 
 async def test_a_new_owner_hears_of_epochs(store: Store) -> None:

@@ -91,6 +91,7 @@ class Agent:
                 return None
             why = Refusal(RefusalKind.UNAVAILABLE, "cannot write")
             return ReservationResp(*key, Phase.PREP, False, why, 1)
+        assert after is not None
         self.parts[key] = after
         return answer
 

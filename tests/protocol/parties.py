@@ -62,6 +62,8 @@ class Domain:
         after, answer = participant.step(
             self.parts.get(key), message, now_ms, self.admit, self.rules, 1
         )
+        assert after is not None
+        assert answer is not None
         self.parts[key] = after
         return answer
 

@@ -179,14 +179,18 @@ def test_a_doubled_message_gets_the_same_answer_word_for_word(
 def test_a_deadline_is_the_last_instant_that_counts() -> None:
     _, in_time = participant_step(None, prep(deadline_ms=NOW), NOW, admit, Rules(), 1)
     _, late = participant_step(None, prep(deadline_ms=NOW), NOW + 1, admit, Rules(), 1)
+    assert in_time is not None
+    assert late is not None
     assert (in_time.ok, late.ok) == (True, False)
 
 
 def test_a_part_that_is_decided_has_no_inquiry_ahead() -> None:
     held, _ = participant_step(None, prep(), NOW, admit, Rules(), 1)
+    assert held is not None
     assert held.inquire_at_ms is not None
     for message in MESSAGES[1:]:
         after, _ = participant_step(held, message, NOW, admit, Rules(), 1)
+        assert after is not None
         assert after.inquire_at_ms is None
 
 

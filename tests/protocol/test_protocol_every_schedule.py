@@ -81,6 +81,7 @@ class Setting:
         """A participant's step. Why it says no is left out: it would only multiply the states."""
         rules = self.rules(i)
         after, answer = participant.step(world.parts[i], message, 0, self.admit(i), rules, 1)
+        assert answer is not None
         parts = (*world.parts[:i], after, *world.parts[i + 1 :])
         return replace(world, parts=parts, sent=world.sent | {replace(answer, refusal=None)})
 

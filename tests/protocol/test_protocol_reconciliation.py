@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,7 +11,7 @@ from parties import FULL, prep
 
 from protocol.messages import Claim, Phase, ReservationPrep, ReservationResp
 from protocol.participant import Admitted, Part, PartState, holds
-from protocol.reconciliation import adopt, in_order, unclaimed
+from protocol.reconciliation import adopt, in_order, unclaimed, yielding
 from substrate.model import Refusal, RefusalKind
 
 NOW = 1_000_000
@@ -43,24 +43,31 @@ class Domain:
 
     parts: dict[Key, Part] = field(default_factory=dict)
 
-    def used(self) -> int:
-        live = (p.prep for p in self.parts.values() if holds(p.state))
+    def used(self, but: Collection[Key] = ()) -> int:
+        live = (
+            part.prep for key, part in self.parts.items() if holds(part.state) and key not in but
+        )
         return sum(size_of(wanted) for wanted in live if wanted is not None)
 
     def reconcile(self, claims: Iterable[Claim]) -> dict[Key, ReservationResp]:
         claims = tuple(claims)
         for part in unclaimed(self.parts.values(), claims, NOW):
             self.parts[part.transaction_id, part.part_id] = part
+        waiting = {
+            (part.transaction_id, part.part_id): part
+            for part in yielding(self.parts.values(), claims)
+        }
         answers = {}
         for claim in in_order(claims):
             key = (claim.prep.transaction_id, claim.prep.part_id)
-            used = self.used()
+            waiting.pop(key, None)
+            used = self.used(but=waiting)
 
             def admit(wanted: ReservationPrep, used: int = used) -> Admitted | Refusal:
                 return Admitted("new") if used + size_of(wanted) <= CAPACITY else FULL
 
             self.parts[key], answers[key] = adopt(self.parts.get(key), claim, NOW, admit, 7)
-            assert self.used() <= CAPACITY
+            assert self.used(but=waiting) <= CAPACITY
         return answers
 
 
@@ -97,10 +104,12 @@ def cases(draw: st.DrawFn) -> Case:
         else:
             continue
         domain.parts[each.transaction_id, each.part_id] = part_of(each, state)
-    # What is live in the backup and claimed was held beside what users were told.
+    # What was committed and is claimed stood beside what users were told. A hold may have expired.
     room, untold = CAPACITY - sum(map(size_of, told)), []
     for each in wanted:
-        size = size_of(each) if each in live else 0
+        part = domain.parts.get((each.transaction_id, each.part_id))
+        stood = part is not None and part.state is PartState.COMMITTED
+        size = size_of(each) if stood else 0
         if each not in told and size <= room and draw(st.booleans()):
             room -= size
             untold.append(each)
@@ -177,3 +186,24 @@ def test_what_has_no_room_leaves_a_tombstone_with_its_reason() -> None:
     after, answer = adopt(None, Claim(sized("a", 1), True), NOW, lambda _: FULL, 7)
     assert (after.state, after.refusal) == (PartState.ABORTED, FULL)
     assert (answer.ok, answer.refusal) == (False, FULL)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_hold_yields_only_where_no_user_was_told(told: bool) -> None:
+    held, committed = sized("a", 6), sized("b", 4)
+    parts = [part_of(held, PartState.HELD), part_of(committed, PartState.COMMITTED)]
+    claims = [Claim(held, told), Claim(committed, False)]
+    assert yielding(parts, claims) == (() if told else (parts[0],))
+    assert yielding(parts, [*claims, Claim(held, True)]) == ()
+
+
+def test_a_hold_whose_room_was_promised_to_others_since_is_given_up() -> None:
+    first = sized("a", 6)
+    backup = Domain({(first.transaction_id, first.part_id): part_of(first, PartState.HELD)})
+    second = sized("b", 8)
+    answers = backup.reconcile([Claim(first, False), Claim(second, True)])
+    assert answers[second.transaction_id, second.part_id].ok
+    refused = answers[first.transaction_id, first.part_id]
+    assert (refused.ok, refused.refusal) == (False, FULL)
+    part = backup.parts[first.transaction_id, first.part_id]
+    assert (part.state, part.mapping) == (PartState.ABORTED, "m")
