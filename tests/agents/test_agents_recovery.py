@@ -331,7 +331,7 @@ async def test_what_yielded_is_held_as_before_until_the_outcome_can_be_written()
 
 async def test_a_commit_of_what_the_backup_holds_waits_for_reconciliation() -> None:
     world = await with_a_hold_in_the_backup()
-    assert await world.agent.handle(MINE, Commit("t1", "p1")) is None
+    await world.agent.handle(MINE, Commit("t1", "p1"))
     await world.settle()
     assert world.sent == []
     assert world.record("t1").part.state is PartState.HELD

@@ -360,4 +360,4 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         return {n: list(inspect.signature(f).parameters) for n, f in methods if n[0] != "_"}
 
     assert public(Client) == public(AsyncClient)
-    assert len(public(Client)) == 13
+    assert len(public(Client)) == 15
