@@ -387,7 +387,9 @@ class Engine:
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, LostError):
+        if isinstance(error, StorageError):
+            log.warning("background work could not be stored", error=str(error))
+        elif error is not None and not isinstance(error, LostError):
             log.error("background work failed", exc_info=error)
 
 

@@ -169,7 +169,8 @@ class Orchestrator:
             live = self.engine.book.get(reservation_id)
             if live is not None:
                 with suppress(LostError):
-                    return await live.wait(lambda record: record.decided)
+                    await live.wait(lambda record: record.decided)
+            # Another instance may own it by now, and be at work on a change of it.
             record = await self.get(reservation_id)
             if record.decided:
                 return record

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
+from heapq import heappop, heappush
 from random import Random
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -28,7 +28,7 @@ class Process:
         self.name = name
         self.alive = True
         self.paused = False
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[_Handle] = deque()
         self._loop = loop
         self._context = contextvars.copy_context()
         self._context.run(_PROCESS.set, self)
@@ -88,7 +88,7 @@ class FaultLoop(asyncio.BaseEventLoop):
         self._virtual_s = 0.0
         self._dice = Random(seed)
         self._runnable: list[Process] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Process]] = []
+        self._timers: list[tuple[float, int, _Handle, Process]] = []
         self._count = 0
         self.outside = Process(self, "outside")
         self.set_task_factory(self._new_task)
@@ -96,6 +96,9 @@ class FaultLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Seconds since the loop was made."""
         return self._virtual_s
+
+    get_debug = staticmethod(bool)
+    """Always false, without a Python function: asyncio asks at every future."""
 
     def call_soon(
         self,
@@ -105,7 +108,7 @@ class FaultLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         if context is None:
             context = contextvars.copy_context()
-        handle = _Handle(callback, args, self, context)
+        handle = _Handle(callback, args, context)
         process = context.get(_PROCESS) or self.outside
         if process.alive:
             process.ready.append(handle)
@@ -139,10 +142,10 @@ class FaultLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         if context is None:
             context = contextvars.copy_context()
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = _Handle(callback, args, context)
         process = context.get(_PROCESS) or self.outside
         self._count += 1
-        heapq.heappush(self._timers, (when, self._count, handle, process))
+        heappush(self._timers, (when, self._count, handle, process))
         return handle
 
     def rest(self, process: Process) -> None:
@@ -156,28 +159,37 @@ class FaultLoop(asyncio.BaseEventLoop):
             self._runnable.append(process)
 
     def _run_once(self) -> None:
-        """Called by ``run_forever`` until the loop is stopped."""
-        while not self._runnable:
-            self._jump()
-        at = int(self._dice.random() * len(self._runnable)) if len(self._runnable) > 1 else 0
-        process = self._runnable[at]
-        handle = process.ready.popleft()
-        if not process.ready:
-            del self._runnable[at]
-        if not handle.cancelled():
-            handle._run()
+        """Called by ``run_forever`` until the loop is stopped; returns only then."""
+        runnable, roll = self._runnable, self._dice.random
+        while not self._stopping:
+            if not runnable:
+                self._jump()
+                continue
+            several = len(runnable)
+            at = int(roll() * several) if several > 1 else 0
+            ready = runnable[at].ready
+            handle = ready.popleft()
+            if not ready:
+                del runnable[at]
+            if handle.callback is not None:
+                try:
+                    handle.context.run(handle.callback, *handle.args)
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": repr(handle), "exception": error})
 
     def _jump(self) -> None:
         """To the next timer; all that are due then join their processes' queues."""
         timers = self._timers
-        while timers and (timers[0][2].cancelled() or not timers[0][3].alive):
-            heapq.heappop(timers)
+        while timers and (timers[0][2].callback is None or not timers[0][3].alive):
+            heappop(timers)
         if not timers:
             raise StalledError("every task waits for another, and no timer is set")
-        self._virtual_s = max(self._virtual_s, timers[0][0])
-        while timers and timers[0][0] <= self._virtual_s:
-            _, _, handle, process = heapq.heappop(timers)
-            if process.alive and not handle.cancelled():
+        now_s = self._virtual_s = max(self._virtual_s, timers[0][0])
+        while timers and timers[0][0] <= now_s:
+            _, _, handle, process = heappop(timers)
+            if process.alive and handle.callback is not None:
                 process.ready.append(handle)
                 if len(process.ready) == 1 and not process.paused:
                     self._runnable.append(process)
@@ -198,21 +210,27 @@ class FaultLoop(asyncio.BaseEventLoop):
         """There is no I/O."""
 
 
-class _Handle(asyncio.Handle):
-    """As ``asyncio.Handle``, without what is only for debugging: most of the time goes here."""
+class _Handle(asyncio.TimerHandle):
+    """As asyncio's, without what is only for debugging: most of the time goes here."""
 
-    __slots__ = ()
+    __slots__ = ("args", "callback", "context")
 
     def __init__(
         self,
-        callback: Callable[..., object],
+        callback: Callable[..., object] | None,
         args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
         context: contextvars.Context,
     ) -> None:
-        self._callback, self._args, self._loop, self._context = callback, args, loop, context
-        self._cancelled = False
-        self._repr = self._source_traceback = None
+        self.callback, self.args, self.context = callback, args, context
+
+    def __repr__(self) -> str:
+        return f"a call of {self.callback!r}"
+
+    def cancel(self) -> None:
+        self.callback, self.args = None, ()
+
+    def cancelled(self) -> bool:
+        return self.callback is None
 
 
 class _Task(asyncio.Task[Any]):
