@@ -7,13 +7,11 @@ instances at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from test_orchestrator_store import PART, PREP, creation, decided, record
 
-from orchestrator.memory import MemoryStore
 from orchestrator.ports import (
     AgentIdentity,
     Changes,
@@ -42,29 +40,6 @@ from protocol.messages import Claim, Phase, ReservationResp
 from runtime.schema import upgrade
 
 LEASE_MS = 60_000
-
-
-async def opened(request: pytest.FixtureRequest, kind: str) -> AsyncIterator[Store]:
-    if kind == "memory":
-        yield MemoryStore()
-        return
-    url = request.getfixturevalue(f"{kind}_url")
-    await asyncio.to_thread(upgrade, url, "orchestrator")
-    store = open_store(url)
-    yield store
-    await store.close()
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    async for each in opened(request, request.param):
-        yield each
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def shared(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    async for each in opened(request, request.param):
-        yield each
 
 
 def committed_tx(

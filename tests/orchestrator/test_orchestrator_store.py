@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from networks import G
 
 from orchestrator.events import Event, decided_event, state_event
-from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes, ConflictError, KnownRequestError, Request, Store
 from orchestrator.records import (
     Change,
@@ -22,7 +20,6 @@ from orchestrator.records import (
     with_change_plan,
     with_data_plane,
 )
-from orchestrator.store import open_store
 from orchestrator.transactions import is_over
 from protocol.coordinator import (
     CoordinatorPart,
@@ -34,7 +31,6 @@ from protocol.coordinator import (
     step,
 )
 from protocol.messages import ReservationPrep
-from runtime.schema import upgrade
 from substrate.labels import Plan
 from substrate.model import (
     Constraints,
@@ -92,18 +88,6 @@ def decided(commit: bool) -> Transaction:
         transaction, parts=tuple(replace(p, status=PartStatus.HELD) for p in transaction.parts)
     )
     return step(held, Decide(commit=commit), 20)[0]
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    url = request.getfixturevalue(f"{request.param}_url")
-    await asyncio.to_thread(upgrade, url, "orchestrator")
-    opened = open_store(url)
-    yield opened
-    await opened.close()
 
 
 async def test_what_was_saved_is_read_back_whole(store: Store) -> None:
