@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
+from multiprocessing import parent_process
 
 from simulations.faults.bugs import BUGS
+from simulations.faults.child import in_child
 from simulations.faults.draw import draw
 from simulations.faults.plan import Schedule
-from simulations.faults.run import Outcome, play, play_all
+from simulations.faults.run import Outcome, play, play_all, play_unswept
 from simulations.faults.shrink import shrink
 from simulations.pool import spread
 
@@ -115,9 +118,10 @@ def kind_of(violation: str) -> str:
 
 def _play_chunk(chunk: _Chunk) -> Totals:
     numbers = range(chunk.first, chunk.first + chunk.count)
-    totals = Totals()
+    schedules = [draw(chunk.seed, number) for number in numbers]
+    # A process that was started for this has nothing that a fork could break, as gRPC's threads.
+    apart = parent_process() is not None and hasattr(os, "fork")
     with fault_of(chunk.bug):
-        outcomes = play_all(draw(chunk.seed, number) for number in numbers)
-        for number, outcome in zip(numbers, outcomes, strict=True):
-            totals += Totals.of(number, outcome)
-    return totals
+        outcomes = in_child(play_unswept, schedules) if apart else list(play_all(schedules))
+    each = [Totals.of(*found) for found in zip(numbers, outcomes, strict=True)]
+    return reduce(Totals.__add__, each, Totals())

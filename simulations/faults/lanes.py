@@ -94,6 +94,11 @@ class Lane:
         if self._call.open:
             self.post(self._call.ended, self._inbox, error)
 
+    def last(self, message: Any) -> None:
+        """The only message, and with it the end of the call."""
+        if self._call.open:
+            self.post(self._call.answered, message.SerializeToString())
+
     def late(self, data: bytes) -> None:
         """A message from long ago arrives."""
         if self._call.open:
@@ -163,6 +168,12 @@ class Running:
         else:
             inbox.end()
 
+    def answered(self, data: bytes) -> None:
+        """The only answer is there."""
+        if self.open and self.answers is not None:
+            self.answers.arrive(data)
+            self.close(None)
+
     def close(self, error: AioRpcError | None) -> None:
         """Over, for both sides."""
         if not self.open:
@@ -173,9 +184,9 @@ class Running:
         assert self.handle is not None
         self.answers.end(error)
         self.requests.end()
-        if error is not None and not self.handle.accepted.done():
-            self.handle.accepted.set_exception(error)
-        if self.client.alive:
+        if error is not None:
+            self.handle.refuse(error)
+        if self.client.alive and self.handle.sends:
             self.client.call(self.handle.stop_sending)
         if self.serving is not None and self.server is not None and self.server.alive:
             self.server.call(self.serving.cancel)

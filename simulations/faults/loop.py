@@ -100,6 +100,9 @@ class FaultLoop(asyncio.BaseEventLoop):
     get_debug = staticmethod(bool)
     """Always false, without a Python function: asyncio asks at every future."""
 
+    _asyncgen_firstiter_hook = staticmethod(id)
+    """Nothing: there is no need to know all asynchronous generators."""
+
     def call_soon(
         self,
         callback: Callable[[*Ts], object],

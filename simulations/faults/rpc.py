@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Never, Protocol, TypeVar
 
 import grpc
@@ -30,6 +30,9 @@ class Pipe(Protocol):
 
     def end(self, error: AioRpcError | None = None) -> None:
         """Nothing more follows; with an error, the call is over."""
+
+    def last(self, message: Any) -> None:
+        """Sends the only message of this direction, and ends the call."""
 
 
 class Inbox(Generic[T]):
@@ -68,13 +71,11 @@ class Inbox(Generic[T]):
             await self._waiting
         return self._parse(self._items.popleft())
 
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while True:
-            try:
-                item = await self.get()
-            except StopAsyncIteration:
-                return
-            yield item
+    def __aiter__(self) -> Inbox[T]:
+        return self
+
+    def __anext__(self) -> Awaitable[T]:
+        return self.get()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -86,8 +87,6 @@ class Call:
 
     def __init__(self, client: Process, answers: Inbox[Any], cancel: Callable[[], None]) -> None:
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Nobody need ask whether it was accepted.
-        self.accepted.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._client, self._answers, self._cancel = client, answers, cancel
         self._sending: asyncio.Task[None] | None = None
 
@@ -97,15 +96,26 @@ class Call:
 
     async def initial_metadata(self) -> Metadata:
         """Returns when the server has taken the call. Raises AioRpcError."""
-        await asyncio.shield(self.accepted)
+        await self.accepted
         return Metadata()
+
+    def refuse(self, error: AioRpcError) -> None:
+        """The call was not taken; nobody need ask."""
+        if not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted._log_traceback = False
 
     async def one(self) -> Any:
         """The answer of a unary call. Raises AioRpcError."""
         return await self._answers.get()
 
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._answers.__aiter__()
+    def __aiter__(self) -> Inbox[Any]:
+        return self._answers
+
+    @property
+    def sends(self) -> bool:
+        """Whether requests are still read from an iterator."""
+        return self._sending is not None
 
     def cancel(self) -> bool:
         """Ends the call from this side."""
@@ -163,43 +173,29 @@ class Services:
 
 async def serve(
     handler: grpc.RpcMethodHandler[Any, Any],
-    requests: Inbox[Any],
+    request: Any,
     answers: Pipe,
     context: ServerContext,
+    broken: Callable[[BaseException], None],
 ) -> None:
-    """Runs one call in the server's process, to its end."""
-    given: Any = requests if handler.request_streaming else None
+    """Runs one call in the server's process, to its end; ``request``: one, or an iterator."""
     try:
-        if given is None:
-            given = await _only(requests)
-            if given is None:
-                return
         if handler.response_streaming:
             behaviour: Any = handler.stream_stream or handler.unary_stream
-            async for answer in behaviour(_iterate(given), context):
+            async for answer in behaviour(request, context):
                 answers.put(answer)
+            answers.end()
         else:
             behaviour = handler.unary_unary
-            answers.put(await behaviour(given, context))
-        answers.end()
+            answers.last(await behaviour(request, context))
     except AioRpcError as error:
         answers.end(error)
     except Exception as error:
         status = status_of(error)
         if status is None:
-            raise
+            broken(error)
+            return
         answers.end(rpc_error(_code(status.code), status.message))
-
-
-async def _only(requests: Inbox[Any]) -> Any:
-    """The request of a unary call; None when the call was given up before it came."""
-    async for request in requests:
-        return request
-    return None
-
-
-def _iterate(given: Any) -> Any:
-    return aiter(given) if isinstance(given, Inbox) else given
 
 
 def _code(number: int) -> grpc.StatusCode:
@@ -221,8 +217,9 @@ class Carrier(Protocol):
         parse: Callable[[bytes], Any],
         metadata: MetadataLike,
         timeout_s: float | None,
+        request: Any = None,
     ) -> tuple[Call, Pipe]:
-        """A call that goes on its way now."""
+        """A call that goes on its way now, with its request when that is a single one."""
 
 
 class Channel:
@@ -249,9 +246,7 @@ class Channel:
         """How to call a method with one request and one answer."""
 
         async def call(request: Any, timeout: float | None = None, **more: Any) -> Any:
-            begun, pipe = self._begin(method, response_deserializer, timeout, more)
-            pipe.put(request)
-            pipe.end()
+            begun, _ = self._begin(method, response_deserializer, timeout, more, request)
             return await begun.one()
 
         return call
@@ -262,10 +257,7 @@ class Channel:
         """How to call a method with one request and many answers."""
 
         def call(request: Any, timeout: float | None = None, **more: Any) -> Call:
-            begun, pipe = self._begin(method, response_deserializer, timeout, more)
-            pipe.put(request)
-            pipe.end()
-            return begun
+            return self._begin(method, response_deserializer, timeout, more, request)[0]
 
         return call
 
@@ -282,9 +274,14 @@ class Channel:
         return call
 
     def _begin(
-        self, method: str, parse: Any, timeout_s: float | None, more: Mapping[str, Any]
+        self,
+        method: str,
+        parse: Any,
+        timeout_s: float | None,
+        more: Mapping[str, Any],
+        request: Any = None,
     ) -> tuple[Call, Pipe]:
         metadata = more.get("metadata") or ()
-        begun = self._carrier.begin(current(), method, parse, metadata, timeout_s)
+        begun = self._carrier.begin(current(), method, parse, metadata, timeout_s, request)
         self._calls.append(begun[0])
         return begun

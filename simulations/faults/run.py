@@ -49,13 +49,20 @@ def play(schedule: Schedule, trace: bool = False) -> Outcome:
 def play_all(schedules: Iterable[Schedule], trace: bool = False) -> Iterator[Outcome]:
     """Runs one schedule after another."""
     for several in _batches(schedules, SWEEP_EVERY):
-        outcomes = []
-        heard: list[str] = []
-        with _quiet(heard), _without_cycles():
-            for schedule in several:
-                outcomes.append(_play(schedule, trace, heard))
-                heard.clear()
+        with _without_cycles():
+            outcomes = play_unswept(several, trace)
         yield from outcomes
+
+
+def play_unswept(schedules: Iterable[Schedule], trace: bool = False) -> list[Outcome]:
+    """Runs one schedule after another, and leaves about 1 MB of garbage of each."""
+    heard: list[str] = []
+    outcomes = []
+    with _quiet(heard):
+        for schedule in schedules:
+            outcomes.append(_play(schedule, trace, heard))
+            heard.clear()
+    return outcomes
 
 
 def _play(schedule: Schedule, trace: bool, heard: list[str]) -> Outcome:

@@ -7,11 +7,9 @@ arrive in a later session.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import grpc
@@ -119,8 +117,9 @@ class Wire:
         parse: Callable[[bytes], Any],
         metadata: MetadataLike,
         timeout_s: float | None,
+        request: Any = None,
     ) -> tuple[Call, Pipe]:
-        """A call that goes on its way now."""
+        """A call that goes on its way now, with its request when that is a single one."""
         served = self._served.get(link.server)
         handler = served[1].methods[method] if served is not None else None
         self._numbers += 1
@@ -138,8 +137,8 @@ class Wire:
             back, process = call.back, served[0]
             call.server = process
             context = ServerContext(metadata, lambda: back.post(call.accept))
-            work = partial(serve, handler, call.requests, back, context)
-            call.there.post(self._start, call, process, work)
+            data = request.SerializeToString() if request is not None else None
+            call.there.post(self._start, call, process, handler, data, context)
         if timeout_s is not None:
             error = rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded")
             self.loop.call_later(timeout_s, call.close, error, context=self.context)
@@ -154,16 +153,18 @@ class Wire:
             numbers.lane.late(data)
 
     def _start(
-        self, call: Running, process: Process, work: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        call: Running,
+        process: Process,
+        handler: grpc.RpcMethodHandler[Any, Any],
+        data: bytes | None,
+        context: ServerContext,
     ) -> None:
-        if call.open and process.alive:
-            call.serving = process.spawn(work())
-            call.serving.add_done_callback(self._served_one, context=self.context)
-
-    def _served_one(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self.broken(error)
+        if call.open and process.alive and call.back is not None:
+            parse: Any = handler.request_deserializer
+            request = call.requests if data is None else parse(data)
+            work = serve(handler, request, call.back, context, self.broken)
+            call.serving = process.spawn(work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,5 +179,6 @@ class _Carrier:
         parse: Callable[[bytes], Any],
         metadata: MetadataLike,
         timeout_s: float | None,
+        request: Any = None,
     ) -> tuple[Call, Pipe]:
-        return self.wire.begin(self.link, client, method, parse, metadata, timeout_s)
+        return self.wire.begin(self.link, client, method, parse, metadata, timeout_s, request)
