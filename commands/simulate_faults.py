@@ -23,6 +23,8 @@ from simulations.faults.draw import draw
 from simulations.faults.plan import PlanError, Schedule, from_json, to_json
 from simulations.faults.run import Outcome
 
+JOBS_USUAL = min(os.cpu_count() or 1, 256)
+TELL_EVERY_S = 10.0
 SHOWN = 3
 """Failing schedules that are made shorter and printed."""
 
@@ -35,9 +37,9 @@ def faults(
     first: Annotated[
         int, typer.Option("--first", min=0, help="the number of the first schedule of the seed")
     ] = 0,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="processes at once")] = min(
-        os.cpu_count() or 1, 8
-    ),
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=256, help="processes at once")
+    ] = JOBS_USUAL,
     bug: Annotated[
         str, typer.Option("--bug", help=f"put a bug into the code: {', '.join(BUGS)}")
     ] = "",
@@ -61,8 +63,7 @@ def faults(
         if replay is not None:
             totals = _replayed(_read(replay), bug, trace)
         else:
-            with _progress(schedules) as done:
-                totals = campaign(seed, first, schedules, jobs, bug, done)
+            totals = _played(seed, first, schedules, jobs, bug)
             if trace is not None:
                 _write(trace, play_with(draw(seed, first), bug, trace=True))
     _tell(totals, time.monotonic() - began_s, as_json)
@@ -71,6 +72,11 @@ def faults(
         out = None
     if totals.failures:
         raise typer.Exit(UNEXPECTED)
+
+
+def _played(seed: int, first: int, schedules: int, jobs: int, bug: str) -> Totals:
+    with _progress(schedules) as done:
+        return campaign(seed, first, schedules, jobs, bug, done)
 
 
 def _replayed(schedule: Schedule, bug: str, trace: Path | None) -> Totals:
@@ -127,9 +133,28 @@ def _write(file: Path, outcome: Outcome) -> None:
 
 @contextmanager
 def _progress(schedules: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, where that is a terminal."""
+    """A bar on standard error; where that is no terminal, a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines(schedules)
+        return
     columns = (TextColumn("schedules"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("schedules", total=schedules)
         yield lambda count: bar.advance(task, count)
+
+
+def _lines(schedules: int) -> Callable[[int], None]:
+    began_s = told_s = time.monotonic()
+    over = 0
+
+    def done(count: int) -> None:
+        nonlocal over, told_s
+        over += count
+        now_s = time.monotonic()
+        if now_s - told_s >= TELL_EVERY_S:
+            told_s = now_s
+            a_minute = 60 * over / (now_s - began_s)
+            typer.echo(f"{over:,} of {schedules:,} schedules, {a_minute:,.0f} a minute", err=True)
+
+    return done

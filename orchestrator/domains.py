@@ -27,8 +27,9 @@ class GrpcGateway:
         self._links: dict[str, AgentLink] = {}
         self._configured: frozenset[str] = frozenset()
         self._listener: Listener | None = None
-        self._up = Topology([])
-        self._known = Topology([])
+        # Drawn when they are wanted: links change more often, all at once after a start.
+        self._up: Topology | None = None
+        self._known: Topology | None = None
         self._moved = asyncio.Event()
 
     def listen(self, listener: Listener) -> None:
@@ -107,13 +108,18 @@ class GrpcGateway:
         return link.status if link is not None else None
 
     def topology(self) -> Topology:
+        if self._up is None:
+            self._up = Topology([s.domain for s in self.statuses() if s.domain and s.up])
         return self._up
 
     def known(self) -> Topology:
+        if self._known is None:
+            self._known = Topology([s.domain for s in self.statuses() if s.domain])
         return self._known
 
     def domain(self, name: str) -> Domain | None:
-        return self._known.domains.get(name)
+        status = self.status(name)
+        return status.domain if status is not None else None
 
     def send(self, domain: str, message: ToAgent) -> bool:
         link = self._links.get(domain)
@@ -123,8 +129,6 @@ class GrpcGateway:
         return Caller(self._orchestrator_id, self._instance_id, self.instance_epoch())
 
     def _refresh(self) -> None:
-        known = [s.domain for s in self.statuses() if s.domain is not None]
-        self._known = Topology(known)
-        self._up = Topology([s.domain for s in self.statuses() if s.domain is not None and s.up])
+        self._up = self._known = None
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()

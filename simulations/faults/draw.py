@@ -33,7 +33,7 @@ from simulations.faults.plan import Item, Schedule, World
 
 REQUESTS = frozenset({"reserve", "modify", "cancel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
-LAST_MS = 12_000
+LAST_MS = 10_000
 """No request is made later than this."""
 FAULTS_LEAST, FAULTS_MOST = 18, 26
 WRITE_FAULTS = ("refused", "unknown", "crash before", "crash after")

@@ -30,8 +30,9 @@ from protocol.messages import Offer
 from protocol.participant import Rules
 from runtime.database import StorageError
 from simulations.clock import EPOCH_MS
-from simulations.faults.disks import AgentDatabase, AgentDisk, Connection, Pipeline, Writes
+from simulations.faults.disks import AgentDatabase, AgentDisk, Connection
 from simulations.faults.loop import FaultLoop, Process
+from simulations.faults.pipeline import Pipeline, Writes
 from simulations.faults.rpc import Channel, Services
 from simulations.faults.wire import Wire
 from substrate.model import Directionality, Window

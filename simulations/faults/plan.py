@@ -6,14 +6,35 @@ All of it is data, so that a schedule can be written to a file, repeated, and ma
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 ORCHESTRATOR, RIVAL = "braid", "rival"
 INSTANCES = ("a", "b")
 RIVAL_INSTANCE = "r"
 """The one instance of another orchestrator, with a database of its own, over the same agents."""
+
+
+KINDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("reserve", "modify", "cancel", "gone"), ("instance",)),
+    **dict.fromkeys(("lost", "late", "doubled"), ("lane",)),
+    **dict.fromkeys(("write", "crash", "twin", "pause", "skew", "slow"), ("party",)),
+    **dict.fromkeys(("cut", "reset"), ("party", "link")),
+    **dict.fromkeys(("full", "lie", "restore"), ("domain",)),
+}
+"""What items there are, and whom they may concern."""
+
+WORDS = {
+    "reserve": (r"\d+ \d+ \d+ \d+", "GBPS START END TIMEOUT"),
+    "modify": (r"\d+", "GBPS"),
+    "write": ("refused|unknown|crash before|crash after",) * 2,
+    "restore": ("told|silent",) * 2,
+}
+"""What the word of an item must look like, if it has one, and how to say so."""
 
 
 class PlanError(ValueError):
@@ -94,17 +115,74 @@ def to_json(schedule: Schedule) -> str:
 
 
 def from_json(text: str) -> Schedule:
-    """The inverse of to_json. Raises PlanError."""
+    """The inverse of to_json. Raises PlanError, which names the field that is wrong."""
     try:
         found = json.loads(text)
-        world: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in found["world"].items()
-        }
-        items = tuple(Item(**item) for item in found["items"])
-        return Schedule(str(found["seed"]), World(**world), items)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PlanError(f"not a schedule: {error}") from error
+    except ValueError as error:
+        raise PlanError(f"not JSON: {error}") from error
+    _must_be(found, dict, "the file")
+    for name in sorted(set(found) - {"seed", "world", "items"}):
+        raise PlanError(f"{name}: possible: seed, world, items")
+    seed, items = found.get("seed"), found.get("items")
+    _must_be(seed, str, "seed")
+    _must_be(items, list, "items")
+    world = _read(World, found.get("world"), "world")
+    assert isinstance(items, list)
+    read = tuple(_read(Item, item, f"items[{at}]") for at, item in enumerate(items))
+    schedule = Schedule(str(seed), world, read)
+    for at, item in enumerate(read):
+        problem = problem_of(item, world)
+        if problem:
+            raise PlanError(f"items[{at}].{problem}")
+    return schedule
+
+
+def problem_of(item: Item, world: World) -> str:
+    """The field of an item that this world has no meaning for, and why; empty if there is none."""
+    if item.kind not in KINDS:
+        return f"kind: given {item.kind!r}, possible: {', '.join(sorted(KINDS))}"
+    parties = {"instance": world.instances, "domain": world.domains}
+    parties["party"] = (*world.domains, *world.instances)
+    links = {f"{i}>{d}" for i in world.instances for d in world.domains}
+    parties["link"] = tuple(sorted(links))
+    parties["lane"] = tuple(sorted(links | {">".join(link.split(">")[::-1]) for link in links}))
+    possible = [who for word in KINDS[item.kind] for who in parties[word]]
+    if item.who not in possible:
+        return f"who: given {item.who!r}, possible: {', '.join(possible)}"
+    for name in ("at_ms", "for_ms"):
+        if getattr(item, name) < 0:
+            return f"{name}: given {getattr(item, name)}, possible: 0 or more"
+    pattern, meaning = WORDS.get(item.kind, ("", "none"))
+    if not re.fullmatch(pattern, item.word):
+        return f"word: given {item.word!r}, possible: {meaning}"
+    return ""
+
+
+def _read(kind: type[T], found: Any, where: str) -> T:
+    """A dataclass from a JSON object, with the types of its defaults."""
+    _must_be(found, dict, where)
+    make: Any = kind
+    usual = _values(make("", "") if kind is Item else make())
+    values = {}
+    for name, value in found.items():
+        if name not in usual:
+            raise PlanError(f"{where}.{name}: possible: {', '.join(usual)}")
+        if isinstance(usual[name], tuple):
+            _must_be(value, list, f"{where}.{name}")
+            value = tuple(value)
+        else:
+            _must_be(value, type(usual[name]), f"{where}.{name}")
+        values[name] = value
+    for name in ("kind", "who") if kind is Item else ():
+        if name not in values:
+            raise PlanError(f"{where}.{name}: missing")
+    return cast(T, make(**values))
+
+
+def _must_be(value: Any, kind: type, where: str) -> None:
+    if type(value) is not kind:
+        word = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}.get(kind)
+        raise PlanError(f"{where}: given {value!r}, possible: {word or 'true or false'}")
 
 
 def _values(given: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes
 from simulations.clock import EPOCH_MS
 from simulations.faults.checker import Checker
-from simulations.faults.disks import Writes
 from simulations.faults.draw import LAST_MS, MESSAGES, REQUESTS
 from simulations.faults.lanes import MessageFault
 from simulations.faults.loop import FaultLoop, Process
 from simulations.faults.mischief import Mischief
 from simulations.faults.parties import AgentParty, InstanceParty, Party, Surroundings
+from simulations.faults.pipeline import Writes
 from simulations.faults.plan import INSTANCES, RIVAL_INSTANCE, Schedule, World
 from simulations.faults.users import Users
 from simulations.faults.wire import Wire
@@ -25,8 +25,8 @@ from simulations.faults.words import short
 G = 10**9
 HOST_GBPS = 1000
 HEAL_S = LAST_MS / 1000 + 2
-LOOK_S = 2.0
-LOOKS_MOST = 200
+LOOK_S = 0.5
+LOOKS_MOST = 800
 """How often is looked, after all faults are over, whether everything has resolved."""
 
 

@@ -13,8 +13,9 @@ from agents.store import SupersededError
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import LostError
 from runtime.database import StorageError
-from simulations.faults.disks import AgentDatabase, AgentDisk, Connection, Pipeline, Writes
+from simulations.faults.disks import AgentDatabase, AgentDisk, Connection
 from simulations.faults.loop import FaultLoop, Process
+from simulations.faults.pipeline import Pipeline, Writes
 
 
 class World:
