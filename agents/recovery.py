@@ -255,7 +255,8 @@ class Recovery:
             outcome.adopted.append((before, part))
         if not answer.ok:
             outcome.refused += 1
-            if claim.told:
+            # One that was given back meanwhile is claimed by words of before.
+            if claim.told and part.state is not PartState.RELEASED:
                 reason = answer.refusal.reason if answer.refusal else ""
                 _log.error("what a user was told is not held", claim=word, reason=reason)
         outcome.answers.setdefault(prep.orchestrator_id, []).append(self._named(answer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from agents.store import DatabaseStore
 from agents.streams import Streams
 from braid.v1 import topology_pb2, topology_pb2_grpc
 from protocol.participant import Rules
-from runtime import logs, schema
+from runtime import logs, schema, signals
 from runtime.clock import Clock, SystemClock
 from runtime.database import Database
 from runtime.server import GrpcServer, open_channel
@@ -137,24 +136,18 @@ async def run_agent(
     """
     logs.configure(settings.log)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        async with open_agent(settings, restored=restored) as running:
-            if started is not None:
-                started(running)
-            waiting = [
-                asyncio.create_task(stop.wait()),
-                asyncio.create_task(running.agent.superseded.wait()),
-            ]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
-            superseded = running.agent.superseded.is_set()
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    signals.on_stop(stop.set)
+    async with open_agent(settings, restored=restored) as running:
+        if started is not None:
+            started(running)
+        waiting = [
+            asyncio.create_task(stop.wait()),
+            asyncio.create_task(running.agent.superseded.wait()),
+        ]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        superseded = running.agent.superseded.is_set()
     if superseded:
         raise SettingsError("database: another agent has taken it over; one agent per database")
 

@@ -15,6 +15,7 @@ from agents.store import WrongDatabaseError
 from commands.context import UNEXPECTED, USAGE, fail
 from orchestrator.main import run_orchestrator
 from orchestrator.settings import load_settings
+from runtime import signals
 from runtime.database import StorageError
 from runtime.logs import configure
 from runtime.schema import SchemaError
@@ -90,6 +91,8 @@ def _run(service: Coroutine[Any, Any, None]) -> None:
         fail(str(error), USAGE)
     except (SchemaError, WrongDatabaseError, ListenError, StorageError) as error:
         fail(str(error), UNEXPECTED)
+    finally:
+        signals.ignore()
 
 
 def _say(address: str, service: str) -> None:

@@ -42,7 +42,7 @@ class Instance:
         """Takes up what this instance, or one that is gone, has left. Raises StorageError."""
         engine = self.engine
         engine.epoch = await engine.store.register(self.instance_id, self._lease_ms)
-        self._waiting = await self.orchestrator.owner.take_orphans()
+        self._waiting = await self._take_up()
         beat_s = self._lease_ms / 1000 / BEATS_PER_LEASE
         loop = asyncio.get_running_loop()
         self._loops = [
@@ -57,22 +57,12 @@ class Instance:
 
     async def beat(self) -> None:
         """The heartbeat: keeps the lease, and takes up what others have left."""
-        engine = self.engine
         if self._unsure:
             await self._begin_anew()
-        renewal = await engine.store.renew(engine.epoch, self.instance_id, self._lease_ms)
-        if renewal.superseded:
-            self.superseded.set()
-            return
-        if not renewal.alive:
-            log.warning("the lease had run out", instance=self.instance_id, epoch=engine.epoch)
-            await self._begin_anew()
-        for reservation_id in renewal.lost:
-            engine.lose(reservation_id)
-        if self.orchestrator.draining:
+        if not await self._renewed() or self.orchestrator.draining:
             return
         try:
-            orphans = await self.orchestrator.owner.take_orphans()
+            orphans = await self._take_up()
         except StorageError:
             # They may be ours by now, without our knowing which: a new life takes everything up.
             self._unsure = True
@@ -108,6 +98,25 @@ class Instance:
         """Stops at once and leaves nothing in order, as a crash would: for simulations."""
         await self._end_loops()
         await self.engine.stop()
+
+    async def _renewed(self) -> bool:
+        """Keeps the lease, or begins anew; False when another process lives under this name."""
+        renewal = await self.orchestrator.owner.renew(self.instance_id, self._lease_ms)
+        if renewal.superseded:
+            self.superseded.set()
+        elif not renewal.alive:
+            log.warning("the lease had run out", instance=self.instance_id, epoch=self.engine.epoch)
+            await self._begin_anew()
+        return not renewal.superseded
+
+    async def _take_up(self) -> list[Live]:
+        """All whose owner is gone. The lease is kept meanwhile: there may be very many."""
+        waiting: list[Live] = []
+        while (found := await self.orchestrator.owner.take_orphans()) is not None:
+            waiting += found
+            if not await self._renewed():
+                break
+        return waiting
 
     async def _begin_anew(self) -> None:
         self.engine.lose_all()

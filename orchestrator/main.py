@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from orchestrator.server import ReservationsService
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import DatabaseStore, open_store
 from orchestrator.topology_server import TopologyService
+from runtime import signals
 from runtime.clock import RandomIds, SystemClock
 from runtime.database import StorageError
 from runtime.schema import upgrade
@@ -89,10 +89,7 @@ async def run_orchestrator(
     Raises as running, and SettingsError when another process runs under the same instance_id.
     """
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Stays for as long as the process lives: a second signal changes nothing.
-        loop.add_signal_handler(number, stopped.set)
+    signals.on_stop(stopped.set)
     async with running(settings) as it:
         if started is not None:
             started(it.address)

@@ -139,7 +139,9 @@ class MemoryStore:
         for other, (_, until_ms) in list(self._leases.items()):
             if until_ms < self._now_ms():
                 del self._leases[other]
-        return Renewal(alive=True, lost=tuple(sorted(self._taken.pop(epoch, ()))))
+        taken = sorted(self._taken.pop(epoch, ()))
+        lost = tuple(each for each in taken if self._owners[each] != epoch)
+        return Renewal(alive=True, lost=lost)
 
     async def take(self, epoch: int, limit: int) -> Unfinished:
         ids = [

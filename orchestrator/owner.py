@@ -10,7 +10,7 @@ import structlog
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
-from orchestrator.ports import DataPlaneReport, LostError, Unfinished
+from orchestrator.ports import DataPlaneReport, LostError, Renewal, Unfinished
 from orchestrator.recovery import adopt, resume, tend
 from runtime.database import StorageError
 
@@ -35,18 +35,25 @@ class Owner:
         self._doubtful: set[str] = set()
         self._reports: OrderedDict[tuple[str, str], DataPlaneReport] = OrderedDict()
 
-    async def take_orphans(self) -> list[Live]:
-        """Takes up all whose owner is gone; returns those that ``resume`` must go on with.
+    async def take_orphans(self) -> list[Live] | None:
+        """Takes up some whose owner is gone; returns those that ``resume`` must go on with.
 
-        Raises StorageError, LostError.
+        None: there are no more. Raises StorageError, LostError.
         """
-        waiting: list[Live] = []
         async with self._turn:
-            while True:
-                found = await self._engine.store.take(self._engine.epoch, TAKE_BATCH)
-                if not found.reservations and not found.transactions:
-                    return waiting
-                waiting += await self._adopt(found)
+            found = await self._engine.store.take(self._engine.epoch, TAKE_BATCH)
+            if not found.reservations and not found.transactions:
+                return None
+            return await self._adopt(found)
+
+    async def renew(self, instance_id: str, lease_ms: int) -> Renewal:
+        """The heartbeat: drops what others own now. Raises StorageError."""
+        engine = self._engine
+        async with self._turn:
+            renewal = await engine.store.renew(engine.epoch, instance_id, lease_ms)
+            for reservation_id in renewal.lost:
+                engine.lose(reservation_id)
+        return renewal
 
     async def take_one(self, reservation_id: str) -> Live:
         """Takes up one, whoever owns it now; what was being negotiated for it goes on here.

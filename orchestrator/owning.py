@@ -60,8 +60,13 @@ def renew(connection: Connection, epoch: int, instance_id: str, lease_ms: int) -
         superseded = connection.execute(select(t.instance.c.epoch).where(newer)).first()
         return Renewal(alive=False, superseded=superseded is not None)
     connection.execute(t.instance.delete().where(t.instance.c.lease_until_ms < at_ms))
-    lost = t.taken.delete().where(t.taken.c.epoch == epoch).returning(t.taken.c.reservation_id)
-    return Renewal(alive=True, lost=tuple(sorted(connection.execute(lost).scalars())))
+    told = t.taken.delete().where(t.taken.c.epoch == epoch).returning(t.taken.c.reservation_id)
+    taken = sorted(connection.execute(told).scalars())
+    # Not what was taken back since.
+    others = select(t.reservation.c.reservation_id).where(
+        t.reservation.c.reservation_id.in_(taken), t.reservation.c.owner != epoch
+    )
+    return Renewal(alive=True, lost=tuple(sorted(connection.execute(others).scalars())))
 
 
 def leave(connection: Connection, epoch: int) -> None:

@@ -176,7 +176,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a heartbeat finds: ``lost`` reservations that others took since the last one.
+    """What a heartbeat finds: ``lost`` reservations that others took since the last one, and have.
 
     Not ``alive``: the lease had run out and others may own everything. ``superseded``: because a
     newer process has the same instance_id.

@@ -385,7 +385,8 @@ def _retry(tx: Transaction, now_ms: int) -> Step:
     parts, outbound = list(tx.parts), []
     for i, part in enumerate(parts):
         pause_ms = min(RETRY_FIRST_MS * 2 ** min(max(part.attempts - 1, 0), 16), RETRY_MAX_MS)
-        if part.status not in WAITING or now_ms < part.sent_ms + pause_ms:
+        # A clock that was set back makes it due.
+        if part.status not in WAITING or 0 <= now_ms - part.sent_ms < pause_ms:
             continue
         parts[i] = replace(part, sent_ms=now_ms, attempts=part.attempts + 1)
         outbound.append(Outbound(part.domain, _message(part)))

@@ -25,9 +25,11 @@ from simulations.faults.words import short
 G = 10**9
 HOST_GBPS = 1000
 HEAL_S = LAST_MS / 1000 + 2
-LOOK_S = 0.5
-LOOKS_MOST = 800
+LOOK_FIRST_S, LOOK_LAST_S = 0.5, 10.0
 """How often is looked, after all faults are over, whether everything has resolved."""
+
+PATIENCE_S = 300.0
+"""How long that may take, beside what clocks were wrong by: retries wait for times that were."""
 
 
 class Stage:
@@ -43,11 +45,18 @@ class Stage:
         written = {(i.who, i.number): i.word for i in schedule.of("write")}
         self.writes = Writes(written, self._crash_process, self.count_noted)
         around = Surroundings(loop, seed, self.wire, self.writes, self.note)
-        memories = {
+        self.memories = {
             name: MemoryStore(keep_events=False, now_ms=self.now_ms)
             for name in sorted({world.orchestrator_of(i) for i in world.instances})
         }
-        self.instances = {
+        self.instances, self.agents = self._instances(around), self._agents(around)
+        self.checker = Checker(self.agents, self.instances, capacities_bps(world))
+        self.users = Users(self.wire, self._peers, self.checker.found, self.note)
+        self._users = Process(loop, "users")
+
+    def _instances(self, around: Surroundings) -> dict[str, InstanceParty]:
+        world = self.schedule.world
+        return {
             name: InstanceParty(
                 name,
                 100 + number,
@@ -55,26 +64,24 @@ class Stage:
                 orchestrator_id=world.orchestrator_of(name),
                 domains=world.domains,
                 lease_ms=world.lease_ms,
-                memory=memories[world.orchestrator_of(name)],
+                memory=self.memories[world.orchestrator_of(name)],
                 saved=self._saved,
             )
             for number, name in enumerate(world.instances)
         }
-        self.agents = {
+
+    def _agents(self, around: Surroundings) -> dict[str, AgentParty]:
+        return {
             name: AgentParty(
                 name,
                 200 + number,
                 around,
                 config=config,
-                orchestrators=tuple(sorted(memories)),
+                orchestrators=tuple(sorted(self.memories)),
                 wrote=self._wrote,
             )
-            for number, (name, config) in enumerate(sorted(configs(world).items()))
+            for number, (name, config) in enumerate(sorted(configs(self.schedule.world).items()))
         }
-        self.memories = memories
-        self.checker = Checker(self.agents, self.instances, capacities_bps(world))
-        self.users = Users(self.wire, self._peers, self.checker.found, self.note)
-        self._users = Process(loop, "users")
 
     def now_ms(self) -> int:
         """The time by the world's own clock."""
@@ -108,18 +115,20 @@ class Stage:
             self.agents[name].start()
         for name in sorted(self.instances):
             self.instances[name].start()
+        asked = {item.number for item in self.schedule.of("reserve")}
         for item in self.schedule.items:
-            if item.kind in REQUESTS:
+            if item.kind in REQUESTS and item.number in asked:
                 self.loop.call_later(item.at_ms / 1000, self._ask, item, context=self.wire.context)
         mischief = Mischief(self)
         mischief.begin()
         await asyncio.sleep(HEAL_S)
         mischief.heal()
         self.note("healed")
-        for _ in range(LOOKS_MOST):
-            if not self._unresolved():
-                break
-            await asyncio.sleep(LOOK_S)
+        pause_s = LOOK_FIRST_S
+        wrong_s = sum(abs(item.number) for item in self.schedule.of("skew")) / 1000
+        while self._unresolved() and self.loop.time() < HEAL_S + PATIENCE_S + wrong_s:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.05, LOOK_LAST_S)
         for problem in self._unresolved():
             self.checker.found(f"in the end: {problem}")
         self.note("over")

@@ -50,7 +50,8 @@ class Wire:
     """How many messages are still to arrive late."""
     context: contextvars.Context = field(init=False)
     _links: dict[tuple[str, str], Link] = field(default_factory=dict)
-    _served: dict[str, tuple[Process, Services]] = field(default_factory=dict)
+    _served: dict[str, list[tuple[Process, Services]]] = field(default_factory=dict)
+    """Who answers for a party: the last one; when that is gone, the one before."""
     _numbers: int = 0
 
     def __post_init__(self) -> None:
@@ -73,13 +74,12 @@ class Wire:
 
     def serve(self, party: str, process: Process, services: Services) -> None:
         """The party can be called, and this process of it answers."""
-        self._served[party] = (process, services)
+        self._served.setdefault(party, []).append((process, services))
 
     def gone(self, process: Process) -> None:
-        """A process is dead: its connections break, and nobody answers in its place."""
-        for name, (served, _) in list(self._served.items()):
-            if served is process:
-                del self._served[name]
+        """A process is dead: its connections break; its twin answers in its place, if any."""
+        for serving in self._served.values():
+            serving[:] = [each for each in serving if each[0] is not process]
         self.drop_calls(process)
 
     def drop_calls(self, process: Process) -> None:
@@ -120,7 +120,8 @@ class Wire:
         request: Any = None,
     ) -> tuple[Call, Pipe]:
         """A call that goes on its way now, with its request when that is a single one."""
-        served = self._served.get(link.server)
+        serving = self._served.get(link.server)
+        served = serving[-1] if serving else None
         handler = served[1].methods[method] if served is not None else None
         self._numbers += 1
         deserialize: Any = handler.request_deserializer if handler is not None else bytes

@@ -92,26 +92,21 @@ class Domain:
         known = [part for part in site.parts if part is not None]
         for part in reconciliation.unclaimed(known, claims, NOW_MS):
             site = self._with(site, self._at[part.transaction_id], part)
-        site = self._yielding(site, claims)
+        yielded = {}
+        for part in reconciliation.yielding(known, claims):
+            i = self._at[part.transaction_id]
+            yielded[i] = part
+            site = self._with(site, i, None)
         answers = []
         for claim in reconciliation.in_order(claims):
             i = self._at[claim.prep.transaction_id]
-            part, answer = reconciliation.adopt(
-                site.parts[i], claim, NOW_MS, self._admit_at(site), site.epoch
-            )
+            before = yielded.get(i, site.parts[i])
+            admit = self._admit_at(site)
+            part, answer = reconciliation.adopt(before, claim, NOW_MS, admit, site.epoch)
             site = self._with(site, i, part)
             answers.append(answer)
         nothing = (None,) * len(site.heard)
         return site._replace(recovering=False, heard=nothing), tuple(answers)
-
-    def _yielding(self, site: Site, claims: list[Claim]) -> Site:
-        """Holds that no user was told of give way to what users were told; then they may return."""
-        for claim in claims:
-            i = self._at[claim.prep.transaction_id]
-            part = site.parts[i]
-            if not claim.told and part is not None and part.state is PartState.HELD:
-                site = self._with(site, i, None)
-        return site
 
     def inquiries(self, site: Site) -> list[tuple[Slot, Inquire]]:
         """What the held parts ask."""
@@ -202,8 +197,17 @@ class Domain:
 
     def alone(self, site: Site) -> list[Move[Site]]:
         """What happens without any message."""
-        found: list[Move[Site]] = []
-        rules = self.rules(site)
+        found = self.expiries(site)
+        if site.recovering and any(claims is not None for claims in site.heard):
+            forgetful = site._replace(heard=(None,) * len(site.heard))
+            found.append((f"{self.name} crashes", forgetful, 0))
+        if site.restores:
+            found += self._backups(site)
+        return found
+
+    def expiries(self, site: Site) -> list[Move[Site]]:
+        """Holds that the domain may drop by its clock."""
+        found, rules = [], self.rules(site)
         for i, part in enumerate(site.parts):
             if part is None or part.state is not PartState.HELD:
                 continue
@@ -211,11 +215,6 @@ class Domain:
             if after.state is not part.state:
                 word = f"the hold of {part.transaction_id} expires at {self.name}"
                 found.append((word, self._with(site, i, after), 0))
-        if site.recovering and any(claims is not None for claims in site.heard):
-            forgetful = site._replace(heard=(None,) * len(site.heard))
-            found.append((f"{self.name} crashes", forgetful, 0))
-        if site.restores:
-            found += self._backups(site)
         return found
 
     def _backups(self, site: Site) -> list[Move[Site]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 from simulations.modelcheck.domain import Domain, Site
 from simulations.modelcheck.heal import Healer
@@ -99,7 +100,7 @@ class Explorer:
         return violation
 
     def _next(self, frontier: list[State]) -> tuple[list[State], Violation | None]:
-        """All states one step further. The inner loop of everything: no calls that can be spared."""
+        """All states one step further. The inner loop of it all: no call that can be spared."""
         parents, found = self.parents, []
         parties = [(k, p.inbox, p.steps, p.dead) for k, p in enumerate(self.parties)]
         for state in frontier:
@@ -145,7 +146,7 @@ class Explorer:
         while (before := self.parents[path[-1]]) is not None:
             path.append(before)
         path.reverse()
-        trace = [self._words(a, b) for a, b in zip(path, path[1:], strict=False)]
+        trace = [self._words(a, b) for a, b in pairwise(path)]
         if told:
             trace.append(problem)
         return Violation(self.scenario.name, problem, tuple(trace))

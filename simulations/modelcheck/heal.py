@@ -1,8 +1,8 @@
 """What becomes of a state once nothing fails any more: everything must come to an end, and fit.
 
 All that is under way is lost; from then on every message arrives, once and in order. Either all
-instances but one are gone and that one takes over, or the owners go on. Both ways, when nothing moves
-any more, every transaction must be settled and the domains must hold exactly what stands.
+instances but one are gone and that one takes over, or the owners go on. Both ways, when nothing
+moves any more, every transaction must be settled and the domains must hold exactly what stands.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from protocol.coordinator import (
     ReleaseAll,
     Retry,
 )
+from protocol.messages import Inquire, ReservationResp
 from protocol.transaction import (
     Decision,
     PartStatus,
     Transaction,
 )
 from simulations.modelcheck.domain import Domain, Site
-from simulations.modelcheck.instances import missing, superfluous
 from simulations.modelcheck.numbered import Numbered
-from simulations.modelcheck.office import Office, with_memory
+from simulations.modelcheck.office import Office, missing, superfluous, with_memory
 from simulations.modelcheck.orchestrators import Orchestrator
 from simulations.modelcheck.world import LATER_MS, Slot, bits_of
 
@@ -155,7 +155,7 @@ class Healer:
         party = self._orchestrators[k]
         message = party.world.mail.messages[bit]
         i = 0
-        if hasattr(message, "transaction_id"):
+        if isinstance(message, ReservationResp | Inquire):
             slot = party.world.slot_of(message.transaction_id)
             i = office.records[slot.reservation].owner
         return party.instances.hear(office, i, message)
@@ -218,11 +218,11 @@ class Healer:
         return None
 
     def _show(self, numbers: tuple[int, ...]) -> str:
-        every = [*self._offices, *self._sites]
-        return "; ".join(
-            party.party.show(party.states[n])  # type: ignore[arg-type]
-            for party, n in zip(every, numbers, strict=True)
-        )
+        count = len(self._offices)
+        offices = zip(self._offices, numbers[:count], strict=True)
+        sites = zip(self._sites, numbers[count:], strict=True)
+        words = [office.party.show(office.states[n]) for office, n in offices]
+        return "; ".join([*words, *[site.party.show(site.states[n]) for site, n in sites]])
 
 
 def _decided(party: Orchestrator, office: Office, i: int, slot: Slot) -> tuple[Office, int]:

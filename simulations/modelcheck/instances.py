@@ -1,8 +1,8 @@
-"""The steps of one orchestrator's instances: ``orchestrator/`` around the shipped coordinator, small.
+"""The steps of one orchestrator's instances: ``orchestrator/`` around the shipped coordinator.
 
-``apply`` is ``Transactions.apply`` and ``MemoryStore.save`` in one: a step, its write if it must last,
-then its messages. An instance that writes what it does not own any more notices and changes nothing;
-its stale memory stays, which is the worst it can do.
+``apply`` is ``Transactions.apply`` and ``MemoryStore.save`` in one: a step, its write if it must
+last, then its messages. An instance that writes what it does not own any more notices and changes
+nothing; its stale memory stays, which is the worst it can do.
 """
 
 from __future__ import annotations
@@ -22,14 +22,8 @@ from protocol.coordinator import (
     Retry,
     answer_unknown,
 )
-from protocol.messages import Inquire, ReservationResp
-from protocol.transaction import (
-    CoordinatorPart,
-    Decision,
-    PartStatus,
-    Transaction,
-    begin,
-)
+from protocol.messages import Claim, Inquire, ReservationResp
+from protocol.transaction import Decision, Transaction, begin
 from simulations.modelcheck import office as offices
 from simulations.modelcheck.office import (
     NONE,
@@ -247,7 +241,7 @@ class Instances:
         return with_record(office, self.slots[slot].reservation, record)
 
     def cancel(self, office: Office, i: int, reservation: int) -> Done:
-        """All that there is of a reservation is aborted or given back, in one write with its record.
+        """All there is of a reservation is aborted or given back, in one write with its record.
 
         Raises LostError.
         """
@@ -293,25 +287,6 @@ class Instances:
             found[slot.reservation].append(slot)
         return found
 
-    def _claims_of(self, office: Office, slot: Slot, domain: str) -> tuple[coordinator.Claim, ...]:
+    def _claims_of(self, office: Office, slot: Slot, domain: str) -> tuple[Claim, ...]:
         row = office.rows[slot.number]
         return () if row is None else coordinator.claims(row, domain)
-
-
-def missing(tx: Transaction, plan: tuple[CoordinatorPart, ...]) -> bool:
-    """Whether not all of a plan has been asked for."""
-    return not {part.part_id for part in plan} <= {part.part_id for part in tx.parts}
-
-
-def superfluous(tx: Transaction, plan: tuple[CoordinatorPart, ...]) -> tuple[str, ...]:
-    """Parts of former plans that are not dropped yet."""
-    wanted = {part.part_id for part in plan}
-    return tuple(
-        part.part_id
-        for part in tx.parts
-        if part.part_id not in wanted and part.status not in coordinator.DROPPED
-    )
-
-
-def refused(tx: Transaction) -> bool:
-    return any(part.status is PartStatus.REFUSED for part in tx.parts)

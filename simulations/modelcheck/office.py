@@ -6,15 +6,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from orchestrator.records import FINAL, State
-from protocol.coordinator import (
-    relied_on,
-)
-from protocol.transaction import (
-    CoordinatorPart,
-    Decision,
-    PartStatus,
-    Transaction,
-)
+from protocol import coordinator
+from protocol.coordinator import relied_on
+from protocol.transaction import CoordinatorPart, Decision, Transaction
 from simulations.modelcheck.words import BrokenError
 
 FOLLOWS = {
@@ -117,11 +111,6 @@ def must_last(before: Transaction, after: Transaction) -> bool:
     return {p.part_id for p in before.parts} != {p.part_id for p in after.parts}
 
 
-def is_over(tx: Transaction) -> bool:
-    """Whether a new owner need not take it up for a reservation that is final."""
-    return tx.settled
-
-
 def stored(office: Office, slot: int) -> Transaction | None:
     """The row that an inquiry finds."""
     return office.rows[slot]
@@ -148,9 +137,7 @@ def check_epochs(office: Office, slot: int, after: Transaction, names: list[str]
     row = office.rows[slot]
     if row is not None and (row.told or row.decision is after.decision is Decision.UNDO):
         return
-    undone = after.decision is Decision.UNDO
-    refusals = [part for part in after.parts if undone and part.status is PartStatus.NACKED]
-    for part in (*relied_on(after), *refusals):
+    for part in relied_on(after):
         epoch = office.met[names.index(part.domain)]
         if part.epoch < epoch:
             raise StaleEpochError(part.domain, epoch)
@@ -164,11 +151,13 @@ def remember(office: Office, i: int, slot: int, tx: Transaction | None) -> Offic
 
 
 def with_memory(office: Office, i: int, memory: Memory) -> Office:
+    """The memory of one instance is another."""
     memories = (*office.memories[:i], memory, *office.memories[i + 1 :])
     return office._replace(memories=memories)
 
 
 def with_record(office: Office, reservation: int, record: Record) -> Office:
+    """Writes a reservation's row."""
     records = office.records
     return office._replace(records=(*records[:reservation], record, *records[reservation + 1 :]))
 
@@ -186,4 +175,20 @@ def with_row(office: Office, slot: int, tx: Transaction) -> Office:
 
 
 def part_of(tx: Transaction, part_id: str) -> CoordinatorPart | None:
+    """The part with this id."""
     return next((part for part in tx.parts if part.part_id == part_id), None)
+
+
+def missing(tx: Transaction, plan: tuple[CoordinatorPart, ...]) -> bool:
+    """Whether not all of a plan has been asked for."""
+    return not {part.part_id for part in plan} <= {part.part_id for part in tx.parts}
+
+
+def superfluous(tx: Transaction, plan: tuple[CoordinatorPart, ...]) -> tuple[str, ...]:
+    """Parts of former plans that are not dropped yet."""
+    wanted = {part.part_id for part in plan}
+    return tuple(
+        part.part_id
+        for part in tx.parts
+        if part.part_id not in wanted and part.status not in coordinator.DROPPED
+    )

@@ -1,8 +1,9 @@
-"""Everything that may happen next at one orchestrator, and what must be so in each of its states."""
+"""Everything that may happen next at one orchestrator, and what must hold in each state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from orchestrator.records import State
 from protocol.coordinator import (
@@ -11,31 +12,30 @@ from protocol.coordinator import (
     Prepare,
     ReleaseAll,
 )
-from protocol.messages import Phase
 from protocol.transaction import (
     DROPPED,
     Decision,
     PartStatus,
     Transaction,
 )
-from simulations.modelcheck.instances import Done, Instances, missing, superfluous
+from simulations.modelcheck.instances import Done, Instances
 from simulations.modelcheck.office import (
     NONE,
     LostError,
     Office,
     Record,
     check_owner,
+    missing,
     part_of,
+    superfluous,
     with_record,
 )
+from simulations.modelcheck.useless import useless
 from simulations.modelcheck.words import BrokenError, Move, said
 from simulations.modelcheck.world import FIRST_EPOCH, Slot, World
 
 Choice = tuple[str, Callable[[], Done]]
 GIVEN_BACK = frozenset({PartStatus.RELEASING, PartStatus.RELEASED})
-AWAITS_COMMIT = frozenset(
-    {PartStatus.HELD, PartStatus.COMMITTING, PartStatus.COMMITTED, PartStatus.NACKED}
-)
 
 
 def may_commit(office: Office) -> bool:
@@ -64,7 +64,7 @@ class Orchestrator:
         choices: list[Choice] = []
         for i in range(self.instances.count):
             words = f"{self.instances.name(i)} hears {said(message)}"
-            choices.append((words, lambda i=i: self.instances.hear(office, i, message)))
+            choices.append((words, partial(self.instances.hear, office, i, message)))
         return self._possible(office, choices)
 
     def choices(self, office: Office) -> Iterator[Choice]:
@@ -80,7 +80,7 @@ class Orchestrator:
             for i, memory in enumerate(office.memories):
                 if memory.seen[at] == epoch > FIRST_EPOCH:
                     words = f"{self.instances.name(i)} claims what {self.world.names[at]} must hold"
-                    yield words, lambda at=at: (office, self.instances.claims(office, at))
+                    yield words, partial(self._claims, office, at)
                     break
 
     def problem(self, office: Office) -> str | None:
@@ -125,23 +125,7 @@ class Orchestrator:
 
     def dead(self, office: Office) -> int:
         """Messages that nothing will come of any more, whatever happens."""
-        mail, mask = self.world.mail, 0
-        for slot in self.slots:
-            row = office.rows[slot.number]
-            if row is None:
-                continue
-            copies = [memory.copies[slot.number] for memory in office.memories]
-            known = [row, *[copy for copy in copies if copy is not None]]
-            for part_id in slot.parts:
-                for phase in Phase:
-                    if not _awaited(known, row, part_id, phase):
-                        mask |= mail.answers[slot.transaction_id, part_id, phase]
-                mask |= self._outdated(known, slot, part_id)
-        for (number, domain, epoch), bit in mail.described.items():
-            at = self.world.names.index(domain)
-            if number == self.number and all(m.seen[at] >= epoch for m in office.memories):
-                mask |= bit
-        return mask
+        return useless(self.world, self.number, office)
 
     def show(self, office: Office) -> str:
         """The database in a few words."""
@@ -156,6 +140,9 @@ class Orchestrator:
                 told = ", told" if row.told else ""
                 words.append(f"{row.transaction_id} {row.decision.name}{told} ({parts})")
         return "; ".join(words)
+
+    def _claims(self, office: Office, at: int) -> Done:
+        return office, self.instances.claims(office, at)
 
     def _of_reservation(
         self, office: Office, i: int, reservation: int, record: Record
@@ -223,7 +210,7 @@ class Orchestrator:
             part = part_of(tx, self.world.names[at])
             if part is not None and max(part.epoch, FIRST_EPOCH) < epoch:
                 words = f"{name} tells {slot.transaction_id} that {part.domain} is in epoch {epoch}"
-                yield words, lambda at=at: instances.raised(office, i, n, at)
+                yield words, partial(instances.raised, office, i, n, at)
 
     def _negotiation(self, office: Office, i: int, slot: Slot, tx: Transaction) -> Iterator[Choice]:
         instances, record = self.instances, office.records[slot.reservation]
@@ -232,11 +219,11 @@ class Orchestrator:
             rest = superfluous(tx, plan)
             words = f"{name} prepares plan {number + 1} of {slot.transaction_id}"
             if missing(tx, plan):
-                yield words, lambda plan=plan: instances.apply(office, i, n, Prepare(plan))
+                yield words, partial(instances.apply, office, i, n, Prepare(plan))
             elif rest:
                 yield (
                     f"{name} drops {', '.join(rest)} from {slot.transaction_id}",
-                    lambda rest=rest: instances.apply(office, i, n, Drop(rest)),
+                    partial(instances.apply, office, i, n, Drop(rest)),
                 )
             elif tx.all_held and may_commit(office):
                 words = f"{name} decides COMMIT of {slot.transaction_id}"
@@ -270,14 +257,6 @@ class Orchestrator:
                 found.append((words, after, sent))
         return found
 
-    def _outdated(self, known: list[Transaction], slot: Slot, part_id: str) -> int:
-        """Answers of epochs before the one that every instance waits for."""
-        parts = [part_of(tx, part_id) for tx in known]
-        least = min((part.epoch if part is not None else 0) for part in parts)
-        if least <= FIRST_EPOCH:
-            return 0
-        return self.world.mail.answers_until[slot.transaction_id, part_id, least - 1]
-
 
 def _is_free(office: Office, slot: int) -> bool:
     return slot != NONE and office.rows[slot] is None
@@ -287,27 +266,3 @@ def _failed(record: Record) -> Record:
     if record.state is State.NEGOTIATING:
         return record._replace(state=State.FAILED)
     return record._replace(change=NONE)
-
-
-def _awaited(known: list[Transaction], row: Transaction, part_id: str, phase: Phase) -> bool:
-    """Whether an answer can still move a part, in the row or in anybody's memory."""
-    if row.decision is Decision.UNDECIDED:
-        return True
-    for tx in known:
-        part = part_of(tx, part_id)
-        status = None if part is None else part.status
-        match phase:
-            case Phase.PREP:
-                open_ = tx.decision is Decision.UNDECIDED and status in (
-                    None,
-                    PartStatus.PREPARING,
-                )
-            case Phase.COMMIT:
-                open_ = status in AWAITS_COMMIT
-            case Phase.ABORT:
-                open_ = status not in (PartStatus.ABORTED, None)
-            case Phase.RELEASE:
-                open_ = status is not PartStatus.RELEASED
-        if open_:
-            return True
-    return False

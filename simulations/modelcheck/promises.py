@@ -1,4 +1,4 @@
-"""The invariants between what orchestrators have written and what domains hold (design, section 5)."""
+"""The invariants between what orchestrators have written and what domains hold."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class Promises:
         party, office = self._orchestrators[k], self._offices[k].states[office_number]
         domain, site = self._domains[j], self._sites[j].states[site_number]
         for transaction_id, name in sorted(party.promised(office)):
-            if name == domain.name and not site.recovering:
-                if not domain.holds(site, transaction_id):
-                    return f"{transaction_id} was told, and {name} does not hold it"
+            if name != domain.name or site.recovering:
+                continue
+            if not domain.holds(site, transaction_id):
+                return f"{transaction_id} was told, and {name} does not hold it"
         for (transaction_id, name), stands in sorted(party.settled(office).items()):
             if name != domain.name or stands or site.epoch > FIRST_EPOCH:
                 continue

@@ -1,9 +1,9 @@
 """What a world consists of: domains, reservations, and the messages that can be under way.
 
 The network is the set of all messages ever sent. Any of them may arrive at any time, again and
-again, or never: loss, doubling and reordering are all in that. Only what was sent to a domain before
-it was restored does not arrive afterwards: connections do not outlive a process. A set is one integer,
-a bit for each message; messages that can have no effect any more are left out (``dead``).
+again, or never: loss, doubling and reordering are all in that. Only what was sent to a domain
+before it was restored does not arrive afterwards: connections do not outlive a process. A set is
+one integer, a bit for each message; messages that can have no effect any more are left out.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from protocol.messages import (
     ReservationPrep,
     ReservationResp,
 )
-from protocol.transaction import (
-    CoordinatorPart,
-)
+from protocol.transaction import CoordinatorPart
 from substrate.model import Segment, Window
 
 NOW_MS = 0
@@ -50,6 +48,9 @@ class DomainSpec:
     restores: int = 0
 
 
+Plans = tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Booking:
     """A reservation: what is tried for it, and what its user may ask.
@@ -58,7 +59,7 @@ class Booking:
     of a Modify. ``again``: after a take-over it is negotiated once more.
     """
 
-    plans: tuple[tuple[str, ...], ...]
+    plans: Plans
     change: tuple[str, ...] = ()
     again: bool = False
     cancel: bool = False
@@ -147,7 +148,7 @@ class World:
         bookings, slots = self.bookings[orchestrator], self.slots[orchestrator]
         reservation = len(bookings)
         bookings.append(booking)
-        kinds = [("t", booking.plans, None)]
+        kinds: list[tuple[str, Plans, dict[int, int] | None]] = [("t", booking.plans, None)]
         if booking.again:
             kinds.append(("again", booking.plans[:1], self.again[orchestrator]))
         if booking.change:

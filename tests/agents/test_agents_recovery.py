@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import structlog
 from agent_world import GBPS, MBPS, ME, NOW_S, FaultyStore, World, fits, prep, refused
 
 from agents.peers import RestoredError, Sender
@@ -472,6 +473,22 @@ async def test_nobody_claims_what_is_anothers() -> None:
     prep_of_t2 = world.record("t2").part.prep
     assert prep_of_t2 is not None
     assert prep_of_t2.orchestrator_id == ME
+
+
+@pytest.mark.parametrize("state", ["released", "aborted"])
+async def test_only_what_is_missing_and_was_not_given_back_is_an_error(state: str) -> None:
+    world = await World().start()
+    await world.committed(prep())
+    await world.restart(restored=True)
+    other = prep("t3", reservation_id="r3", bandwidth_bps=10 * MBPS, vlan=103)
+    if state == "released":
+        await world.agent.handle(MINE, Release("t1", "p1"))
+    else:
+        assert (await world.abort("t3")).ok
+    with structlog.testing.capture_logs() as logs:
+        await told(world, claims(world, claim(prep()), claim(other)))
+    errors = [entry["event"] for entry in logs if entry["log_level"] == "error"]
+    assert errors == ([] if state == "released" else ["what a user was told is not held"])
 
 
 # --- while it recovers ---------------------------------------------------------------------------

@@ -46,6 +46,10 @@ class Instance:
     def stderr(self) -> str:
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         os.kill(self._process.pid, number)
 

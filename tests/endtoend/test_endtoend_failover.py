@@ -80,7 +80,7 @@ async def test_nobody_notices_that_one_is_stopped(many: Instances) -> None:
 async def test_a_watch_goes_on_at_the_other_without_a_gap(many: Instances) -> None:
     async with AsyncClient(both(many), insecure=True) as client:
         many.gate.close()
-        begun = await client.reserve("west:host", "east:host", "1G", detach=True)
+        begun = await client.reserve("west:host", "east:host", "1G", duration="1h", detach=True)
         await many.gate.reached()
         seen: list[pb.ReservationEvent] = []
 

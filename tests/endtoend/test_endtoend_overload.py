@@ -48,6 +48,30 @@ async def test_a_full_orchestrator_says_when_to_ask_again(tmp_path: Path) -> Non
         assert len((await made.reservations.List(pb.ListRequest())).reservations) == len(records)
 
 
+async def test_what_is_beyond_the_bound_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> None:
+        """Hears everything, and answers nothing."""
+
+    async with world(
+        tmp_path, diamond(middle=1), negotiations_max=4, offers_timeout_s=30, prepare_timeout_s=30
+    ) as made:
+        monkeypatch.setattr(made.agents["m1"].agent, "handle", silent)
+        for _ in range(4):
+            await made.reserve(1 * G, detach=True)
+        began = time.monotonic()
+        outcomes = await asyncio.gather(
+            *(made.reserve(1 * G) for _ in range(50)), return_exceptions=True
+        )
+        assert time.monotonic() - began < 5
+        for error in outcomes:
+            assert isinstance(error, grpc.aio.AioRpcError)
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert retry_delay_s(error) == 1
+        assert len((await made.reservations.List(pb.ListRequest())).reservations) == 4
+
+
 async def test_the_client_library_asks_again_when_it_is_told_to(tmp_path: Path) -> None:
     async with (
         world(tmp_path, diamond(middle=1), negotiations_max=1) as made,

@@ -117,6 +117,18 @@ async def test_whoever_does_not_own_a_reservation_any_more_writes_nothing(shared
     assert (await shared.renew(a, "a", LEASE_MS)).lost == ()
 
 
+async def test_what_was_taken_back_is_not_lost(shared: Store) -> None:
+    a, b = [await shared.register(name, LEASE_MS) for name in ("a", "b")]
+    await shared.save(creation(1), a)
+    await shared.save(creation(2), a)
+    for reservation_id in ("res-1", "res-2"):
+        await shared.take_one(b, reservation_id)
+    await shared.take_one(a, "res-1")
+    assert (await shared.renew(a, "a", LEASE_MS)).lost == ("res-2",)
+    assert (await shared.renew(b, "b", LEASE_MS)).lost == ("res-1",)
+    assert (await shared.renew(a, "a", LEASE_MS)).lost == ()
+
+
 async def test_taking_one_that_is_not_there_gives_nothing(store: Store) -> None:
     taken = await store.take_one(await store.register("a", LEASE_MS), "res-9")
     assert (taken.reservations, taken.transactions) == ((), ())

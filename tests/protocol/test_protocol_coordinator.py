@@ -245,6 +245,14 @@ def test_what_is_not_acknowledged_is_sent_again_with_growing_pauses() -> None:
     assert step(settled, Retry(), 10**9) == (settled, ())
 
 
+def test_a_clock_that_was_set_back_does_not_silence_a_coordinator() -> None:
+    state = run(*HELD, COMMIT)
+    state, _ = step(state, Retry(), 3_600_000)
+    state, outbound = step(state, Retry(), 1000)
+    assert len(outbound) == 2
+    assert step(state, Retry(), 1500) == (state, ())
+
+
 def test_a_prepare_without_an_answer_is_sent_again() -> None:
     _, outbound = step(run(), Retry(), 1000)
     assert [type(item.message).__name__ for item in outbound] == ["ReservationPrep"] * 2

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 from simulated import WINDOW, committed, diamond, virtual
-from twins import TAKEN_OVER_S, Twins, until
+from twins import LEASE_MS, TAKEN_OVER_S, Twins, until
 
-from orchestrator.ports import LostError
+from orchestrator import owner
+from orchestrator.ports import LostError, Unfinished
 from orchestrator.records import State
 from orchestrator.service import DrainingError, NotNowError
 from protocol.coordinator import Decision
@@ -120,6 +121,22 @@ async def test_any_instance_changes_and_cancels_what_another_made() -> None:
         assert (await b.orchestrator.get(reservation_id)).state is State.CANCELLED
         await asyncio.sleep(5)
         assert twins.held() == {}
+
+
+@virtual
+async def test_what_goes_to_and_fro_between_two_heartbeats_is_finished() -> None:
+    async with Twins(diamond()) as twins:
+        a, b = await twins.start("a"), await twins.start("b")
+        reservation_id = await twins.begun("a", 10)
+        committed(await twins.decided("a", reservation_id))
+        twins.lost = lambda domain, message: isinstance(message, Release)
+        await b.orchestrator.cancel(reservation_id)
+        # It is final: only what is to be released is taken up.
+        with pytest.raises(LostError):
+            await a.orchestrator.owner.take_one(reservation_id)
+        await asyncio.sleep(TAKEN_OVER_S)
+        twins.lost = lambda domain, message: False
+        await until(lambda: twins.held() == {}, 120)
 
 
 @virtual
@@ -245,3 +262,25 @@ async def test_orphans_of_many_reservations_are_all_taken_up() -> None:
         for reservation_id in ids:
             committed(await twins.decided("b", reservation_id))
         assert len(twins.held()["west"]) == 20
+
+
+@virtual
+async def test_a_long_take_over_does_not_cost_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Twins(diamond()) as twins:
+        await twins.start("a")
+        ids = [await twins.begun("a", 1, f"r{number}") for number in range(8)]
+        await asyncio.sleep(5)
+        await twins.kill("a")
+        await asyncio.sleep(LEASE_MS / 1000 + 1)
+        monkeypatch.setattr(owner, "TAKE_BATCH", 2)
+        take = twins.store.take
+
+        async def slow(epoch: int, limit: int) -> Unfinished:
+            await asyncio.sleep(0.8 * LEASE_MS / 1000)
+            return await take(epoch, limit)
+
+        monkeypatch.setattr(twins.store, "take", slow)
+        b = await twins.start("b")
+        await asyncio.sleep(8 * LEASE_MS / 1000)
+        assert set(twins.store._owners.values()) == {b.engine.epoch}
+        assert b.engine.book.ids() == sorted(ids)
