@@ -87,12 +87,11 @@ def _domain(text: str) -> dict[str, str]:
 def _run(service: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(service)
+        signals.ignore()
     except SettingsError as error:
         fail(str(error), USAGE)
     except (SchemaError, WrongDatabaseError, ListenError, StorageError) as error:
         fail(str(error), UNEXPECTED)
-    finally:
-        signals.ignore()
 
 
 def _say(address: str, service: str) -> None:

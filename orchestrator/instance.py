@@ -40,8 +40,7 @@ class Instance:
 
     async def start(self) -> None:
         """Takes up what this instance, or one that is gone, has left. Raises StorageError."""
-        engine = self.engine
-        engine.epoch = await engine.store.register(self.instance_id, self._lease_ms)
+        await self._begin_anew()
         self._waiting = await self._take_up()
         beat_s = self._lease_ms / 1000 / BEATS_PER_LEASE
         loop = asyncio.get_running_loop()
@@ -119,8 +118,7 @@ class Instance:
         return waiting
 
     async def _begin_anew(self) -> None:
-        self.engine.lose_all()
-        self.engine.epoch = await self.engine.store.register(self.instance_id, self._lease_ms)
+        await self.orchestrator.owner.register(self.instance_id, self._lease_ms)
         self._unsure = False
 
     async def _resume(self, waiting: list[Live]) -> None:

@@ -262,6 +262,9 @@ class MemoryStore:
         for reservation_id in ids:
             if self._owners.get(reservation_id, fence) != fence:
                 raise LostError(reservation_id)
+            if reservation_id not in self._owners and fence and fence not in self._leases:
+                # Nobody would own what a life that is over begins.
+                raise LostError(reservation_id)
         for transaction in changes.transactions:
             self._check_epochs(transaction)
         if changes.request is not None:

@@ -46,6 +46,15 @@ class Owner:
                 return None
             return await self._adopt(found)
 
+    async def register(self, instance_id: str, lease_ms: int) -> None:
+        """Begins a new life, which owns nothing yet. Raises StorageError."""
+        engine = self._engine
+        async with self._turn:
+            epoch = await engine.store.register(instance_id, lease_ms)
+            # At one stroke: what the former life was still at must not go on beside the new one.
+            engine.lose_all()
+            engine.epoch = epoch
+
     async def renew(self, instance_id: str, lease_ms: int) -> Renewal:
         """The heartbeat: drops what others own now. Raises StorageError."""
         engine = self._engine

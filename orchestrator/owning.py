@@ -69,6 +69,12 @@ def renew(connection: Connection, epoch: int, instance_id: str, lease_ms: int) -
     return Renewal(alive=True, lost=tuple(sorted(connection.execute(others).scalars())))
 
 
+def lives(connection: Connection, epoch: int) -> bool:
+    """Whether this life of an instance is not over."""
+    mine = select(t.instance.c.epoch).where(t.instance.c.epoch == epoch)
+    return connection.execute(mine).first() is not None
+
+
 def leave(connection: Connection, epoch: int) -> None:
     """See Membership."""
     connection.execute(t.instance.delete().where(t.instance.c.epoch == epoch))

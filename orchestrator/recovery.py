@@ -98,6 +98,8 @@ async def _begin_again(engine: Engine, live: Live) -> None:
         fresh = begin(engine.ids.new(), record.reservation_id, record.version)
         record = replace(record, transaction_id=fresh.transaction_id)
     await engine.save(Changes(reservation=record, transactions=(fresh,)))
+    if live.lost:
+        raise LostError(record.reservation_id)
     engine.transactions.adopt(fresh)
     live.set(record)
 

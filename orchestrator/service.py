@@ -120,10 +120,16 @@ class Orchestrator:
         )
         transaction = begin(record.transaction_id, record.reservation_id, record.version)
         with engine.place() as negotiate:
+            epoch = engine.epoch
             try:
                 await engine.save(_opening(order, record, transaction))
             except KnownRequestError as taken:
                 return await self._same(taken.request, order.digest)
+            except LostError:
+                raise DrainingError("this instance begins anew, its lease had run out") from None
+            if engine.epoch != epoch:
+                # The life that made it is over: the next one, or another instance, takes it up.
+                return record
             live = engine.book.adopt(record)
             engine.transactions.adopt(transaction)
             negotiate(tend(engine, live, negotiate_first(engine, live)))
@@ -155,6 +161,8 @@ class Orchestrator:
                     await engine.save(_opening(order, record, transaction))
                 except KnownRequestError as taken:
                     return await self._same(taken.request, order.digest)
+                if live.lost:
+                    return record
                 live.set(record)
             engine.transactions.adopt(transaction)
             negotiate(tend(engine, live, negotiate_next(engine, live)))

@@ -209,9 +209,13 @@ def _check_owner(connection: Connection, changes: Changes, fence: int) -> None:
         return
     columns = (t.reservation.c.reservation_id, t.reservation.c.owner)
     query = select(*columns).where(t.reservation.c.reservation_id.in_(sorted(ids)))
-    for row in connection.execute(query):
-        if row.owner != fence:
-            raise LostError(row.reservation_id)
+    owners = {row.reservation_id: row.owner for row in connection.execute(query)}
+    for reservation_id, owner in owners.items():
+        if owner != fence:
+            raise LostError(reservation_id)
+    if len(owners) < len(ids) and fence and not owning.lives(connection, fence):
+        # Nobody would own what a life that is over begins.
+        raise LostError(next(iter(ids - set(owners))))
 
 
 def _check_epochs(connection: Connection, transaction: Transaction) -> None:

@@ -53,12 +53,16 @@ class RefusedError(Exception):
 
 @dataclass
 class Ledger:
-    """Everything that was asked for and acknowledged, by all users."""
+    """Everything that was asked for and acknowledged, by all users.
+
+    ``errors``: after which the same was asked again. ``turned_away``: those that ended a request.
+    """
 
     asked: dict[str, Asked] = field(default_factory=dict)
     heard: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    turned_away: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
     def promised(self) -> dict[str, int]:
@@ -244,7 +248,7 @@ class User:
         self._note(what, error, False, item)
 
     def _note(self, what: str, error: RefusedError, harmless: bool, item: Asked) -> None:
-        self._ledger.errors[f"{what} {error.code.name}"] += 1
+        self._ledger.turned_away[f"{what} {error.code.name}"] += 1
         if not harmless:
             self._ledger.violations.append(f"{what} of request {item.request_id} answered {error}")
 

@@ -67,6 +67,7 @@ class Report:
             ),
             ("changes", changes, f"{heard['modified']} in force, {heard['unchanged']} refused"),
             ("refusals", self.ledger.refusals.total(), _listed(self.ledger.refusals)),
+            ("turned away", self.ledger.turned_away.total(), _listed(self.ledger.turned_away)),
             ("asked again", self.ledger.errors.total(), _listed(self.ledger.errors)),
             ("take-overs", self.takeovers, "of work that was left behind"),
             ("checks", self.checks, "of all agents while it ran"),

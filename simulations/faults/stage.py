@@ -52,6 +52,9 @@ class Stage:
         self.instances, self.agents = self._instances(around), self._agents(around)
         self.checker = Checker(self.agents, self.instances, capacities_bps(world))
         self.users = Users(self.wire, self._peers, self.checker.found, self.note)
+        for name in world.instances:
+            # Users are cut off, too, before they have called for the first time.
+            self.wire.link("users", name)
         self._users = Process(loop, "users")
 
     def _instances(self, around: Surroundings) -> dict[str, InstanceParty]:

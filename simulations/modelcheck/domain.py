@@ -22,6 +22,7 @@ from simulations.modelcheck.world import (
     NOW_MS,
     Described,
     Slot,
+    TimeUp,
     World,
     bits_of,
 )
@@ -172,7 +173,7 @@ class Domain:
         if isinstance(message, Claims):
             site, answers = self.claimed(site, message)
             return site, self.post(answers)
-        assert not isinstance(message, ReservationResp | Inquire | Described)
+        assert not isinstance(message, ReservationResp | Inquire | Described | TimeUp)
         site, answer = self.hear(site, message)
         return site, self.post((answer,))
 

@@ -135,13 +135,22 @@ class Explorer:
             problem = self.parties[k].problems[number]
             if problem is not None:
                 return self._violation(state, problem)
-        problem = self._promises.problem(parties) or self._healer.problem(parties)
+        problem = self._promises.problem(parties)
         if problem is not None:
             return self._violation(state, problem)
+        try:
+            problem = self._healer.problem(parties)
+        except BrokenError as broken:
+            problem = str(broken)
+        if problem is not None:
+            return self._violation(state, problem, healed=True)
         self._checked.add(parties)
         return None
 
-    def _violation(self, state: State, problem: str, told: bool = False) -> Violation:
+    def _violation(
+        self, state: State, problem: str, told: bool = False, healed: bool = False
+    ) -> Violation:
+        """``told``: the problem is a step by itself; ``healed``: it shows in the end only."""
         path = [state]
         while (before := self.parents[path[-1]]) is not None:
             path.append(before)
@@ -149,6 +158,8 @@ class Explorer:
         trace = [self._words(a, b) for a, b in pairwise(path)]
         if told:
             trace.append(problem)
+        elif healed:
+            trace.append(f"nothing fails any more; in the end: {problem}")
         return Violation(self.scenario.name, problem, tuple(trace))
 
     def _words(self, before: State, after: State) -> str:

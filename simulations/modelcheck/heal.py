@@ -22,6 +22,7 @@ from protocol.transaction import (
     PartStatus,
     Transaction,
 )
+from simulations.modelcheck import orchestrators
 from simulations.modelcheck.domain import Domain, Site
 from simulations.modelcheck.numbered import Numbered
 from simulations.modelcheck.office import Office, missing, superfluous, with_memory
@@ -60,7 +61,7 @@ class Healer:
             problem = self._heal((*cleared, *numbers[count:]))
             if problem is not None:
                 how = "another instance takes over" if take else "the owners go on"
-                return f"{problem} after healing ({how})"
+                return f"{problem} ({how})"
         return None
 
     def _heal(self, numbers: tuple[int, ...]) -> str | None:
@@ -239,7 +240,7 @@ def _decided(party: Orchestrator, office: Office, i: int, slot: Slot) -> tuple[O
     if office.memories[i].busy >> slot.number & 1:
         if any(part.status is PartStatus.PREPARING for part in tx.parts):
             return office, 0
-        if _complete(slot, tx):
+        if _complete(slot, tx) and orchestrators.may_commit(office):
             return party.commit(office, i, slot, record)
     return party.instances.apply(office, i, slot.number, Decide(False))
 

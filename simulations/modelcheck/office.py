@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from orchestrator.records import FINAL, State
 from protocol import coordinator
-from protocol.coordinator import relied_on
 from protocol.transaction import CoordinatorPart, Decision, Transaction
 from simulations.modelcheck.words import BrokenError
 
@@ -137,7 +136,7 @@ def check_epochs(office: Office, slot: int, after: Transaction, names: list[str]
     row = office.rows[slot]
     if row is not None and (row.told or row.decision is after.decision is Decision.UNDO):
         return
-    for part in relied_on(after):
+    for part in coordinator.relied_on(after):
         epoch = office.met[names.index(part.domain)]
         if part.epoch < epoch:
             raise StaleEpochError(part.domain, epoch)

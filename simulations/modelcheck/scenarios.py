@@ -13,7 +13,8 @@ class UnknownScenarioError(ValueError):
     """No scenario has this name; the text says which there are."""
 
 
-def _domains(*names: str, expires: str = "", restores: str = "") -> tuple[DomainSpec, ...]:
+def domains(*names: str, expires: str = "", restores: str = "") -> tuple[DomainSpec, ...]:
+    """Domains by name; those named in ``expires`` and ``restores`` do so, the latter once."""
     return tuple(DomainSpec(name, name in expires, int(name in restores)) for name in names)
 
 
@@ -22,45 +23,47 @@ def _by_name(*scenarios: Scenario) -> dict[str, Scenario]:
 
 
 SMALL = _by_name(
-    Scenario("reserve", _domains(*TWO), (Booking((TWO,)),)),
-    Scenario("expiry", _domains(*TWO, expires="m1"), (Booking((TWO,)),)),
-    Scenario("cancel", _domains(*TWO), (Booking((TWO,), cancel=True),)),
-    Scenario("modify", _domains(*TWO), (Booking((ONE,), change=("m2",)),)),
-    Scenario("three", _domains(*THREE), (Booking((THREE,)),), instances=1),
-    Scenario("restore", _domains(*ONE, restores="m1"), (Booking((ONE,)),)),
+    Scenario("reserve", domains(*TWO), (Booking((TWO,)),)),
+    Scenario("expiry", domains(*TWO, expires="m1"), (Booking((TWO,)),)),
+    Scenario("cancel", domains(*TWO), (Booking((TWO,), cancel=True),)),
+    Scenario("modify", domains(*TWO), (Booking((ONE,), change=("m2",)),)),
+    Scenario("three", domains(*THREE), (Booking((THREE,)),), instances=1),
+    Scenario("restore", domains(*ONE, restores="m1"), (Booking((ONE,)),)),
     Scenario(
         "restore-expiry",
-        _domains(*TWO, restores="m1", expires="m2"),
+        domains(*TWO, restores="m1", expires="m2"),
         (Booking((TWO,)),),
         instances=1,
     ),
     Scenario(
         "shared",
-        _domains(*ONE),
+        domains(*ONE),
         (Booking((ONE,), cancel=True), Booking((ONE,), orchestrator=1)),
+        instances=1,
     ),
 )
 """Seconds in all."""
 
 FULL = SMALL | _by_name(
+    Scenario("modify-cancel", domains(*TWO), (Booking((ONE,), change=("m2",), cancel=True),)),
+    Scenario("expiry-cancel", domains(*TWO, expires="m1"), (Booking((TWO,), cancel=True),)),
+    Scenario("expiry-modify", domains(*TWO, expires="m1"), (Booking((ONE,), change=TWO),)),
+    Scenario("three-cancel", domains(*THREE), (Booking((THREE,), cancel=True),)),
+    Scenario("three-expiry", domains(*THREE, expires="m1"), (Booking((THREE,), cancel=True),)),
+    Scenario("replan", domains(*THREE), (Booking((TWO, ("m1", "m3"))),)),
+    Scenario("compete", domains(*TWO), (Booking((TWO,)), Booking((TWO,))), instances=1),
     Scenario(
-        "modify-cancel", _domains(*TWO), (Booking((ONE,), change=("m2",), cancel=True),)
+        "shared-instances",
+        domains(*ONE),
+        (Booking((ONE,), cancel=True), Booking((ONE,), orchestrator=1)),
     ),
-    Scenario("expiry-cancel", _domains(*TWO, expires="m1"), (Booking((TWO,), cancel=True),)),
-    Scenario("expiry-modify", _domains(*TWO, expires="m1"), (Booking((ONE,), change=TWO),)),
-    Scenario("three-cancel", _domains(*THREE), (Booking((THREE,), cancel=True),)),
-    Scenario("three-expiry", _domains(*THREE, expires="m1"), (Booking((THREE,), cancel=True),)),
-    Scenario("replan", _domains(*THREE), (Booking((TWO, ("m1", "m3"))),)),
-    Scenario("compete", _domains(*TWO), (Booking((TWO,)), Booking((TWO,))), instances=1),
-    Scenario(
-        "shared-two", _domains(*TWO), (Booking((TWO,)), Booking((TWO,), orchestrator=1)), 1
-    ),
-    Scenario("restore-two", _domains(*TWO, restores="m1"), (Booking((TWO,)),)),
-    Scenario("restore-cancel", _domains(*ONE, restores="m1"), (Booking((ONE,), cancel=True),)),
-    Scenario("restore-alone", _domains(*ONE, restores="m1", expires="m1"), (Booking((ONE,)),)),
+    Scenario("shared-two", domains(*TWO), (Booking((TWO,)), Booking((TWO,), orchestrator=1)), 1),
+    Scenario("restore-two", domains(*TWO, restores="m1"), (Booking((TWO,)),)),
+    Scenario("restore-cancel", domains(*ONE, restores="m1"), (Booking((ONE,), cancel=True),)),
+    Scenario("restore-alone", domains(*ONE, restores="m1", expires="m1"), (Booking((ONE,)),)),
     Scenario(
         "restore-compete",
-        _domains(*ONE, restores="m1"),
+        domains(*ONE, restores="m1"),
         (Booking((ONE,), cancel=True), Booking((ONE,))),
         instances=1,
     ),

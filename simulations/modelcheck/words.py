@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from protocol.messages import Claims, Inquire, ReservationPrep, ReservationResp
-from simulations.modelcheck.world import Described, Message
+from simulations.modelcheck.world import Described, Message, TimeUp
 
 T = TypeVar("T")
 
@@ -34,5 +34,7 @@ def said(message: Message) -> str:
             return f"Claims of {message.claims_id} [{', '.join(claims)}]"
         case Described():
             return f"that {message.domain} is in epoch {message.epoch}"
+        case TimeUp():
+            return f"that the time is up at {message.domain}"
         case _:
             return f"{type(message).__name__} of {message.transaction_id}"

@@ -109,7 +109,14 @@ class Described:
     epoch: int
 
 
-Message = PartMessage | ReservationResp | Inquire | Claims | Described
+@dataclass(frozen=True, slots=True)
+class TimeUp:
+    """No message, but the same moment on two clocks; only a weaker variant sends it."""
+
+    domain: str
+
+
+Message = PartMessage | ReservationResp | Inquire | Claims | Described | TimeUp
 
 
 class World:
@@ -196,12 +203,14 @@ class Mail:
         for slot in world.every_slot():
             for part in slot.parts.values():
                 self._announce_part(slot, part)
+        for name in world.names:
+            self._allot(world.component(name), TimeUp(name), FIRST_EPOCH)
         for orchestrator in range(world.scenario.orchestrators):
             for spec in world.scenario.domains:
                 for epoch in range(FIRST_EPOCH + 1, FIRST_EPOCH + 1 + spec.restores):
                     self._announce_epoch(orchestrator, spec.name, epoch)
 
-    def to_domain(self, domain: str, epoch: int, message: PartMessage) -> int:
+    def to_domain(self, domain: str, epoch: int, message: PartMessage | TimeUp) -> int:
         """The set of one message, sent to a domain in an epoch."""
         return self._bits[self._world.component(domain), epoch, message]
 

@@ -109,6 +109,8 @@ async def test_a_request_that_was_never_recorded_is_no_violation() -> None:
     async with scene([grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INTERNAL]) as s:
         assert not await s.user._reserve()
         assert s.ledger.violations == []
+        assert s.ledger.turned_away == {"Reserve NOT_FOUND": 1}
+        assert not s.ledger.errors
         assert not await s.user._reserve()
         assert s.ledger.violations == [
             "Reserve of request u0-2 answered INTERNAL: as the test wishes"

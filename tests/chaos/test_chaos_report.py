@@ -13,6 +13,7 @@ def report(*violations: str) -> Report:
     ledger = Ledger(asked={"u1-1": Asked("u1-1")})
     ledger.heard.update({"committed": 3, "failed": 2, "cancelled": 1, "modified": 4})
     ledger.errors["Reserve UNAVAILABLE"] = 9
+    ledger.turned_away["Reserve NOT_FOUND"] = 5
     made = Report(7, seconds=61.26, resolved_s=4.0, ledger=ledger)
     made.kills.update({"west": 2, "m1": 1})
     made.findings = Findings(list(violations), [])
@@ -54,7 +55,9 @@ def test_people_read_who_was_killed_and_what_came_of_it() -> None:
     assert "seed 7, 61 s" in text
     assert "m1 1, west 2" in text
     assert "3 committed, 2 refused, 1 cancelled" in text
-    assert "Reserve UNAVAILABLE 9" in text
+    rows = {line[:12].rstrip(): line[12:].split() for line in text.splitlines()}
+    assert rows["asked again"] == ["9", "Reserve", "UNAVAILABLE", "9"]
+    assert rows["turned away"] == ["5", "Reserve", "NOT_FOUND", "5"]
     assert "all resolved after 4 s" in text
 
 

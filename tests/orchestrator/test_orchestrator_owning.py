@@ -117,6 +117,16 @@ async def test_whoever_does_not_own_a_reservation_any_more_writes_nothing(shared
     assert (await shared.renew(a, "a", LEASE_MS)).lost == ()
 
 
+async def test_a_life_that_is_over_begins_nothing(store: Store) -> None:
+    over = await store.register("a", LEASE_MS)
+    living = await store.register("a", LEASE_MS)
+    with pytest.raises(LostError):
+        await store.save(creation(1), over)
+    assert await store.reservation("res-1") is None
+    await store.save(creation(1), living)
+    assert await store.reservation("res-1") is not None
+
+
 async def test_what_was_taken_back_is_not_lost(shared: Store) -> None:
     a, b = [await shared.register(name, LEASE_MS) for name in ("a", "b")]
     await shared.save(creation(1), a)
@@ -185,56 +195,56 @@ async def test_an_agent_is_met_forward_only(store: Store) -> None:
 async def test_success_never_follows_from_a_hold_of_before_a_restore(
     store: Store, told: bool
 ) -> None:
-    await store.save(creation(1), 3)
+    await store.save(creation(1))
     await store.meet("m1", AgentIdentity(2))
     changes = Changes(transactions=(committed_tx(told),), decides=frozenset({"tx-1"}))
     if not told:
         # A domain that insists on expiry: decided, but success waits for its acknowledgement.
-        await store.save(changes, 3)
+        await store.save(changes)
         yes = ReservationResp("tx-1", "p-1", Phase.COMMIT, True, None, 1)
         after, _ = step(committed_tx(told=False), Answered("m1", yes), 13)
         assert after.told
         changes = Changes(transactions=(after,))
     with pytest.raises(StaleEpochError) as stale:
-        await store.save(changes, 3)
+        await store.save(changes)
     assert (stale.value.domain, stale.value.epoch) == ("m1", 2)
     stored = await store.transaction("tx-1")
     assert stored is not None
     assert not stored.told
-    await store.save(Changes(transactions=(committed_tx(epoch=2),)), 3)
+    await store.save(Changes(transactions=(committed_tx(epoch=2),)))
 
 
 async def test_what_was_told_before_a_restore_may_be_written_after_it(store: Store) -> None:
-    await store.save(creation(1), 3)
-    await store.save(Changes(transactions=(committed_tx(),)), 3)
+    await store.save(creation(1))
+    await store.save(Changes(transactions=(committed_tx(),)))
     await store.meet("m1", AgentIdentity(2))
-    await store.save(Changes(transactions=(committed_tx(status=PartStatus.COMMITTED),)), 3)
+    await store.save(Changes(transactions=(committed_tx(status=PartStatus.COMMITTED),)))
 
 
 async def test_a_refusal_of_before_a_restore_undoes_nothing(store: Store) -> None:
-    await store.save(creation(1), 3)
-    await store.save(Changes(transactions=(committed_tx(told=False),)), 3)
+    await store.save(creation(1))
+    await store.save(Changes(transactions=(committed_tx(told=False),)))
     await store.meet("m1", AgentIdentity(2))
     no = ReservationResp("tx-1", PART.part_id, Phase.COMMIT, False, agent_epoch=1)
     undone, _ = step(committed_tx(told=False), Answered("m1", no), 13)
     assert undone.decision is Decision.UNDO
     with pytest.raises(StaleEpochError):
-        await store.save(Changes(transactions=(undone,)), 3)
+        await store.save(Changes(transactions=(undone,)))
 
     raised, _ = step(committed_tx(told=False), EpochRaised("m1", 2), 14)
     assert step(raised, Answered("m1", no), 15) == (raised, ())
     again = replace(no, agent_epoch=2)
     undone, _ = step(raised, Answered("m1", again), 16)
-    await store.save(Changes(transactions=(undone,)), 3)
+    await store.save(Changes(transactions=(undone,)))
     await store.meet("m1", AgentIdentity(3))
-    await store.save(Changes(transactions=(undone,)), 3)
+    await store.save(Changes(transactions=(undone,)))
 
 
 async def test_a_new_owner_hears_of_epochs(store: Store) -> None:
     await store.meet("m1", AgentIdentity(4))
-    await store.save(creation(1), 3)
+    await store.save(creation(1))
     tx, _ = step(begin("tx-1", "res-1", 1), Prepare((PART,)), 10)
-    await store.save(Changes(transactions=(tx,)), 3)
+    await store.save(Changes(transactions=(tx,)))
     assert (await store.take(await store.register("a", LEASE_MS), 10)).epochs["m1"] == 4
 
 
@@ -252,9 +262,9 @@ async def test_a_new_owner_hears_of_epochs(store: Store) -> None:
 async def test_a_domain_is_held_to_what_is_committed_and_not_given_back(
     store: Store, status: PartStatus, told: bool, claimed: bool
 ) -> None:
-    await store.save(creation(1), 3)
+    await store.save(creation(1))
     tx = committed_tx(told, status=status)
-    await store.save(Changes(transactions=(tx,)), 3)
+    await store.save(Changes(transactions=(tx,)))
     expected = (Claim(tx.parts[0].prep, told),) if claimed else ()
     assert await store.claims("m1") == expected
     assert await store.claims("m2") == ()
@@ -264,34 +274,33 @@ async def test_a_domain_is_held_to_what_is_committed_and_not_given_back(
 async def test_nothing_is_claimed_of_what_is_not_committed(
     store: Store, decision: Decision
 ) -> None:
-    await store.save(creation(1), 3)
+    await store.save(creation(1))
     tx, _ = step(begin("tx-1", "res-1", 1), Prepare((PART,)), 10)
     if decision is Decision.ABORT:
         tx, _ = step(tx, Decide(commit=False), 11)
-    await store.save(Changes(transactions=(tx,)), 3)
+    await store.save(Changes(transactions=(tx,)))
     assert await store.claims("m1") == ()
 
 
 async def test_nothing_is_claimed_of_what_is_over(store: Store) -> None:
-    await store.save(creation(1), 3)
+    await store.save(creation(1))
     done = committed_tx(status=PartStatus.COMMITTED)
-    await store.save(Changes(reservation=ended(record(), 9), transactions=(done,)), 3)
+    await store.save(Changes(reservation=ended(record(), 9), transactions=(done,)))
     assert await store.claims("m1") == ()
 
 
 async def test_a_domain_is_in_use_while_a_reservation_stands_there(store: Store) -> None:
     from test_orchestrator_records import standing
 
-    await store.save(creation(1), 3)
+    await store.save(creation(1))
     made = replace(standing(), reservation_id="res-1", request_id="r-1", transaction_id="tx-1")
     assert made.state is State.COMMITTED
-    await store.save(Changes(reservation=made, transactions=(committed_tx(),)), 3)
+    await store.save(Changes(reservation=made, transactions=(committed_tx(),)))
     assert await store.uses("m1")
     assert not await store.uses("m9")
     released, _ = step(committed_tx(), ReleaseAll(), 14)
     await store.save(
         Changes(reservation=cancelled(made, 9), transactions=(released,)),
-        3,
     )
     assert not await store.uses("m1")
 
@@ -303,5 +312,5 @@ def test_the_prep_of_a_claim_is_what_was_asked() -> None:
 
 async def test_the_last_event_is_known(store: Store) -> None:
     assert await store.last_event() == 0
-    events = await store.save(creation(1), 3)
+    events = await store.save(creation(1))
     assert await store.last_event() == events[-1].sequence

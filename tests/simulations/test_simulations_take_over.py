@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from simulated import WINDOW, committed, diamond, virtual
 from twins import LEASE_MS, TAKEN_OVER_S, Twins, until
 
 from orchestrator import owner
-from orchestrator.ports import LostError, Unfinished
+from orchestrator.ports import Changes, LostError, Unfinished
 from orchestrator.records import State
 from orchestrator.service import DrainingError, NotNowError
 from protocol.coordinator import Decision
@@ -137,6 +138,53 @@ async def test_what_goes_to_and_fro_between_two_heartbeats_is_finished() -> None
         await asyncio.sleep(TAKEN_OVER_S)
         twins.lost = lambda domain, message: False
         await until(lambda: twins.held() == {}, 120)
+
+
+@virtual
+async def test_what_a_life_writes_as_it_ends_is_worked_on_once() -> None:
+    async with Twins(diamond()) as twins:
+        a = await twins.start("a")
+        register = twins.store.register
+
+        async def slow(instance_id: str, lease_ms: int) -> int:
+            epoch = await register(instance_id, lease_ms)
+            await asyncio.sleep(1)
+            return epoch
+
+        # It slept until its lease was gone; a request comes as it begins anew.
+        twins.store._leases.clear()
+        twins.store.register = slow  # type: ignore[method-assign]
+        beating = asyncio.create_task(a.beat())
+        await asyncio.sleep(0.5)
+        with pytest.raises(DrainingError):
+            await twins.begun("a", 10)
+        await beating
+        reservation_id = await twins.begun("a", 10)
+        committed(await twins.decided("a", reservation_id))
+        assert len(twins.store._reservations) == 1
+
+
+@virtual
+async def test_a_request_that_was_written_before_its_life_ended_goes_on_in_the_next() -> None:
+    async with Twins(diamond()) as twins:
+        a = await twins.start("a")
+        save = twins.store.save
+
+        async def slow(changes: Changes, fence: int = 0) -> Any:
+            numbered = await save(changes, fence)
+            await asyncio.sleep(1 if changes.request is not None else 0)
+            return numbered
+
+        twins.store.save = slow  # type: ignore[method-assign]
+        asking = asyncio.create_task(twins.begun("a", 10))
+        await asyncio.sleep(0.5)
+        twins.store._leases.clear()
+        await a.beat()
+        reservation_id = await asking
+        committed(await twins.decided("a", reservation_id))
+        transactions = list(twins.store._transactions.values())
+        assert all(tx.decision is not Decision.UNDECIDED for tx in transactions)
+        assert all(rows == [(reservation_id, 1)] for rows in twins.held().values())
 
 
 @virtual

@@ -1,0 +1,133 @@
+"""Bugs put into the shipped code are found, and their schedules made short."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulations.faults.bugs import BUGS, patched
+from simulations.faults.campaign import Failure, fault_of, kind_of, play_with, shortest
+from simulations.faults.draw import draw
+from simulations.faults.plan import Item, Schedule, World
+from simulations.faults.shrink import SHORT_MS, shrink
+
+MOST = 200
+QUICK = {
+    "answers-early": 0,
+    "answers-unwritten": 6,
+    "checks-first": 10,
+    "drops-holds": 40,
+    "forgets-commits": 0,
+    "ignores-fences": 0,
+    "releases-once": 4,
+    "takes-at-once": 28,
+    "tells-early": 10,
+}
+"""Where to begin to look, so that it does not take long."""
+
+
+def first_failure(bug: str) -> Failure:
+    for number in range(QUICK[bug], QUICK[bug] + MOST):
+        outcome = play_with(draw(1, number), bug)
+        if outcome.violations:
+            return Failure(number, outcome.schedule, outcome.violations)
+    raise AssertionError(f"{bug} is not found in {MOST} schedules")
+
+
+@pytest.mark.parametrize("bug", QUICK)
+def test_a_bug_is_found(bug: str) -> None:
+    failure = first_failure(bug)
+    assert play_with(failure.schedule).violations == ()
+    assert play_with(failure.schedule, bug).violations == failure.violations
+
+
+def test_a_short_reproduction_still_fails_with_the_bug_only() -> None:
+    failure = first_failure("forgets-commits")
+    short = shortest(failure, "forgets-commits")
+    assert len(short.items) < len(failure.schedule.items) / 2
+    found = play_with(short, "forgets-commits").violations
+    assert {kind_of(each) for each in found} & {kind_of(each) for each in failure.violations}
+    assert play_with(short).violations == ()
+
+
+def test_every_bug_is_taken_out_again() -> None:
+    before = play_with(draw(1, 3), trace=True)
+    for bug in BUGS:
+        with fault_of(bug):
+            pass
+    assert play_with(draw(1, 3), trace=True) == before
+
+
+def test_a_patch_is_undone_even_after_an_error() -> None:
+    class Thing:
+        word = "before"
+
+    def used() -> None:
+        with patched(Thing, "word", "after"):
+            assert Thing.word == "after"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        used()
+    assert Thing.word == "before"
+
+
+def test_every_bug_says_which_rule_it_breaks() -> None:
+    assert len(BUGS) >= 10
+    assert all(bug.breaks.startswith("rule") for bug in BUGS.values())
+
+
+def test_a_violation_without_names_and_numbers() -> None:
+    assert kind_of("m1 does not hold 1.2.3/4.5.6, of which success was told") == (
+        "does not hold of which success was told"
+    )
+    assert kind_of("in the end: 100.1.2 is not settled: COMMIT") == (
+        "in the end: is not settled: COMMIT"
+    )
+
+
+# The shrinker alone ------------------------------------------------------------------------------
+
+ITEMS = tuple(Item("crash", "a", at_ms=100 * n, for_ms=3200) for n in range(32))
+
+
+def test_what_is_not_needed_is_left_out() -> None:
+    needed = {ITEMS[3], ITEMS[17], ITEMS[29]}
+    schedule = Schedule("s", World(), ITEMS)
+
+    def fails(candidate: Schedule) -> bool:
+        times = {item.at_ms for item in candidate.items}
+        return {item.at_ms for item in needed} <= times
+
+    short = shrink(schedule, fails)
+    assert [item.at_ms for item in short.items] == [300, 1700, 2900]
+    assert {item.for_ms for item in short.items} == {SHORT_MS}
+
+
+def test_a_world_is_made_smaller_where_that_still_fails() -> None:
+    world = World(blind=("m1",), expiring=("m2",), rival=True)
+    schedule = Schedule("s", world, ITEMS[:2])
+    assert shrink(schedule, lambda _: True).world == World()
+    kept = shrink(schedule, lambda candidate: bool(candidate.world.expiring))
+    assert kept.world == World(expiring=("m2",))
+
+
+def test_a_world_keeps_the_rival_that_items_speak_of() -> None:
+    schedule = Schedule("s", World(rival=True), (Item("crash", "r"),))
+
+    def fails(candidate: Schedule) -> bool:
+        return len(candidate.items) == 1
+
+    assert shrink(schedule, fails).world.rival
+
+
+def test_it_ends_after_so_many_trials() -> None:
+    trials = 0
+
+    def fails(candidate: Schedule) -> bool:
+        nonlocal trials
+        trials += 1
+        return len(candidate.items) >= 20
+
+    short = shrink(Schedule("s", World(), ITEMS), fails, trials=15)
+    assert trials == 15
+    assert 20 <= len(short.items) <= 32

@@ -1,0 +1,351 @@
+"""The checker finds fabricated violations of every invariant, and nothing where all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agents.values import DataPlane, Life, Record
+from orchestrator.ports import Changes
+from orchestrator.records import Reservation, State
+from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+from protocol.messages import ReservationPrep
+from protocol.participant import Part, PartState
+from simulations.faults.loop import FaultLoop
+from simulations.faults.plan import Schedule, World
+from simulations.faults.stage import Stage
+from substrate.model import Criteria, Segment, Window
+
+G = 10**9
+DOMAINS = ("east", "m1", "west")
+WAYS = {"east": ("m1", "host"), "m1": ("west", "east"), "west": ("host", "m1")}
+
+
+class Play:
+    """A stage on which nobody acts: the test writes into the databases itself."""
+
+    def __init__(self) -> None:
+        self.loop = FaultLoop(1)
+        self.stage = Stage(self.loop, Schedule("s", World(middle=1), ()), trace=False)
+        self.checker = self.stage.checker
+        for party in (*self.stage.agents.values(), *self.stage.instances.values()):
+            alive: Any = object()
+            party.lives.append(alive)
+        for domain in DOMAINS:
+            self.lives(domain, Life(epoch=1, boot=1))
+
+    @property
+    def found(self) -> list[str]:
+        return self.checker.violations
+
+    def lives(self, domain: str, life: Life) -> None:
+        self.stage.agents[domain].database.memory.life = life
+        self.checker.wrote(domain)
+
+    def holds(self, domain: str, state: PartState, prep: ReservationPrep) -> None:
+        """An agent's write of one part."""
+        part = Part(prep.transaction_id, prep.part_id, state, prep)
+        memory = self.stage.agents[domain].database.memory
+        memory.records[(prep.transaction_id, prep.part_id)] = Record(part, DataPlane())
+        self.checker.wrote(domain)
+
+    def forgets(self, domain: str) -> None:
+        self.stage.agents[domain].database.memory.records.clear()
+        self.checker.wrote(domain)
+
+    def saves(self, *transactions: Transaction, record: Reservation | None = None) -> None:
+        """An orchestrator's write."""
+        memory = self.stage.memories["braid"]
+        for transaction in transactions:
+            memory._transactions[transaction.transaction_id] = transaction
+        if record is not None:
+            memory._reservations[record.reservation_id] = record
+        self.checker.saved("braid", Changes(reservation=record, transactions=transactions))
+
+    def commits(self, number: int = 1, gbps: int = 60) -> tuple[Transaction, Reservation]:
+        """A reservation from the beginning to success, told and held everywhere."""
+        preps = [prep(domain, number, gbps) for domain in DOMAINS]
+        tx = transaction(number, PartStatus.PREPARING, gbps)
+        self.saves(tx, record=record(number, State.NEGOTIATING))
+        for domain, each in zip(DOMAINS, preps, strict=True):
+            self.holds(domain, PartState.HELD, each)
+        tx = transaction(number, PartStatus.COMMITTING, gbps, Decision.COMMIT, told=True)
+        reservation = record(number, State.COMMITTED)
+        self.saves(tx, record=reservation)
+        for domain, each in zip(DOMAINS, preps, strict=True):
+            self.holds(domain, PartState.COMMITTED, each)
+        tx = transaction(number, PartStatus.COMMITTED, gbps, Decision.COMMIT, told=True)
+        self.saves(tx)
+        return tx, reservation
+
+
+def prep(domain: str, number: int = 1, gbps: int = 60, vlan: int = 0) -> ReservationPrep:
+    ingress, egress = (f"{domain}:{port}" for port in WAYS[domain])
+    vlan = vlan or 99 + number
+    segment = Segment("s", ingress, vlan, egress, vlan, gbps * G)
+    name = f"t{number}"
+    return ReservationPrep(name, domain, f"r{number}", 1, (segment,), Window(10, 20), "braid", 0)
+
+
+def transaction(
+    number: int,
+    status: PartStatus,
+    gbps: int = 60,
+    decision: Decision = Decision.UNDECIDED,
+    told: bool = False,
+) -> Transaction:
+    parts = tuple(
+        CoordinatorPart(domain, domain, prep(domain, number, gbps), False, status, epoch=1)
+        for domain in DOMAINS
+    )
+    return Transaction(f"t{number}", f"r{number}", 1, decision, parts, told)
+
+
+def record(number: int, state: State) -> Reservation:
+    criteria = Criteria("west:host", "east:host", 60 * G, Window(10, 20))
+    return Reservation(f"r{number}", f"q{number}", criteria, f"t{number}", 0, 0, state=state)
+
+
+@pytest.fixture
+def play() -> Iterator[Play]:
+    found = Play()
+    yield found
+    found.loop.close()
+
+
+def test_all_is_well(play: Play) -> None:
+    play.commits()
+    play.commits(2, gbps=40)
+    assert play.found == []
+    assert play.checker.unresolved() == []
+
+
+# 1. Told success: every part is held until the end or a cancel ------------------------------------
+
+
+def test_success_told_without_a_hold(play: Play) -> None:
+    tx = transaction(1, PartStatus.HELD)
+    play.saves(tx, record=record(1, State.NEGOTIATING))
+    play.holds("east", PartState.HELD, prep("east"))
+    play.holds("west", PartState.HELD, prep("west"))
+    told = transaction(1, PartStatus.COMMITTING, decision=Decision.COMMIT, told=True)
+    play.saves(told, record=record(1, State.COMMITTED))
+    assert play.found == ["m1 does not hold t1/m1, of which success was told"]
+
+
+@pytest.mark.parametrize("state", [PartState.ABORTED, PartState.RELEASED])
+def test_a_hold_given_up_after_success(play: Play, state: PartState) -> None:
+    play.commits()
+    play.holds("m1", state, prep("m1"))
+    assert play.found == ["m1 does not hold t1/m1, of which success was told"]
+
+
+def test_a_hold_that_is_just_not_there_any_more(play: Play) -> None:
+    play.commits()
+    play.forgets("west")
+    assert play.found == ["west does not hold t1/west, of which success was told"]
+
+
+def test_a_cancel_ends_the_promise(play: Play) -> None:
+    play.commits()
+    play.saves(record=record(1, State.CANCELLED))
+    for domain in DOMAINS:
+        play.holds(domain, PartState.RELEASED, prep(domain))
+    assert play.found == []
+
+
+def test_a_told_reservation_does_not_fail(play: Play) -> None:
+    play.commits()
+    play.saves(record=record(1, State.FAILED))
+    assert play.found == ["r1 was told COMMITTED and became FAILED"]
+
+
+def test_committed_without_a_decision(play: Play) -> None:
+    play.saves(transaction(1, PartStatus.HELD))
+    for domain in DOMAINS:
+        play.holds(domain, PartState.HELD, prep(domain))
+    play.saves(record=record(1, State.COMMITTED))
+    assert play.found == ["r1 is COMMITTED, its transaction is not told"]
+
+
+def test_a_new_version_takes_the_place_of_the_old_one(play: Play) -> None:
+    _, before = play.commits()
+    new = replace(transaction(2, PartStatus.HELD), reservation_id="r1")
+    play.saves(new)
+    for domain in DOMAINS:
+        play.holds(domain, PartState.HELD, replace(prep(domain, 2), reservation_id="r1"))
+    told = replace(new, decision=Decision.COMMIT, told=True)
+    play.saves(told, record=replace(before, transaction_id="t2", version=2))
+    play.holds("m1", PartState.RELEASED, prep("m1"))
+    assert play.found == []
+    play.holds("m1", PartState.RELEASED, replace(prep("m1", 2), reservation_id="r1"))
+    assert play.found == ["m1 does not hold t2/m1, of which success was told"]
+
+
+def test_a_restored_domain_is_asked_again_only_when_it_has_reconciled(play: Play) -> None:
+    play.commits()
+    play.checker.restored("m1")
+    play.forgets("m1")
+    play.lives("m1", Life(epoch=2, boot=2, recovering=True))
+    assert play.found == []
+    assert "m1 is recovering" in play.checker.unresolved()
+    play.lives("m1", Life(epoch=2, boot=2))
+    assert play.found == ["m1 does not hold t1/m1, of which success was told"]
+
+
+def test_the_same_epoch_as_before_a_restore_is_no_reconciliation(play: Play) -> None:
+    play.commits()
+    play.checker.restored("m1")
+    play.forgets("m1")
+    play.lives("m1", Life(epoch=1, boot=1))
+    assert play.found == []
+    assert "m1 is recovering" in play.checker.unresolved()
+
+
+# 2. What is held fits -----------------------------------------------------------------------------
+
+
+def test_more_held_than_fits(play: Play) -> None:
+    play.holds("m1", PartState.HELD, prep("m1", 1, 60))
+    play.holds("m1", PartState.COMMITTED, prep("m1", 2, 60))
+    assert len(play.found) == 1
+    assert play.found[0].startswith("m1 is overbooked: m1:west in carries 120")
+
+
+def test_a_label_held_twice(play: Play) -> None:
+    play.holds("west", PartState.HELD, prep("west", 1, 10, vlan=100))
+    play.holds("west", PartState.HELD, prep("west", 2, 10, vlan=100))
+    assert play.found == [
+        "west is overbooked: VLAN 100 at west:host is held by two reservations at 10 s"
+    ]
+
+
+def test_what_is_given_back_takes_no_room(play: Play) -> None:
+    play.holds("m1", PartState.ABORTED, prep("m1", 1, 60))
+    play.holds("m1", PartState.RELEASED, prep("m1", 2, 60))
+    play.holds("m1", PartState.HELD, prep("m1", 3, 60))
+    assert play.found == []
+
+
+def test_users_are_promised_too_much_while_a_domain_recovers(play: Play) -> None:
+    play.commits(1, gbps=60)
+    play.checker.restored("m1")
+    play.forgets("m1")
+    play.saves(transaction(2, PartStatus.HELD, gbps=60))
+    told = transaction(2, PartStatus.COMMITTING, 60, Decision.COMMIT, told=True)
+    for domain in ("east", "west"):
+        play.stage.agents[domain].database.memory.records.clear()
+        play.checker.restored(domain)
+    play.saves(told, record=record(2, State.COMMITTED))
+    assert [v.partition(":")[0] for v in play.found] == [
+        f"users of {domain} are promised too much" for domain in DOMAINS
+    ]
+
+
+# 3. and 4. In the end nothing is left, and everything is resolved ---------------------------------
+
+
+def test_a_hold_in_doubt_is_not_resolved(play: Play) -> None:
+    play.holds("m1", PartState.HELD, prep("m1"))
+    party = play.stage.agents["m1"]
+    running: Any = SimpleNamespace(holdings=lambda *_: list(party.database.memory.records.values()))
+    party.agent = running
+    assert play.checker.unresolved() == ["m1 is in doubt about t1/m1"]
+
+
+def test_a_committed_part_that_nobody_was_promised(play: Play) -> None:
+    play.holds("m1", PartState.COMMITTED, prep("m1"))
+    assert play.checker.unresolved() == ["m1 holds t1/m1, which nobody was promised"]
+
+
+def test_a_failed_reservation_holds_nothing(play: Play) -> None:
+    tx = transaction(1, PartStatus.ABORTED, decision=Decision.ABORT)
+    play.saves(tx, record=record(1, State.FAILED))
+    play.holds("m1", PartState.COMMITTED, prep("m1"))
+    assert play.checker.unresolved() == ["m1 holds t1/m1, which nobody was promised"]
+    play.holds("m1", PartState.ABORTED, prep("m1"))
+    assert play.checker.unresolved() == []
+
+
+def test_what_has_ended_is_given_back_by_the_agent_in_its_own_time(play: Play) -> None:
+    play.commits()
+    play.saves(record=record(1, State.ENDED))
+    assert play.checker.unresolved() == []
+    play.saves(record=replace(record(1, State.ENDED), transaction_id="t0"))
+    assert len(play.checker.unresolved()) == len(DOMAINS)
+
+
+def test_an_undecided_transaction_and_record(play: Play) -> None:
+    play.saves(transaction(1, PartStatus.HELD), record=record(1, State.NEGOTIATING))
+    assert play.checker.unresolved() == [
+        "t1 is not settled: UNDECIDED",
+        "r1 is not decided: NEGOTIATING",
+    ]
+
+
+def test_an_answer_that_is_still_awaited(play: Play) -> None:
+    play.saves(transaction(1, PartStatus.ABORTING, decision=Decision.ABORT))
+    assert play.checker.unresolved() == ["t1 is not settled: ABORT"]
+
+
+def test_a_process_that_is_not_started_again(play: Play) -> None:
+    play.stage.agents["m1"].lives.clear()
+    play.stage.instances["b"].lives.clear()
+    assert play.checker.unresolved() == ["b does not run", "m1 does not run"]
+
+
+def test_a_promise_that_is_not_kept_in_the_end(play: Play) -> None:
+    play.commits()
+    play.checker.restored("m1")
+    play.forgets("m1")
+    problems = play.checker.unresolved()
+    assert "m1 does not hold t1/m1, of which success was told" in problems
+
+
+# 5. Decisions -------------------------------------------------------------------------------------
+
+ALLOWED = {
+    ("UNDECIDED", "COMMIT"),
+    ("UNDECIDED", "ABORT"),
+    ("COMMIT", "UNDO"),
+}
+
+
+@pytest.mark.parametrize("before", list(Decision))
+@pytest.mark.parametrize("after", list(Decision))
+def test_decisions_change_only_as_the_rules_say(
+    play: Play, before: Decision, after: Decision
+) -> None:
+    play.saves(transaction(1, PartStatus.HELD))
+    if before is not Decision.UNDECIDED:
+        if before is Decision.UNDO:
+            play.saves(transaction(1, PartStatus.COMMITTING, decision=Decision.COMMIT))
+        play.saves(transaction(1, PartStatus.COMMITTING, decision=before))
+    assert play.found == []
+    play.saves(transaction(1, PartStatus.COMMITTING, decision=after))
+    fine = before is after or (before.name, after.name) in ALLOWED
+    expected = [] if fine else [f"decision of t1: {before.name} became {after.name}"]
+    assert play.found == expected
+
+
+def test_a_decision_out_of_nothing(play: Play) -> None:
+    play.saves(transaction(1, PartStatus.COMMITTING, decision=Decision.COMMIT))
+    assert play.found == ["decision of t1: nothing became COMMIT"]
+
+
+def test_no_undo_after_success_was_told(play: Play) -> None:
+    play.commits()
+    play.saves(transaction(1, PartStatus.RELEASING, decision=Decision.UNDO, told=True))
+    assert play.found == ["decision of t1: COMMIT became UNDO after success was told"]
+
+
+def test_each_violation_is_told_once(play: Play) -> None:
+    play.commits()
+    for _ in range(3):
+        play.forgets("m1")
+    play.checker.found("something else")
+    assert len(play.found) == 2
