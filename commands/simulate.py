@@ -18,6 +18,7 @@ from rich.table import Table
 
 from commands.context import UNEXPECTED, USAGE, AsJson, console, fail, print_json, reporting
 from commands.simulate_faults import faults
+from commands.simulate_model_check import model_check
 from runtime.logs import configure
 from runtime.settings import LogSettings
 from simulations import plots, success_rate, two_domains
@@ -25,6 +26,7 @@ from simulations.analytic import full_offers, success_rate as expected_rate
 
 app = typer.Typer(no_args_is_help=True, help="The papers' experiments over the shipped code.")
 app.command("faults")(faults)
+app.command("model-check")(model_check)
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="of the random numbers")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, help="processes at once")]

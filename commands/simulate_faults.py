@@ -28,6 +28,16 @@ TELL_EVERY_S = 10.0
 SHOWN = 3
 """Failing schedules that are made shorter and printed."""
 
+Replay = Annotated[
+    Path | None, typer.Option("--replay", help="play the schedule in this file instead")
+]
+Trace = Annotated[
+    Path | None, typer.Option("--trace", help="write what the first schedule does to this file")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="write the shortest reproduction to this file")
+]
+
 
 def faults(
     schedules: Annotated[
@@ -43,15 +53,9 @@ def faults(
     bug: Annotated[
         str, typer.Option("--bug", help=f"put a bug into the code: {', '.join(BUGS)}")
     ] = "",
-    replay: Annotated[
-        Path | None, typer.Option("--replay", help="play the schedule in this file instead")
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option("--trace", help="write what the first schedule does to this file")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="write the shortest reproduction to this file")
-    ] = None,
+    replay: Replay = None,
+    trace: Trace = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Crashes, partitions, lost writes and messages: nothing promised may be lost."""

@@ -64,7 +64,11 @@ class LiveBook:
 
     def watch_end(self, record: Reservation) -> None:
         """Its window ends then; an earlier entry that no longer holds is skipped later."""
-        heapq.heappush(self._ends, (record.criteria.window.end_s, record.reservation_id))
+        self.look_again(record, record.criteria.window.end_s)
+
+    def look_again(self, record: Reservation, at_s: int) -> None:
+        """``over`` finds it once more, then."""
+        heapq.heappush(self._ends, (at_s, record.reservation_id))
 
     def get(self, reservation_id: str) -> Live | None:
         return self._live.get(reservation_id)

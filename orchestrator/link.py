@@ -144,10 +144,16 @@ class AgentLink:
             await self._listener.on_meet(domain.name, identity, lambda: _holdings(stub))
             self._set(up=True, reason="", domain=domain, identity=identity)
             self._listener.on_up(self.status.name)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch(stub))
-                await self._read(stream)
-                raise _SessionOver
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._watch(stub))
+                    await self._read(stream)
+                    raise _SessionOver
+            except* _SessionOver:
+                pass
+            except* Exception as ended:
+                # What ended it has cancelled the rest: there is one.
+                raise ended.exceptions[0] from None
 
     async def _describe(self, stub: DomainAgentAsyncStub) -> tuple[Domain, AgentIdentity]:
         answer: pb.DescribeResponse = await stub.Describe(

@@ -81,6 +81,11 @@ class Reservation:
         """Nothing is being negotiated for it."""
         return self.state is not State.NEGOTIATING and self.change is None
 
+    @property
+    def to_be_released(self) -> bool:
+        """Whether a domain has not told yet that nothing of it is configured any more."""
+        return any(part.data_plane is not DataPlaneState.RELEASED for part in self.parts)
+
     def plan(self) -> Plan:
         """What is in force, as the planner made it."""
         segments = {part.domain: part.segments for part in self.parts}

@@ -120,3 +120,6 @@ class Reports:
             )
             await self.engine.save(Changes(reservation=record, events=(event,)))
             live.set(record)
+            if record.state is State.ENDED and not record.to_be_released:
+                self.engine.dismiss(record.transaction_id)
+                self.engine.book.forget(record.reservation_id)

@@ -79,11 +79,15 @@ class ReservationsService(ReservationsServicer):
                     request.reservation_id, self._change(request, before)
                 )
                 if record.change is not None:
-                    record = await self._orchestrator.decided(request.reservation_id)
+                    record = await self._orchestrator.changed(
+                        request.reservation_id, request.request_id
+                    )
                 if record.modified:
                     await self._orchestrator.given_back(before.transaction_id)
             elif record.change is not None:
-                record = await self._orchestrator.decided(request.reservation_id)
+                record = await self._orchestrator.changed(
+                    request.reservation_id, request.request_id
+                )
         return record_to_pb(record)
 
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.ReservationRecord:

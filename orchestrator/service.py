@@ -41,6 +41,8 @@ T = TypeVar("T")
 GIVE_BACK_WAIT_S = 1.0
 POLL_S = 0.2
 """How often is looked what another instance has decided."""
+LINGER_S = 60
+"""For how long after its end the reports of domains are noted."""
 OWN_ATTEMPTS = 3
 
 
@@ -173,14 +175,30 @@ class Orchestrator:
 
         Raises NotFoundError, DrainingError, StorageError.
         """
+        return await self._until(reservation_id, lambda record: record.decided)
+
+    async def changed(self, reservation_id: str, request_id: str) -> Reservation:
+        """Waits until that change is decided; the record as it was then, whatever came next.
+
+        Raises NotFoundError, DrainingError, StorageError.
+        """
+        record = await self._until(
+            reservation_id, lambda r: r.change is None or r.change.request_id != request_id
+        )
+        request = await self.engine.store.request(request_id)
+        return (request.answer if request is not None else None) or record
+
+    async def _until(
+        self, reservation_id: str, ready: Callable[[Reservation], bool]
+    ) -> Reservation:
         while True:
             live = self.engine.book.get(reservation_id)
             if live is not None:
                 with suppress(LostError):
-                    await live.wait(lambda record: record.decided)
+                    await live.wait(ready)
             # Another instance may own it by now, and be at work on a change of it.
             record = await self.get(reservation_id)
-            if record.decided:
+            if ready(record):
                 return record
             if self.closed:
                 raise DrainingError("this instance is shutting down")
@@ -261,15 +279,20 @@ class Orchestrator:
     async def _end(self, live: Live) -> None:
         engine, record = self.engine, live.record
         if record.state is State.NEGOTIATING:
+            # It is decided soon, and then looked at again.
+            engine.book.watch_end(record)
             return
+        lingers = False
         if record.state is State.COMMITTED:
             await self._withdraw_others(record)
             await engine.store_record(live, ended(record, engine.now_ms()))
-        transaction = engine.transactions.get(record.transaction_id)
-        if transaction is not None and transaction.settled:
-            # Otherwise a domain that is away must still hear of it.
-            engine.transactions.forget(record.transaction_id)
-        engine.book.forget(record.reservation_id)
+            lingers = live.record.to_be_released
+        engine.dismiss(record.transaction_id)
+        if lingers:
+            # Domains are about to tell that their circuits are taken down.
+            engine.book.look_again(record, engine.now_ms() // 1000 + LINGER_S)
+        else:
+            engine.book.forget(record.reservation_id)
 
     async def _withdraw_others(self, record: Reservation) -> None:
         """A change under way, and old versions that are still to be given back.

@@ -52,6 +52,10 @@ class Explored:
 class StatesExceededError(Exception):
     """A scenario has more states than it may."""
 
+    def __init__(self, scenario: str, states: int) -> None:
+        super().__init__(f"{scenario}: more than it may have, {states:,} states so far")
+        self.states = states
+
 
 class Explorer:
     """The search through one scenario."""
@@ -96,7 +100,7 @@ class Explorer:
         while frontier and violation is None:
             frontier, violation = self._next(frontier)
             if states_max is not None and len(self.parents) > states_max:
-                raise StatesExceededError(f"{self.scenario.name}: over {states_max:,} states")
+                raise StatesExceededError(self.scenario.name, len(self.parents))
         return violation
 
     def _next(self, frontier: list[State]) -> tuple[list[State], Violation | None]:

@@ -61,6 +61,20 @@ FULL = SMALL | _by_name(
     Scenario("restore-two", domains(*TWO, restores="m1"), (Booking((TWO,)),)),
     Scenario("restore-cancel", domains(*ONE, restores="m1"), (Booking((ONE,), cancel=True),)),
     Scenario("restore-alone", domains(*ONE, restores="m1", expires="m1"), (Booking((ONE,)),)),
+    Scenario("again", domains(*TWO), (Booking((TWO,), again=True),)),
+    Scenario(
+        "restore-shared",
+        domains(*ONE, restores="m1"),
+        (Booking((ONE,), cancel=True), Booking((ONE,), orchestrator=1)),
+        instances=1,
+    ),
+    Scenario(
+        "restore-compete-expiry",
+        domains(*ONE, restores="m1", expires="m1"),
+        (Booking((ONE,)), Booking((ONE,))),
+        instances=1,
+        restarts=False,
+    ),
     Scenario(
         "restore-compete",
         domains(*ONE, restores="m1"),
@@ -91,6 +105,8 @@ def bounds_of(scenario: Scenario) -> str:
         _count(len(scenario.domains), "agent"),
         _count(len(scenario.bookings), "reservation"),
     ]
+    if not scenario.restarts:
+        words.append("instances do not crash")
     words += _listed("expires", [spec.name for spec in scenario.domains if spec.expires])
     words += _listed("is restored", [spec.name for spec in scenario.domains if spec.restores])
     asked = {

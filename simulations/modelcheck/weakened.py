@@ -19,7 +19,7 @@ from protocol.transaction import Decision, Transaction
 from simulations.modelcheck import office as offices, orchestrators, useless
 from simulations.modelcheck.domain import Domain, Site
 from simulations.modelcheck.instances import Done, Instances
-from simulations.modelcheck.office import Office
+from simulations.modelcheck.office import Office, Record
 from simulations.modelcheck.orchestrators import Choice, Orchestrator
 from simulations.modelcheck.words import Move
 from simulations.modelcheck.world import (

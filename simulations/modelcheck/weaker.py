@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from protocol.messages import Abort, Commit
+from protocol.messages import Abort, Commit, Release
 from simulations.modelcheck import weakened
 from simulations.modelcheck.explore import Explored, Explorer
 from simulations.modelcheck.scenarios import ONE, TWO, domains
@@ -110,7 +110,7 @@ _EVERY = (
     (
         "commit-recovering",
         "a held part commits while its agent recovers",
-        _in((BOTH,), TWO, expires="m2", restores="m1"),
+        _in((PLAIN,), instances=2, expires="m1", restores="m1"),
         weakened.commits_recovering,
     ),
     (

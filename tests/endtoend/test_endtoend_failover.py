@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ async def test_nobody_notices_that_one_is_stopped(many: Instances) -> None:
             record = await reserve(client)
             assert record.state == COMMITTED
             await client.cancel(record.reservation_id)
-            first.signal(signal.SIGTERM)
+            with suppress(ProcessLookupError):  # It may end at any time.
+                first.signal(signal.SIGTERM)
             await asyncio.sleep(0.1)
         assert await ended == 0
         assert (await reserve(client)).state == COMMITTED
@@ -93,7 +95,9 @@ async def test_a_watch_goes_on_at_the_other_without_a_gap(many: Instances) -> No
         await reached_first(many).kill()
         many.gate.open()
         await watching
-        assert seen == await many.all[1].events(begun.reservation_id)
+        # Asked for again later there is more: what the domains said after the decision.
+        assert seen == (await many.all[1].events(begun.reservation_id))[: len(seen)]
+        assert "decided" in {event.WhichOneof("kind") for event in seen}
         assert [event.sequence for event in seen] == sorted({event.sequence for event in seen})
 
 

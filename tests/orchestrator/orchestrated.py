@@ -53,6 +53,17 @@ def virtual(test: Test) -> Callable[..., None]:
     return run
 
 
+def noisy(test: Test) -> Callable[..., None]:
+    """As ``virtual``, where errors in the log are part of the matter."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with structlog.testing.capture_logs():
+            run_virtual(test(*args, **kwargs))
+
+    return run
+
+
 def port(name: str, remote: str = "", capacity: str = "100G") -> dict[str, Any]:
     values = {"name": name, "capacity": capacity, "vlans": "100-199"}
     return {**values, "remote": remote} if remote else values
@@ -129,7 +140,7 @@ class One:
     async def reserve(self, request: pb.Reservation) -> pb.ReservationRecord:
         return await self.reservations.Reserve(request, NO_CONTEXT)
 
-    async def modify(self, reservation_id: str, request_id: str, gbps: int) -> Any:
+    async def modify(self, reservation_id: str, request_id: str, gbps: int) -> pb.ReservationRecord:
         change = pb.ModifyRequest(
             reservation_id=reservation_id, request_id=request_id, bandwidth_bps=gbps * G
         )

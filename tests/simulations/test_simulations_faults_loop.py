@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
@@ -154,3 +154,76 @@ def test_sets_of_tasks_are_in_the_order_of_their_making() -> None:
         return order
 
     assert run(loop, main()) == [0, 1, 2, 3, 4]
+
+
+def test_what_is_cancelled_is_not_called() -> None:
+    loop = FaultLoop(1)
+    seen: list[str] = []
+
+    async def main() -> None:
+        soon, later = loop.call_soon(seen.append, "soon"), loop.call_later(1, seen.append, "later")
+        assert not soon.cancelled()
+        soon.cancel()
+        later.cancel()
+        assert soon.cancelled()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await asyncio.Event().wait()
+        async with asyncio.timeout(3):
+            await asyncio.sleep(2)
+        assert loop.time() == 5
+
+    run(loop, main())
+    assert seen == []
+
+
+def test_an_error_in_a_callback_is_heard_and_the_rest_goes_on() -> None:
+    loop = FaultLoop(1)
+    heard: list[Any] = []
+    nothing: dict[str, str] = {}
+    loop.set_exception_handler(lambda _loop, context: heard.append(context))
+
+    async def main() -> None:
+        loop.call_soon(nothing.__getitem__, "here")
+        await asyncio.sleep(1)
+
+    run(loop, main())
+    assert [type(context["exception"]) for context in heard] == [KeyError]
+    assert "__getitem__" in heard[0]["message"]
+
+
+def test_timers_of_a_process_that_was_killed_do_not_count() -> None:
+    loop = FaultLoop(1)
+    process = Process(loop, "p")
+
+    async def sleeping() -> None:
+        await asyncio.sleep(1000)
+
+    async def main() -> float:
+        process.spawn(sleeping())
+        await asyncio.sleep(1)
+        process.kill()
+        await asyncio.sleep(1)
+        return loop.time()
+
+    assert run(loop, main()) == 2
+
+
+def test_an_asynchronous_generator_that_is_dropped_is_closed() -> None:
+    loop = FaultLoop(1)
+    seen: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            seen.append("closed")
+
+    async def main() -> None:
+        async for _ in numbers():
+            break
+        await asyncio.sleep(1)
+
+    run(loop, main())
+    assert seen == ["closed"]

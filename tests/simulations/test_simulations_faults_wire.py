@@ -270,3 +270,82 @@ def test_a_slow_link_takes_longer() -> None:
         return float(world.run(work()))
 
     assert took_s(50) > 10 * took_s(1)
+
+
+def test_who_dies_leaves_the_address_to_its_twin() -> None:
+    world = World()
+    first, second = world.agent, Process(world.loop, "m1 again")
+
+    async def asked() -> str:
+        try:
+            answer = await world.stub.Describe(pb.DescribeRequest(), timeout=5)
+        except AioRpcError as error:
+            return error.code().name
+        return str(answer.agent_epoch)
+
+    async def work() -> None:
+        world.agent = second
+        world.serve()
+        assert await asked() == "7"
+        first.pause()
+        assert await asked() == "7"
+        second.kill()
+        world.wire.gone(second)
+        first.resume()
+        assert await asked() == "7"
+        first.kill()
+        world.wire.gone(first)
+        assert await asked() == "UNAVAILABLE"
+
+    world.run(work())
+
+
+def test_a_stream_that_is_not_taken_fails_where_it_is_waited_for() -> None:
+    world = World()
+
+    async def work() -> None:
+        world.agent.pause()
+        talk = Talk(world)
+        taken = asyncio.create_task(talk.call.initial_metadata())
+        await asyncio.sleep(1)
+        assert not taken.done()
+        world.wire.reset(world.link)
+        with pytest.raises(AioRpcError) as caught:
+            await taken
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        await talk.reading
+
+    world.run(work())
+
+
+def test_what_a_servicer_breaks_with_is_heard() -> None:
+    world = World()
+
+    async def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    async def work() -> None:
+        world.echo.Describe = broken  # type: ignore[method-assign, assignment]
+        world.serve()
+        with pytest.raises(AioRpcError) as caught:
+            await world.stub.Describe(pb.DescribeRequest(), timeout=2)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    world.run(work())
+    assert [type(error) for error in world.errors] == [ZeroDivisionError]
+
+
+def test_messages_are_copies() -> None:
+    world = World()
+
+    async def work() -> None:
+        talk = Talk(world)
+        sent = frame("before")
+        talk.queue.put_nowait(sent)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        sent.messages[0].req_offers.query_id = "after"
+        await asyncio.sleep(5)
+        assert talk.answers == ["before"]
+
+    world.run(work())
