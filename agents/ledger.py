@@ -12,9 +12,10 @@ from runtime.database import StorageError
 class Ledger:
     """A store that does not mind what a failed write left behind.
 
-    A write that failed may still have happened (a connection lost during commit). The row of a part
-    that the agent then treats as never seen is *doubtful*: every later write removes it as well, so
-    a restart cannot find capacity promised twice.
+    A write that failed may still have happened (a connection lost during commit). Then the row of
+    a part that the agent treats as never seen is *doubtful*: every later write removes it as well,
+    so that a restart cannot find capacity promised twice. And so is the agent's life: every later
+    write says it again, so that a restart cannot find recovery over without what it took up.
     """
 
     def __init__(self, store: Store) -> None:
@@ -22,6 +23,12 @@ class Ledger:
         # Each doubt has a number, so that settling an old one does not settle a newer one.
         self._doubtful: dict[Key, int] = {}
         self._doubts = 0
+        self._life: Life | None = None
+        self._life_is_doubtful = False
+
+    def take_up(self, life: Life) -> None:
+        """At start: the life that the store holds."""
+        self._life = life
 
     async def save(
         self,
@@ -54,7 +61,15 @@ class Ledger:
         decisions: Sequence[Decision],
     ) -> None:
         doubtful = dict(self._doubtful)
-        await self._store.save(records, (*sorted(doubtful), *forgotten), life, decisions)
+        if life is None and self._life_is_doubtful:
+            life = self._life
+        try:
+            await self._store.save(records, (*sorted(doubtful), *forgotten), life, decisions)
+        except StorageError:
+            self._life_is_doubtful |= life is not None
+            raise
+        if life is not None:
+            self._life, self._life_is_doubtful = life, False
         for key, doubt in doubtful.items():
             if self._doubtful.get(key) == doubt:
                 del self._doubtful[key]

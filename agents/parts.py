@@ -72,6 +72,7 @@ class Parts:
 
     def take_up(self, loaded: Loaded) -> None:
         """At start: what the store holds. Raises RestoreError."""
+        self._ledger.take_up(loaded.life)
         self.decisions = {decision.key: decision for decision in loaded.decisions}
         records = [self._dated(record) for record in loaded.records]
         for record in records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from orchestrator.breaker import Signal
@@ -135,7 +136,9 @@ class LiveBargain:
             if part.domain in domains and part.status in LIVE_STATUSES
         )
         if ids:
-            await self.transactions.apply(self.transaction_id, Drop(ids))
+            # Decided at this very moment, by a cancel: what is held is given back by that.
+            with suppress(ValueError):
+                await self.transactions.apply(self.transaction_id, Drop(ids))
 
     def _part(self, domain: str, segments: Segments) -> CoordinatorPart:
         described = self.gateway.domain(domain)

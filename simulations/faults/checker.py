@@ -44,10 +44,9 @@ class _Domain:
     capacities_bps: Mapping[str, int]
     promised: dict[Key, ReservationPrep] = field(default_factory=dict)
     live: frozenset[Key] = frozenset()
-    epoch: int = 0
-    """The latest epoch that it ever was in."""
     lost_epoch: int | None = None
-    """The latest one before its database was replaced by a backup, until it has reconciled."""
+    """The latest one that an orchestrator had met when its database was replaced by a backup, until
+    it has reconciled in a later one; -1: none had met it."""
 
 
 class Checker:
@@ -90,7 +89,9 @@ class Checker:
         memory = known.party.database.memory
         life = memory.life
         if life is not None:
-            known.epoch = max(known.epoch, life.epoch)
+            if life.recovering and known.lost_epoch is None:
+                # Also when that it is over was written, and could not be told from failure.
+                known.lost_epoch = life.epoch - 1
             lost = known.lost_epoch
             if lost is not None and life.epoch > lost and not life.recovering:
                 known.lost_epoch = None
@@ -102,8 +103,10 @@ class Checker:
 
     def restored(self, domain: str) -> None:
         """The domain's database was replaced by a backup."""
-        known = self._domains[domain]
-        known.lost_epoch = known.epoch
+        met = [
+            memory._met[domain].epoch for memory in self._memories.values() if domain in memory._met
+        ]
+        self._domains[domain].lost_epoch = max(met, default=-1)
 
     def _decided(self, transaction: Transaction) -> None:
         name, decision = transaction.transaction_id, transaction.decision

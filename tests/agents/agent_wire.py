@@ -22,6 +22,7 @@ from agents.values import Seen
 from braid.v1 import agent_pb2, agent_pb2_grpc
 from protocol.codec import to_agent_to_pb, to_orchestrator_from_pb
 from protocol.messages import (
+    Inquire,
     ReservationPrep,
     ReservationResp,
     ToAgent,
@@ -103,7 +104,9 @@ class Orchestrator:
 
     async def ask(self, message: ToAgent) -> ReservationResp:
         await self.send(message)
-        answer = await self.next()
+        # On a slow machine a hold asks in between.
+        while isinstance(answer := await self.next(), Inquire):
+            pass
         assert isinstance(answer, ReservationResp), answer
         return answer
 

@@ -587,6 +587,24 @@ async def test_a_crash_amid_the_write_repeats_everything_or_finds_it_done(when: 
     assert not await fits(world, 601 * MBPS)
 
 
+async def test_an_outcome_written_unknown_to_the_agent_is_not_found_half_after_a_crash() -> None:
+    world = await recovering()
+    store = world.store
+    assert isinstance(store, FaultyStore)
+    store.lies = True
+    assert await told(world, claims(world, claim(T2))) == []
+    store.lies = False
+    life = memory(world).life
+    assert life is not None
+    assert not life.recovering
+    # The next write takes back what was taken up, and with it that recovery is over.
+    assert (await world.abort("another")).ok
+    await world.restart()
+    assert world.agent.recovering
+    await told(world, claims(world, claim(T2)))
+    assert world.record("t2").part.state is PartState.COMMITTED
+
+
 async def test_another_raise_amid_the_write_is_not_lost() -> None:
     world = await recovering()
     store, epoch = world.store, world.agent.epoch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from orchestrator.ports import Changes
 from protocol.coordinator import Decision
 from protocol.messages import ReservationPrep, ReservationResp
 from runtime.database import StorageBusyError, StorageError
+from runtime.errors import RequestError
 from simulations.clock import run_virtual
 from simulations.gateway import Message
 
@@ -52,11 +54,9 @@ def deciding(decision: Decision, how: str) -> Callable[[Changes], str]:
 
 
 async def tried(call: Any) -> None:
-    """A client whose call may fail."""
-    try:
+    """A client whose call may fail, or that is to ask again."""
+    with suppress(StorageError, RequestError):
         await call
-    except StorageError:
-        await asyncio.sleep(0)
 
 
 async def agreed(world: Orchestrated, record: pb.ReservationRecord, version: int) -> None:

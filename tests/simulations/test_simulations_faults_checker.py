@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.values import DataPlane, Life, Record
-from orchestrator.ports import Changes
+from orchestrator.ports import AgentIdentity, Changes
 from orchestrator.records import Reservation, State
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
 from protocol.messages import ReservationPrep
@@ -37,6 +37,7 @@ class Play:
             party.lives.append(alive)
         for domain in DOMAINS:
             self.lives(domain, Life(epoch=1, boot=1))
+            self.stage.memories["braid"]._met[domain] = AgentIdentity(1, 1)
 
     @property
     def found(self) -> list[str]:
@@ -193,6 +194,24 @@ def test_a_restored_domain_is_asked_again_only_when_it_has_reconciled(play: Play
     play.lives("m1", Life(epoch=2, boot=2, recovering=True))
     assert play.found == []
     assert "m1 is recovering" in play.checker.unresolved()
+    play.lives("m1", Life(epoch=2, boot=2))
+    assert play.found == ["m1 does not hold t1/m1, of which success was told"]
+
+
+def test_an_epoch_that_nobody_met_need_not_be_surpassed(play: Play) -> None:
+    play.lives("m1", Life(epoch=9, boot=3))
+    play.checker.restored("m1")
+    play.lives("m1", Life(epoch=2, boot=2, recovering=True))
+    assert "m1 is recovering" in play.checker.unresolved()
+    play.lives("m1", Life(epoch=2, boot=2))
+    assert "m1 is recovering" not in play.checker.unresolved()
+
+
+def test_a_domain_that_recovers_after_all_is_asked_again_when_it_has_reconciled(play: Play) -> None:
+    play.commits()
+    play.lives("m1", Life(epoch=2, boot=2, recovering=True))
+    play.forgets("m1")
+    assert play.found == []
     play.lives("m1", Life(epoch=2, boot=2))
     assert play.found == ["m1 does not hold t1/m1, of which success was told"]
 
