@@ -117,6 +117,9 @@ class GrpcGateway:
             self._known = Topology([s.domain for s in self.statuses() if s.domain])
         return self._known
 
+    def awaited(self) -> frozenset[str]:
+        return frozenset(status.name for status in self.statuses() if status.domain is None)
+
     def domain(self, name: str) -> Domain | None:
         status = self.status(name)
         return status.domain if status is not None else None

@@ -80,6 +80,9 @@ class Gateway(Protocol):
     def known(self) -> Topology:
         """All domains that ever described themselves, up or not."""
 
+    def awaited(self) -> frozenset[str]:
+        """Domains that are to be connected and have not described themselves yet."""
+
     def domain(self, name: str) -> Domain | None:
         """A domain that ever described itself."""
 

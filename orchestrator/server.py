@@ -37,6 +37,7 @@ from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
 from runtime.errors import RequestError, full, invalid
 
 Context = ServicerContext[Any, Any]
+AWAITED_AGAIN_S = 2.0
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 EVENTS_PAGE = 500
@@ -53,7 +54,9 @@ class ReservationsService(ReservationsServicer):
 
     async def Plan(self, request: pb.Reservation, context: Context) -> pb.PlanResponse:
         engine = self._orchestrator.engine
-        criteria = check_criteria(request, engine.gateway.known(), engine.now_ms(), self._bounds)
+        known = engine.gateway.known()
+        with _not_yet(engine.gateway.awaited()):
+            criteria = check_criteria(request, known, engine.now_ms(), self._bounds)
         outcome = await self._orchestrator.plan(criteria, check_timeout(request))
         if isinstance(outcome, Failure):
             return refused_plan_to_pb(outcome.refusals)
@@ -163,12 +166,14 @@ class ReservationsService(ReservationsServicer):
 
     def _order(self, request: pb.Reservation) -> Order:
         engine = self._orchestrator.engine
-        return check_order(request, engine.gateway.known(), engine.now_ms(), self._bounds)
+        with _not_yet(engine.gateway.awaited()):
+            return check_order(request, engine.gateway.known(), engine.now_ms(), self._bounds)
 
     def _change(self, request: pb.ModifyRequest, record: Reservation) -> Order:
         engine = self._orchestrator.engine
         topology = engine.gateway.known()
-        return check_change(request, record, topology, engine.now_ms(), self._bounds)
+        with _not_yet(engine.gateway.awaited()):
+            return check_change(request, record, topology, engine.now_ms(), self._bounds)
 
     async def _get(self, reservation_id: str) -> Reservation:
         if not reservation_id:
@@ -186,6 +191,23 @@ async def _woken(woken: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(WATCH_POLL_S):
             await woken.wait()
+
+
+@contextmanager
+def _not_yet(awaited: frozenset[str]) -> Iterator[None]:
+    """What a domain may have that has not described itself since the start is not NOT_FOUND."""
+    try:
+        yield
+    except RequestError as error:
+        domain = str(error.raw).partition(":")[0]
+        # An alias does not say whose it is.
+        names = sorted(awaited if domain == "urn" else awaited & {domain})
+        if error.code is not StatusCode.NOT_FOUND or not names:
+            raise
+        possible = f"to ask again: {', '.join(names)} cannot be reached since this instance started"
+        raise RequestError(
+            StatusCode.UNAVAILABLE, error.field, error.raw, possible, AWAITED_AGAIN_S
+        ) from None
 
 
 @contextmanager

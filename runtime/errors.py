@@ -34,7 +34,7 @@ class RequestError(Exception):
     ``field`` is the path of the field in the request (``constraints.max_paths``), ``possible`` a
     short phrase that completes "possible: …". ``code`` is one of the table in section 9 of the
     design. ``retry_after_s``: after how many seconds the same request may be served; None: it is
-    not a matter of time.
+    not a matter of time. ``raw``: what was given, as it is; ``given``: as it is shown.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class RequestError(Exception):
         self.code = code
         self.retry_after_s = retry_after_s
         self.field = field
+        self.raw = given
         self.given = _shown(given)
         self.possible = possible
         super().__init__(f"{field}: given {self.given}, possible: {possible}")

@@ -62,6 +62,10 @@ class MemoryGateway:
         """All domains that were ever up."""
         return self._known
 
+    def awaited(self) -> frozenset[str]:
+        """None: those that are not up yet are none of it yet."""
+        return frozenset()
+
     def domain(self, name: str) -> Domain | None:
         """What a domain tells of itself."""
         return self._known.domains.get(name)

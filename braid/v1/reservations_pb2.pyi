@@ -5,6 +5,7 @@ The U-O interface (user to orchestrator, paper 003 section 3.3.2).
 
 Error codes, for every call: INVALID_ARGUMENT, OUT_OF_RANGE and NOT_FOUND name the field, what was
 given and what is possible; "no capacity" is an answer (a Refusal in an OK response), not an error.
+What a domain may have that this instance has not reached since its start is UNAVAILABLE: ask again.
 Details travel as google.rpc.BadRequest / google.rpc.ErrorInfo in grpc-status-details-bin.
 """
 

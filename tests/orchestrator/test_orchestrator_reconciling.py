@@ -37,6 +37,9 @@ class Gateway:
     def known(self) -> Topology:
         return Topology([])
 
+    def awaited(self) -> frozenset[str]:
+        return frozenset()
+
     def domain(self, name: str) -> Domain | None:
         return None
 
