@@ -21,6 +21,7 @@ from runtime.clock import Clock
 from runtime.errors import invalid
 
 DOUBTS_NAME: Final = pb.DESCRIPTOR.services_by_name["Doubts"].full_name
+TOKEN_MAX = 1000
 PAGE_LIMIT = 1000
 PAGE_USUAL = 100
 DECISIONS_LIMIT = 100
@@ -145,6 +146,8 @@ def _mark_of(token: str) -> tuple[int, Key]:
     if not token:
         return (-1, ("", ""))
     try:
+        if len(token) > TOKEN_MAX:
+            raise ValueError(token)
         changed_ms, transaction_id, part_id = json.loads(base64.urlsafe_b64decode(token))
         return (int(changed_ms), (str(transaction_id), str(part_id)))
     except (ValueError, TypeError, binascii.Error) as error:

@@ -84,13 +84,13 @@ class GrpcGateway:
             await link.stop()
             self._refresh()
 
-    async def settled(self, name: str, timeout_s: float) -> Status:
-        """The domain's status once it is up, or after ``timeout_s``."""
+    async def settled(self, name: str, timeout_s: float) -> Status | None:
+        """Its status once it is up, or after ``timeout_s``; None: it has left meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not self._links[name].status.up:
+                while (status := self.status(name)) is not None and not status.up:
                     await self._moved.wait()
-        return self._links[name].status
+        return self.status(name)
 
     async def ready(self, timeout_s: float) -> None:
         """Waits until every domain is up, or for ``timeout_s``: who is not there is left out."""

@@ -34,6 +34,7 @@ OLDER_THAN_S = 10
 """What is awaited for less time than this is usual, not in doubt."""
 OLDER_THAN_MAX_S = 10**9
 OPERATOR_MAX = 128
+TOKEN_MAX = 1000
 REASON_MAX = 256
 BEGINNING: DoubtMark = (-1, "", "")
 SETTLEMENTS = {True: pb.SETTLEMENT_COMMIT, False: pb.SETTLEMENT_GIVE_UP}
@@ -178,6 +179,8 @@ def _mark_of(token: str) -> DoubtMark:
     if not token:
         return BEGINNING
     try:
+        if len(token) > TOKEN_MAX:
+            raise ValueError(token)
         since_ms, transaction_id, part_id = json.loads(base64.urlsafe_b64decode(token))
         known = isinstance(since_ms, int) and 0 <= since_ms < 2**62
         if not known or not all(REQUEST_ID.fullmatch(each) for each in (transaction_id, part_id)):

@@ -30,7 +30,15 @@ from orchestrator.negotiation import (
     RouteFinder,
     negotiate,
 )
-from orchestrator.ports import Changes, ConflictError, Gateway, LostError, Store
+from orchestrator.ports import (
+    Changes,
+    ConflictError,
+    Gateway,
+    KnownRequestError,
+    LostError,
+    StaleEpochError,
+    Store,
+)
 from orchestrator.records import Reservation, State
 from orchestrator.transactions import Transactions
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
@@ -44,6 +52,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 RETRY_STORAGE_S = 1.0
+REFUSED = (ConflictError, KnownRequestError, LostError, StaleEpochError)
+"""What a store raises that has written nothing."""
 DETACHED_MAX = 10_000
 """Steps for callers, some of which may have gone away."""
 UNSAVED_MAX = 10_000
@@ -166,13 +176,16 @@ class Engine:
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
-        if self._unsaved:
-            changes = replace(changes, events=(*self._unsaved, *changes.events))
-            self._unsaved = []
+        progress, self._unsaved = self._unsaved, []
+        changes = replace(changes, events=(*progress, *changes.events))
         try:
             self.hub.publish(await self.store.save(changes, self.epoch))
-        except LostError as lost:
-            self.lose(lost.reservation_id)
+        except REFUSED as refused:
+            # Nothing of it was written; the progress is that of others.
+            for event in progress:
+                self.emit(event)
+            if isinstance(refused, LostError):
+                self.lose(refused.reservation_id)
             raise
         except StorageBusyError:
             raise

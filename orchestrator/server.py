@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -25,6 +26,7 @@ from orchestrator.service import (
     RequestTakenError,
 )
 from orchestrator.validation import (
+    REQUEST_ID,
     Bounds,
     check_change,
     check_criteria,
@@ -38,6 +40,8 @@ from runtime.errors import RequestError, full, invalid
 
 Context = ServicerContext[Any, Any]
 AWAITED_AGAIN_S = 2.0
+PAGE_TOKEN = re.compile("[0-9]{1,18}")
+SEQUENCE_MAX = 2**63 - 1
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 EVENTS_PAGE = 500
@@ -119,7 +123,7 @@ class ReservationsService(ReservationsServicer):
         size = request.page_size if request.HasField("page_size") else PAGE_DEFAULT
         if not 1 <= size <= PAGE_MAX:
             raise invalid("page_size", size, f"1 to {PAGE_MAX}")
-        if request.page_token and not request.page_token.isdecimal():
+        if request.page_token and not PAGE_TOKEN.fullmatch(request.page_token):
             raise invalid("page_token", request.page_token, "next_page_token of a ListResponse")
         known = {state.value for state in State}
         for value in request.states:
@@ -141,7 +145,7 @@ class ReservationsService(ReservationsServicer):
             raise invalid("reservation_id", "absent", "the reservation that until_decided means")
         if request.reservation_id:
             await self._get(request.reservation_id)
-        engine, seen = self._orchestrator.engine, request.after_sequence
+        engine, seen = self._orchestrator.engine, min(request.after_sequence, SEQUENCE_MAX)
         if not request.reservation_id and not seen:
             seen = await engine.store.last_event()
         with engine.hub.subscribe(request.reservation_id) as woken:
@@ -179,6 +183,8 @@ class ReservationsService(ReservationsServicer):
         if not reservation_id:
             raise invalid("reservation_id", reservation_id, "the id of a reservation")
         try:
+            if not REQUEST_ID.fullmatch(reservation_id):
+                raise NotFoundError(reservation_id)
             return await self._orchestrator.get(reservation_id)
         except NotFoundError:
             raise RequestError(

@@ -235,7 +235,9 @@ class Orchestrator:
         """
         transactions = self.engine.transactions
         if transactions.get(transaction_id) is not None:
-            await transactions.wait(transaction_id, is_over, GIVE_BACK_WAIT_S)
+            # Whoever owns it meanwhile sees to it.
+            with suppress(LostError):
+                await transactions.wait(transaction_id, is_over, GIVE_BACK_WAIT_S)
 
     async def get(self, reservation_id: str) -> Reservation:
         """The record as it is now, whoever owns it. Raises NotFoundError, StorageError."""

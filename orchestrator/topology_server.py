@@ -77,6 +77,9 @@ class TopologyService(TopologyServicer):
         await self._engine.store.set_target(request.domain, request.target)
         await self._gateway.join(request.domain, request.target)
         status = await self._gateway.settled(request.domain, JOIN_WAIT_S)
+        if status is None:
+            possible = "to ask again: somebody made it leave meanwhile"
+            raise RequestError(StatusCode.ABORTED, "domain", request.domain, possible)
         return pb.RegisterResponse(status=self._status(status))
 
     async def Unregister(

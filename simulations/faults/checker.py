@@ -194,7 +194,8 @@ class Checker:
         known = self._domains[domain]
         memory = known.party.database.memory
         found = []
-        if known.lost_epoch is not None or (memory.life is not None and memory.life.recovering):
+        # An old copy that lacks nothing of what it said need not be found out.
+        if memory.life is not None and memory.life.recovering:
             found.append(f"{domain} is recovering")
         agent = known.party.agent if known.party.lives else None
         running = set(known.live)

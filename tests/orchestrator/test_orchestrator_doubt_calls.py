@@ -1,4 +1,4 @@
-"""What braid.v1.Doubts of an orchestrator tells: why something is in doubt, and what may be done."""
+"""What braid.v1.Doubts of an orchestrator tells: why something is in doubt, and what may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
-from orchestrated import NO_CONTEXT, Orchestrated, One, refused, sites, until, virtual, wanted
+from orchestrated import NO_CONTEXT, One, Orchestrated, refused, sites, until, virtual, wanted
 
 from braid.v1 import doubts_pb2 as pb, reservations_pb2
 from orchestrator.doubts import DoubtsService

@@ -8,7 +8,7 @@ from grpc import StatusCode
 from orchestrated import NO_CONTEXT, NOW_S, G, Orchestrated, refused, sites, until, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from protocol.messages import ReservationPrep
+from protocol.messages import Release, ReservationPrep
 from runtime.errors import RequestError
 from simulations.gateway import Message
 
@@ -154,3 +154,21 @@ async def test_a_window_is_changed_alone_and_with_the_bandwidth() -> None:
         assert (both.criteria.window.end_s, both.criteria.bandwidth_bps) == (NOW_S + 8000, 5 * G)
         assert both.version == 3
         await until(lambda: world.held()["m1"] == [(record.reservation_id, 3)])
+
+
+@virtual
+async def test_a_modify_that_was_done_is_answered_so_though_another_instance_takes_it_over() -> (
+    None
+):
+    async with Orchestrated(sites("m1")) as world:
+        one, two = await world.start("a"), await world.start("b")
+        reservation_id = (await one.reserve(wanted())).reservation_id
+        # The old version is given back late: the answer waits a moment for it.
+        world.delay = lambda domain, message: None if isinstance(message, Release) else 0.0
+        first = asyncio.create_task(one.modify(reservation_id, "m-1", 20))
+        await asyncio.sleep(0.5)
+        assert not first.done()
+        second = await two.modify(reservation_id, "m-2", 30)
+        assert (second.modified, second.version) == (True, 3)
+        answer = await first
+        assert (answer.modified, answer.version) == (True, 2)

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 from networks import G
-from orchestrated import NO_CONTEXT, NOW_S, Orchestrated, One, refused, sites, virtual, wanted
+from orchestrated import NO_CONTEXT, NOW_S, One, Orchestrated, refused, sites, virtual, wanted
 
 from braid.v1 import common_pb2, topology_pb2 as pb
 from orchestrator import topology_server
@@ -211,7 +211,6 @@ async def test_who_left_is_not_known_any_more(joining: Joining) -> None:
     assert error.possible == "a known domain: none"
 
 
-@pytest.mark.xfail(strict=True, reason="its link is looked up again", raises=KeyError)
 async def test_a_domain_that_leaves_while_its_joining_is_waited_for_is_no_bug(
     joining: Joining, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,12 +199,14 @@ def test_a_restored_domain_is_asked_again_only_when_it_has_reconciled(play: Play
 
 
 def test_an_epoch_that_nobody_met_need_not_be_surpassed(play: Play) -> None:
+    play.commits()
     play.lives("m1", Life(epoch=9, boot=3))
     play.checker.restored("m1")
+    play.forgets("m1")
     play.lives("m1", Life(epoch=2, boot=2, recovering=True))
-    assert "m1 is recovering" in play.checker.unresolved()
+    assert play.found == []
     play.lives("m1", Life(epoch=2, boot=2))
-    assert "m1 is recovering" not in play.checker.unresolved()
+    assert play.found == ["m1 does not hold t1/m1, of which success was told"]
 
 
 def test_a_domain_that_recovers_after_all_is_asked_again_when_it_has_reconciled(play: Play) -> None:
@@ -222,7 +224,14 @@ def test_the_same_epoch_as_before_a_restore_is_no_reconciliation(play: Play) -> 
     play.forgets("m1")
     play.lives("m1", Life(epoch=1, boot=1))
     assert play.found == []
-    assert "m1 is recovering" in play.checker.unresolved()
+    assert "m1 does not hold t1/m1, of which success was told" in play.checker.unresolved()
+
+
+def test_an_old_copy_that_lacks_nothing_need_not_be_found_out(play: Play) -> None:
+    play.commits()
+    play.checker.restored("m1")
+    play.lives("m1", Life(epoch=1, boot=3))
+    assert play.checker.unresolved() == []
 
 
 # 2. What is held fits -----------------------------------------------------------------------------
