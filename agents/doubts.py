@@ -150,7 +150,7 @@ def _mark_of(token: str) -> tuple[int, Key]:
             raise ValueError(token)
         changed_ms, transaction_id, part_id = json.loads(base64.urlsafe_b64decode(token))
         return (int(changed_ms), (str(transaction_id), str(part_id)))
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise invalid("page_token", token, "a next_page_token as answered") from error
 
 

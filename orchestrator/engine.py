@@ -73,6 +73,10 @@ class Limits:
     patience: Patience = field(default_factory=Patience)
 
 
+class OvertakenError(Exception):
+    """What was held is held no more: negotiate again."""
+
+
 class TooManyError(Exception):
     """There are ``limit`` of ``what`` at this moment, and this instance takes no more."""
 
@@ -152,27 +156,28 @@ class Engine:
 
         Raises TooManyError.
         """
-        most, begun = self.limits.negotiations_max, False
+        most = self.limits.negotiations_max
         if self.negotiating >= most:
             raise TooManyError("negotiations", most)
+        self._enter()
+        try:
+            yield self.go_on
+        finally:
+            self._leave()
 
-        def leave(_task: object = None) -> None:
-            self.negotiating -= 1
-            if not self.negotiating:
-                self.quiet.set()
+    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Starts a negotiation, which counts until it has ended."""
+        self._enter()
+        self.spawn(work).add_done_callback(self._leave)
 
-        def begin(work: Coroutine[Any, Any, None]) -> None:
-            nonlocal begun
-            begun = True
-            self.spawn(work).add_done_callback(leave)
-
+    def _enter(self) -> None:
         self.negotiating += 1
         self.quiet.clear()
-        try:
-            yield begin
-        finally:
-            if not begun:
-                leave()
+
+    def _leave(self, _task: object = None) -> None:
+        self.negotiating -= 1
+        if not self.negotiating:
+            self.quiet.set()
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
@@ -186,14 +191,20 @@ class Engine:
                 self.emit(event)
             if isinstance(refused, LostError):
                 self.lose(refused.reservation_id)
+            if isinstance(refused, ConflictError):
+                # What is remembered here is not what was decided.
+                self._doubt(changes)
             raise
         except StorageBusyError:
             raise
         except StorageError:
             # It may have been written all the same: only reading tells.
-            for reservation_id in _concerned(changes):
-                self.on_doubt(reservation_id)
+            self._doubt(changes)
             raise
+
+    def _doubt(self, changes: Changes) -> None:
+        for reservation_id in _concerned(changes):
+            self.on_doubt(reservation_id)
 
     def lose(self, reservation_id: str) -> None:
         """Another instance owns the reservation: what this one remembers of it is out of date."""
@@ -309,7 +320,8 @@ class Engine:
     async def commit(self, live: Live, transaction_id: str, word: Word, refuse: Refuse) -> bool:
         """Decides COMMIT in one write with the record; False when it could not and gave up.
 
-        Call it with the lock of ``live``.
+        Call it with the lock of ``live``. Raises LostError, and OvertakenError when a domain was
+        restored meanwhile and holds nothing any more.
         """
         now_ms = self.now_ms()
         try:
@@ -318,20 +330,25 @@ class Engine:
                 Decide(commit=True),
                 lambda tx: _with_state(word(tx, now_ms), now_ms, live.record),
             )
-        except (StorageError, ValueError):
+        except ConflictError:
+            raise LostError(live.record.reservation_id) from None
+        except ValueError:
+            raise OvertakenError(transaction_id) from None
+        except StorageError:
             log.exception("commit could not be decided", transaction_id=transaction_id)
             reason = "the orchestrator could not record its decision"
             failure = Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
-            return await self.give_up(live, transaction_id, failure, refuse)
+            await self.give_up(live, transaction_id, failure, refuse)
+            return False
         live.set(word(transaction, now_ms))
         return True
 
     async def give_up(
         self, live: Live, transaction_id: str, failure: Failure, refuse: Refuse
-    ) -> bool:
+    ) -> None:
         """Decides ABORT in one write with the record. Call it with the lock of ``live``.
 
-        Returns True when the store turns out to hold a COMMIT: a write only seemed to fail.
+        Raises LostError.
         """
         now_ms = self.now_ms()
         record = refuse(live.record, failure.refusals, now_ms)
@@ -346,17 +363,21 @@ class Engine:
         try:
             await self.persist(abort, live)
         except ConflictError:
-            await self.transactions.reload(transaction_id)
-            live.set(await self.store.reservation(record.reservation_id) or record)
-            return True
+            raise LostError(record.reservation_id) from None
         live.set(record)
         self.transactions.forget_settled(transaction_id)
         if record.state is State.FAILED:
             self.book.forget(record.reservation_id)
-        return False
 
-    async def withdraw(self, transaction_id: str, record: Reservation | None = None) -> None:
-        """Aborts or releases a transaction, whichever it needs, in one write with the record."""
+    async def withdraw(
+        self, live: Live, transaction_id: str, record: Reservation | None = None
+    ) -> None:
+        """Aborts or releases a transaction, whichever it needs, in one write with the record.
+
+        Call it with the lock of ``live``. Raises LostError.
+        """
+        if live.lost:
+            raise LostError(live.record.reservation_id)
         changes = _with_state(record, record.updated_ms) if record is not None else Changes()
         transaction = self.transactions.get(transaction_id)
         if transaction is None:
@@ -373,14 +394,17 @@ class Engine:
             self.transactions.forget(transaction_id)
 
     async def verdict(self, transaction_id: str) -> Transaction:
-        """Waits until success may be told, or never will be (design, section 5, rule 4)."""
+        """Waits until success may be told, or never will be (design, section 5, rule 4).
+
+        It never will be of what was cancelled before.
+        """
         if self.transactions.get(transaction_id) is None:
             settled = await self.store.transaction(transaction_id)
             assert settled is not None, transaction_id
             return settled
         return await self.transactions.wait(
             transaction_id,
-            lambda tx: tx.told_success or tx.decision is not Decision.COMMIT,
+            lambda tx: tx.told_success or tx.decision is not Decision.COMMIT or tx.given_back,
             None,
         )
 

@@ -11,11 +11,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from orchestrator.book import Live
 from orchestrator.engine import Engine
-from orchestrator.recovery import resume, tend
 from orchestrator.service import Orchestrator
-from runtime.database import StorageError
+from runtime.database import StorageBusyError, StorageError
 
 log = structlog.get_logger()
 
@@ -34,14 +32,14 @@ class Instance:
         self.instance_id, self._lease_ms = instance_id, lease_ms
         self.orchestrator = Orchestrator(engine)
         self.superseded = asyncio.Event()
-        self._waiting: list[Live] = []
         self._unsure = False
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Takes up what this instance, or one that is gone, has left. Raises StorageError."""
+        self.orchestrator.owner.ready.clear()
         await self._begin_anew()
-        self._waiting = await self._take_up()
+        await self._take_up()
         beat_s = self._lease_ms / 1000 / BEATS_PER_LEASE
         loop = asyncio.get_running_loop()
         self._loops = [
@@ -50,9 +48,8 @@ class Instance:
         ]
 
     async def resume(self) -> None:
-        """Goes on negotiating, now that domains are there. Raises StorageError."""
-        waiting, self._waiting = self._waiting, []
-        await self._resume(waiting)
+        """Goes on negotiating, now that domains are there."""
+        self.orchestrator.owner.ready.set()
 
     async def beat(self) -> None:
         """The heartbeat: keeps the lease, and takes up what others have left."""
@@ -61,12 +58,13 @@ class Instance:
         if not await self._renewed() or self.orchestrator.draining:
             return
         try:
-            orphans = await self._take_up()
+            await self._take_up()
+        except StorageBusyError:
+            raise
         except StorageError:
             # They may be ours by now, without our knowing which: a new life takes everything up.
             self._unsure = True
             raise
-        await self._resume(orphans)
 
     async def drain(self, timeout_s: float) -> None:
         """Begins nothing new and finishes what it can; the rest is left to other instances.
@@ -81,8 +79,7 @@ class Instance:
         except TimeoutError:
             log.warning("negotiations are handed over", count=self.engine.negotiating)
         self.orchestrator.closed = True
-        if self.engine.negotiating:
-            self.engine.lose_all()
+        self.engine.lose_all()
 
     async def stop(self) -> None:
         """Ends all work and leaves what is unfinished to others, at once."""
@@ -108,22 +105,17 @@ class Instance:
             await self._begin_anew()
         return not renewal.superseded
 
-    async def _take_up(self) -> list[Live]:
+    async def _take_up(self) -> None:
         """All whose owner is gone. The lease is kept meanwhile: there may be very many."""
-        waiting: list[Live] = []
-        while (found := await self.orchestrator.owner.take_orphans()) is not None:
-            waiting += found
+        while await self.orchestrator.owner.take_orphans():
             if not await self._renewed():
-                break
-        return waiting
+                return
 
     async def _begin_anew(self) -> None:
+        # Until it is known to have happened: a life whose epoch nobody here knows may live.
+        self._unsure = True
         await self.orchestrator.owner.register(self.instance_id, self._lease_ms)
         self._unsure = False
-
-    async def _resume(self, waiting: list[Live]) -> None:
-        for live in waiting:
-            self.engine.spawn(tend(self.engine, live, resume(self.engine, live)))
 
     async def _end_loops(self) -> None:
         for task in self._loops:

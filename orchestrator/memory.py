@@ -5,7 +5,7 @@ Several instances may share one, as they share a PostgreSQL database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from orchestrator.events import Event
@@ -139,9 +139,12 @@ class MemoryStore:
         for other, (_, until_ms) in list(self._leases.items()):
             if until_ms < self._now_ms():
                 del self._leases[other]
-        taken = sorted(self._taken.pop(epoch, ()))
+        taken = sorted(self._taken.get(epoch, ()))
         lost = tuple(each for each in taken if self._owners[each] != epoch)
         return Renewal(alive=True, lost=lost)
+
+    async def told_lost(self, epoch: int, reservation_ids: Sequence[str]) -> None:
+        self._taken.get(epoch, set()).difference_update(reservation_ids)
 
     async def take(self, epoch: int, limit: int) -> Unfinished:
         ids = [

@@ -33,18 +33,20 @@ class Owner:
         self._engine, self._report = engine, report
         self._turn = asyncio.Lock()
         self._doubtful: set[str] = set()
+        self.ready = asyncio.Event()
+        """Set when domains are there to negotiate with."""
+        self.ready.set()
         self._reports: OrderedDict[tuple[str, str], DataPlaneReport] = OrderedDict()
 
-    async def take_orphans(self) -> list[Live] | None:
-        """Takes up some whose owner is gone; returns those that ``resume`` must go on with.
+    async def take_orphans(self) -> bool:
+        """Takes up some whose owner is gone, and goes on with them; False: there were none.
 
-        None: there are no more. Raises StorageError, LostError.
+        Raises StorageError, LostError.
         """
         async with self._turn:
             found = await self._engine.store.take(self._engine.epoch, TAKE_BATCH)
-            if not found.reservations and not found.transactions:
-                return None
-            return await self._adopt(found)
+            await self._adopt(found)
+        return bool(found.reservations or found.transactions)
 
     async def register(self, instance_id: str, lease_ms: int) -> None:
         """Begins a new life, which owns nothing yet. Raises StorageError."""
@@ -62,6 +64,8 @@ class Owner:
             renewal = await engine.store.renew(engine.epoch, instance_id, lease_ms)
             for reservation_id in renewal.lost:
                 engine.lose(reservation_id)
+            if renewal.lost:
+                await engine.store.told_lost(engine.epoch, renewal.lost)
         return renewal
 
     async def take_one(self, reservation_id: str) -> Live:
@@ -84,34 +88,35 @@ class Owner:
         return live
 
     def doubt(self, reservation_id: str) -> None:
-        """A write about it may or may not have happened: it is read again, once that can be."""
+        """A write about it may or may not have happened: it is read again, once that can be.
+
+        Until then nobody here writes about it.
+        """
+        self._engine.lose(reservation_id)
         if reservation_id not in self._doubtful:
             self._doubtful.add(reservation_id)
             self._engine.spawn(self._read_again(reservation_id))
 
     async def _read_again(self, reservation_id: str) -> None:
-        try:
-            while True:
-                live = self._engine.book.get(reservation_id)
+        while True:
+            async with self._turn:
+                if reservation_id not in self._doubtful:
+                    return
                 try:
-                    if live is None:
-                        async with self._turn:
-                            await self._take(reservation_id)
-                    else:
-                        async with live.turn(), self._turn:
-                            await self._take(reservation_id)
+                    await self._take(reservation_id)
                     return
                 except StorageError:
-                    await asyncio.sleep(READ_AGAIN_S)
-        finally:
-            self._doubtful.discard(reservation_id)
+                    self._doubtful.add(reservation_id)
+            await asyncio.sleep(READ_AGAIN_S)
 
     async def _take(self, reservation_id: str) -> None:
-        engine = self._engine
-        found = await engine.store.take_one(engine.epoch, reservation_id)
-        engine.lose(reservation_id)
-        for waiting in await self._adopt(found):
-            engine.spawn(tend(engine, waiting, resume(engine, waiting)))
+        # What is written in doubt from here on is in doubt again.
+        self._doubtful.discard(reservation_id)
+        await self._adopt(await self._engine.store.take_one(self._engine.epoch, reservation_id))
+
+    async def _go_on(self, live: Live) -> None:
+        await self.ready.wait()
+        await tend(self._engine, live, resume(self._engine, live))
 
     def remember(self, domain: str, report: DataPlaneReport) -> None:
         """What a domain says of another's reservation: this instance may take that up next."""
@@ -121,8 +126,14 @@ class Owner:
         if len(self._reports) > REMEMBERED_MAX:
             self._reports.popitem(last=False)
 
-    async def _adopt(self, found: Unfinished) -> list[Live]:
-        waiting = await adopt(self._engine, found)
+    async def _adopt(self, found: Unfinished) -> None:
+        """What was remembered of it gives way to what was read."""
+        engine = self._engine
+        for record in found.reservations:
+            engine.lose(record.reservation_id)
+        for transaction in found.transactions:
+            engine.lose(transaction.reservation_id)
+        waiting = await adopt(engine, found)
         log.info(
             "taken over",
             reservations=len(found.reservations),
@@ -133,4 +144,5 @@ class Owner:
                 report = self._reports.pop((record.reservation_id, part.domain), None)
                 if report is not None:
                     self._report(part.domain, report)
-        return waiting
+        for live in waiting:
+            engine.go_on(self._go_on(live))

@@ -34,6 +34,7 @@ from protocol.coordinator import Decision, PartStatus
 from protocol.messages import Claim
 
 FINAL_STATES = sorted(state.value for state in FINAL)
+LOST_AT_ONCE = 10_000
 STANDING = (PartStatus.COMMITTING, PartStatus.COMMITTED)
 
 
@@ -60,13 +61,21 @@ def renew(connection: Connection, epoch: int, instance_id: str, lease_ms: int) -
         superseded = connection.execute(select(t.instance.c.epoch).where(newer)).first()
         return Renewal(alive=False, superseded=superseded is not None)
     connection.execute(t.instance.delete().where(t.instance.c.lease_until_ms < at_ms))
-    told = t.taken.delete().where(t.taken.c.epoch == epoch).returning(t.taken.c.reservation_id)
-    taken = sorted(connection.execute(told).scalars())
     # Not what was taken back since.
-    others = select(t.reservation.c.reservation_id).where(
-        t.reservation.c.reservation_id.in_(taken), t.reservation.c.owner != epoch
+    lost = (
+        select(t.taken.c.reservation_id)
+        .join(t.reservation, t.reservation.c.reservation_id == t.taken.c.reservation_id)
+        .where(t.taken.c.epoch == epoch, t.reservation.c.owner != epoch)
+        .order_by(t.taken.c.reservation_id)
+        .limit(LOST_AT_ONCE)
     )
-    return Renewal(alive=True, lost=tuple(sorted(connection.execute(others).scalars())))
+    return Renewal(alive=True, lost=tuple(connection.execute(lost).scalars()))
+
+
+def told_lost(connection: Connection, epoch: int, reservation_ids: Sequence[str]) -> None:
+    """See Membership."""
+    told = and_(t.taken.c.epoch == epoch, t.taken.c.reservation_id.in_(reservation_ids))
+    connection.execute(t.taken.delete().where(told))
 
 
 def lives(connection: Connection, epoch: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -198,6 +198,9 @@ class Membership(Protocol):
 
     async def renew(self, epoch: int, instance_id: str, lease_ms: int) -> Renewal:
         """The heartbeat; also ends the lives whose lease ran out."""
+
+    async def told_lost(self, epoch: int, reservation_ids: Sequence[str]) -> None:
+        """These are known to be lost; ``renew`` need not name them again."""
 
     async def take(self, epoch: int, limit: int) -> Unfinished:
         """Takes at most ``limit`` unfinished reservations whose owner is gone."""

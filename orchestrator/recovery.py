@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from orchestrator.book import Live
-from orchestrator.engine import Engine
+from orchestrator.engine import Engine, OvertakenError
 from orchestrator.modifying import await_next, give_back, negotiate_next
 from orchestrator.ports import Changes, LostError, Unfinished
 from orchestrator.records import Reservation
@@ -65,13 +65,12 @@ async def resume(engine: Engine, live: Live) -> None:
         if transaction is None or transaction.decision is Decision.ABORT:
             await _begin_again(engine, live)
             transaction = None
-    if transaction is not None:
-        old_id = live.record.transaction_id
-        work = await_next(engine, live, old_id, pending) if record.change else None
-        engine.spawn(tend(engine, live, work or await_first(engine, live)))
-        return
-    again = negotiate_next if record.change else negotiate_first
-    engine.spawn(tend(engine, live, again(engine, live)))
+    if transaction is None:
+        await (negotiate_next if record.change else negotiate_first)(engine, live)
+    elif record.change:
+        await await_next(engine, live, live.record.transaction_id, pending)
+    else:
+        await await_first(engine, live)
 
 
 async def tend(engine: Engine, live: Live, work: Coroutine[Any, Any, None]) -> None:
@@ -82,9 +81,11 @@ async def tend(engine: Engine, live: Live, work: Coroutine[Any, Any, None]) -> N
             return
         except LostError:
             return
+        except OvertakenError:
+            log.info("a hold was lost, negotiating again", reservation=live.record.reservation_id)
         except Exception:
             log.exception("negotiation broke", reservation_id=live.record.reservation_id)
-        await asyncio.sleep(TEND_AGAIN_S)
+            await asyncio.sleep(TEND_AGAIN_S)
         work = resume(engine, live)
 
 

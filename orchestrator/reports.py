@@ -8,11 +8,12 @@ from orchestrator.engine import Engine
 from orchestrator.events import data_plane_event
 from orchestrator.hand import Hand
 from orchestrator.owner import Owner
-from orchestrator.ports import AgentIdentity, Changes, DataPlaneReport, Holdings
+from orchestrator.ports import AgentIdentity, Changes, DataPlaneReport, Holdings, LostError
 from orchestrator.reconciling import Reconciling
 from orchestrator.records import State, with_data_plane, with_released
 from protocol.coordinator import PartStatus, Transaction
 from protocol.messages import Inquire, Reconciled, ReservationResp, SendOffers, ToOrchestrator
+from runtime.database import StorageError
 
 
 class Reports:
@@ -118,7 +119,12 @@ class Reports:
             event = data_plane_event(
                 record.reservation_id, domain, report.state, report.reason, now_ms
             )
-            await self.engine.save(Changes(reservation=record, events=(event,)))
+            try:
+                await self.engine.save(Changes(reservation=record, events=(event,)))
+            except (StorageError, LostError):
+                # Whoever takes the reservation up notes it.
+                self.owner.remember(domain, report)
+                raise
             live.set(record)
             if record.state is State.ENDED and not record.to_be_released:
                 self.engine.dismiss(record.transaction_id)

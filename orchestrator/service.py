@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import structlog
+
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.events import state_event
@@ -33,8 +35,11 @@ from orchestrator.reports import Reports
 from orchestrator.reserving import negotiate_first
 from orchestrator.transactions import is_over
 from protocol.coordinator import Transaction, begin
+from runtime.database import StorageError
 from substrate.labels import Plan
 from substrate.model import Criteria
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -145,7 +150,11 @@ class Orchestrator:
         """
         self._must_not_drain()
         return await self.engine.detached(
-            self._owning(reservation_id, lambda live: self._modify(live, order), self._must_rest)
+            self._owning(
+                reservation_id,
+                lambda live: self._modify(live, order),
+                lambda record: self._must_rest(record, order.request_id),
+            )
         )
 
     async def _modify(self, live: Live, order: Order) -> Reservation:
@@ -153,7 +162,7 @@ class Orchestrator:
         with engine.place() as negotiate:
             async with live.turn():
                 record, now_ms = live.record, engine.now_ms()
-                self._must_rest(record)
+                self._must_rest(record, order.request_id)
                 change = Change(
                     order.request_id, engine.ids.new(), order.criteria, order.timeout_s, now_ms
                 )
@@ -219,9 +228,9 @@ class Orchestrator:
                 return record
             if record.state is not State.NEGOTIATING:
                 self._must_stand(record)
-            await self._withdraw_others(record)
+            await self._withdraw_others(live)
             gone = cancelled(record, self.engine.now_ms())
-            await self.engine.withdraw(record.transaction_id, gone)
+            await self.engine.withdraw(live, record.transaction_id, gone)
             live.set(gone)
             if not gone.parts:
                 self.engine.book.forget(reservation_id)
@@ -274,9 +283,14 @@ class Orchestrator:
             self.engine.spawn(self.engine.probe(domain))
         await self.engine.transactions.retry()
         for live in self.engine.book.over(self.engine.now_ms() // 1000):
-            with suppress(LostError):
+            try:
                 async with live.turn():
                     await self._end(live)
+            except LostError:
+                continue
+            except (StorageError, ConflictError) as error:
+                log.warning("an end is not stored, will be tried again", error=str(error))
+                self.engine.book.watch_end(live.record)
 
     async def _end(self, live: Live) -> None:
         engine, record = self.engine, live.record
@@ -286,7 +300,7 @@ class Orchestrator:
             return
         lingers = False
         if record.state is State.COMMITTED:
-            await self._withdraw_others(record)
+            await self._withdraw_others(live)
             await engine.store_record(live, ended(record, engine.now_ms()))
             lingers = live.record.to_be_released
         engine.dismiss(record.transaction_id)
@@ -296,15 +310,16 @@ class Orchestrator:
         else:
             engine.book.forget(record.reservation_id)
 
-    async def _withdraw_others(self, record: Reservation) -> None:
+    async def _withdraw_others(self, live: Live) -> None:
         """A change under way, and old versions that are still to be given back.
 
         All before the record is final: nobody looks after a final record's transactions that wait
         for no answer.
         """
+        record = live.record
         for transaction_id in self.engine.transactions.of(record.reservation_id):
             if transaction_id != record.transaction_id:
-                await self.engine.withdraw(transaction_id)
+                await self.engine.withdraw(live, transaction_id)
 
     # Small things ---------------------------------------------------------------------------------
 
@@ -339,9 +354,10 @@ class Orchestrator:
         if self.draining:
             raise DrainingError("this instance is shutting down")
 
-    def _must_rest(self, record: Reservation) -> None:
+    def _must_rest(self, record: Reservation, request_id: str) -> None:
         self._must_stand(record)
-        if record.change is not None:
+        # The same request again is recorded already, which saving it shows.
+        if record.change is not None and record.change.request_id != request_id:
             raise NotNowError("another Modify of it is being negotiated")
 
     def _must_stand(self, record: Reservation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -131,6 +131,9 @@ class DatabaseStore:
 
     async def renew(self, epoch: int, instance_id: str, lease_ms: int) -> Renewal:
         return await self._write(owning.renew, epoch, instance_id, lease_ms)
+
+    async def told_lost(self, epoch: int, reservation_ids: Sequence[str]) -> None:
+        await self._write(owning.told_lost, epoch, reservation_ids)
 
     async def take(self, epoch: int, limit: int) -> Unfinished:
         return await self._write(owning.take, epoch, limit)

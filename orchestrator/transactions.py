@@ -190,12 +190,6 @@ class Transactions:
             with suppress(LostError):
                 await self.apply(transaction_id, EpochRaised(domain, epoch))
 
-    async def reload(self, transaction_id: str) -> None:
-        """Takes the store's word for a transaction whose write went another way than it seemed."""
-        stored = await self._store.transaction(transaction_id)
-        if stored is not None and transaction_id in self._live:
-            self._live[transaction_id].state = stored
-
     async def answered(self, domain: str, response: ReservationResp) -> Transaction | None:
         """A ReservationResp came in; None when the transaction is not live any more."""
         if response.transaction_id not in self._live:

@@ -91,6 +91,12 @@ class Transaction:
         return self.decision is not Decision.UNDECIDED and not waits
 
     @property
+    def given_back(self) -> bool:
+        """Whether any of it is being released, or was: it is not in force any more."""
+        gone = (PartStatus.RELEASING, PartStatus.RELEASED)
+        return any(part.status in gone for part in self.parts)
+
+    @property
     def all_held(self) -> bool:
         """Whether COMMIT may be decided."""
         wanted = [part for part in self.parts if part.status not in DROPPED]

@@ -100,8 +100,9 @@ class Database:
         """Runs ``operation`` in a transaction shared with others and returns after its commit.
 
         ``operation`` may run twice (when another one in its batch fails), so it must have no effect
-        but on the connection. Raises StorageError, StorageBusyError at once when QUEUE_LIMIT
-        writes wait, or what ``operation`` raised.
+        but on the connection; never once its commit was asked for. Raises StorageError (it may have
+        happened all the same), StorageBusyError at once when QUEUE_LIMIT writes wait, or what
+        ``operation`` raised.
         """
         self._must_be_open()
         if len(self._queue) >= QUEUE_LIMIT:
@@ -163,19 +164,30 @@ class Database:
 
     def _run(self, operations: list[Operation[Any]]) -> list[Any]:
         """The result of each operation, or the exception that it ended with."""
+        results: list[Any] = []
         try:
             with self.engine.begin() as connection:
                 if self._opening is not None:
                     self._opening(connection)
-                return [operation(connection) for operation in operations]
+                for operation in operations:
+                    results.append(operation(connection))
+            return results
         except Exception as error:
+            if len(results) == len(operations):
+                # The commit failed, or only its answer: run again they might find their own doing.
+                return [_failure(error) for _ in operations]
             if len(operations) > 1:
                 return [self._run([operation])[0] for operation in operations]
-            if isinstance(error, SQLAlchemyError):
-                failure = StorageError(_reason(error))
-                failure.__cause__ = error
-                return [failure]
-            return [error]
+            return [_failure(error)]
+
+
+def _failure(error: Exception) -> Exception:
+    """What an operation ended with, as its caller hears of it."""
+    if not isinstance(error, SQLAlchemyError):
+        return error
+    failure = StorageError(_reason(error))
+    failure.__cause__ = error
+    return failure
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -21,7 +21,7 @@ from orchestrator.memory import MemoryStore as OrchestratorStore
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation
 from orchestrator.service import Orchestrator, Order
-from protocol.coordinator import begin
+from protocol.coordinator import Decide, begin
 from protocol.participant import Rules
 from runtime.clock import Clock
 from simulations.clock import CountingIds, LoopClock
@@ -112,7 +112,7 @@ class Network:
         question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)
         engine.transactions.adopt(begin(transaction_id, reservation_id, 1))
         outcome = await engine.negotiate(question, transaction_id, reservation_id, 1)
-        await engine.withdraw(transaction_id)
+        await engine.transactions.apply(transaction_id, Decide(commit=False))
         engine.transactions.forget_settled(transaction_id)
         return outcome
 

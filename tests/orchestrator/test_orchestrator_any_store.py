@@ -108,7 +108,7 @@ def deciding(number: int, domain: str, commit: bool, at_ms: int) -> Act:
     return lambda store: store.save(Changes(hand=decision), 0)
 
 
-OWNERS = st.integers(1, 3)
+OWNERS = st.sampled_from([3, 3, 2, 1])
 NUMBER = st.sampled_from(NUMBERS)
 TIMES = st.integers(1, 50)
 ACTS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
@@ -211,9 +211,9 @@ def empty_file() -> bytes:
         return file.read_bytes()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(ACTS, max_size=25), OWNERS)
-def test_a_file_and_memory_tell_the_same(acts: list[tuple[Any, ...]], owner: int) -> None:
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(ACTS, max_size=25))
+def test_a_file_and_memory_tell_the_same(acts: list[tuple[Any, ...]]) -> None:
     async def play(folder: str) -> None:
         file = Path(folder) / "braid.db"
         file.write_bytes(empty_file())
@@ -224,7 +224,7 @@ def test_a_file_and_memory_tell_the_same(acts: list[tuple[Any, ...]], owner: int
                 for _ in range(3):
                     await store.register("i", LEASE_MS)
                 for number in NUMBERS:
-                    await beginning(number, owner)(store)
+                    await beginning(number, 3)(store)
             for act in acts:
                 assert same(await done(disk, act)) == same(await done(memory, act)), act
             on_disk, in_memory = await told(disk), await told(memory)
