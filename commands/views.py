@@ -107,9 +107,10 @@ def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
         ports = [port.stp for port in domain.ports if not port.remote_stp]
         blind = domain.visibility == common_pb2.VISIBILITY_BLIND
         domains.add_row(
-            domain.name,
+            # As agents say them: text, never markup.
+            Text(domain.name),
             domain_state(status),
-            domain.backend,
+            Text(domain.backend),
             "blind" if blind else "visible",
             Text(", ".join(ports)),
             Text(status.target + (f"  ({reason})" if (reason := domain_reason(status)) else "")),
@@ -117,8 +118,8 @@ def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
     links = Table("link", "", "capacity", "latency", box=None)
     for link in answer.links:
         links.add_row(
-            link.a_stp,
-            link.b_stp,
+            Text(link.a_stp),
+            Text(link.b_stp),
             format_bandwidth(link.capacity_bps),
             f"{link.latency_us / 1000:g} ms",
         )

@@ -33,6 +33,7 @@ class Owner:
         self._engine, self._report = engine, report
         self._turn = asyncio.Lock()
         self._doubtful: set[str] = set()
+        self._reading: set[str] = set()
         self.ready = asyncio.Event()
         """Set when domains are there to negotiate with."""
         self.ready.set()
@@ -93,21 +94,23 @@ class Owner:
         Until then nobody here writes about it.
         """
         self._engine.lose(reservation_id)
-        if reservation_id not in self._doubtful:
-            self._doubtful.add(reservation_id)
+        self._doubtful.add(reservation_id)
+        if reservation_id not in self._reading:
+            self._reading.add(reservation_id)
             self._engine.spawn(self._read_again(reservation_id))
 
     async def _read_again(self, reservation_id: str) -> None:
-        while True:
-            async with self._turn:
-                if reservation_id not in self._doubtful:
-                    return
-                try:
-                    await self._take(reservation_id)
-                    return
-                except StorageError:
-                    self._doubtful.add(reservation_id)
-            await asyncio.sleep(READ_AGAIN_S)
+        try:
+            while reservation_id in self._doubtful:
+                async with self._turn:
+                    try:
+                        await self._take(reservation_id)
+                    except StorageError:
+                        self._doubtful.add(reservation_id)
+                if reservation_id in self._doubtful:
+                    await asyncio.sleep(READ_AGAIN_S)
+        finally:
+            self._reading.discard(reservation_id)
 
     async def _take(self, reservation_id: str) -> None:
         # What is written in doubt from here on is in doubt again.

@@ -199,7 +199,6 @@ def test_no_text_of_others_is_taken_for_markup(name: str, reason: str) -> None:
     shown(views.record_view(rich))
 
 
-@pytest.mark.xfail(strict=True, reason="what agents say of themselves is taken for markup")
 @pytest.mark.parametrize("odd", ["a [/] b", "[red]", "\\["])
 def test_what_an_agent_says_of_itself_is_shown_as_it_is(odd: str) -> None:
     strange = status()

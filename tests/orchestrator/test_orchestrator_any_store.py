@@ -211,7 +211,7 @@ def empty_file() -> bytes:
         return file.read_bytes()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(ACTS, max_size=25))
 def test_a_file_and_memory_tell_the_same(acts: list[tuple[Any, ...]]) -> None:
     async def play(folder: str) -> None:

@@ -19,7 +19,6 @@ def scripted(*script: str) -> Callable[[Changes], str]:
     return lambda changes: left.pop(0) if left else ""
 
 
-@pytest.mark.xfail(strict=True, reason="a doubt about the reading again itself is forgotten")
 @noisy
 async def test_two_writes_in_a_row_that_only_seemed_to_fail_stop_nothing() -> None:
     async with Orchestrated(sites("m1")) as world:
@@ -32,7 +31,6 @@ async def test_two_writes_in_a_row_that_only_seemed_to_fail_stop_nothing() -> No
         await agreed(world, record, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="what is confirmed between is forgotten, and begun again")
 @pytest.mark.parametrize("kind", ["reserve", "modify"])
 @noisy
 async def test_what_is_confirmed_while_it_is_read_again_is_committed_once(kind: str) -> None:
@@ -56,7 +54,6 @@ async def test_what_is_confirmed_while_it_is_read_again_is_committed_once(kind: 
 OUTCOMES = st.lists(st.sampled_from(["", "", "before", "after"]), max_size=25)
 
 
-@pytest.mark.xfail(strict=True, reason="as the two above")
 @settings(max_examples=40)
 @example(["after", "after"], False)
 @given(OUTCOMES, st.booleans())

@@ -222,9 +222,12 @@ async def test_an_agent_that_goes_away_is_down_and_comes_back_by_itself(scene: S
 async def test_a_domain_moves_to_another_target_and_leaves(scene: Scene) -> None:
     await scene.gateway.join("m1", "127.0.0.1:1")
     status = await scene.gateway.settled("m1", 0.2)
+    assert status is not None
     assert not status.up
     await scene.gateway.join("m1", scene.target)
-    assert (await scene.gateway.settled("m1", 5)).up
+    status = await scene.gateway.settled("m1", 5)
+    assert status is not None
+    assert status.up
     await scene.gateway.join("m1", scene.target)
     assert scene.up()
     await scene.gateway.leave("m1")
