@@ -16,13 +16,13 @@ from grpc.aio import ServicerContext
 
 from braid.v1 import doubts_pb2 as pb
 from braid.v1.doubts_pb2_grpc import DoubtsServicer
-from orchestrator.engine import TooManyError
 from orchestrator.hand import HandOrder, NotInDoubtError, UnknownPartError
 from orchestrator.link import Status
 from orchestrator.ports import ConflictError, Doubt, DoubtMark
 from orchestrator.records import HandDecision
 from orchestrator.service import Orchestrator
 from orchestrator.validation import REQUEST_ID
+from orchestrator.work import TooManyError
 from protocol.coordinator import MESSAGE, PartStatus, possible_settlements
 from runtime.errors import RequestError, full, invalid
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
@@ -41,6 +40,7 @@ from orchestrator.ports import (
 )
 from orchestrator.records import Reservation, State
 from orchestrator.transactions import Transactions
+from orchestrator.work import Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
 from protocol.messages import ReqOffers
 from runtime.clock import Clock, Ids
@@ -49,13 +49,10 @@ from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 RETRY_STORAGE_S = 1.0
 REFUSED = (ConflictError, KnownRequestError, LostError, StaleEpochError)
 """What a store raises that has written nothing."""
-DETACHED_MAX = 10_000
-"""Steps for callers, some of which may have gone away."""
 UNSAVED_MAX = 10_000
 """Events of progress that wait to be stored; more are left out of the history."""
 
@@ -77,15 +74,7 @@ class OvertakenError(Exception):
     """What was held is held no more: negotiate again."""
 
 
-class TooManyError(Exception):
-    """There are ``limit`` of ``what`` at this moment, and this instance takes no more."""
-
-    def __init__(self, what: str, limit: int) -> None:
-        super().__init__(f"{limit} {what} at once; ask again in a moment")
-        self.what, self.limit = what, limit
-
-
-class Engine:
+class Engine(Work):
     """Everything that one instance works with; see the module.
 
     Without ``record_progress`` what negotiations report on the way is not made into events: for
@@ -102,6 +91,7 @@ class Engine:
         limits: Limits,
         record_progress: bool = True,
     ) -> None:
+        super().__init__(limits.negotiations_max)
         self.orchestrator_id = orchestrator_id
         self.store, self.gateway, self.clock, self.ids = store, gateway, clock, ids
         self.limits = limits
@@ -112,13 +102,7 @@ class Engine:
         self.inbox = Inbox(self.spawn)
         self.questions = OpenQuestions(gateway, ids, limits.patience, self.breakers)
         self.transactions = Transactions(self.save, store, gateway, clock)
-        self.negotiating = 0
-        self.quiet = asyncio.Event()
-        """Set while nothing is being negotiated."""
-        self.quiet.set()
         self._finder = RouteFinder()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._detached: set[asyncio.Task[Any]] = set()
         self._unsaved: list[Event] = []
         self.on_doubt: Callable[[str], None] = lambda _reservation_id: None
         """Hears of reservations whose last write may or may not have happened."""
@@ -127,57 +111,6 @@ class Engine:
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
-
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Runs work in a task that nobody's call can cancel."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    async def detached(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of work that goes on when the caller is cancelled: a client that goes away
-        must not stop a step between its write and what follows from it.
-
-        Raises TooManyError, and what the work raises.
-        """
-        if len(self._detached) >= DETACHED_MAX:
-            work.close()
-            raise TooManyError("changes of reservations", DETACHED_MAX)
-        task = asyncio.get_running_loop().create_task(work)
-        for tasks in (self._tasks, self._detached):
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        return await asyncio.shield(task)
-
-    @contextmanager
-    def place(self) -> Iterator[Callable[[Coroutine[Any, Any, None]], None]]:
-        """Room for one negotiation; yields what starts it, and counts until it has ended.
-
-        Raises TooManyError.
-        """
-        most = self.limits.negotiations_max
-        if self.negotiating >= most:
-            raise TooManyError("negotiations", most)
-        self._enter()
-        try:
-            yield self.go_on
-        finally:
-            self._leave()
-
-    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
-        """Starts a negotiation, which counts until it has ended."""
-        self._enter()
-        self.spawn(work).add_done_callback(self._leave)
-
-    def _enter(self) -> None:
-        self.negotiating += 1
-        self.quiet.clear()
-
-    def _leave(self, _task: object = None) -> None:
-        self.negotiating -= 1
-        if not self.negotiating:
-            self.quiet.set()
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
@@ -408,17 +341,6 @@ class Engine:
             None,
         )
 
-    async def drain(self) -> None:
-        """Waits for the work that runs now."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
-
-    async def stop(self) -> None:
-        """Cancels the work that runs; the store holds all that a restart needs."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     async def _save_unsaved(self) -> None:
         if not self._unsaved:
             return
@@ -426,14 +348,6 @@ class Engine:
             await self.save(Changes())
         except StorageError:
             log.warning("events of progress are not stored")
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, StorageError):
-            log.warning("background work could not be stored", error=str(error))
-        elif error is not None and not isinstance(error, LostError):
-            log.error("background work failed", exc_info=error)
 
 
 def _concerned(changes: Changes) -> list[str]:

@@ -13,7 +13,6 @@ from grpc.aio import ServicerContext
 
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsServicer
-from orchestrator.engine import TooManyError
 from orchestrator.negotiation import Failure
 from orchestrator.ports import ConflictError, LostError
 from orchestrator.records import Reservation, State
@@ -36,6 +35,7 @@ from orchestrator.validation import (
     digest,
 )
 from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
+from orchestrator.work import TooManyError
 from runtime.errors import RequestError, full, invalid
 
 Context = ServicerContext[Any, Any]
