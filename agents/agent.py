@@ -228,7 +228,7 @@ class Agent:
         elif isinstance(due, ReservationDue):
             self.parts.provisioner.look(due.reservation_id)
         else:
-            self._spawn(self.recovery.attempt())
+            self._spawn(self.recovery.look())
 
     async def _tick(self, key: Key) -> None:
         async with self.parts.turns.turn(key):

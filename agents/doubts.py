@@ -125,7 +125,7 @@ def _order(request: pb.SettleRequest) -> Order:
             raise invalid(name, given, ID_SHAPE)
     if request.settlement not in (pb.SETTLEMENT_COMMIT, pb.SETTLEMENT_GIVE_UP):
         raise invalid("settlement", request.settlement, "COMMIT (1) or GIVE_UP (2)")
-    for name, least, most in (("operator", 1, OPERATOR_LIMIT), ("reason", 0, REASON_LIMIT)):
+    for name, least, most in (("operator", 1, OPERATOR_LIMIT), ("reason", 1, REASON_LIMIT)):
         given = getattr(request, name)
         if not (least <= len(given) <= most and given.isprintable() and given.strip() == given):
             raise invalid(name, given, f"{least} to {most} printable characters")

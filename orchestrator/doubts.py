@@ -143,7 +143,7 @@ def _order(request: pb.SettleRequest) -> HandOrder:
             raise invalid(name, given, "1 to 128 characters of [A-Za-z0-9._:-]")
     if request.settlement not in SETTLEMENTS.values():
         raise invalid("settlement", request.settlement, "COMMIT (1) or GIVE_UP (2)")
-    for name, least, most in (("operator", 1, OPERATOR_MAX), ("reason", 0, REASON_MAX)):
+    for name, least, most in (("operator", 1, OPERATOR_MAX), ("reason", 1, REASON_MAX)):
         given = getattr(request, name)
         if not (least <= len(given) <= most and given.isprintable() and given.strip() == given):
             raise invalid(name, given, f"{least} to {most} printable characters")

@@ -221,7 +221,7 @@ class SettleRequest(_message.Message):
     part_id: _builtins.str
     settlement: Global___Settlement.ValueType
     operator: _builtins.str
-    """Who decides, 1 to 128 printable characters, and why, at most 256."""
+    """Who decides, 1 to 128 printable characters, and why, 1 to 256."""
     reason: _builtins.str
     def __init__(
         self,

@@ -172,18 +172,18 @@ async def test_a_domain_that_asks_for_what_was_given_up_contradicts(
 async def test_what_cannot_be_settled_is_refused_by_name(made: World, client: AsyncClient) -> None:
     record = await made.reserve(10 * G)
     with pytest.raises(NotFound) as unknown:
-        await client.settle("tx", "part", "commit", operator="jo", reason="")
+        await client.settle("tx", "part", "commit", operator="jo", reason="why")
     assert unknown.value.field == "part_id"
     with pytest.raises(InvalidRequest) as wrong:
-        await client.settle("tx", "a b", "commit", operator="jo", reason="")
+        await client.settle("tx", "a b", "commit", operator="jo", reason="why")
     assert wrong.value.field == "part_id"
     with pytest.raises(InvalidRequest) as nobody:
-        await client.settle("tx", "part", "commit", operator="", reason="")
+        await client.settle("tx", "part", "commit", operator="", reason="why")
     assert nobody.value.field == "operator"
     holding = (await made.holdings("west"))[0]
     with pytest.raises(Conflict, match="a part in doubt; this one is COMMITTED"):
         await client.settle(
-            holding.transaction_id, holding.part_id, "commit", operator="jo", reason=""
+            holding.transaction_id, holding.part_id, "commit", operator="jo", reason="why"
         )
     assert (await made.get(record.reservation_id)).state == pb.RESERVATION_STATE_COMMITTED
 

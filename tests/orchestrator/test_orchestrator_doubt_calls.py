@@ -159,7 +159,7 @@ async def test_the_same_order_twice_is_answered_alike_and_recorded_once() -> Non
         await asyncio.sleep(1)
         assert await desk.settle(doubt, GIVE_UP) == first
         # Who says it second, and why, is not recorded.
-        assert await desk.settle(doubt, GIVE_UP, operator="ines", reason="") == first
+        assert await desk.settle(doubt, GIVE_UP, operator="ines", reason="why") == first
         assert list((await desk.listed()).decisions) == [first.decision]
         shown = await one.get(reservation_id)
         assert [part.released for part in shown.parts] == [True, True, True]

@@ -65,7 +65,7 @@ class Edge:
             "part_id": "p",
             "settlement": doubts_pb2.SETTLEMENT_COMMIT,
             "operator": "olga",
-            "reason": "",
+            "reason": "why",
             **fields,
         }
         return await self.doubts.Settle(doubts_pb2.SettleRequest(**values), NO_CONTEXT)
@@ -211,6 +211,7 @@ async def test_nothing_is_in_doubt_where_there_is_nothing(edge: Edge) -> None:
         ({"operator": " olga"}, "operator"),
         ({"operator": "o" * 129}, "operator"),
         ({"operator": "o\nlga"}, "operator"),
+        ({"reason": ""}, "reason"),
         ({"reason": "r" * 257}, "reason"),
         ({"reason": "burnt down "}, "reason"),
         ({"reason": "\x1b[31m"}, "reason"),
