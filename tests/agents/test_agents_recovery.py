@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
@@ -495,12 +496,12 @@ async def test_who_recovers_on_anothers_database_finds_out_without_writing_anyth
     world = await World(orchestrators=[ME, "away"]).start()
     await world.restart(restored=True)
     first = world.agent
-    store = memory(world)
+    store: Any = memory(world)
 
     async def taken(*_: object) -> None:
         raise SupersededError("another agent has taken over this database")
 
-    store.save = taken  # type: ignore[method-assign]
+    store.save = taken
     await world.at(4)
     assert not first.superseded.is_set()
     await world.at(6)
