@@ -7,6 +7,7 @@ database.
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,10 +22,20 @@ from hypothesis import settings
 from sqlalchemy import MetaData, create_engine, text
 from sqlalchemy.engine import make_url
 
+from runtime import signals
 from runtime.database import open_engine
 
 settings.register_profile("braid", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("braid")
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """Undoes what a service in this process makes of signals."""
+    before = {number: signal.getsignal(number) for number in signals.NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -58,6 +58,12 @@ class Play:
         self.stage.agents[domain].database.memory.records.clear()
         self.checker.wrote(domain)
 
+    def restores(self, domain: str, life: Life) -> None:
+        """The domain's database is an empty copy, and the agent's next life begins on it."""
+        self.checker.restored(domain)
+        self.stage.agents[domain].database.memory.records.clear()
+        self.lives(domain, life)
+
     def saves(self, *transactions: Transaction, record: Reservation | None = None) -> None:
         """An orchestrator's write."""
         memory = self.stage.memories["braid"]
@@ -189,9 +195,7 @@ def test_a_new_version_takes_the_place_of_the_old_one(play: Play) -> None:
 
 def test_a_restored_domain_is_asked_again_only_when_it_has_reconciled(play: Play) -> None:
     play.commits()
-    play.checker.restored("m1")
-    play.forgets("m1")
-    play.lives("m1", Life(epoch=2, boot=2, recovering=True))
+    play.restores("m1", Life(epoch=2, boot=2, recovering=True))
     assert play.found == []
     assert "m1 is recovering" in play.checker.unresolved()
     play.lives("m1", Life(epoch=2, boot=2))
@@ -201,9 +205,7 @@ def test_a_restored_domain_is_asked_again_only_when_it_has_reconciled(play: Play
 def test_an_epoch_that_nobody_met_need_not_be_surpassed(play: Play) -> None:
     play.commits()
     play.lives("m1", Life(epoch=9, boot=3))
-    play.checker.restored("m1")
-    play.forgets("m1")
-    play.lives("m1", Life(epoch=2, boot=2, recovering=True))
+    play.restores("m1", Life(epoch=2, boot=2, recovering=True))
     assert play.found == []
     play.lives("m1", Life(epoch=2, boot=2))
     assert play.found == ["m1 does not hold t1/m1, of which success was told"]
