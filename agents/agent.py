@@ -17,8 +17,16 @@ from agents.book import Book
 from agents.parts import Parts
 from agents.peers import Send, Sender
 from agents.recovery import Recovery
-from agents.store import Store
-from agents.timers import RECHECK_MS, Due, PartDue, ReservationDue, Timers
+from agents.store import Store, SupersededError
+from agents.timers import (
+    RECHECK_MS,
+    Due,
+    OwnerDue,
+    PartDue,
+    RecoveryDue,
+    ReservationDue,
+    Timers,
+)
 from agents.values import Decision, Key, Life, Record, Seen
 from agents.watchers import Watcher
 from protocol import participant
@@ -36,6 +44,8 @@ from protocol.participant import Rules, answer_to
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
+
+OWNER_CHECK_MS = 10_000
 
 T = TypeVar("T")
 
@@ -96,6 +106,7 @@ class Agent:
         loaded = await self._store.load(self.domain.name, now_ms, incarnation, restored)
         self.parts.take_up(loaded)
         self.recovery.take_up(loaded.life)
+        self._timers.set(OwnerDue(), now_ms + OWNER_CHECK_MS)
         self._timers.start()
         _log.info("agent started", domain=self.domain.name, parts=len(loaded.records))
 
@@ -227,8 +238,23 @@ class Agent:
             self._spawn(self._tick(due.key))
         elif isinstance(due, ReservationDue):
             self.parts.provisioner.look(due.reservation_id)
+        elif isinstance(due, RecoveryDue):
+            self._spawn(self.recovery.attempt())
         else:
-            self._spawn(self.recovery.look())
+            self._spawn(self._check_owner())
+
+    async def _check_owner(self) -> None:
+        """Finds out that another agent has the database now, also when nothing is written.
+
+        That one may wait for orchestrators that are connected to this one.
+        """
+        self._timers.set(OwnerDue(), self._clock.now_ms() + OWNER_CHECK_MS)
+        try:
+            await self._store.check_owner()
+        except SupersededError:
+            self.superseded.set()
+        except StorageError as error:
+            _log.debug("the database cannot be read", error=str(error))
 
     async def _tick(self, key: Key) -> None:
         async with self.parts.turns.turn(key):

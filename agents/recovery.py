@@ -149,21 +149,6 @@ class Recovery:
             _log.warning("recovery not stored, will be tried again", error=str(error))
             self._again()
 
-    async def look(self) -> None:
-        """Every few seconds while it recovers: does what is due, and asks whose database it is.
-
-        Two agents on one database would else wait for ever, each for orchestrators that the other
-        one is connected to.
-        """
-        await self.attempt()
-        if not self.life.recovering:
-            return
-        self._again()
-        try:
-            await self._parts.write(())
-        except StorageError as error:
-            _log.debug("nothing can be written", error=str(error))
-
     def _needed(self) -> frozenset[str]:
         if self._only is not None:
             return self._only
@@ -173,7 +158,6 @@ class Recovery:
         self._collected = Collected()
         self._known = self._parts.records.orchestrators()
         self._rule()
-        self._again()
         _log.warning(
             "recovery begins: nothing new is taken until all claims are there",
             domain=self._parts.book.domain.name,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, Table, delete, select
+from sqlalchemy import Connection, Row, Select, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agents.rows import (
@@ -27,11 +27,9 @@ from agents.rows import (
 )
 from agents.values import Decision, Key, Life, Record
 from runtime.clock import Ids, RandomIds
-from runtime.database import Database, StorageError
+from runtime.database import Database, StorageError, WrongDatabaseError
 
-
-class WrongDatabaseError(Exception):
-    """The database belongs to another domain."""
+OWNER = select(META.c.value).where(META.c.key == "owner")
 
 
 class SupersededError(StorageError):
@@ -68,6 +66,9 @@ class Store(Protocol):
         decisions: Sequence[Decision] = (),
     ) -> None:
         """Writes all of it and drops ``forgotten``, all or nothing. Raises StorageError."""
+
+    async def check_owner(self) -> None:
+        """Raises SupersededError once another agent has taken the store over, StorageError."""
 
     async def close(self) -> None:
         """Finishes what was asked."""
@@ -110,6 +111,9 @@ class MemoryStore:
         self.records.update((record.key, record) for record in records)
         self.decisions.update((decision.key, decision) for decision in decisions)
         self.life = life or self.life
+
+    async def check_owner(self) -> None:
+        """See :class:`Store`."""
 
     async def close(self) -> None:
         """See :class:`Store`."""
@@ -157,7 +161,7 @@ class DatabaseStore:
         dropped = list(forgotten)
 
         def run(connection: Connection) -> None:
-            self._check_owner(connection)
+            self._refuse_former(connection, OWNER.with_for_update(read=True))
             for transaction_id, part_id in dropped:
                 connection.execute(
                     delete(PARTS).where(
@@ -173,12 +177,15 @@ class DatabaseStore:
 
         await self._database.write(run)
 
+    async def check_owner(self) -> None:
+        """See :class:`Store`."""
+        await self._database.read(lambda connection: self._refuse_former(connection, OWNER))
+
     async def close(self) -> None:
         """See :class:`Store`."""
         await self._database.close()
 
-    def _check_owner(self, connection: Connection) -> None:
-        query = select(META.c.value).where(META.c.key == "owner").with_for_update(read=True)
+    def _refuse_former(self, connection: Connection, query: Select[Any]) -> None:
         if connection.execute(query).scalar_one_or_none() != self._owner:
             raise SupersededError("another agent has taken over this database")
 

@@ -36,7 +36,12 @@ class RecoveryDue:
     """Recovery is to be tried again."""
 
 
-Due = PartDue | ReservationDue | RecoveryDue
+@dataclass(frozen=True, slots=True)
+class OwnerDue:
+    """It is to be asked whose database it is."""
+
+
+Due = PartDue | ReservationDue | RecoveryDue | OwnerDue
 
 
 class Timers(Generic[T]):

@@ -48,8 +48,8 @@ def list_(
         str | None,
         typer.Option(
             "--older-than",
-            help="only what is in doubt for so long; not said: 10s at an orchestrator, 0s at an"
-            " agent",
+            help="only what is in doubt for so long, 5m or in seconds; not said: 10s at an"
+            " orchestrator, 0s at an agent",
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", help="most to show", min=1)] = 100,
@@ -72,7 +72,7 @@ def list_(
             found.decisions.extend(page.decisions)
             if not page.next_page_token:
                 break
-    print_json(found) if as_json else _print(doubts_view(found))
+    print_json(found) if as_json else _print(doubts_view(found, older_than))
 
 
 @app.command()
@@ -117,7 +117,7 @@ def settle(
     print_json(answer) if as_json else _print(decisions_view([answer.decision]))
 
 
-def doubts_view(found: pb.ListDoubtsResponse) -> RenderableType:
+def doubts_view(found: pb.ListDoubtsResponse, older_than: str | None = None) -> RenderableType:
     """What is in doubt, then what was decided by hand."""
     rows: list[RenderableType] = []
     if found.doubts:
@@ -140,7 +140,10 @@ def doubts_view(found: pb.ListDoubtsResponse) -> RenderableType:
             )
         rows.append(table)
     else:
-        rows.append(Text("nothing is in doubt"))
+        long = (
+            f" for {older_than}" if older_than else ", or not for long (--older-than 0 shows all)"
+        )
+        rows.append(Text(f"nothing is in doubt{long}"))
     if found.next_page_token:
         rows.append(Text("there is more: --limit"))
     if found.decisions:

@@ -54,11 +54,13 @@ class World:
         self.target = self._address("orchestrator")
 
     def wait(self) -> None:
-        """Until Ctrl-C, or until a process ends by itself."""
+        """Until Ctrl-C; says so and ends when the orchestrator ends by itself."""
         try:
-            self._processes["orchestrator"].wait()
+            status = self._processes["orchestrator"].wait()
         except KeyboardInterrupt:
             return
+        last = (self._folder / "orchestrator.log").read_text().splitlines()[-5:]
+        fail("\n".join([f"the orchestrator has ended with status {status}", *last]), UNEXPECTED)
 
     def stop(self) -> None:
         """Asks all to stop, then makes them."""

@@ -11,12 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from agents.settings import RunningAgent, load_settings as load_agent_settings, run_agent
-from agents.store import WrongDatabaseError
 from commands.context import UNEXPECTED, USAGE, fail
 from orchestrator.main import run_orchestrator
 from orchestrator.settings import load_settings
 from runtime import signals
-from runtime.database import StorageError
+from runtime.database import StorageError, WrongDatabaseError
 from runtime.logs import configure
 from runtime.schema import SchemaError
 from runtime.server import ListenError

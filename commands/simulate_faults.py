@@ -124,15 +124,17 @@ def _explain(failure: Failure, bug: str, out: Path | None) -> None:
 def _read(file: Path) -> Schedule:
     try:
         return from_json(file.read_text(encoding="utf-8"))
-    except (OSError, PlanError) as error:
-        fail(f"{file}: {error}", USAGE)
+    except OSError as error:
+        fail(f"--replay: {file}: {error.strerror}", USAGE)
+    except (UnicodeDecodeError, PlanError) as error:
+        fail(f"--replay: {file}: {error}", USAGE)
 
 
 def _write(file: Path, outcome: Outcome) -> None:
     try:
         file.write_text("".join(f"{line}\n" for line in outcome.trace), encoding="utf-8")
     except OSError as error:
-        fail(f"{file}: {error}", USAGE)
+        fail(f"--trace: {file}: {error.strerror}", USAGE)
 
 
 @contextmanager

@@ -202,7 +202,8 @@ def event_text(event: pb.ReservationEvent) -> str:
             return f"{body.domain}: {body.outcome.lower()}"
         case "settled_by_hand":
             why = f": {body.reason}" if body.reason else ""
-            return f"{body.domain}: settled by hand, {body.decision}, by {body.operator}{why}"
+            word = body.decision.lower().replace("_", "-")
+            return f"{body.domain}: settled by hand, {word}, by {body.operator}{why}"
         case "data_plane_changed":
             reason = f" ({body.reason})" if body.reason else ""
             return f"{body.domain} data plane: {data_plane_name(body.state)}{reason}"

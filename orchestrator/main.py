@@ -49,7 +49,7 @@ class Running:
 async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
     """An instance that serves for the length of the block.
 
-    Raises SchemaError, StorageError, ListenError.
+    Raises SchemaError, WrongDatabaseError, StorageError, ListenError.
     """
     await asyncio.to_thread(upgrade, settings.database, "orchestrator")
     store = open_store(settings.database)
@@ -61,6 +61,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
     instance = Instance(engine, instance_id, round(settings.lease_s * 1000))
     following: asyncio.Task[None] | None = None
     try:
+        await store.belong(settings.orchestrator_id)
         server = GrpcServer(settings, _services(instance, gateway, settings))
         gateway.instance_epoch = lambda: engine.epoch
         await instance.start()

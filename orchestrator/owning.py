@@ -32,10 +32,23 @@ from orchestrator.rows import (
 )
 from protocol.coordinator import Decision, PartStatus
 from protocol.messages import Claim
+from runtime.database import WrongDatabaseError
 
 FINAL_STATES = sorted(state.value for state in FINAL)
 LOST_AT_ONCE = 10_000
 STANDING = (PartStatus.COMMITTING, PartStatus.COMMITTED)
+
+
+def belong(connection: Connection, orchestrator_id: str) -> None:
+    """Makes a new database this orchestrator's. Raises WrongDatabaseError: it is another's."""
+    found = connection.execute(select(t.orchestrator.c.orchestrator_id)).scalar()
+    if found is None:
+        connection.execute(t.orchestrator.insert().values(orchestrator_id=orchestrator_id))
+    elif found != orchestrator_id:
+        raise WrongDatabaseError(
+            f"the database belongs to the orchestrator '{found}', not to '{orchestrator_id}':"
+            " give another one"
+        )
 
 
 def register(connection: Connection, instance_id: str, lease_ms: int) -> int:

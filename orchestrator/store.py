@@ -126,6 +126,10 @@ class DatabaseStore:
 
     # Who owns what (orchestrator.ports.Membership), and domains as last met -----------------------
 
+    async def belong(self, orchestrator_id: str) -> None:
+        """Makes a new database this orchestrator's. Raises WrongDatabaseError, StorageError."""
+        await self._write(owning.belong, orchestrator_id)
+
     async def register(self, instance_id: str, lease_ms: int) -> int:
         return await self._write(owning.register, instance_id, lease_ms)
 

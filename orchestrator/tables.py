@@ -98,6 +98,12 @@ domain_target = Table(
     Column("target", String(512), nullable=False),
 )
 
+orchestrator = Table(
+    "orchestrator",
+    metadata,
+    Column("orchestrator_id", String(128), primary_key=True),
+)
+
 instance = Table(
     "instance",
     metadata,

@@ -29,6 +29,10 @@ class StorageError(Exception):
     """The database could not make a write durable (full disk, lost connection)."""
 
 
+class WrongDatabaseError(Exception):
+    """The database belongs to another domain or orchestrator."""
+
+
 class StorageBusyError(StorageError):
     """A queue is full: ``limit`` of ``what`` are waiting. Try again later."""
 

@@ -187,6 +187,7 @@ def _inspect_file(url: URL, branch: Branch) -> None:
         with engine.connect() as connection:
             verdict = str(connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
             if verdict == "ok":
+                _refuse_others(connection, branch, shown)
                 _revision(connection, branch, shown)
     except DatabaseError as error:
         verdict = str(error.orig)
@@ -195,6 +196,14 @@ def _inspect_file(url: URL, branch: Branch) -> None:
     if verdict != "ok":
         verdict = " ".join(verdict.split())
         raise SchemaError(f"{shown} is damaged ({verdict}): restore it from a backup")
+
+
+def _refuse_others(connection: Connection, branch: Branch, shown: str) -> None:
+    """A file is one service's; of a server's database, each branch may have its tables."""
+    tables = set(inspect(connection).get_table_names())
+    for other in VERSION_TABLES:
+        if other != branch and VERSION_TABLES[other] in tables:
+            raise SchemaError(f"{shown} is an {other}'s: give the {branch} a file of its own")
 
 
 def _open_untouched(path: Path) -> Engine:

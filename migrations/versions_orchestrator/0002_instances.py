@@ -1,4 +1,4 @@
-"""Several instances on one database: owners and leases; agents as last met; decisions by hand."""
+"""Several instances on one database: owners, leases; agents as last met; decisions by hand."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Adds columns to what is there, and four tables."""
+    """Adds columns to what is there, and five tables."""
     op.add_column("reservation", _number("owner"))
     op.create_index("reservation_by_owner", "reservation", ["owner", "state"])
     op.add_column("reservation_part", _number("agent_epoch"))
     op.add_column("reservation_part", _number("since_ms"))
     op.create_index("part_by_domain", "reservation_part", ["domain", "status"])
+    op.create_table(
+        "orchestrator",
+        sa.Column("orchestrator_id", sa.String(128), primary_key=True),
+    )
     op.create_table(
         "instance",
         sa.Column("epoch", SEQUENCE, primary_key=True, autoincrement=True),
@@ -55,7 +59,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Takes them away again; what was promised stays."""
-    for table in ("hand_decision", "domain_agent", "reservation_taken", "instance"):
+    for table in ("hand_decision", "domain_agent", "reservation_taken", "instance", "orchestrator"):
         op.drop_table(table)
     op.drop_index("part_by_domain", "reservation_part")
     op.drop_column("reservation_part", "since_ms")

@@ -67,6 +67,13 @@ class AgentDisk:
 
         await self._pipeline.run(work, write=True)
 
+    async def check_owner(self) -> None:
+        async def work() -> None:
+            if self._owner != self._database.owners:
+                raise SupersededError("another agent has taken over this database")
+
+        await self._pipeline.run(work, write=False)
+
     async def close(self) -> None:
         """Nothing to do."""
 

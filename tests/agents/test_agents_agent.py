@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from agent_world import (
@@ -19,7 +20,7 @@ from agent_world import (
 
 from agents.parts import RestoreError
 from agents.peers import Sender
-from agents.store import MemoryStore, SupersededError, WrongDatabaseError
+from agents.store import MemoryStore, SupersededError
 from agents.watchers import QUEUE_LIMIT, FellBehindError
 from protocol.messages import (
     Abort,
@@ -33,6 +34,7 @@ from protocol.messages import (
     SendOffers,
 )
 from protocol.participant import Rules
+from runtime.database import StorageError, WrongDatabaseError
 from substrate.model import DataPlaneState, RefusalKind, Window
 
 SCHEDULED, ACTIVE = DataPlaneState.SCHEDULED, DataPlaneState.ACTIVE
@@ -821,3 +823,23 @@ async def test_holdings_are_paged_in_order() -> None:
     pages = [[record.key for record in world.agent.holdings(None, 4)]]
     pages.append([record.key for record in world.agent.holdings(pages[0][-1], 4)])
     assert [[tx for tx, _ in page] for page in pages] == [["t0", "t1", "t2", "t4"], ["t5", "t6"]]
+
+
+async def test_who_has_lost_its_database_finds_out_without_writing_anything() -> None:
+    world = await World().start()
+    store: Any = world.store
+
+    async def taken() -> None:
+        raise SupersededError("another agent has taken over this database")
+
+    async def unreadable() -> None:
+        raise StorageError("no way to the database")
+
+    store.check_owner = unreadable
+    await world.at(11)
+    assert not world.agent.superseded.is_set()
+    store.check_owner = taken
+    await world.at(19)
+    assert not world.agent.superseded.is_set()
+    await world.at(22)
+    assert world.agent.superseded.is_set()

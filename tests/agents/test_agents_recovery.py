@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import structlog
 from agent_world import GBPS, MBPS, ME, NOW_S, FaultyStore, World, fits, prep, refused
 
 from agents.peers import RestoredError, Sender
-from agents.store import MemoryStore, SupersededError
+from agents.store import MemoryStore
 from agents.values import Life, Seen, is_old_copy
 from protocol.messages import (
     Abort,
@@ -490,22 +489,6 @@ async def test_only_what_is_missing_and_was_not_given_back_is_an_error(state: st
         await told(world, claims(world, claim(prep()), claim(other)))
     errors = [entry["event"] for entry in logs if entry["log_level"] == "error"]
     assert errors == ([] if state == "released" else ["what a user was told is not held"])
-
-
-async def test_who_recovers_on_anothers_database_finds_out_without_writing_anything() -> None:
-    world = await World(orchestrators=[ME, "away"]).start()
-    await world.restart(restored=True)
-    first = world.agent
-    store: Any = memory(world)
-
-    async def taken(*_: object) -> None:
-        raise SupersededError("another agent has taken over this database")
-
-    store.save = taken
-    await world.at(4)
-    assert not first.superseded.is_set()
-    await world.at(6)
-    assert first.superseded.is_set()
 
 
 # --- while it recovers ---------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, delete, select, text
 
 from agents.ledger import Ledger
 from agents.rows import META, PARTS, UNDATED_MS
-from agents.store import DatabaseStore, MemoryStore, SupersededError, WrongDatabaseError
+from agents.store import DatabaseStore, MemoryStore, SupersededError
 from agents.values import DataPlane, Decision, Life, Record, Settlement
 from protocol.participant import Part, PartState
 from runtime import schema
-from runtime.database import Database, StorageError, open_engine
+from runtime.database import Database, StorageError, WrongDatabaseError, open_engine
 from substrate.model import DataPlaneState, Refusal, RefusalKind
 
 NOW_MS = NOW_S * 1000
@@ -171,8 +171,10 @@ async def test_a_second_agent_takes_over_and_the_first_cannot_write(
     await store.save([held("t1")])
     second = DatabaseStore(Database(database_url))
     assert len((await second.load("renet1", NOW_MS, "me")).records) == 1
-    with pytest.raises(SupersededError, match="another agent has taken over"):
-        await store.save([held("t2")])
+    for refused in (store.save([held("t2")]), store.check_owner()):
+        with pytest.raises(SupersededError, match="another agent has taken over"):
+            await refused
+    await second.check_owner()
     await second.save([held("t3")])
     keys = [record.key[0] for record in (await second.load("renet1", NOW_MS, "me")).records]
     assert keys == ["t1", "t3"]

@@ -169,6 +169,20 @@ def test_an_agent_that_cannot_start_ends_the_demo_with_its_log(
     assert left_behind(tmp_path) == []
 
 
+def test_an_orchestrator_that_ends_by_itself_ends_the_demo_with_its_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "orchestrator.log").write_text("the database is gone\n")
+    with World(tmp_path) as world:
+        world._processes["orchestrator"] = subprocess.Popen(
+            [sys.executable, "-c", "raise SystemExit(3)"], text=True
+        )
+        with pytest.raises(Exit):
+            world.wait()
+    told = capsys.readouterr().err
+    assert told == "braid: the orchestrator has ended with status 3\nthe database is gone\n"
+
+
 def followed(tell: Callable[[FakeOrchestrator, pb.ReservationRecord], None]) -> None:
     """What the demo does when the data plane of its circuit behaves as told."""
     fake = FakeOrchestrator()

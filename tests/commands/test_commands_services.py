@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from agents.store import WrongDatabaseError
 from commands import services
 from commands.main import app
 from orchestrator.settings import OrchestratorSettings
-from runtime.database import StorageError
-from runtime.schema import SchemaError
+from orchestrator.store import open_store
+from runtime.database import StorageError, WrongDatabaseError
+from runtime.schema import SchemaError, upgrade
 from runtime.server import ListenError
 from runtime.settings import SettingsError
 
@@ -154,6 +155,28 @@ def test_a_service_that_cannot_run_says_why_in_one_line(
     done = braid("serve", "--insecure")
     assert (done.exit_code, done.stderr) == (exit_code, f"braid: {error}\n")
     assert done.stdout == ""
+
+
+def test_another_orchestrators_file_is_refused_untouched(
+    own_logging: None, sqlite_url: str
+) -> None:
+    upgrade(sqlite_url, "orchestrator")
+
+    async def belongs() -> None:
+        store = open_store(sqlite_url)
+        await store.belong("other")
+        await store.close()
+
+    asyncio.run(belongs())
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    content = file.read_bytes()
+    done = braid("serve", "--insecure", "--listen", "127.0.0.1:0", "--database", sqlite_url)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "braid: the database belongs to the orchestrator 'other', not to 'braid': give another one"
+    )
+    assert done.stdout == ""
+    assert file.read_bytes() == content
 
 
 def test_an_agent_that_was_restored_is_started_as_one(

@@ -165,10 +165,10 @@ def test_vlans_are_shown_as_they_are_written(ranges: list[tuple[int, int]], text
         ({"prepare_answered": pb.PrepareAnswered(
             domain="m1", refusal=common_pb2.Refusal(reason="full"))}, "m1 refuses: full"),
         ({"settled_by_hand": pb.SettledByHand(domain="m1", decision="COMMIT", operator="jo")},
-         "m1: settled by hand, COMMIT, by jo"),
+         "m1: settled by hand, commit, by jo"),
         ({"settled_by_hand": pb.SettledByHand(
             domain="m1", decision="GIVE_UP", operator="jo", reason="why")},
-         "m1: settled by hand, GIVE_UP, by jo: why"),
+         "m1: settled by hand, give-up, by jo: why"),
         ({"data_plane_changed": pb.DataPlaneChanged(
             domain="m1", state=common_pb2.DATA_PLANE_STATE_FAILED, reason="no power")},
          "m1 data plane: failed (no power)"),

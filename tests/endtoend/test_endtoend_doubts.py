@@ -211,7 +211,7 @@ async def test_the_command_lists_and_settles_at_an_orchestrator(made: World) -> 
     assert "nothing is in doubt" in after.stdout
     assert "decided by hand" in after.stdout
     shown = await braid(made.target, "watch", record.reservation_id, "--until-decided")
-    assert "west: settled by hand, GIVE_UP, by jo: gone for good" in shown.stdout
+    assert "west: settled by hand, give-up, by jo: gone for good" in shown.stdout
 
 
 async def test_the_command_lists_and_settles_at_an_agent(

@@ -37,6 +37,7 @@ from protocol.coordinator import (
     step,
 )
 from protocol.messages import Claim, Phase, ReservationResp
+from runtime.database import WrongDatabaseError
 from runtime.schema import upgrade
 
 LEASE_MS = 60_000
@@ -68,6 +69,17 @@ async def test_a_new_life_under_the_same_name_ends_the_former(store: Store) -> N
     renewal = await store.renew(old, "a", LEASE_MS)
     assert (renewal.alive, renewal.superseded) == (False, True)
     assert (await store.renew(new, "a", LEASE_MS)).alive
+
+
+async def test_a_database_is_one_orchestrators(database_url: str) -> None:
+    await asyncio.to_thread(upgrade, database_url, "orchestrator")
+    store = open_store(database_url)
+    for _ in range(2):
+        await store.belong("braid")
+    with pytest.raises(WrongDatabaseError, match="the orchestrator 'braid', not to 'other': give"):
+        await store.belong("other")
+    await store.belong("braid")
+    await store.close()
 
 
 async def test_a_file_has_one_process(sqlite_url: str) -> None:

@@ -64,14 +64,24 @@ def test_drift_is_noticed(database_url: str, schema_drift: Any) -> None:
     assert "inquiries" in str(schema_drift(database_url, AGENT_METADATA))
 
 
-def test_both_branches_live_in_one_database(database_url: str) -> None:
+def test_both_branches_live_in_one_database_of_a_server(postgres_url: str) -> None:
     for branch in BRANCHES:
-        schema.upgrade(database_url, branch)
+        schema.upgrade(postgres_url, branch)
     for branch in BRANCHES:
-        schema.check(database_url, branch)
-    schema.downgrade(database_url, "agent")
-    schema.check(database_url, "orchestrator")
-    assert "agent_parts" not in tables(database_url)
+        schema.check(postgres_url, branch)
+    schema.downgrade(postgres_url, "agent")
+    schema.check(postgres_url, "orchestrator")
+    assert "agent_parts" not in tables(postgres_url)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_a_file_of_the_other_service_is_refused_untouched(sqlite_url: str, branch: Branch) -> None:
+    other = BRANCHES[1 - BRANCHES.index(branch)]
+    schema.upgrade(sqlite_url, other)
+    content = file_of(sqlite_url).read_bytes()
+    with pytest.raises(SchemaError, match=f"is an {other}'s: give the {branch} a file of its own"):
+        schema.upgrade(sqlite_url, branch)
+    assert file_of(sqlite_url).read_bytes() == content
 
 
 def test_upgrading_again_keeps_the_rows(database_url: str) -> None:
