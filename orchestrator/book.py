@@ -82,9 +82,9 @@ class LiveBook:
         if live is not None:
             live.lose()
 
-    def ids(self) -> list[str]:
+    def ids(self) -> set[str]:
         """All that live here."""
-        return sorted(self._live)
+        return set(self._live)
 
     def over(self, now_s: int) -> list[Live]:
         """Those whose window has ended, once each."""

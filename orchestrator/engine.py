@@ -144,9 +144,13 @@ class Engine(Work):
         self.book.lose(reservation_id)
         self.transactions.lose(reservation_id)
 
+    def remembered(self) -> set[str]:
+        """The reservations of which anything is in memory."""
+        return self.book.ids() | self.transactions.reservations()
+
     def lose_all(self) -> None:
         """As ``lose``, for everything: this life of the instance is over."""
-        for reservation_id in {*self.book.ids(), *self.transactions.reservations()}:
+        for reservation_id in sorted(self.remembered()):
             self.lose(reservation_id)
 
     def emit(self, event: Event) -> None:
@@ -321,7 +325,7 @@ class Engine(Work):
             await self.transactions.apply(transaction_id, ReleaseAll(), lambda _tx: changes)
 
     def dismiss(self, transaction_id: str) -> None:
-        """Forgets a transaction whose window is over; who is away must still hear of it."""
+        """Forgets a transaction that nobody needs here; who is away must still hear of it."""
         transaction = self.transactions.get(transaction_id)
         if transaction is not None and transaction.settled:
             self.transactions.forget(transaction_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -44,10 +45,25 @@ class Owner:
 
         Raises StorageError, LostError.
         """
+        engine = self._engine
         async with self._turn:
-            found = await self._engine.store.take(self._engine.epoch, TAKE_BATCH)
-            await self._adopt(found)
+            mine = engine.remembered()
+            found = await engine.store.take(engine.epoch, TAKE_BATCH)
+            await self._adopt(self._without(mine | engine.remembered(), found))
         return bool(found.reservations or found.transactions)
+
+    def _without(self, mine: set[str], found: Unfinished) -> Unfinished:
+        """Without what this instance took for its own: what it has written since may not be there.
+
+        That is read again.
+        """
+        reservations = [r for r in found.reservations if r.reservation_id not in mine]
+        transactions = [t for t in found.transactions if t.reservation_id not in mine]
+        ids = {record.reservation_id for record in found.reservations}
+        ids.update(transaction.reservation_id for transaction in found.transactions)
+        for reservation_id in sorted(ids & mine):
+            self.doubt(reservation_id)
+        return replace(found, reservations=tuple(reservations), transactions=tuple(transactions))
 
     async def register(self, instance_id: str, lease_ms: int) -> None:
         """Begins a new life, which owns nothing yet. Raises StorageError."""
@@ -113,6 +129,8 @@ class Owner:
             self._reading.discard(reservation_id)
 
     async def _take(self, reservation_id: str) -> None:
+        # What was asked to be written before is read then, and nothing may be asked afterwards.
+        self._engine.lose(reservation_id)
         # What is written in doubt from here on is in doubt again.
         self._doubtful.discard(reservation_id)
         await self._adopt(await self._engine.store.take_one(self._engine.epoch, reservation_id))
@@ -130,12 +148,7 @@ class Owner:
             self._reports.popitem(last=False)
 
     async def _adopt(self, found: Unfinished) -> None:
-        """What was remembered of it gives way to what was read."""
         engine = self._engine
-        for record in found.reservations:
-            engine.lose(record.reservation_id)
-        for transaction in found.transactions:
-            engine.lose(transaction.reservation_id)
         waiting = await adopt(engine, found)
         log.info(
             "taken over",

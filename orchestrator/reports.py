@@ -71,8 +71,8 @@ class Reports:
         live = live or await self._cancelled(transaction)
         if live is not None and live.record.state is State.CANCELLED:
             await self._note_releases(live, transaction)
-        if transaction.settled and self.engine.book.get(transaction.reservation_id) is None:
-            self.engine.transactions.forget(transaction.transaction_id)
+        if self.engine.book.get(transaction.reservation_id) is None:
+            self.engine.dismiss(transaction.transaction_id)
         self.engine.transactions.forget_settled(transaction.transaction_id)
 
     async def _cancelled(self, transaction: Transaction) -> Live | None:

@@ -101,9 +101,9 @@ class Transactions:
         """The live transactions of a reservation: its versions."""
         return sorted(self._of_reservation.get(reservation_id, ()))
 
-    def reservations(self) -> list[str]:
+    def reservations(self) -> set[str]:
         """The reservations that have live transactions."""
-        return sorted(self._of_reservation)
+        return set(self._of_reservation)
 
     def forget_settled(self, transaction_id: str) -> None:
         """Drops one from memory if nothing of it stands or will stand anywhere."""

@@ -46,8 +46,8 @@ async def test_what_is_over_is_ended_with_an_event_and_holds_nothing() -> None:
         assert (await one.get(record.reservation_id)).state == ENDED
         kinds = [event.state_changed.state for event in await one.events(record.reservation_id)]
         assert [kind for kind in kinds if kind][-1] == ENDED
-        assert one.engine.book.ids() == []
-        assert one.engine.transactions.reservations() == []
+        assert one.engine.book.ids() == set()
+        assert one.engine.transactions.reservations() == set()
         # Agents remember it for a while, in case somebody asks.
         await asyncio.sleep(2 * 3600)
         assert world.held() == {}
@@ -137,7 +137,7 @@ async def test_what_is_decided_only_after_its_end_is_over_at_once() -> None:
         assert record.state in (COMMITTED, FAILED, ENDED)
         await asyncio.sleep(30)
         assert (await one.get(record.reservation_id)).state in (FAILED, ENDED)
-        assert one.engine.book.ids() == []
+        assert one.engine.book.ids() == set()
 
 
 @virtual
@@ -153,7 +153,7 @@ async def test_what_is_confirmed_only_after_its_end_is_over_at_once() -> None:
         assert record.state in (COMMITTED, FAILED, ENDED)
         await asyncio.sleep(60)
         assert (await one.get(record.reservation_id)).state in (FAILED, ENDED)
-        assert one.engine.book.ids() == []
+        assert one.engine.book.ids() == set()
 
 
 @virtual
@@ -214,7 +214,7 @@ async def test_a_domain_that_did_not_hear_the_commit_before_the_end_is_not_asked
         transaction = await world.store.transaction(stored.transaction_id)
         assert transaction is not None
         assert transaction.settled
-        assert one.engine.transactions.reservations() == []
+        assert one.engine.transactions.reservations() == set()
 
 
 @virtual

@@ -128,7 +128,7 @@ async def test_a_cancel_is_done_when_it_is_asked_again_whichever_write_fails(
         assert world.held() == {}
         shown = await one.get(record.reservation_id)
         assert all(part.released for part in shown.parts)
-        assert one.engine.transactions.reservations() == []
+        assert one.engine.transactions.reservations() == set()
 
 
 @noisy

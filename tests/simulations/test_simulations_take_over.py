@@ -331,4 +331,4 @@ async def test_a_long_take_over_does_not_cost_the_lease(monkeypatch: pytest.Monk
         b = await twins.start("b")
         await asyncio.sleep(8 * LEASE_MS / 1000)
         assert set(twins.store._owners.values()) == {b.engine.epoch}
-        assert b.engine.book.ids() == sorted(ids)
+        assert b.engine.book.ids() == set(ids)
