@@ -43,6 +43,9 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
         facts.add_row("", styled("a change is being negotiated", "yellow"))
     if record.paths:
         facts.add_row("data plane", styled(data_plane_name(record.data_plane)))
+    away = [part.domain for part in record.parts if not part.released]
+    if record.state == pb.RESERVATION_STATE_CANCELLED and away:
+        facts.add_row("to be released", Text(f"{', '.join(away)}: told, no answer yet"))
     rows: list[RenderableType] = [facts]
     if record.paths:
         rows += [paths_view(record.paths), Text(record.advice.text)]

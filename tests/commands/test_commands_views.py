@@ -66,6 +66,16 @@ def test_a_record_tells_all_that_is_so_and_nothing_that_is_not() -> None:
     assert "x:" not in full.replace("[bold]", "")
 
 
+def test_a_cancelled_record_tells_who_has_not_released_yet() -> None:
+    parts = [pb.DomainPart(domain="m1", released=True), pb.DomainPart(domain="m2")]
+    cancelled = record(state=pb.RESERVATION_STATE_CANCELLED, parts=parts)
+    assert "m2: told, no answer yet" in shown(views.record_view(cancelled))
+    parts[1].released = True
+    cancelled = record(state=pb.RESERVATION_STATE_CANCELLED, parts=parts)
+    assert "no answer" not in shown(views.record_view(cancelled))
+    assert "no answer" not in shown(views.record_view(record(parts=[pb.DomainPart(domain="m1")])))
+
+
 def test_a_path_tells_the_vlan_on_each_side_of_every_domain() -> None:
     path = pb.Path(hops=[hop("a", 1, 2), hop("b", 2, 3), hop("c", 3, 4)])
     assert views.path_text(path) == "[1] a [2] b [3] c [4]"
