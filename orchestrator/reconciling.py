@@ -91,14 +91,17 @@ class Reconciling:
 
     async def _claim(self, domain: str, epoch: int) -> None:
         """Sends claims until they are taken, or the domain is gone (then it comes up again)."""
+        engine = self._engine
         while self._open.get(domain) == epoch:
             try:
-                claims = await self._engine.store.claims(domain)
+                claims = await engine.store.claims(domain)
             except StorageError:
                 log.warning("claims cannot be read, will be tried again", domain=domain)
             else:
-                pages = _pages(claims, epoch, self._engine.ids.new())
-                if not all(self._engine.gateway.send(domain, page) for page in pages):
+                pages = _pages(claims, epoch, engine.ids.new())
+                sent = all(engine.gateway.send(domain, page) for page in pages)
+                # Else there was no room for them.
+                if not sent and domain not in engine.gateway.topology().domains:
                     return
             try:
                 async with asyncio.timeout(AGAIN_S):

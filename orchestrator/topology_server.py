@@ -27,7 +27,8 @@ BREAKERS = {
     BreakerState.OPEN: pb.BREAKER_STATE_OPEN,
 }
 SPAN_MAX_S = 366 * 86_400
-TARGET = re.compile(r"unix:\S+|(dns:(///)?)?[^\s/]+:\d{1,5}", re.ASCII)
+TARGET = re.compile(r"unix:\S+|(dns:(///)?)?[^\s/]+:(?P<port>\d{1,5})", re.ASCII)
+PORTS = range(1, 65_536)
 
 
 class TopologyService(TopologyServicer):
@@ -72,7 +73,8 @@ class TopologyService(TopologyServicer):
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         if not NAME.fullmatch(request.domain) or ".." in request.domain:
             raise invalid("domain", request.domain, "1 to 128 characters of [A-Za-z0-9._-]")
-        if len(request.target) > 512 or not TARGET.fullmatch(request.target):
+        found = TARGET.fullmatch(request.target)
+        if len(request.target) > 512 or not found or int(found["port"] or 1) not in PORTS:
             raise invalid("target", request.target, "host:port or unix:path")
         await self._engine.store.set_target(request.domain, request.target)
         await self._gateway.join(request.domain, request.target)

@@ -26,13 +26,14 @@ KEY = ("tx-1", "p-1")
 
 @dataclass
 class Gateway:
-    """Domains that hear everything, or are away."""
+    """Domains that hear everything, are away, or have no room."""
 
     away: bool = False
+    full: bool = False
     heard: list[ToAgent] = field(default_factory=list)
 
     def topology(self) -> Topology:
-        return Topology([])
+        return Topology([] if self.away else [Domain("m1", True, "wan", ())])
 
     def known(self) -> Topology:
         return Topology([])
@@ -47,9 +48,10 @@ class Gateway:
         pass
 
     def send(self, domain: str, message: ToAgent) -> bool:
-        if not self.away:
+        heard = not (self.away or self.full)
+        if heard:
             self.heard.append(message)
-        return not self.away
+        return heard
 
 
 @dataclass
@@ -195,5 +197,18 @@ async def test_a_domain_that_is_away_is_not_sent_claims_until_it_returns(scene: 
     assert scene.gateway.heard == []
     scene.gateway.away = False
     scene.subject.up("m1")
+    await until(lambda: scene.gateway.heard)
+    await scene.engine.stop()
+
+
+async def test_claims_that_find_no_room_are_sent_when_there_is_some(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "AGAIN_S", 0.02)
+    scene.gateway.full = True
+    await scene.meet(AgentIdentity(2, 4, "i", recovering=True))
+    scene.subject.up("m1")
+    await asyncio.sleep(0.05)
+    scene.gateway.full = False
     await until(lambda: scene.gateway.heard)
     await scene.engine.stop()

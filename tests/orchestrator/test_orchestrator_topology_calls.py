@@ -235,7 +235,20 @@ async def test_a_name_that_is_none_joins_nothing(joining: Joining, name: str) ->
 
 
 @pytest.mark.parametrize(
-    "target", ["", "host", "host:", ":7", "a b:7", "host:port", "http://x:7", "x:7\n", "x" * 512]
+    "target",
+    [
+        "",
+        "host",
+        "host:",
+        ":7",
+        "a b:7",
+        "host:port",
+        "http://x:7",
+        "x:7\n",
+        "x:0",
+        "x:65536",
+        "x" * 512,
+    ],
 )
 async def test_a_target_that_is_none_joins_nothing(joining: Joining, target: str) -> None:
     await refused(joining.register("far", target), StatusCode.INVALID_ARGUMENT, "target")
