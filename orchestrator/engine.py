@@ -324,12 +324,6 @@ class Engine(Work):
         else:
             await self.transactions.apply(transaction_id, ReleaseAll(), lambda _tx: changes)
 
-    def dismiss(self, transaction_id: str) -> None:
-        """Forgets a transaction that nobody needs here; who is away must still hear of it."""
-        transaction = self.transactions.get(transaction_id)
-        if transaction is not None and transaction.settled:
-            self.transactions.forget(transaction_id)
-
     async def verdict(self, transaction_id: str) -> Transaction:
         """Waits until success may be told, or never will be (design, section 5, rule 4).
 

@@ -72,7 +72,7 @@ class Reports:
         if live is not None and live.record.state is State.CANCELLED:
             await self._note_releases(live, transaction)
         if self.engine.book.get(transaction.reservation_id) is None:
-            self.engine.dismiss(transaction.transaction_id)
+            await self.engine.transactions.dismiss(transaction.transaction_id)
         self.engine.transactions.forget_settled(transaction.transaction_id)
 
     async def _cancelled(self, transaction: Transaction) -> Live | None:
@@ -127,5 +127,5 @@ class Reports:
                 raise
             live.set(record)
             if record.state is State.ENDED and not record.to_be_released:
-                self.engine.dismiss(record.transaction_id)
+                await self.engine.transactions.dismiss(record.transaction_id)
                 self.engine.book.forget(record.reservation_id)

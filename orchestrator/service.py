@@ -303,7 +303,7 @@ class Orchestrator:
             await self._withdraw_others(live)
             await engine.store_record(live, ended(record, engine.now_ms()))
             lingers = live.record.to_be_released
-        engine.dismiss(record.transaction_id)
+        await engine.transactions.dismiss(record.transaction_id)
         if lingers:
             # Domains are about to tell that their circuits are taken down.
             engine.book.look_again(record, engine.now_ms() // 1000 + LINGER_S)

@@ -89,6 +89,16 @@ class Transactions:
         if not ids:
             del self._of_reservation[live.state.reservation_id]
 
+    async def dismiss(self, transaction_id: str) -> None:
+        """Drops one that nobody needs here any more; who is away must still hear of it."""
+        live = self._live.get(transaction_id)
+        if live is None:
+            return
+        # What is being written may unsettle it: a domain was restored.
+        async with live.lock:
+            if live.state.settled and not live.lost:
+                self.forget(transaction_id)
+
     def lose(self, reservation_id: str) -> None:
         """Drops those of a reservation that another instance owns now; who waits hears of it."""
         for transaction_id in self.of(reservation_id):

@@ -10,6 +10,7 @@ from grpc import StatusCode
 from orchestrated import NO_CONTEXT, NOW_S, Orchestrated, refused, sites, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.ports import Changes
 from protocol.messages import Commit, Release, ReservationPrep, ReservationResp
 from simulations.gateway import Message
 from substrate.model import DataPlaneState
@@ -239,3 +240,28 @@ async def test_a_reservation_that_ends_at_the_moment_it_is_cancelled_is_one_or_t
         await asyncio.sleep(5)
         states = [(await one.get(each)).state for each in ids]
         assert states == [pb.RESERVATION_STATE_CANCELLED if each else ENDED for each in done]
+
+
+@virtual
+async def test_what_a_restored_domain_must_still_confirm_is_not_forgotten_as_it_ends() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        reservation_id = (await one.reserve(soon(10))).reservation_id
+        await asyncio.sleep(9)
+        transactions, save = one.engine.transactions, world.store.save
+
+        async def slow(changes: Changes, fence: int = 0) -> Any:
+            if changes.reservation is None:
+                await asyncio.sleep(3)
+            return await save(changes, fence)
+
+        world.store.save = slow  # type: ignore[method-assign]
+        epoch = world.agents["m1"].epoch + 1
+        raising = asyncio.create_task(transactions.epoch_raised("m1", epoch))
+        await asyncio.sleep(2.5)
+        assert (await one.get(reservation_id)).state == ENDED
+        await raising
+        (transaction_id,) = transactions.of(reservation_id)
+        transaction = transactions.get(transaction_id)
+        assert transaction is not None
+        assert not transaction.settled
