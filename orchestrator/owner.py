@@ -88,7 +88,7 @@ class Owner:
     async def take_one(self, reservation_id: str) -> Live:
         """Takes up one, whoever owns it now; what was being negotiated for it goes on here.
 
-        Raises StorageError, and LostError when it has become final meanwhile.
+        Raises StorageError, and LostError when it has become final meanwhile or is in doubt.
         """
         async with self._turn:
             live = self._engine.book.get(reservation_id)
@@ -150,6 +150,10 @@ class Owner:
     async def _adopt(self, found: Unfinished) -> None:
         engine = self._engine
         waiting = await adopt(engine, found)
+        for record in found.reservations:
+            # Its transactions are gone from memory since: nobody may go by the record alone.
+            if record.reservation_id in self._doubtful:
+                engine.lose(record.reservation_id)
         log.info(
             "taken over",
             reservations=len(found.reservations),
@@ -161,4 +165,5 @@ class Owner:
                 if report is not None:
                     self._report(part.domain, report)
         for live in waiting:
-            engine.go_on(self._go_on(live))
+            if not live.lost:
+                engine.go_on(self._go_on(live))

@@ -339,14 +339,14 @@ class Orchestrator:
         Raises ConflictError when another one takes it back again and again.
         """
         for _ in range(OWN_ATTEMPTS):
-            live = self.engine.book.get(reservation_id)
-            if live is None:
-                record = await self.get(reservation_id)
-                check(record)
-                if record.state in FINAL:
-                    return await work(Live(record))
-                live = await self.owner.take_one(reservation_id)
             with suppress(LostError):
+                live = self.engine.book.get(reservation_id)
+                if live is None:
+                    record = await self.get(reservation_id)
+                    check(record)
+                    if record.state in FINAL:
+                        return await work(Live(record))
+                    live = await self.owner.take_one(reservation_id)
                 return await work(live)
         raise ConflictError(reservation_id)
 

@@ -8,6 +8,7 @@ from orchestrated import LEASE_MS, Orchestrated, sites, virtual, wanted
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.ports import Unfinished
+from protocol.messages import ReservationPrep
 
 CANCELLED = pb.RESERVATION_STATE_CANCELLED
 
@@ -38,3 +39,22 @@ async def test_what_is_written_while_a_reservation_is_taken_back_counts() -> Non
         assert world.held() == {}
         transactions = world.store._transactions.values()
         assert all(transaction.settled for transaction in transactions)
+
+
+@virtual
+async def test_what_is_in_doubt_as_it_is_taken_up_is_not_cancelled_by_its_record_alone() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one, other = await world.start("a"), await world.start("b")
+        reservation_id = (await one.reserve(wanted())).reservation_id
+        await asyncio.sleep(1)
+        world.delay = lambda _domain, message: None if isinstance(message, ReservationPrep) else 0.0
+        changing = asyncio.create_task(one.modify(reservation_id, "m", 20))
+        await asyncio.sleep(1)
+        await world.kill("a")
+        changing.cancel()
+        failures = ["before"]
+        world.store.fails = lambda _changes: failures.pop() if failures else ""
+        assert (await other.cancel(reservation_id)).state == CANCELLED
+        await asyncio.sleep(30)
+        assert not failures
+        assert world.held() == {}
