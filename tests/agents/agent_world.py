@@ -178,6 +178,9 @@ class FaultyStore:
         if self.lies:
             raise StorageError("connection lost during commit")
 
+    async def check_owner(self) -> None:
+        await self.inner.check_owner()
+
     async def close(self) -> None:
         await self.inner.close()
 
