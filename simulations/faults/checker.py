@@ -3,7 +3,7 @@
 It looks at databases and at what users were told, never at what the checked code thinks of itself:
 
 1. told success ⇒ every part is held until the end or a cancel;
-2. what is held fits, at every instant, on every port; a label is held once;
+2. what is held fits, from now on at every instant, on every port; a label is held once;
 3. failed ⇒ in the end nothing is held;
 4. after all faults are over, every transaction resolves;
 5. a decision never changes, but COMMIT → UNDO before success was told.
@@ -13,7 +13,7 @@ Of a domain that was restored from a backup and has not reconciled yet (rule 7),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agents.values import Key, Record
@@ -57,7 +57,9 @@ class Checker:
         agents: Mapping[str, AgentParty],
         instances: Mapping[str, InstanceParty],
         capacities_bps: Mapping[str, Mapping[str, int]],
+        now_ms: Callable[[], int],
     ) -> None:
+        self._now_ms = now_ms
         self.violations: list[str] = []
         self._domains = {
             name: _Domain(party, capacities_bps[name]) for name, party in agents.items()
@@ -147,7 +149,7 @@ class Checker:
         for domain in sorted({part.domain for part in _wanted(transaction)}):
             known = self._domains[domain]
             self._must_be_held(domain)
-            problem = overbooked(known.promised.values(), known.capacities_bps)
+            problem = self._too_much(known, known.promised.values())
             if problem:
                 self.found(f"users of {domain} are promised too much: {problem}")
 
@@ -169,9 +171,15 @@ class Checker:
         known = self._domains[domain]
         records = known.party.database.memory.records
         held = [records[key].part.prep for key in sorted(known.live)]
-        problem = overbooked([prep for prep in held if prep is not None], known.capacities_bps)
+        problem = self._too_much(known, [prep for prep in held if prep is not None])
         if problem:
             self.found(f"{domain} is overbooked: {problem}")
+
+    def _too_much(self, known: _Domain, preps: Iterable[ReservationPrep]) -> str:
+        """What is over takes nothing, also where a restored domain holds it once more."""
+        now_ms = self._now_ms()
+        going_on = [prep for prep in preps if prep.window.end_s * 1000 > now_ms]
+        return overbooked(going_on, known.capacities_bps)
 
     # In the end -----------------------------------------------------------------------------------
 

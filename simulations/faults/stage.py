@@ -50,7 +50,7 @@ class Stage:
             for name in sorted({world.orchestrator_of(i) for i in world.instances})
         }
         self.instances, self.agents = self._instances(around), self._agents(around)
-        self.checker = Checker(self.agents, self.instances, capacities_bps(world))
+        self.checker = Checker(self.agents, self.instances, capacities_bps(world), self.now_ms)
         self.users = Users(self.wire, self._peers, self.checker.found, self.note)
         for name in world.instances:
             # Users are cut off, too, before they have called for the first time.

@@ -15,12 +15,15 @@ from orchestrator.records import Reservation, State
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
 from protocol.messages import ReservationPrep
 from protocol.participant import Part, PartState
+from simulations.clock import EPOCH_MS
 from simulations.faults.loop import FaultLoop
 from simulations.faults.plan import Schedule, World
 from simulations.faults.stage import Stage
 from substrate.model import Criteria, Segment, Window
 
 G = 10**9
+NOW_S = EPOCH_MS // 1000
+WINDOW = Window(NOW_S + 10, NOW_S + 20)
 DOMAINS = ("east", "m1", "west")
 WAYS = {"east": ("m1", "host"), "m1": ("west", "east"), "west": ("host", "m1")}
 
@@ -95,7 +98,7 @@ def prep(domain: str, number: int = 1, gbps: int = 60, vlan: int = 0) -> Reserva
     vlan = vlan or 99 + number
     segment = Segment("s", ingress, vlan, egress, vlan, gbps * G)
     name = f"t{number}"
-    return ReservationPrep(name, domain, f"r{number}", 1, (segment,), Window(10, 20), "braid", 0)
+    return ReservationPrep(name, domain, f"r{number}", 1, (segment,), WINDOW, "braid", 0)
 
 
 def transaction(
@@ -113,7 +116,7 @@ def transaction(
 
 
 def record(number: int, state: State) -> Reservation:
-    criteria = Criteria("west:host", "east:host", 60 * G, Window(10, 20))
+    criteria = Criteria("west:host", "east:host", 60 * G, WINDOW)
     return Reservation(f"r{number}", f"q{number}", criteria, f"t{number}", 0, 0, state=state)
 
 
@@ -246,11 +249,22 @@ def test_more_held_than_fits(play: Play) -> None:
     assert play.found[0].startswith("m1 is overbooked: m1:west in carries 120")
 
 
+def test_what_is_over_takes_no_room(play: Play) -> None:
+    over = replace(prep("m1", 1, 60), window=Window(NOW_S - 9, NOW_S))
+    play.holds("m1", PartState.COMMITTED, over)
+    longer = replace(prep("m1", 2, 60), window=Window(NOW_S - 5, NOW_S + 5))
+    play.holds("m1", PartState.HELD, longer)
+    assert play.found == []
+    play.holds("m1", PartState.HELD, replace(prep("m1", 3, 60), window=longer.window))
+    assert len(play.found) == 1
+
+
 def test_a_label_held_twice(play: Play) -> None:
     play.holds("west", PartState.HELD, prep("west", 1, 10, vlan=100))
     play.holds("west", PartState.HELD, prep("west", 2, 10, vlan=100))
     assert play.found == [
-        "west is overbooked: VLAN 100 at west:host is held by two reservations at 10 s"
+        "west is overbooked: VLAN 100 at west:host is held by two reservations"
+        f" at {WINDOW.start_s} s"
     ]
 
 
