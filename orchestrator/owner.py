@@ -154,11 +154,12 @@ class Owner:
             # Its transactions are gone from memory since: nobody may go by the record alone.
             if record.reservation_id in self._doubtful:
                 engine.lose(record.reservation_id)
-        log.info(
-            "taken over",
-            reservations=len(found.reservations),
-            transactions=len(found.transactions),
-        )
+        if found.reservations or found.transactions:
+            log.info(
+                "taken over",
+                reservations=len(found.reservations),
+                transactions=len(found.transactions),
+            )
         for record in found.reservations:
             for part in record.parts:
                 report = self._reports.pop((record.reservation_id, part.domain), None)

@@ -153,7 +153,7 @@ async def test_a_silent_agent_is_left_out_and_seen_to_be_until_it_answers_again(
         shown = await topology_shown(made)
         assert "silent" in shown.stdout
         assert "3 questions in a row not answered in time; asked again at" in shown.stdout
-        told = json.loads((await topology_shown(made, "--json")).stdout)
+        told = json.loads((await topology_shown(made, "--json")).stdout.splitlines()[-1])
         domains = {entry["domain"]["name"]: entry for entry in told["domains"]}
         assert domains["m1"]["breaker"] == "BREAKER_STATE_OPEN"
         assert domains["m2"]["breaker"] == "BREAKER_STATE_CLOSED"

@@ -87,9 +87,9 @@ def test_an_explicit_route_far_from_the_shortest_is_found_at_once(seed: int, eve
     topology = build(edges, ["n0", "n79"])
     stps = meander(topology, dice)
     wish = Constraints(ero=tuple(stps[::every]))
-    began = time.perf_counter()
+    began = time.process_time()
     found = candidate_routes(topology, "n0:user", "n79:user", wish)
-    took_s = time.perf_counter() - began
+    took_s = time.process_time() - began
     assert found
     if every == 1:
         assert [c.ingress_stp for c in found[0].crossings[1:]] == stps

@@ -252,9 +252,9 @@ def test_a_full_user_port_is_found_at_once_among_sixteen_routes() -> None:
     topology, known = crowded()
     routes = candidate_routes(topology, "a:user", "z:user", Constraints())
     assert len(routes) == 16
-    began = time.perf_counter()
+    began = time.process_time()
     refused = compose(criteria("a:user", "z:user", 390), routes, known, topology)
-    took_s = time.perf_counter() - began
+    took_s = time.process_time() - began
     assert isinstance(refused, Refusal)
     assert refused.available_bps is not None
     assert refused.available_bps < 390
