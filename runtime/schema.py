@@ -113,6 +113,8 @@ def _revision(connection: Connection, branch: Branch, shown: str) -> str | None:
     """The revision that the database is at; None when the branch is not there yet."""
     tables = set(inspect(connection).get_table_names())
     _refuse_foreign(tables, shown)
+    if connection.dialect.name == "sqlite":
+        _refuse_others(tables, branch, shown)
     table = VERSION_TABLES[branch]
     found: list[str] = []
     if table in tables:
@@ -187,7 +189,6 @@ def _inspect_file(url: URL, branch: Branch) -> None:
         with engine.connect() as connection:
             verdict = str(connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
             if verdict == "ok":
-                _refuse_others(connection, branch, shown)
                 _revision(connection, branch, shown)
     except DatabaseError as error:
         verdict = str(error.orig)
@@ -198,9 +199,8 @@ def _inspect_file(url: URL, branch: Branch) -> None:
         raise SchemaError(f"{shown} is damaged ({verdict}): restore it from a backup")
 
 
-def _refuse_others(connection: Connection, branch: Branch, shown: str) -> None:
+def _refuse_others(tables: set[str], branch: Branch, shown: str) -> None:
     """A file is one service's; of a server's database, each branch may have its tables."""
-    tables = set(inspect(connection).get_table_names())
     for other in VERSION_TABLES:
         if other != branch and VERSION_TABLES[other] in tables:
             raise SchemaError(f"{shown} is an {other}'s: give the {branch} a file of its own")

@@ -60,19 +60,18 @@ class AgentDisk:
         dropped = list(forgotten)
 
         async def work() -> None:
-            if self._owner != self._database.owners:
-                raise SupersededError("another agent has taken over this database")
+            await self._refuse_former()
             await self._database.memory.save(records, dropped, life, decisions)
             self._wrote()
 
         await self._pipeline.run(work, write=True)
 
     async def check_owner(self) -> None:
-        async def work() -> None:
-            if self._owner != self._database.owners:
-                raise SupersededError("another agent has taken over this database")
+        await self._pipeline.run(self._refuse_former, write=False)
 
-        await self._pipeline.run(work, write=False)
+    async def _refuse_former(self) -> None:
+        if self._owner != self._database.owners:
+            raise SupersededError("another agent has taken over this database")
 
     async def close(self) -> None:
         """Nothing to do."""
