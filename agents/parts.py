@@ -190,7 +190,7 @@ class Parts:
         found = before.data_plane if before else DataPlane(DataPlaneState.RELEASED)
         key = (part.transaction_id, part.part_id)
         committed = part.state is PartState.COMMITTED
-        if part.state is PartState.HELD or (committed and before is None):
+        if part.state is PartState.HELD or (committed and not (before and before.live)):
             state = DataPlaneState.SCHEDULED
         elif committed or self.provisioner.configured(key):
             state = found.state

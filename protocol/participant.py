@@ -154,12 +154,14 @@ WHILE_RECOVERING: dict[tuple[PartState | None, type[PartMessage]], Action] = {
     (ABSENT, Commit): Action.SILENCE,
     (PartState.HELD, ReservationPrep): Action.TURN_AWAY,
     (PartState.HELD, Commit): Action.SILENCE,
+    (PartState.EXPIRED, Commit): Action.SILENCE,
 }
 """What differs from :data:`TABLE` until reconciliation is over.
 
 A hold that a backup remembers may have been given up since, and its room promised to others: a
 doubled ReservationPrep must not bring it to life. Nor may a Commit be acknowledged: claims that
-were read before that COMMIT was decided, and come late, would drop the part again.
+were read before that COMMIT was decided, and come late, would drop the part again. Nor refused
+because the hold has expired: perhaps only in the backup, before it was known as one.
 """
 
 AFTER_HEURISTIC: dict[tuple[PartState | None, type[PartMessage]], Action] = {

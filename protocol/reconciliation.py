@@ -74,6 +74,9 @@ def adopt(
         part = _taken_up(absent, prep, now_ms, admit)
     elif part.state is PartState.HELD and not claim.told:
         part = _taken_up(part, prep, now_ms, admit)
+    elif part.state is PartState.EXPIRED and claim.told:
+        # It expired in the backup only: success is told of no hold that expires.
+        part = _taken_up(part, prep, now_ms, admit)
     elif part.state is PartState.HELD:
         part = replace(part, state=PartState.COMMITTED, changed_ms=now_ms, inquire_at_ms=None)
     ok = part.state is PartState.COMMITTED

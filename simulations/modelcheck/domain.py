@@ -221,15 +221,27 @@ class Domain:
     def _backups(self, site: Site) -> list[Move[Site]]:
         if site.backup is None:
             return [(f"{self.name} is backed up", site._replace(backup=site.parts), 0)]
-        after = Site(
-            site.epoch + 1, True, site.backup, None, site.restores - 1, (None,) * len(site.heard)
-        )
-        sent = self.asks(after)
-        for orchestrator in self.orchestrators:
-            described = Described(self.name, after.epoch)
-            sent |= self._mail.to_orchestrator(orchestrator, described)
-        word = f"{self.name} is restored from the backup: {self.show(after)}"
-        return [(word, after, sent)]
+        found = []
+        for parts in dict.fromkeys((site.backup, self._expired(site).parts)):
+            # Holds may expire before anybody knows that the database is an old copy.
+            heard = (None,) * len(site.heard)
+            after = Site(site.epoch + 1, True, parts, None, site.restores - 1, heard)
+            sent = self.asks(after)
+            for orchestrator in self.orchestrators:
+                described = Described(self.name, after.epoch)
+                sent |= self._mail.to_orchestrator(orchestrator, described)
+            word = f"{self.name} is restored from the backup: {self.show(after)}"
+            found.append((word, after, sent))
+        return found
+
+    def _expired(self, site: Site) -> Site:
+        """The backup, with all holds gone that go by themselves."""
+        assert site.backup is not None
+        after = site._replace(parts=site.backup, recovering=False)
+        for i, part in enumerate(site.backup):
+            if part is not None:
+                after = self._with(after, i, participant.tick(part, LATER_MS, self.rules(after))[0])
+        return after
 
     def _admit_at(self, site: Site) -> participant.Admit:
         def admit(prep: ReservationPrep) -> Admitted | Refusal:

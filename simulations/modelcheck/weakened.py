@@ -9,12 +9,13 @@ from typing import Any
 
 from protocol import coordinator, participant, reconciliation
 from protocol.messages import (
+    Claim,
     Commit,
     Inquire,
     PartMessage,
     ReservationResp,
 )
-from protocol.participant import PartState, Rules
+from protocol.participant import Admit, Part, PartState, Rules
 from protocol.transaction import Decision, Transaction
 from simulations.modelcheck import office as offices, orchestrators, useless
 from simulations.modelcheck.domain import Domain, Site
@@ -204,6 +205,24 @@ def old_answers() -> AbstractContextManager[None]:
 def commits_recovering() -> AbstractContextManager[None]:
     """As if :data:`participant.WHILE_RECOVERING` said nothing of it."""
     return entry(participant.WHILE_RECOVERING, (PartState.HELD, Commit), None)
+
+
+def refuses_expired() -> AbstractContextManager[None]:
+    """As if :data:`participant.WHILE_RECOVERING` said nothing of it."""
+    return entry(participant.WHILE_RECOVERING, (PartState.EXPIRED, Commit), None)
+
+
+def stays_expired() -> AbstractContextManager[None]:
+    """What was told is not taken up where the backup's hold has expired."""
+    adopt = reconciliation.adopt
+
+    def weak(
+        part: Part | None, claim: Claim, now_ms: int, admit: Admit, agent_epoch: int
+    ) -> tuple[Part, ReservationResp]:
+        told = claim.told and (part is None or part.state is not PartState.EXPIRED)
+        return adopt(part, replace(claim, told=told), now_ms, admit, agent_epoch)
+
+    return patched((reconciliation, "adopt", weak))
 
 
 def old_refusals() -> AbstractContextManager[None]:

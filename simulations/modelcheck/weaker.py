@@ -114,6 +114,18 @@ _EVERY = (
         weakened.commits_recovering,
     ),
     (
+        "expired-recovering",
+        "a Commit is refused while its agent recovers, as the hold has expired",
+        _in((PLAIN,), expires="m1", restores="m1"),
+        weakened.refuses_expired,
+    ),
+    (
+        "stays-expired",
+        "what was told is not taken up where the hold of an old backup has expired",
+        _in((PLAIN,), expires="m1", restores="m1"),
+        weakened.stays_expired,
+    ),
+    (
         "old-refusals",
         "the refusals of an old epoch count when a COMMIT is undone",
         _in((PLAIN,), instances=2, expires="m1", restores="m1"),

@@ -527,6 +527,28 @@ async def test_a_hold_does_not_expire_before_it_is_known_whether_it_was_committe
     assert world.record().part.state is PartState.COMMITTED
 
 
+async def test_a_hold_that_expired_before_the_copy_was_known_as_old_is_taken_up_again() -> None:
+    world = await World(hold_timeout_s=30).start()
+    await world.hold(prep())
+    backup = memory(world).copy()
+    assert (await world.commit()).ok
+    last = await restored(world, backup)
+    await world.at(60)
+    assert world.record().part.state is PartState.EXPIRED
+    with pytest.raises(RestoredError):
+        await world.agent.greet(replace(last, boot=last.boot + 1), ME)
+    world.sent.clear()
+    await world.agent.handle(MINE, Commit("t1", "p1"))
+    assert world.sent == []
+    answers = await told(world, claims(world, claim(prep())))
+    assert [m.ok for m in answers if isinstance(m, ReservationResp)] == [True]
+    assert world.record().part.state is PartState.COMMITTED
+    assert world.data_plane() is DataPlaneState.SCHEDULED
+    assert not await fits(world, 401 * MBPS)
+    await world.at(100)
+    assert world.data_plane() is DataPlaneState.ACTIVE
+
+
 async def test_a_hold_asks_on_while_it_recovers() -> None:
     world = await World(rules=Rules(inquire_after_s=5)).start()
     await world.hold(prep())

@@ -101,6 +101,9 @@ def cases(draw: st.DrawFn) -> Case:
             state = draw(st.sampled_from(alive))
         elif each not in told and draw(st.booleans()):
             state = draw(st.sampled_from((*dead, PartState.RELEASED, PartState.REFUSED)))
+        elif each in told and draw(st.booleans()):
+            # It expired while nobody knew yet that this is a backup.
+            state = PartState.EXPIRED
         else:
             continue
         domain.parts[each.transaction_id, each.part_id] = part_of(each, state)
@@ -174,12 +177,21 @@ def test_what_is_over_stays_over_even_when_it_is_claimed(state: PartState) -> No
         raise AssertionError("admitted, though it is over")
 
     assert unclaimed([part], [], NOW) == ()
-    after, answer = adopt(part, Claim(sized("a", 1), True), NOW, never, 7)
+    told = state is not PartState.EXPIRED
+    after, answer = adopt(part, Claim(sized("a", 1), told), NOW, never, 7)
     assert after == part
     assert not answer.ok
     assert answer.refusal is not None
     wanted = RefusalKind.BANDWIDTH if state is PartState.REFUSED else RefusalKind.TOMBSTONE
     assert answer.refusal.kind is wanted
+
+
+def test_what_was_told_is_taken_up_where_the_hold_of_the_backup_has_expired() -> None:
+    expired, told = part_of(sized("a", 1), PartState.EXPIRED), Claim(sized("a", 1), True)
+    after, answer = adopt(expired, told, NOW, lambda _: Admitted("new"), 7)
+    assert (after.state, after.mapping, answer.ok) == (PartState.COMMITTED, "new", True)
+    after, answer = adopt(expired, told, NOW, lambda _: FULL, 7)
+    assert (after.state, answer.ok, answer.refusal) == (PartState.ABORTED, False, FULL)
 
 
 def test_what_has_no_room_leaves_a_tombstone_with_its_reason() -> None:
