@@ -7,11 +7,13 @@ over, and the first can neither write nor, therefore, answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, Select, Table, delete, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agents.rows import (
@@ -30,6 +32,10 @@ from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
+FORGET = delete(PARTS).where(
+    PARTS.c.transaction_id == bindparam("b_transaction_id"),
+    PARTS.c.part_id == bindparam("b_part_id"),
+)
 
 
 class SupersededError(StorageError):
@@ -119,6 +125,16 @@ class MemoryStore:
         """See :class:`Store`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What one save asks for, as rows."""
+
+    records: tuple[dict[str, Any], ...]
+    forgotten: tuple[Key, ...]
+    life: dict[str, str] | None
+    decisions: tuple[dict[str, Any], ...]
+
+
 class DatabaseStore:
     """A store in SQLite or PostgreSQL, whose schema must be at the ``agent`` branch's head."""
 
@@ -156,26 +172,36 @@ class DatabaseStore:
         decisions: Sequence[Decision] = (),
     ) -> None:
         """See :class:`Store`. Raises SupersededError once another agent has taken over."""
-        rows = [record_to_row(record) for record in records]
-        decided = [decision_to_row(decision) for decision in decisions]
-        dropped = list(forgotten)
+        write = _Write(
+            tuple(record_to_row(record) for record in records),
+            tuple(forgotten),
+            None if life is None else life_to_meta(life),
+            tuple(decision_to_row(decision) for decision in decisions),
+        )
+        await self._database.write_with(self._save_all, write)
 
-        def run(connection: Connection) -> None:
+    def _save_all(
+        self, connection: Connection, writes: Sequence[_Write]
+    ) -> Sequence[Exception | None]:
+        """In order; those that write the same kind of thing one after the other at once."""
+        try:
             self._refuse_former(connection, OWNER.with_for_update(read=True))
-            for transaction_id, part_id in dropped:
-                connection.execute(
-                    delete(PARTS).where(
-                        PARTS.c.transaction_id == transaction_id, PARTS.c.part_id == part_id
-                    )
-                )
-            if rows:
-                connection.execute(self._put[PARTS], rows)
-            if decided:
-                connection.execute(self._put[DECISIONS], decided)
-            if life is not None:
-                self._tell(connection, life_to_meta(life))
+        except SupersededError as error:
+            return [error for _ in writes]
+        statements = (item for write in writes for item in self._statements(write))
+        for statement, rows in groupby(statements, key=itemgetter(0)):
+            connection.execute(statement, [row for _, row in rows])
+        return [None for _ in writes]
 
-        await self._database.write(run)
+    def _statements(self, write: _Write) -> Iterator[tuple[Any, dict[str, Any]]]:
+        for transaction_id, part_id in write.forgotten:
+            yield FORGET, {"b_transaction_id": transaction_id, "b_part_id": part_id}
+        for row in write.records:
+            yield self._put[PARTS], row
+        for row in write.decisions:
+            yield self._put[DECISIONS], row
+        for key, value in (write.life or {}).items():
+            yield self._put[META], {"key": key, "value": value}
 
     async def check_owner(self) -> None:
         """See :class:`Store`."""

@@ -117,7 +117,8 @@ class Engine(Work):
         progress, self._unsaved = self._unsaved, []
         changes = replace(changes, events=(*progress, *changes.events))
         try:
-            self.hub.publish(await self.store.save(changes, self.epoch))
+            await self.store.save(changes, self.epoch)
+            self.hub.publish(changes.events)
         except REFUSED as refused:
             # Nothing of it was written; the progress is that of others.
             for event in progress:

@@ -59,7 +59,7 @@ class MemoryStore:
         self._since: dict[tuple[str, str], tuple[PartStatus, int]] = {}
         self._hand: dict[tuple[str, str], HandDecision] = {}
 
-    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
+    async def save(self, changes: Changes, fence: int = 0) -> None:
         self._check(changes, fence)
         if changes.request is not None:
             self._requests[changes.request.request_id] = changes.request
@@ -78,7 +78,8 @@ class MemoryStore:
             self._note_since(transaction, changes.at_ms)
         if changes.hand is not None:
             self._hand[changes.hand.transaction_id, changes.hand.part_id] = changes.hand
-        return self._numbered(changes.events)
+        if self._keep_events:
+            self._number(changes.events)
 
     async def request(self, request_id: str) -> Request | None:
         return self._requests.get(request_id)
@@ -288,15 +289,10 @@ class MemoryStore:
             if known is not None and part.epoch < known.epoch:
                 raise StaleEpochError(part.domain, known.epoch)
 
-    def _numbered(self, events: Iterable[Event]) -> tuple[Event, ...]:
-        if not self._keep_events:
-            return ()
-        numbered = tuple(
-            replace(event, sequence=self._sequence + i) for i, event in enumerate(events, start=1)
-        )
-        self._sequence += len(numbered)
-        self._events.extend(numbered)
-        return numbered
+    def _number(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._sequence += 1
+            self._events.append(replace(event, sequence=self._sequence))
 
     def _transactions_of(self, reservation_id: str) -> list[Transaction]:
         return [self._transactions[i] for i in self._of_reservation.get(reservation_id, ())]

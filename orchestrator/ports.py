@@ -237,8 +237,8 @@ class Doubts(Protocol):
 class Store(Membership, Doubts, Protocol):
     """Durable state. Raises runtime.database.StorageError when a write cannot be made durable."""
 
-    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
-        """Writes all of it in one transaction; returns the events with their sequence numbers.
+    async def save(self, changes: Changes, fence: int = 0) -> None:
+        """Writes all of it, or nothing.
 
         ``fence``: the epoch of the writing instance, which must own every reservation concerned;
         new ones become its own. Raises ConflictError, KnownRequestError, LostError, and

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, case, select, text
+from sqlalchemy import Connection, select, text
 
-from braid.v1 import reservations_pb2 as pb
 from orchestrator import doubt_rows, owning, tables as t
 from orchestrator.events import Event
 from orchestrator.ports import (
     AgentIdentity,
     Changes,
-    ConflictError,
     Doubt,
     DoubtMark,
-    KnownRequestError,
-    LostError,
     PartKey,
     Renewal,
     Request,
-    StaleEpochError,
     Unfinished,
 )
 from orchestrator.records import HandDecision, Reservation
 from orchestrator.rows import (
-    DECISIONS,
     event_of,
-    insert,
-    part_row,
     reservation_of,
-    reservation_row,
-    transaction_row,
     transactions,
-    upsert,
 )
-from orchestrator.wire import record_from_pb, record_to_pb
-from protocol.coordinator import Decision, Transaction, relied_on
+from orchestrator.saving import request_of, save_all
+from protocol.coordinator import Transaction
 from protocol.messages import Claim
 from runtime.database import Database
 
@@ -72,8 +60,8 @@ class DatabaseStore:
         """Finishes what is queued and closes every connection."""
         await self._database.close()
 
-    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
-        return await self._database.write(lambda connection: _save(connection, changes, fence))
+    async def save(self, changes: Changes, fence: int = 0) -> None:
+        await self._database.write_with(save_all, (changes, fence))
 
     async def request(self, request_id: str) -> Request | None:
         return await self._database.read(lambda connection: _request(connection, request_id))
@@ -187,131 +175,7 @@ class DatabaseStore:
         return await self._database.write(lambda connection: operation(connection, *arguments))
 
 
-def _save(connection: Connection, changes: Changes, fence: int) -> tuple[Event, ...]:
-    _check_owner(connection, changes, fence)
-    for transaction in changes.transactions:
-        _check_epochs(connection, transaction)
-    if changes.request is not None:
-        _insert_request(connection, changes.request)
-    if changes.reservation is not None:
-        row = reservation_row(changes.reservation, fence)
-        connection.execute(upsert(connection, t.reservation, [row], ["reservation_id"]))
-    if changes.answers and changes.reservation is not None:
-        answer = record_to_pb(changes.reservation).SerializeToString()
-        answered = t.request.update().where(t.request.c.request_id == changes.answers)
-        connection.execute(answered.values(answer=answer))
-    for transaction in changes.transactions:
-        decides = transaction.transaction_id in changes.decides
-        _save_transaction(connection, transaction, decides, changes.at_ms)
-    if changes.hand is not None:
-        doubt_rows.save_hand(connection, changes.hand)
-    return tuple(_insert_event(connection, event) for event in changes.events)
-
-
-def _check_owner(connection: Connection, changes: Changes, fence: int) -> None:
-    ids = {transaction.reservation_id for transaction in changes.transactions}
-    if changes.reservation is not None:
-        ids.add(changes.reservation.reservation_id)
-    if not ids:
-        return
-    columns = (t.reservation.c.reservation_id, t.reservation.c.owner)
-    query = select(*columns).where(t.reservation.c.reservation_id.in_(sorted(ids)))
-    owners = {row.reservation_id: row.owner for row in connection.execute(query)}
-    for reservation_id, owner in owners.items():
-        if owner != fence:
-            raise LostError(reservation_id)
-    if len(owners) < len(ids) and fence and not owning.lives(connection, fence):
-        # Nobody would own what a life that is over begins.
-        raise LostError(next(iter(ids - set(owners))))
-
-
-def _check_epochs(connection: Connection, transaction: Transaction) -> None:
-    """Success, or its undoing, may follow only from what domains said in their present epochs."""
-    relied = relied_on(transaction)
-    if not relied:
-        return
-    query = select(t.transaction.c.told, t.transaction.c.decision).where(
-        t.transaction.c.transaction_id == transaction.transaction_id
-    )
-    stored = connection.execute(query).first()
-    undone = DECISIONS[Decision.UNDO]
-    if stored is not None and (stored.told or stored.decision == undone):
-        return
-    present = owning.epochs(connection, [part.domain for part in relied])
-    for part in relied:
-        if part.epoch < present.get(part.domain, part.epoch):
-            raise StaleEpochError(part.domain, present[part.domain])
-
-
-def _insert_request(connection: Connection, request: Request) -> None:
-    known = _request(connection, request.request_id)
-    if known is None:
-        row = {
-            "request_id": request.request_id,
-            "digest": request.digest,
-            "reservation_id": request.reservation_id,
-        }
-        statement = insert(connection, t.request).values(row).on_conflict_do_nothing()
-        if connection.execute(statement.returning(t.request.c.request_id)).first() is not None:
-            return
-        known = _request(connection, request.request_id)
-    assert known is not None
-    raise KnownRequestError(known)
-
-
-def _save_transaction(
-    connection: Connection, transaction: Transaction, decides: bool, at_ms: int
-) -> None:
-    row = transaction_row(transaction)
-    if decides:
-        changed = connection.execute(
-            t.transaction.update()
-            .where(
-                t.transaction.c.transaction_id == transaction.transaction_id,
-                t.transaction.c.decision == DECISIONS[Decision.UNDECIDED],
-            )
-            .values(row)
-        )
-        if changed.rowcount != 1:
-            raise ConflictError(transaction.transaction_id)
-    else:
-        connection.execute(upsert(connection, t.transaction, [row], ["transaction_id"]))
-    if transaction.parts:
-        rows = [part_row(transaction.transaction_id, part, at_ms) for part in transaction.parts]
-        _save_parts(connection, rows)
-
-
-def _save_parts(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Writes parts; ``since_ms`` of one whose status is as before stays."""
-    keys = ["transaction_id", "part_id"]
-    statement = insert(connection, t.part).values(rows)
-    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    values["since_ms"] = case(
-        (t.part.c.status == statement.excluded.status, t.part.c.since_ms),
-        else_=statement.excluded.since_ms,
-    )
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
-
-
-def _insert_event(connection: Connection, event: Event) -> Event:
-    statement = (
-        t.event.insert()
-        .values(
-            reservation_id=event.reservation_id,
-            at_ms=event.at_ms,
-            body=event.body.SerializeToString(),
-        )
-        .returning(t.event.c.sequence)
-    )
-    return replace(event, sequence=connection.execute(statement).scalar_one())
-
-
 def _request(connection: Connection, request_id: str) -> Request | None:
     query = select(t.request).where(t.request.c.request_id == request_id)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    answer = None
-    if row.answer is not None:
-        answer = record_from_pb(pb.ReservationRecord.FromString(row.answer), "", None)
-    return Request(row.request_id, row.digest, row.reservation_id, answer)
+    return None if row is None else request_of(row)

@@ -7,9 +7,10 @@ in one thread, so a batch costs one hop and one fsync however many callers wait 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -17,7 +18,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Operation = Callable[[Connection], T]
+Together = Callable[[Connection, Sequence[Item]], Sequence[T | Exception]]
+"""Writes many items at once; for each its result, or why nothing of it was written."""
 
 BATCH_LIMIT = 512
 QUEUE_LIMIT = 10_000
@@ -43,7 +47,8 @@ class StorageBusyError(StorageError):
 
 @dataclass(slots=True)
 class _Pending:
-    operation: Operation[Any]
+    together: Together[Any, Any]
+    item: Any
     done: asyncio.Future[Any]
 
 
@@ -108,11 +113,20 @@ class Database:
         happened all the same), StorageBusyError at once when QUEUE_LIMIT writes wait, or what
         ``operation`` raised.
         """
+        result: T = await self.write_with(_one_by_one, operation)
+        return result
+
+    async def write_with(self, together: Together[Item, T], item: Item) -> T:
+        """As :meth:`write`, with all items that wait one after the other for the same ``together``.
+
+        Raises the exception that it has for the item; one that it raises itself undoes the batch,
+        whose items are then written one by one.
+        """
         self._must_be_open()
         if len(self._queue) >= QUEUE_LIMIT:
             raise StorageBusyError("database writes", QUEUE_LIMIT)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Pending(operation, done))
+        self._queue.append(_Pending(together, item, done))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._drain())
         return await asyncio.shield(done)
@@ -161,28 +175,31 @@ class Database:
         loop = asyncio.get_running_loop()
         while self._queue:
             batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
-            operations = [pending.operation for pending in batch]
-            outcomes = await loop.run_in_executor(self._writer, self._run, operations)
+            outcomes = await loop.run_in_executor(self._writer, self._run, batch)
             for pending, outcome in zip(batch, outcomes, strict=True):
                 _settle(pending.done, outcome)
 
-    def _run(self, operations: list[Operation[Any]]) -> list[Any]:
-        """The result of each operation, or the exception that it ended with."""
+    def _run(self, batch: list[_Pending]) -> list[Any]:
+        """The result of each item, or the exception that it ended with."""
         results: list[Any] = []
         try:
             with self.engine.begin() as connection:
                 if self._opening is not None:
                     self._opening(connection)
-                for operation in operations:
-                    results.append(operation(connection))
+                for together, run in groupby(batch, key=lambda pending: pending.together):
+                    results += together(connection, [pending.item for pending in run])
             return results
         except Exception as error:
-            if len(results) == len(operations):
+            if len(results) == len(batch):
                 # The commit failed, or only its answer: run again they might find their own doing.
-                return [_failure(error) for _ in operations]
-            if len(operations) > 1:
-                return [self._run([operation])[0] for operation in operations]
+                return [_failure(error) for _ in batch]
+            if len(batch) > 1:
+                return [self._run([pending])[0] for pending in batch]
             return [_failure(error)]
+
+
+def _one_by_one(connection: Connection, operations: Sequence[Operation[Any]]) -> list[Any]:
+    return [operation(connection) for operation in operations]
 
 
 def _failure(error: Exception) -> Exception:

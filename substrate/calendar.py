@@ -6,11 +6,12 @@ check reads (design, section 6); they hold no policy.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from substrate.levels import Levels
 from substrate.model import Profile, Step, Window
 from substrate.vlans import EMPTY, VlanSet
 
@@ -41,58 +42,12 @@ class CalendarError(Exception):
     """A hold beyond capacity, or the return of what is not held: a bug of the caller."""
 
 
-class _Levels:
-    """A step function that is 0 before the first change point and after the last one."""
-
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.levels: list[int] = []
-
-    def most(self, window: Window) -> int:
-        """The highest level within the window."""
-        first = bisect_right(self.starts, window.start_s) - 1
-        last = bisect_left(self.starts, window.end_s)
-        inside = self.levels[max(first, 0) : last]
-        return max(inside, default=0) if first >= 0 else max([0, *inside])
-
-    def steps(self, window: Window) -> list[tuple[int, int]]:
-        """(start, level) from the window's start on; neighbours differ."""
-        first = bisect_right(self.starts, window.start_s) - 1
-        last = bisect_left(self.starts, window.end_s)
-        found = [(window.start_s, self.levels[first] if first >= 0 else 0)]
-        found += zip(self.starts[first + 1 : last], self.levels[first + 1 : last], strict=True)
-        return found
-
-    def add(self, window: Window, amount: int) -> None:
-        """Raises the level by ``amount`` (or lowers it) within the window."""
-        first = self._split(window.start_s)
-        last = self._split(window.end_s)
-        for i in range(first, last):
-            self.levels[i] += amount
-        self._join(last)
-        self._join(first)
-
-    def _split(self, at_s: int) -> int:
-        """The index of a change point at that time, made if there is none."""
-        i = bisect_left(self.starts, at_s)
-        if i == len(self.starts) or self.starts[i] != at_s:
-            self.starts.insert(i, at_s)
-            self.levels.insert(i, self.levels[i - 1] if i else 0)
-        return i
-
-    def _join(self, i: int) -> None:
-        """Drops a change point where nothing changes."""
-        before = self.levels[i - 1] if i else 0
-        if self.levels[i] == before:
-            del self.starts[i], self.levels[i]
-
-
 class Calendar:
     """Bandwidth held over time on each resource of a domain; levels in bit/s."""
 
     def __init__(self, capacities: Mapping[Resource, int]) -> None:
         self.capacities = dict(capacities)
-        self._held = {resource: _Levels() for resource in self.capacities}
+        self._held = {resource: Levels() for resource in self.capacities}
 
     def free_bps(self, resource: Resource, window: Window) -> int:
         """What is free during the whole window. Raises KeyError for an unknown resource."""
@@ -111,13 +66,13 @@ class Calendar:
 
     def remove(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
         """Gives back. Raises CalendarError where less is held; nothing changes then."""
-        if any(level < bandwidth_bps for _, level in self._held[resource].steps(window)):
+        if self._held[resource].least(window) < bandwidth_bps:
             raise CalendarError(f"{resource.name} {resource.direction.value}: not held")
         self._held[resource].add(window, -bandwidth_bps)
 
     def is_empty(self) -> bool:
         """Whether nothing at all is held."""
-        return not any(levels.starts for levels in self._held.values())
+        return not any(map(len, self._held.values()))
 
 
 class _Taken(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Any
 
 from agents.store import Loaded, MemoryStore as AgentMemory, SupersededError
 from agents.values import Decision, Key, Life, Record
-from orchestrator.events import Event
 from orchestrator.memory import MemoryStore as OrchestratorMemory
 from orchestrator.ports import Changes, Renewal, Unfinished
 from simulations.faults.pipeline import Pipeline
@@ -118,13 +117,12 @@ class Connection:
 
         return run
 
-    async def save(self, changes: Changes, fence: int = 0) -> tuple[Event, ...]:
-        async def work() -> tuple[Event, ...]:
-            events = await self._memory.save(changes, fence)
+    async def save(self, changes: Changes, fence: int = 0) -> None:
+        async def work() -> None:
+            await self._memory.save(changes, fence)
             self._saved(changes)
-            return events
 
-        return await self._pipeline.run(work, write=True)
+        await self._pipeline.run(work, write=True)
 
     async def register(self, instance_id: str, lease_ms: int) -> int:
         async def work() -> int:

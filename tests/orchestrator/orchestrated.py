@@ -99,14 +99,13 @@ class Store(MemoryStore):
         self.fails: Callable[[Changes], str] = lambda changes: ""
         self.reads_take_s = 0.0
 
-    async def save(self, changes: Changes, fence: int = 0) -> Any:
+    async def save(self, changes: Changes, fence: int = 0) -> None:
         failure = self.fails(changes)
         if failure == "before":
             raise StorageError("the disk is full")
-        numbered = await super().save(changes, fence)
+        await super().save(changes, fence)
         if failure == "after":
             raise StorageError("the connection was lost")
-        return numbered
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
         await asyncio.sleep(self.reads_take_s)

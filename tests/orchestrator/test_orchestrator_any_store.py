@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from test_orchestrator_store import CRITERIA, PLAN, creation
 
@@ -86,7 +87,10 @@ def beginning(number: int, owner: int) -> Act:
 
 
 def writing(number: int, owner: int, stage: int, epoch: int, at_ms: int) -> Act:
-    changes = Changes(transactions=(transaction(number, stage, epoch),), at_ms=at_ms)
+    tx = transaction(number, stage, epoch)
+    # The fourth step decides.
+    decides = frozenset([tx.transaction_id] if stage == 4 else [])
+    changes = Changes(transactions=(tx,), at_ms=at_ms, decides=decides)
     return lambda store: store.save(changes, owner)
 
 
@@ -211,9 +215,12 @@ def empty_file() -> bytes:
         return file.read_bytes()
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.lists(ACTS, max_size=25))
-def test_a_file_and_memory_tell_the_same(acts: list[tuple[Any, ...]]) -> None:
+@given(acts=st.lists(ACTS, max_size=25))
+def test_a_file_and_memory_tell_the_same(at_once: bool, acts: list[tuple[Any, ...]]) -> None:
+    """One by one, or all in one transaction of the database."""
+
     async def play(folder: str) -> None:
         file = Path(folder) / "braid.db"
         file.write_bytes(empty_file())
@@ -225,8 +232,10 @@ def test_a_file_and_memory_tell_the_same(acts: list[tuple[Any, ...]]) -> None:
                     await store.register("i", LEASE_MS)
                 for number in NUMBERS:
                     await beginning(number, 3)(store)
-            for act in acts:
-                assert same(await done(disk, act)) == same(await done(memory, act)), act
+            tasks = [asyncio.create_task(done(disk, act)) for act in acts if at_once]
+            for i, act in enumerate(acts):
+                outcome = await (tasks[i] if at_once else done(disk, act))
+                assert same(outcome) == same(await done(memory, act)), act
             on_disk, in_memory = await told(disk), await told(memory)
             for question, answer in on_disk.items():
                 assert same(answer) == same(in_memory[question]), question

@@ -250,10 +250,10 @@ async def test_what_a_restored_domain_must_still_confirm_is_not_forgotten_as_it_
         await asyncio.sleep(9)
         transactions, save = one.engine.transactions, world.store.save
 
-        async def slow(changes: Changes, fence: int = 0) -> Any:
+        async def slow(changes: Changes, fence: int = 0) -> None:
             if changes.reservation is None:
                 await asyncio.sleep(3)
-            return await save(changes, fence)
+            await save(changes, fence)
 
         world.store.save = slow  # type: ignore[method-assign]
         epoch = world.agents["m1"].epoch + 1

@@ -328,5 +328,6 @@ def test_the_prep_of_a_claim_is_what_was_asked() -> None:
 
 async def test_the_last_event_is_known(store: Store) -> None:
     assert await store.last_event() == 0
-    events = await store.save(creation(1))
+    await store.save(creation(1))
+    events = await store.events("", 0, 100)
     assert await store.last_event() == events[-1].sequence

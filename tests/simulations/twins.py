@@ -49,12 +49,11 @@ class CutStore(MemoryStore):
         self.cut: set[int] = set()
         self.writes: list[int] = []
 
-    async def save(self, changes: Changes, fence: int = 0) -> Any:
+    async def save(self, changes: Changes, fence: int = 0) -> None:
         if fence in self.cut:
             raise StorageError("no way to the database")
-        numbered = await super().save(changes, fence)
+        await super().save(changes, fence)
         self.writes.append(fence)
-        return numbered
 
     async def renew(self, epoch: int, instance_id: str, lease_ms: int) -> Any:
         if epoch in self.cut:

@@ -1,0 +1,248 @@
+"""Writes the steps of many reservations at once: a few statements, however many they are.
+
+Every step is checked against what is stored and what the steps before it write. One that is
+refused writes nothing and leaves the others alone. Every writing transaction is alone (``alone`` in
+store.py), so what is read here cannot change before it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, case, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from braid.v1 import reservations_pb2 as pb
+from orchestrator import doubt_rows, owning, tables as t
+from orchestrator.ports import (
+    Changes,
+    ConflictError,
+    KnownRequestError,
+    LostError,
+    Request,
+    StaleEpochError,
+)
+from orchestrator.rows import DECISIONS, part_row, reservation_row, transaction_row
+from orchestrator.wire import record_from_pb, record_to_pb
+from protocol.coordinator import Decision, Transaction, relied_on
+
+Row = dict[str, Any]
+Step = tuple[Changes, int]
+"""What is to be written, and the fence: the epoch of the instance that writes it."""
+
+REFUSALS = (ConflictError, KnownRequestError, LostError, StaleEpochError)
+UNDECIDED, UNDO = DECISIONS[Decision.UNDECIDED], DECISIONS[Decision.UNDO]
+
+
+def save_all(connection: Connection, steps: Sequence[Step]) -> list[Exception | None]:
+    """Each step all or nothing, in order; why it was refused, or None. See Store.save."""
+    known = _Known(connection, steps)
+    rows = _Rows()
+    outcomes: list[Exception | None] = []
+    for changes, fence in steps:
+        try:
+            known.check(changes, fence)
+        except REFUSALS as refused:
+            outcomes.append(refused)
+            continue
+        known.learn(changes, fence)
+        rows.add(changes, fence)
+        outcomes.append(None)
+    rows.write(connection)
+    return outcomes
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is stored of a transaction, as far as steps depend on it."""
+
+    decision: int
+    told: bool
+
+
+class _Known:
+    """What the database holds of all that the steps are about, and what they make of it."""
+
+    def __init__(self, connection: Connection, steps: Sequence[Step]) -> None:
+        self._connection = connection
+        every = [changes for changes, _ in steps]
+        transactions = [tx for changes in every for tx in changes.transactions]
+        relied = {tx.transaction_id: relied_on(tx) for tx in transactions}
+        decided = {one for changes in every for one in changes.decides}
+        decided.update(one for one, parts in relied.items() if parts)
+        asked = {changes.request.request_id for changes in every if changes.request is not None}
+        domains = {part.domain for parts in relied.values() for part in parts}
+        self._relied = relied
+        self._owners = self._read_owners({one for changes in every for one in _concerned(changes)})
+        self._decisions = self._read_decisions(decided)
+        self._requests = self._read_requests(asked)
+        self._epochs = owning.epochs(connection, sorted(domains)) if domains else {}
+        self._lives: dict[int, bool] = {}
+
+    def check(self, changes: Changes, fence: int) -> None:
+        """Raises one of REFUSALS."""
+        self._check_owner(changes, fence)
+        for transaction in changes.transactions:
+            self._check_epochs(transaction)
+        if changes.request is not None and changes.request.request_id in self._requests:
+            raise KnownRequestError(self._requests[changes.request.request_id])
+        for transaction_id in changes.decides:
+            stored = self._decisions.get(transaction_id)
+            if stored is None or stored.decision != UNDECIDED:
+                raise ConflictError(transaction_id)
+
+    def learn(self, changes: Changes, fence: int) -> None:
+        """The step is written."""
+        if changes.request is not None:
+            self._requests[changes.request.request_id] = changes.request
+        if changes.reservation is not None:
+            self._owners[changes.reservation.reservation_id] = fence
+        for tx in changes.transactions:
+            self._decisions[tx.transaction_id] = _Stored(DECISIONS[tx.decision], tx.told)
+
+    def _check_owner(self, changes: Changes, fence: int) -> None:
+        unknown = None
+        for reservation_id in _concerned(changes):
+            owner = self._owners.get(reservation_id)
+            if owner is None:
+                unknown = reservation_id
+            elif owner != fence:
+                raise LostError(reservation_id)
+        if unknown is not None and fence and not self._alive(fence):
+            # Nobody would own what a life that is over begins.
+            raise LostError(unknown)
+
+    def _alive(self, fence: int) -> bool:
+        if fence not in self._lives:
+            self._lives[fence] = owning.lives(self._connection, fence)
+        return self._lives[fence]
+
+    def _check_epochs(self, transaction: Transaction) -> None:
+        """Success, or its undoing, follows only from what domains said in their present epochs."""
+        relied = relied_on(transaction)
+        if not relied:
+            return
+        stored = self._decisions.get(transaction.transaction_id)
+        if stored is not None and (stored.told or stored.decision == UNDO):
+            return
+        for part in relied:
+            if part.epoch < self._epochs.get(part.domain, part.epoch):
+                raise StaleEpochError(part.domain, self._epochs[part.domain])
+
+    def _read_owners(self, ids: Iterable[str]) -> dict[str, int]:
+        columns = (t.reservation.c.reservation_id, t.reservation.c.owner)
+        return {row[0]: row[1] for row in self._rows(columns, ids)}
+
+    def _read_decisions(self, ids: Iterable[str]) -> dict[str, _Stored]:
+        columns = (t.transaction.c.transaction_id, t.transaction.c.decision, t.transaction.c.told)
+        return {row[0]: _Stored(row[1], row[2]) for row in self._rows(columns, ids)}
+
+    def _read_requests(self, ids: Iterable[str]) -> dict[str, Request]:
+        return {row.request_id: request_of(row) for row in self._rows(tuple(t.request.c), ids)}
+
+    def _rows(self, columns: Sequence[Any], ids: Iterable[str]) -> Iterator[Any]:
+        """Those whose first column is one of ``ids``."""
+        wanted = sorted(ids)
+        if wanted:
+            yield from self._connection.execute(select(*columns).where(columns[0].in_(wanted)))
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What the steps write, in order, per table."""
+
+    requests: list[Row] = field(default_factory=list)
+    reservations: list[Row] = field(default_factory=list)
+    answers: list[Row] = field(default_factory=list)
+    transactions: list[Row] = field(default_factory=list)
+    parts: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    hand: list[Changes] = field(default_factory=list)
+
+    def add(self, changes: Changes, fence: int) -> None:
+        if changes.request is not None:
+            self.requests.append(_request_row(changes.request))
+        if changes.reservation is not None:
+            row = reservation_row(changes.reservation, fence)
+            self.reservations.append(row)
+            if changes.answers:
+                answer = record_to_pb(changes.reservation).SerializeToString()
+                self.answers.append({"b_request_id": changes.answers, "answer": answer})
+        for transaction in changes.transactions:
+            self.transactions.append(transaction_row(transaction))
+            self.parts += [
+                part_row(transaction.transaction_id, part, changes.at_ms)
+                for part in transaction.parts
+            ]
+        self.events += [
+            {
+                "reservation_id": event.reservation_id,
+                "at_ms": event.at_ms,
+                "body": event.body.SerializeToString(),
+            }
+            for event in changes.events
+        ]
+        if changes.hand is not None:
+            self.hand.append(changes)
+
+    def write(self, connection: Connection) -> None:
+        """Few statements, whose text is the same every time."""
+        dialect = connection.dialect.name
+        for statement, rows in (
+            (t.request.insert(), self.requests),
+            (_upsert(dialect, t.reservation, "reservation_id"), self.reservations),
+            (_ANSWER, self.answers),
+            (_upsert(dialect, t.transaction, "transaction_id"), self.transactions),
+            (_upsert(dialect, t.part, "transaction_id", "part_id"), self.parts),
+            (t.event.insert(), self.events),
+        ):
+            if rows:
+                connection.execute(statement, rows)
+        for changes in self.hand:
+            assert changes.hand is not None
+            doubt_rows.save_hand(connection, changes.hand)
+
+
+_ANSWER = (
+    t.request.update()
+    .where(t.request.c.request_id == bindparam("b_request_id"))
+    .values(answer=bindparam("answer"))
+)
+
+
+def request_of(row: Any) -> Request:
+    """A stored request."""
+    answer = None
+    if row.answer is not None:
+        answer = record_from_pb(pb.ReservationRecord.FromString(row.answer), "", None)
+    return Request(row.request_id, row.digest, row.reservation_id, answer)
+
+
+def _request_row(request: Request) -> Row:
+    return {
+        "request_id": request.request_id,
+        "digest": request.digest,
+        "reservation_id": request.reservation_id,
+    }
+
+
+def _concerned(changes: Changes) -> set[str]:
+    ids = {transaction.reservation_id for transaction in changes.transactions}
+    if changes.reservation is not None:
+        ids.add(changes.reservation.reservation_id)
+    return ids
+
+
+@cache
+def _upsert(dialect: str, table: Table, *keys: str) -> Any:
+    """Writes rows over those with the same keys; a part's ``since_ms`` stays with its status."""
+    insert: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    names = [c.name for c in table.columns if c.name not in (*keys, "position")]
+    values = {name: insert.excluded[name] for name in names}
+    if table is t.part:
+        same = t.part.c.status == insert.excluded.status
+        values["since_ms"] = case((same, t.part.c.since_ms), else_=insert.excluded.since_ms)
+    return insert.on_conflict_do_update(index_elements=list(keys), set_=values)
