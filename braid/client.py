@@ -15,7 +15,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -31,6 +32,7 @@ from braid.errors import (
     Refused,
     Unreachable,
 )
+from braid.many import Asking, Outcome
 from braid.requests import Amount, Circuit
 from braid.v1 import reservations_pb2 as pb, topology_pb2
 from braid.v1.doubts_pb2_grpc import DoubtsStub
@@ -47,9 +49,12 @@ __all__ = [
     "DeadlinePassed",
     "InvalidRequest",
     "NotFound",
+    "Outcome",
     "Refused",
     "Unreachable",
 ]
+
+T = TypeVar("T")
 
 CALL_TIMEOUT_S = 30.0
 POLL_S = 0.2
@@ -204,6 +209,37 @@ class Client(_Calls):
             finally:
                 call.cancel()
 
+    def reserve_many(
+        self, reservations: Iterable[pb.Reservation], *, in_flight: int = 256
+    ) -> Iterator[Outcome]:
+        """Negotiates many circuits over one stream; each outcome as soon as it is decided.
+
+        ``reservations``: see :func:`braid.requests.reservation`; taken as others end, so that at
+        most ``in_flight`` await their outcome. When the connection is lost those are asked for
+        again, by the same ids. Raises a BraidError when it cannot be had back, ValueError for a
+        request_id that is missing or given twice.
+        """
+        asking = Asking(reservations, in_flight)
+        while not asking.over:
+            time.sleep(asking.idle_s(time.monotonic()))
+            frames: SimpleQueue[pb.ReserveManyRequest | None] = SimpleQueue()
+            call = self._reservations.ReserveMany(iter(frames.get, None))
+            broken: grpc.RpcError | None = None
+            try:
+                frames.put(asking.frame(time.monotonic()))
+                while asking.waits and (response := next(call, None)) is not None:
+                    yield from asking.hear(response, time.monotonic())
+                    frame = asking.frame(time.monotonic())
+                    if frame is not None:
+                        frames.put(frame)
+            except grpc.RpcError as error:
+                broken = error
+            finally:
+                frames.put(None)
+                call.cancel()
+            if asking.waits:
+                time.sleep(asking.broken(broken, time.monotonic()))
+
     @contextmanager
     def circuit(
         self,
@@ -312,6 +348,33 @@ class AsyncClient(_Calls):
             finally:
                 call.cancel()
 
+    async def reserve_many(
+        self, reservations: Iterable[pb.Reservation], *, in_flight: int = 256
+    ) -> AsyncIterator[Outcome]:
+        """As :meth:`Client.reserve_many`."""
+        asking = Asking(reservations, in_flight)
+        while not asking.over:
+            await asyncio.sleep(asking.idle_s(time.monotonic()))
+            frames: asyncio.Queue[pb.ReserveManyRequest | None] = asyncio.Queue()
+            call = self._reservations.ReserveMany(_taken(frames))
+            broken: grpc.RpcError | None = None
+            try:
+                frames.put_nowait(asking.frame(time.monotonic()))
+                responses = aiter(call)
+                while asking.waits and (response := await anext(responses, None)) is not None:
+                    for outcome in asking.hear(response, time.monotonic()):
+                        yield outcome
+                    frame = asking.frame(time.monotonic())
+                    if frame is not None:
+                        frames.put_nowait(frame)
+            except grpc.RpcError as error:
+                broken = error
+            finally:
+                frames.put_nowait(None)
+                call.cancel()
+            if asking.waits:
+                await asyncio.sleep(asking.broken(broken, time.monotonic()))
+
     @asynccontextmanager
     async def circuit(
         self,
@@ -358,3 +421,9 @@ class AsyncClient(_Calls):
             except grpc.RpcError as error:
                 attempt += 1
                 await asyncio.sleep(requests.pause_before(attempt, error))
+
+
+async def _taken(frames: asyncio.Queue[T | None]) -> AsyncIterator[T]:
+    """What is put into the queue, until None is."""
+    while (frame := await frames.get()) is not None:
+        yield frame

@@ -102,11 +102,23 @@ KINDS: dict[grpc.StatusCode, type[BraidError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
 }
 
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
 
 def error_of(error: grpc.RpcError) -> BraidError:
     """The exception for a failed call."""
     code = error.code()
     return KINDS.get(code, BraidError)(error.details() or code.name, code, retry_after_s(error))
+
+
+def error_of_status(status: bytes) -> BraidError:
+    """As ``error_of``, for a serialized google.rpc.Status. Raises DecodeError."""
+    unknown: Any = UnknownFieldSet(empty_pb2.Empty.FromString(status))
+    numbers = [f.data for f in unknown if f.field_number == 1 and isinstance(f.data, int)]
+    code = CODES.get(numbers[-1] if numbers else 0, grpc.StatusCode.UNKNOWN)
+    texts = _fields(status, 2)
+    message = texts[-1].decode(errors="replace") if texts else code.name
+    return KINDS.get(code, BraidError)(message, code, _delay_s(status))
 
 
 def retry_after_s(error: grpc.RpcError) -> float | None:

@@ -12,13 +12,13 @@ import grpc
 from google.protobuf.message import Message
 
 from braid.errors import (
+    BraidError,
     CircuitRefused,
     Conflict,
     InvalidRequest,
     NotFound,
     Refused,
     error_of,
-    retry_after_s,
 )
 from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
 from braid.v1 import common_pb2, doubts_pb2, reservations_pb2 as pb, topology_pb2
@@ -271,11 +271,22 @@ def pause_before(
     RESOURCE_EXHAUSTED with such a hint may be repeated like ``retryable`` codes: nothing was done.
     Raises a BraidError when there should be no other attempt.
     """
-    hint_s = retry_after_s(error)
-    full = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and hint_s is not None
+    known = error_of(error)
+    pause_s = repeats_after_s(attempt, known, retryable)
+    if pause_s is None:
+        raise known from error
+    return pause_s
+
+
+def repeats_after_s(
+    attempt: int, error: BraidError, retryable: Set[grpc.StatusCode] = RETRYABLE
+) -> float | None:
+    """As ``pause_before``; None: there should be no other attempt."""
+    hint_s = error.retry_after_s
+    full = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and hint_s is not None
     too_long = hint_s is not None and hint_s > HINT_MAX_S
-    if attempt >= ATTEMPTS or too_long or not (full or error.code() in retryable):
-        raise error_of(error) from error
+    if attempt >= ATTEMPTS or too_long or not (full or error.code in retryable):
+        return None
     if hint_s is not None:
         return hint_s * (1 + random.random() * HINT_SPREAD)
     return BACKOFF_S[min(attempt - 1, len(BACKOFF_S) - 1)]

@@ -140,8 +140,9 @@ class _Known:
         columns = (t.transaction.c.transaction_id, t.transaction.c.decision, t.transaction.c.told)
         return {row[0]: _Stored(row[1], row[2]) for row in self._rows(columns, ids)}
 
-    def _read_requests(self, ids: Iterable[str]) -> dict[str, Request]:
-        return {row.request_id: request_of(row) for row in self._rows(tuple(t.request.c), ids)}
+    def _read_requests(self, ids: set[str]) -> dict[str, Request]:
+        found = requests_of(self._connection, sorted(ids)) if ids else []
+        return {request.request_id: request for request in found if request is not None}
 
     def _rows(self, columns: Sequence[Any], ids: Iterable[str]) -> Iterator[Any]:
         """Those whose first column is one of ``ids``."""
@@ -213,7 +214,14 @@ _ANSWER = (
 )
 
 
-def request_of(row: Any) -> Request:
+def requests_of(connection: Connection, ids: Sequence[str]) -> list[Request | None]:
+    """What was recorded under each request_id."""
+    query = select(t.request).where(t.request.c.request_id.in_(sorted(set(ids))))
+    found = {row.request_id: row for row in connection.execute(query)}
+    return [_request_of(found[one]) if one in found else None for one in ids]
+
+
+def _request_of(row: Any) -> Request:
     """A stored request."""
     answer = None
     if row.answer is not None:

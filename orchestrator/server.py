@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 from grpc import StatusCode
@@ -13,6 +13,7 @@ from grpc.aio import ServicerContext
 
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsServicer
+from orchestrator.many import many
 from orchestrator.negotiation import Failure
 from orchestrator.ports import ConflictError, LostError
 from orchestrator.records import Reservation, State
@@ -36,7 +37,7 @@ from orchestrator.validation import (
 )
 from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
 from orchestrator.work import TooManyError
-from runtime.errors import RequestError, full, invalid
+from runtime.errors import RequestError, full, invalid, told
 
 Context = ServicerContext[Any, Any]
 AWAITED_AGAIN_S = 2.0
@@ -67,6 +68,24 @@ class ReservationsService(ReservationsServicer):
         return plan_to_pb(outcome)
 
     async def Reserve(self, request: pb.Reservation, context: Context) -> pb.ReservationRecord:
+        return await self._reserve(request)
+
+    async def ReserveMany(
+        self, request_iterator: AsyncIterator[pb.ReserveManyRequest], context: Context
+    ) -> AsyncIterator[pb.ReserveManyResponse]:
+        async with aclosing(many(request_iterator, self._outcome)) as responses:
+            async for response in responses:
+                yield response
+
+    async def _outcome(self, request: pb.Reservation) -> pb.ReserveOutcome:
+        try:
+            record = await self._reserve(request)
+        except Exception as error:
+            status = told(error, "ReserveMany", self._orchestrator.engine.ids).SerializeToString()
+            return pb.ReserveOutcome(request_id=request.request_id, status=status)
+        return pb.ReserveOutcome(request_id=request.request_id, record=record)
+
+    async def _reserve(self, request: pb.Reservation) -> pb.ReservationRecord:
         check_request_id(request.request_id)
         with _explained(request.request_id, ""):
             record = await self._orchestrator.recorded(request.request_id, digest(request))

@@ -25,7 +25,7 @@ from orchestrator.rows import (
     reservation_of,
     transactions,
 )
-from orchestrator.saving import request_of, save_all
+from orchestrator.saving import requests_of, save_all
 from protocol.coordinator import Transaction
 from protocol.messages import Claim
 from runtime.database import Database
@@ -64,12 +64,10 @@ class DatabaseStore:
         await self._database.write_with(save_all, (changes, fence))
 
     async def request(self, request_id: str) -> Request | None:
-        return await self._database.read(lambda connection: _request(connection, request_id))
+        return await self._database.read_with(requests_of, request_id)
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
-        query = select(t.reservation).where(t.reservation.c.reservation_id == reservation_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
-        return reservation_of(row) if row is not None else None
+        return await self._database.read_with(reservations_of, reservation_id)
 
     async def transaction(self, transaction_id: str) -> Transaction | None:
         condition = t.transaction.c.transaction_id == transaction_id
@@ -175,7 +173,8 @@ class DatabaseStore:
         return await self._database.write(lambda connection: operation(connection, *arguments))
 
 
-def _request(connection: Connection, request_id: str) -> Request | None:
-    query = select(t.request).where(t.request.c.request_id == request_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else request_of(row)
+def reservations_of(connection: Connection, ids: Sequence[str]) -> list[Reservation | None]:
+    """Many at once."""
+    query = select(t.reservation).where(t.reservation.c.reservation_id.in_(sorted(set(ids))))
+    found = {row.reservation_id: row for row in connection.execute(query)}
+    return [reservation_of(found[one]) if one in found else None for one in ids]

@@ -7,8 +7,9 @@ in one thread, so a batch costs one hop and one fsync however many callers wait 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
@@ -21,7 +22,8 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 Operation = Callable[[Connection], T]
 Together = Callable[[Connection, Sequence[Item]], Sequence[T | Exception]]
-"""Writes many items at once; for each its result, or why nothing of it was written."""
+"""Works on many items at once; for each its result, or why nothing of it was written."""
+Begin = Callable[[], AbstractContextManager[Connection]]
 
 BATCH_LIMIT = 512
 QUEUE_LIMIT = 10_000
@@ -97,12 +99,9 @@ class Database:
         """``opening`` runs first in every writing transaction."""
         self.engine = open_engine(url)
         self._opening = opening
-        self._reading = self.engine.execution_options(sqlite_begin="DEFERRED")
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
-        self._queue: list[_Pending] = []
-        self._reads = 0
-        self._pump: asyncio.Task[None] | None = None
+        reading = self.engine.execution_options(sqlite_begin="DEFERRED")
+        self._writes = _Lane("writes", lambda: QUEUE_LIMIT, self._begin)
+        self._reads = _Lane("reads", lambda: READS_LIMIT, reading.begin)
         self._closed = False
 
     async def write(self, operation: Operation[T]) -> T:
@@ -113,8 +112,7 @@ class Database:
         happened all the same), StorageBusyError at once when QUEUE_LIMIT writes wait, or what
         ``operation`` raised.
         """
-        result: T = await self.write_with(_one_by_one, operation)
-        return result
+        return await self.write_with(_one_by_one, operation)
 
     async def write_with(self, together: Together[Item, T], item: Item) -> T:
         """As :meth:`write`, with all items that wait one after the other for the same ``together``.
@@ -123,59 +121,72 @@ class Database:
         whose items are then written one by one.
         """
         self._must_be_open()
-        if len(self._queue) >= QUEUE_LIMIT:
-            raise StorageBusyError("database writes", QUEUE_LIMIT)
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Pending(together, item, done))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._drain())
-        return await asyncio.shield(done)
+        result: T = await self._writes.run(together, item)
+        return result
 
     async def read(self, operation: Operation[T]) -> T:
-        """Runs ``operation`` in a read-only transaction of its own.
+        """Runs ``operation`` in a read-only transaction shared with others that wait.
 
-        Raises StorageError, StorageBusyError at once when READS_LIMIT reads wait.
+        Raises StorageError, StorageBusyError at once when READS_LIMIT reads wait, or what
+        ``operation`` raised.
         """
+        return await self.read_with(_one_by_one, operation)
+
+    async def read_with(self, together: Together[Item, T], item: Item) -> T:
+        """As :meth:`read`, with all items that wait one after the other for ``together``."""
         self._must_be_open()
-        if self._reads >= READS_LIMIT:
-            raise StorageBusyError("database reads", READS_LIMIT)
-
-        def run() -> T:
-            try:
-                with self._reading.begin() as connection:
-                    return operation(connection)
-            except SQLAlchemyError as error:
-                raise StorageError(_reason(error)) from error
-
-        self._reads += 1
-        reading = asyncio.get_running_loop().run_in_executor(self._reader, run)
-        # Counted until it is over, also when its caller goes away before.
-        reading.add_done_callback(self._read_over)
-        return await asyncio.shield(reading)
+        result: T = await self._reads.run(together, item)
+        return result
 
     async def close(self) -> None:
         """Finishes what is queued and closes every connection."""
-        if self._pump is not None:
-            await self._pump
         self._closed = True
-        self._writer.shutdown()
-        self._reader.shutdown()
+        await self._writes.close()
+        await self._reads.close()
         self.engine.dispose()
 
     def _must_be_open(self) -> None:
         if self._closed:
             raise StorageError("the database is closed")
 
-    def _read_over(self, reading: asyncio.Future[Any]) -> None:
-        self._reads -= 1
-        if not reading.cancelled():
-            reading.exception()  # Heard, in case nobody waits for it any more.
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            if self._opening is not None:
+                self._opening(connection)
+            yield connection
+
+
+class _Lane:
+    """One thread that takes all that has queued through one transaction after the other."""
+
+    def __init__(self, what: str, limit: Callable[[], int], begin: Begin) -> None:
+        self._what, self._limit, self._begin = f"database {what}", limit, begin
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"database-{what}")
+        self._queue: list[_Pending] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    async def run(self, together: Together[Any, Any], item: Any) -> Any:
+        """The item's result, whatever becomes of its caller. Raises StorageBusyError at once."""
+        if len(self._queue) >= self._limit():
+            raise StorageBusyError(self._what, self._limit())
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Pending(together, item, done))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._drain())
+        return await asyncio.shield(done)
+
+    async def close(self) -> None:
+        """Finishes what is queued."""
+        if self._pump is not None:
+            await self._pump
+        self._thread.shutdown()
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._queue:
             batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
-            outcomes = await loop.run_in_executor(self._writer, self._run, batch)
+            outcomes = await loop.run_in_executor(self._thread, self._run, batch)
             for pending, outcome in zip(batch, outcomes, strict=True):
                 _settle(pending.done, outcome)
 
@@ -183,9 +194,7 @@ class Database:
         """The result of each item, or the exception that it ended with."""
         results: list[Any] = []
         try:
-            with self.engine.begin() as connection:
-                if self._opening is not None:
-                    self._opening(connection)
+            with self._begin() as connection:
                 for together, run in groupby(batch, key=lambda pending: pending.together):
                     results += together(connection, [pending.item for pending in run])
             return results
@@ -217,9 +226,8 @@ def _reason(error: SQLAlchemyError) -> str:
 
 
 def _settle(done: asyncio.Future[Any], outcome: Any) -> None:
-    if done.done():
-        return
     if isinstance(outcome, Exception):
         done.set_exception(outcome)
+        done.exception()  # Heard, in case nobody waits for it any more.
     else:
         done.set_result(outcome)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Never
 
+import structlog
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -20,12 +21,15 @@ from grpc import StatusCode
 from grpc.aio import ServicerContext
 from grpc_status.rpc_status import to_status
 
+from runtime.clock import Ids
 from runtime.database import StorageBusyError, StorageError
 
 ERROR_DOMAIN = "braid"
 RETRY_AFTER_S = 1.0
 """When to ask again, where nothing better is known."""
 GIVEN_LIMIT = 200
+
+_log = structlog.get_logger(__name__)
 
 
 class RequestError(Exception):
@@ -90,6 +94,16 @@ def status_of(error: BaseException) -> status_pb2.Status | None:
     if isinstance(error, StorageError):
         return _status(StatusCode.UNAVAILABLE, "the database cannot write now; try again later")
     return None
+
+
+def told(error: Exception, method: str, ids: Ids) -> status_pb2.Status:
+    """What a caller is told of what a handler raised; a bug is logged, and hidden."""
+    status = status_of(error)
+    if status is None:
+        reference = ids.new()
+        _log.error("handler failed", method=method, reference=reference, exc_info=error)
+        status = hidden(reference)
+    return status
 
 
 def hidden(reference: str) -> status_pb2.Status:

@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from runtime.clock import Ids, RandomIds
-from runtime.errors import RETRY_AFTER_S, abort, full, hidden, status_of
+from runtime.errors import RETRY_AFTER_S, abort, full, told
 from runtime.settings import ListenSettings, TlsSettings
 
 MESSAGE_LIMIT_BYTES = 4 << 20
@@ -244,9 +244,4 @@ class _Shield(grpc.aio.ServerInterceptor):
     async def _end(self, context: Any, method: str, error: Exception) -> Never:
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        status = status_of(error)
-        if status is None:
-            reference = self._ids.new()
-            _log.error("handler failed", method=method, reference=reference, exc_info=error)
-            status = hidden(reference)
-        await abort(context, status)
+        await abort(context, told(error, method, self._ids))

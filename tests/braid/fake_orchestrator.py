@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 from braid.v1.reservations_pb2_grpc import (
@@ -105,6 +107,22 @@ def refusal(bandwidth_bps: int) -> common_pb2.Refusal:
     )
 
 
+def full_status() -> status_pb2.Status:
+    """No room now, and when to ask again."""
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(10)
+    detail = any_pb2.Any()
+    detail.Pack(retry)
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    return status_pb2.Status(code=code, message="negotiations: given 2", details=[detail])
+
+
+def unknown_status(stp: str) -> status_pb2.Status:
+    """Nobody has such an STP."""
+    text = f"source: given '{stp}', possible: an STP of a domain"
+    return status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message=text)
+
+
 def advice(circuit: list[pb.Path]) -> pb.Advice:
     """Two streams per path."""
     streams = 2 * len(circuit)
@@ -126,6 +144,9 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         self.reserve_takes_s = 0.0
         self.get_takes_s = 0.0
         self.ends_at_once = False
+        self.many_breaks_after: int | None = None
+        self.many_ends_early = False
+        self.full = 0
         self.data_plane_at_start = common_pb2.DATA_PLANE_STATE_SCHEDULED
         self.stopped, self.reserving = threading.Event(), threading.Event()
         self._requests: dict[str, tuple[bytes, str]] = {}
@@ -163,6 +184,35 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         for field in ("paths", "parts", "advice", "refusals", "data_plane"):
             begun.ClearField(field)
         return begun
+
+    def ReserveMany(
+        self, request_iterator: Iterator[pb.ReserveManyRequest], context: Context
+    ) -> Iterator[pb.ReserveManyResponse]:
+        """``many_breaks_after``: so many outcomes, then the stream is lost, once."""
+        for frame in request_iterator:
+            self.asked.append(frame)
+            for request in frame.reservations:
+                if self.many_breaks_after == 0:
+                    self.many_breaks_after = None
+                    if self.many_ends_early:
+                        return
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was lost")
+                if self.many_breaks_after is not None:
+                    self.many_breaks_after -= 1
+                yield pb.ReserveManyResponse(outcomes=[self._outcome(request)])
+
+    def _outcome(self, request: pb.Reservation) -> pb.ReserveOutcome:
+        if request.source not in KNOWN or self.full:
+            self.full -= 1 if self.full else 0
+            status = full_status() if request.source in KNOWN else unknown_status(request.source)
+            return pb.ReserveOutcome(
+                request_id=request.request_id, status=status.SerializeToString()
+            )
+        if request.request_id not in self._requests:
+            record = self._negotiate(request)
+            self._requests[request.request_id] = (_body(request), record.reservation_id)
+        record = self.records[self._requests[request.request_id][1]]
+        return pb.ReserveOutcome(request_id=request.request_id, record=record)
 
     @_noted
     def Get(self, request: pb.GetRequest, context: Context) -> pb.ReservationRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ from braid.client import (
     DeadlinePassed,
     InvalidRequest,
     NotFound,
+    Outcome,
     Refused,
     Unreachable,
 )
@@ -52,6 +53,13 @@ class Either:
         if isinstance(self.client, AsyncClient):
             return [event.sequence async for event in events]
         return await asyncio.to_thread(lambda: [event.sequence for event in events])
+
+    async def many(self, reservations: Iterable[pb.Reservation], **named: Any) -> list[Outcome]:
+        """All outcomes, in the order in which they came."""
+        outcomes: Any = self.client.reserve_many(reservations, **named)
+        if isinstance(self.client, AsyncClient):
+            return [outcome async for outcome in outcomes]
+        return await asyncio.to_thread(list, outcomes)
 
     async def hold(self, bandwidth: str, error: Exception | None = None, **wishes: Any) -> Any:
         """Holds a circuit for a block, which raises ``error``; the circuit."""
@@ -360,4 +368,4 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         return {n: list(inspect.signature(f).parameters) for n, f in methods if n[0] != "_"}
 
     assert public(Client) == public(AsyncClient)
-    assert len(public(Client)) == 15
+    assert len(public(Client)) == 16

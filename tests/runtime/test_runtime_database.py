@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -102,15 +102,55 @@ async def test_reads_are_bounded_and_a_caller_that_goes_away_keeps_its_place(
 ) -> None:
     monkeypatch.setattr(module, "READS_LIMIT", 2)
     gate = threading.Event()
-    waiting = [asyncio.create_task(database.read(lambda _: gate.wait(10))) for _ in range(2)]
+    held = asyncio.create_task(database.read(lambda _: gate.wait(10)))
     await asyncio.sleep(0.05)
+    waiting = [asyncio.create_task(database.read(numbers)) for _ in range(2)]
+    await asyncio.sleep(0)
     waiting[0].cancel()
     await asyncio.sleep(0)
     with pytest.raises(StorageBusyError, match="2 database reads are waiting"):
         await database.read(numbers)
     gate.set()
-    assert await waiting[1]
+    assert await held
+    assert await waiting[1] == []
     assert await database.read(numbers) == []
+
+
+async def test_a_read_that_fails_does_not_take_the_others_along(database: Database) -> None:
+    await database.write(insert(1))
+
+    def fail(connection: Connection) -> None:
+        connection.execute(text("SELECT nothing FROM nowhere"))
+
+    results = await asyncio.gather(
+        database.read(numbers),
+        database.read(fail),
+        database.read(numbers),
+        return_exceptions=True,
+    )
+    assert [results[0], results[2]] == [[1], [1]]
+    assert isinstance(results[1], StorageError)
+
+
+async def test_items_for_the_same_work_are_worked_on_together(database: Database) -> None:
+    seen: list[list[int]] = []
+
+    def together(connection: Connection, items: Sequence[int]) -> list[int | Exception]:
+        seen.append(list(items))
+        wanted = [{"n": item} for item in items if item != 2]
+        connection.execute(text("INSERT INTO t VALUES (:n)"), wanted)
+        return [KeyError(item) if item == 2 else 10 * item for item in items]
+
+    results = await asyncio.gather(
+        *(database.write_with(together, item) for item in (1, 2, 3)),
+        database.write(insert(9)),
+        database.write_with(together, 4),
+        return_exceptions=True,
+    )
+    assert [results[0], *results[2:]] == [10, 30, 9, 40]
+    assert isinstance(results[1], KeyError)
+    assert seen == [[1, 2, 3], [4]]
+    assert await database.read(numbers) == [1, 3, 4, 9]
 
 
 async def test_a_closed_database_says_so(sqlite_url: str) -> None:

@@ -1,0 +1,127 @@
+"""Many requests over one stream: each has one outcome, whatever breaks in between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import pytest
+from fake_orchestrator import FakeOrchestrator, serving
+from test_client_calls import ROUTE, Either
+
+from braid import requests
+from braid.client import AsyncClient, CircuitRefused, Client, NotFound, Unreachable
+from braid.many import Asking
+from braid.requests import reservation
+from braid.v1 import reservations_pb2 as pb
+
+LOST = grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BACKOFF_S", (0.01, 0.02))
+
+
+@pytest.fixture
+def fake() -> FakeOrchestrator:
+    return FakeOrchestrator()
+
+
+@pytest.fixture
+def target(fake: FakeOrchestrator) -> Iterator[str]:
+    with serving(fake) as address:
+        yield address
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+async def client(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Either]:
+    if request.param == "asyncio":
+        async with AsyncClient(target, insecure=True) as made:
+            yield Either(made)
+    else:
+        with Client(target, insecure=True) as blocking:
+            yield Either(blocking)
+
+
+def asked(count: int, bandwidth: str = "1G", source: str = ROUTE[0]) -> list[pb.Reservation]:
+    return [
+        reservation(source, ROUTE[1], bandwidth, duration="1h", request_id=f"{bandwidth}-{n}")
+        for n in range(count)
+    ]
+
+
+def largest(fake: FakeOrchestrator) -> int:
+    return max(len(frame.reservations) for frame in fake.asked_of(pb.ReserveManyRequest))
+
+
+async def test_every_request_has_its_outcome(client: Either, fake: FakeOrchestrator) -> None:
+    wanted = [*asked(50), *asked(1, "500G")]
+    outcomes = await client.many(iter(wanted), in_flight=8)
+    assert sorted(o.request_id for o in outcomes) == sorted(r.request_id for r in wanted)
+    by_id = {outcome.request_id: outcome for outcome in outcomes}
+    with pytest.raises(CircuitRefused):
+        by_id["500G-0"].circuit()
+    assert by_id["1G-0"].circuit().parallel_streams == 2
+    assert largest(fake) == 8
+
+
+async def test_nothing_asked_is_nothing_told(client: Either, fake: FakeOrchestrator) -> None:
+    assert await client.many([]) == []
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+async def test_what_a_broken_stream_left_open_is_asked_again_and_done_once(
+    client: Either, fake: FakeOrchestrator, ends_early: bool
+) -> None:
+    fake.many_breaks_after, fake.many_ends_early = 7, ends_early
+    outcomes = await client.many(asked(30), in_flight=10)
+    assert len(outcomes) == 30
+    assert all(outcome.record is not None for outcome in outcomes)
+    assert len(fake.records) == 30
+
+
+async def test_a_wrong_request_is_an_error_of_its_own(client: Either) -> None:
+    outcomes = await client.many([*asked(2), *asked(1, "2G", source="nowhere:x")])
+    (wrong,) = [outcome for outcome in outcomes if outcome.error is not None]
+    assert isinstance(wrong.error, NotFound)
+    assert (wrong.request_id, wrong.error.field) == ("2G-0", "source")
+    with pytest.raises(NotFound):
+        wrong.circuit()
+
+
+async def test_what_found_no_room_is_asked_again_when_it_was_told_to(
+    client: Either, fake: FakeOrchestrator
+) -> None:
+    fake.full = 6
+    outcomes = await client.many(asked(5))
+    assert all(outcome.record is not None for outcome in outcomes)
+
+
+async def test_what_never_finds_room_is_told_in_the_end(
+    client: Either, fake: FakeOrchestrator
+) -> None:
+    fake.full = 1000
+    (outcome,) = await client.many(asked(1))
+    assert outcome.error is not None
+    assert outcome.error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    async with AsyncClient("127.0.0.1:1", insecure=True) as nobody:
+        with pytest.raises(Unreachable):
+            await Either(nobody).many(asked(3))
+    with Client("127.0.0.1:1", insecure=True) as blocking, pytest.raises(Unreachable):
+        await Either(blocking).many(asked(3))
+
+
+@pytest.mark.parametrize("request_ids", [["a", "a"], [""]])
+def test_ids_must_tell_requests_apart(request_ids: list[str]) -> None:
+    with pytest.raises(ValueError, match="request_id: given"):
+        Asking((pb.Reservation(request_id=name) for name in request_ids), 10).frame(0)
+
+
+def test_in_flight_is_at_least_one() -> None:
+    with pytest.raises(ValueError, match="in_flight: given 0"):
+        Asking([], 0)
