@@ -6,7 +6,8 @@ from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, changed, unchanged, with_change_plan
-from protocol.coordinator import Decision, PartStatus, ReleaseAll, Transaction
+from orchestrator.reserving import stands, why_not
+from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 
 SETTLE_BEFORE_RELEASE_S = 10.0
 """How long all acknowledgements are waited for before the old version is given back."""
@@ -45,8 +46,8 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
     async with live.turn():
         if _pending(live.record, new_id):
             now_ms = engine.now_ms()
-            if transaction.decision is not Decision.COMMIT:
-                refused = unchanged(live.record, transaction.refusals, now_ms)
+            if not stands(transaction):
+                refused = unchanged(live.record, why_not(transaction), now_ms)
                 await engine.store_record(live, refused)
                 return
             await engine.store_record(live, changed(live.record, now_ms))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -32,24 +33,26 @@ async def adopt(engine: Engine, unfinished: Unfinished) -> list[Live]:
     Returns the reservations that ``resume`` must go on with, once domains are there to ask. What
     cannot be written now is in doubt: see Engine.on_doubt.
     """
+    lives = [engine.book.adopt(record) for record in unfinished.reservations]
     for transaction in unfinished.transactions:
         engine.transactions.adopt(transaction)
-    await asyncio.gather(
-        *(_settle(engine, transaction, unfinished) for transaction in unfinished.transactions),
-        return_exceptions=True,
-    )
+    # The records are there before anything is awaited: an answer that comes now must find that
+    # somebody needs its transaction. Nobody has their turn before the transactions are settled.
+    async with AsyncExitStack() as turns:
+        for live in lives:
+            await turns.enter_async_context(live.lock)
+        await asyncio.gather(
+            *(_settle(engine, transaction, unfinished) for transaction in unfinished.transactions),
+            return_exceptions=True,
+        )
     committed: dict[str, list[str]] = {}
     for transaction in unfinished.transactions:
         if transaction.decision is Decision.COMMIT:
             ids = committed.setdefault(transaction.reservation_id, [])
             ids.append(transaction.transaction_id)
-    waiting = []
     for record in unfinished.reservations:
-        live = engine.book.adopt(record)
         _release_superseded(engine, record, committed.get(record.reservation_id, []))
-        if not record.decided:
-            waiting.append(live)
-    return waiting
+    return [live for live in lives if not live.record.decided]
 
 
 async def resume(engine: Engine, live: Live) -> None:

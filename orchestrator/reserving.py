@@ -7,6 +7,9 @@ from orchestrator.engine import Engine
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, State, committed, failed, with_plan
 from protocol.coordinator import Decision, Transaction
+from substrate.model import Refusal, RefusalKind
+
+WITHDRAWN = "it was withdrawn while its confirmation was awaited"
 
 
 async def negotiate_first(engine: Engine, live: Live) -> None:
@@ -42,13 +45,24 @@ async def await_first(engine: Engine, live: Live) -> None:
         if not _awaits(live):
             return
         now_ms = engine.now_ms()
-        if transaction.decision is Decision.COMMIT:
+        if stands(transaction):
             record = committed(live.record, live.record.plan(), now_ms)
         else:
-            record = failed(live.record, transaction.refusals, now_ms)
+            record = failed(live.record, why_not(transaction), now_ms)
         await engine.store_record(live, record)
         if record.state is State.FAILED:
             engine.book.forget(record.reservation_id)
+
+
+def stands(transaction: Transaction) -> bool:
+    """Whether what was decided may be told. A cancel may have begun to give it back, and its
+    instance have died before it wrote that in the record: then it may not."""
+    return transaction.decision is Decision.COMMIT and not transaction.given_back
+
+
+def why_not(transaction: Transaction) -> tuple[Refusal, ...]:
+    """What the user hears instead."""
+    return transaction.refusals or (Refusal(RefusalKind.TOMBSTONE, WITHDRAWN),)
 
 
 def _awaits(live: Live) -> bool:
