@@ -15,7 +15,8 @@ from agents.backends.base import Backend, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
 from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
-from substrate.calendar import Calendar, CalendarError, LabelCalendar, Resource
+from substrate.calendar import Calendar, CalendarError, Resource
+from substrate.label_calendar import LabelCalendar
 from substrate.model import (
     Directionality,
     Profile,
@@ -139,6 +140,13 @@ class Book:
             if usage.resource == resource and usage.window.overlaps(window):
                 profile = _raised(profile, usage, window)
         return profile
+
+    def free_vlans(self, stp: str, window: Window, reservation_id: str) -> VlanSet:
+        """VLANs that no other reservation has at any instant of the window."""
+        held = self._held.get(reservation_id)
+        parts = held.parts.values() if held is not None else ()
+        own = {vlan for _, placement in parts for at, vlan in placement.labels if at == stp}
+        return self.labels.free_vlans(stp, window, reservation_id, own)
 
     def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
         wrong = self._wrong(prep)
@@ -282,7 +290,7 @@ class _FreeFor:
         return known
 
     def free_vlans(self, stp: str) -> VlanSet:
-        return self._book.labels.free_vlans(stp, self.window, self._reservation_id)
+        return self._book.free_vlans(stp, self.window, self._reservation_id)
 
 
 def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:

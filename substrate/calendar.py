@@ -1,4 +1,4 @@
-"""Calendars: what is promised when, per link and direction, and per port and label.
+"""Calendars: what is promised when, per link and direction.
 
 Exact step functions, half-open windows, one-second grain. These are the truth that an admission
 check reads (design, section 6); they hold no policy.
@@ -6,14 +6,12 @@ check reads (design, section 6); they hold no policy.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
 from substrate.levels import Levels
 from substrate.model import Profile, Step, Window
-from substrate.vlans import EMPTY, VlanSet
 
 
 class Direction(Enum):
@@ -73,73 +71,3 @@ class Calendar:
     def is_empty(self) -> bool:
         """Whether nothing at all is held."""
         return not any(map(len, self._held.values()))
-
-
-class _Taken(NamedTuple):
-    start_s: int
-    end_s: int
-    holder: str
-
-
-class LabelCalendar:
-    """VLANs held over time on each port: by one holder at any instant, as often as it likes."""
-
-    def __init__(self, ranges: Mapping[str, VlanSet]) -> None:
-        self.ranges = dict(ranges)
-        self._taken: dict[str, dict[int, list[_Taken]]] = {stp: {} for stp in self.ranges}
-
-    def free_vlans(self, stp: str, window: Window, holder: str = "") -> VlanSet:
-        """VLANs of the port that nobody but ``holder`` has at any instant of the window."""
-        taken = 0
-        for vlan, entries in self._taken.get(stp, {}).items():
-            if _conflict(entries, window, holder) is not None:
-                taken |= 1 << vlan
-        return self.ranges.get(stp, EMPTY) - VlanSet(taken)
-
-    def holder(self, stp: str, vlan: int, window: Window, other_than: str = "") -> str | None:
-        """Who else has the VLAN at some instant of the window."""
-        found = _conflict(self._taken.get(stp, {}).get(vlan, ()), window, other_than)
-        return found.holder if found is not None else None
-
-    def take(self, stp: str, vlan: int, window: Window, holder: str) -> None:
-        """Holds. Raises CalendarError for a VLAN that is not the port's, or held by another."""
-        if vlan not in self.ranges.get(stp, EMPTY):
-            raise CalendarError(f"{stp} has no VLAN {vlan}")
-        entries = self._taken[stp].setdefault(vlan, [])
-        if _conflict(entries, window, holder) is not None:
-            raise CalendarError(f"VLAN {vlan} at {stp} is held by another")
-        insort(entries, _Taken(window.start_s, window.end_s, holder))
-
-    def give(self, stp: str, vlan: int, window: Window, holder: str) -> None:
-        """Gives back one hold. Raises CalendarError for one that is not there."""
-        entries = self._taken.get(stp, {}).get(vlan, [])
-        entry = _Taken(window.start_s, window.end_s, holder)
-        i = bisect_left(entries, entry)
-        if i == len(entries) or entries[i] != entry:
-            raise CalendarError(f"VLAN {vlan} at {stp} is not held by {holder}")
-        del entries[i]
-        if not entries:
-            del self._taken[stp][vlan]
-
-    def is_empty(self) -> bool:
-        """Whether nothing at all is held."""
-        return not any(self._taken.values())
-
-
-def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
-    """The last entry of another holder within the window. ``entries`` are sorted.
-
-    Entries of different holders never overlap. So what reaches over an entry that has ended is of
-    the same holder, and the search may stop at the second holder whose entry has ended.
-    """
-    ended: _Taken | None = None
-    for i in range(bisect_left(entries, _Taken(window.end_s, 0, "")) - 1, -1, -1):
-        entry = entries[i]
-        if entry.end_s > window.start_s:
-            if entry.holder != holder:
-                return entry
-        elif ended is None:
-            ended = entry
-        elif entry.holder != ended.holder:
-            return None
-    return None

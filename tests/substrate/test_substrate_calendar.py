@@ -14,7 +14,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from substrate.calendar import Calendar, CalendarError, Direction, LabelCalendar, Resource
+from substrate import label_calendar
+from substrate.calendar import Calendar, CalendarError, Direction, Resource
+from substrate.label_calendar import LabelCalendar
 from substrate.model import Step, Window
 from substrate.vlans import VlanSet
 
@@ -159,8 +161,10 @@ class LabelsAgainstArray(RuleBasedStateMachine):
 
     held = Bundle("held")
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(sizes=st.sampled_from([(3600, 86_400), (2, 6), (3, 12), (1, 1)]))
+    def begin(self, sizes: tuple[int, int]) -> None:
+        """The same whatever the length of an hour and a day."""
+        label_calendar.HOUR_S, label_calendar.DAY_S = sizes
         self.calendar = LabelCalendar({STP: RANGE, "d:q": RANGE})
         self.cells: dict[tuple[int, int], list[str]] = {
             (vlan, s): [] for vlan in RANGE for s in range(END_S)
@@ -202,9 +206,14 @@ class LabelsAgainstArray(RuleBasedStateMachine):
         }
         free = {vlan for vlan in RANGE if not others[vlan]}
         assert set(self.calendar.free_vlans(STP, window, holder)) == free
+        own = {vlan for vlan, _, who in self.takes if who == holder}
+        assert set(self.calendar.free_vlans(STP, window, holder, own)) == free
         for vlan in RANGE:
             who = self.calendar.holder(STP, vlan, window, other_than=holder)
             assert (who in others[vlan]) if others[vlan] else who is None
+
+    def teardown(self) -> None:
+        label_calendar.HOUR_S, label_calendar.DAY_S = 3600, 86_400
 
     @invariant()
     def is_empty_when_nothing_is_held(self) -> None:
