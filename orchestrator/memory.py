@@ -74,6 +74,7 @@ class MemoryStore:
             if transaction.transaction_id not in self._transactions:
                 ids = self._of_reservation.setdefault(transaction.reservation_id, [])
                 ids.append(transaction.transaction_id)
+            transaction = self._with_stored(transaction, changes.stored)
             self._transactions[transaction.transaction_id] = transaction
             self._note_since(transaction, changes.at_ms)
         if changes.hand is not None:
@@ -288,6 +289,16 @@ class MemoryStore:
             known = self._met.get(part.domain)
             if known is not None and part.epoch < known.epoch:
                 raise StaleEpochError(part.domain, known.epoch)
+
+    def _with_stored(self, transaction: Transaction, stored: frozenset[PartKey]) -> Transaction:
+        """The transaction with those parts as they are here."""
+        known = self._transactions.get(transaction.transaction_id)
+        before = {part.part_id: part for part in known.parts} if known is not None else {}
+        parts = tuple(
+            before[part.part_id] if (transaction.transaction_id, part.part_id) in stored else part
+            for part in transaction.parts
+        )
+        return replace(transaction, parts=parts)
 
     def _number(self, events: Iterable[Event]) -> None:
         for event in events:

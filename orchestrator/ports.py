@@ -133,6 +133,8 @@ class Changes:
     """The request_id of the Modify that ``reservation`` is the answer to."""
     decides: frozenset[str] = field(default_factory=frozenset)
     """Transactions whose decision must still be UNDECIDED in the store (compare and set)."""
+    stored: frozenset[PartKey] = field(default_factory=frozenset)
+    """Parts of ``transactions`` that the store has as they are: they need not be written."""
     at_ms: int = 0
     """When, for people."""
     hand: HandDecision | None = None

@@ -177,6 +177,7 @@ class _Rows:
             self.parts += [
                 part_row(transaction.transaction_id, part, changes.at_ms)
                 for part in transaction.parts
+                if (transaction.transaction_id, part.part_id) not in changes.stored
             ]
         self.events += [
             {

@@ -37,6 +37,7 @@ from orchestrator.validation import (
 )
 from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
 from orchestrator.work import TooManyError
+from runtime.database import StorageError
 from runtime.errors import RequestError, full, invalid, told
 
 Context = ServicerContext[Any, Any]
@@ -88,9 +89,14 @@ class ReservationsService(ReservationsServicer):
     async def _reserve(self, request: pb.Reservation) -> pb.ReservationRecord:
         check_request_id(request.request_id)
         with _explained(request.request_id, ""):
-            record = await self._orchestrator.recorded(request.request_id, digest(request))
-            if record is None:
+            try:
                 record = await self._orchestrator.reserve(self._order(request))
+            except (RequestError, TooManyError, DrainingError, StorageError):
+                # What was a good request once may not be one now, and may be on record.
+                known = await self._orchestrator.recorded(request.request_id, digest(request))
+                if known is None:
+                    raise
+                record = known
             if not request.detach:
                 record = await self._orchestrator.decided(record.reservation_id)
         return record_to_pb(record)

@@ -99,7 +99,7 @@ class Orchestrator:
     async def recorded(self, request_id: str, digest: str) -> Reservation | None:
         """The record of a request that was made before, with the same body; None for a new one.
 
-        Ask before anything else is checked: what was a good request once may not be one now.
+        Ask before a request is refused: what was a good one once may not be one now.
         Raises RequestTakenError.
         """
         request = await self.engine.store.request(request_id)
@@ -203,8 +203,12 @@ class Orchestrator:
         while True:
             live = self.engine.book.get(reservation_id)
             if live is not None:
+                waited = not ready(live.record)
                 with suppress(LostError):
-                    await live.wait(ready)
+                    record = await live.wait(ready)
+                    if waited:
+                        # This very moment it was written.
+                        return record
             # Another instance may own it by now, and be at work on a change of it.
             record = await self.get(reservation_id)
             if ready(record):

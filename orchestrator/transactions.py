@@ -7,7 +7,7 @@ written: an undecided transaction is aborted by recovery whatever its parts said
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +16,7 @@ from orchestrator.ports import Changes, Gateway, LostError, PartKey, StaleEpochE
 from orchestrator.records import HandDecision
 from protocol.coordinator import (
     Answered,
+    CoordinatorPart,
     Decide,
     Decision,
     EpochRaised,
@@ -49,7 +50,11 @@ Extra = Callable[[Transaction], Changes]
 
 @dataclass(slots=True)
 class _Live:
+    """``stored``: as the store has it. ``answers``: heard, and not yet worked in."""
+
     state: Transaction
+    stored: Transaction
+    answers: list[Cause] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     lost: bool = False
@@ -69,8 +74,8 @@ class Transactions:
         self._of_reservation: dict[str, set[str]] = {}
 
     def adopt(self, transaction: Transaction) -> None:
-        """Takes up a transaction: a new one, or one from the store."""
-        self._live.setdefault(transaction.transaction_id, _Live(transaction))
+        """Takes up a transaction as it is in the store."""
+        self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
         ids = self._of_reservation.setdefault(transaction.reservation_id, set())
         ids.add(transaction.transaction_id)
 
@@ -134,28 +139,37 @@ class Transactions:
         if live is None:
             raise LostError("")
         async with live.lock:
-            if live.lost:
-                raise LostError(live.state.reservation_id)
-            before = live.state
-            while True:
-                try:
-                    after, outbound = await self._step(live.state, cause, extra)
-                    break
-                except StaleEpochError as stale:
-                    raised = EpochRaised(stale.domain, stale.epoch)
-                    live.state, _ = await self._step(live.state, raised, None)
-            live.state = after
-            self._send(outbound)
+            return await self._apply(live, (cause,), extra)
+
+    async def _apply(
+        self, live: _Live, causes: Sequence[Cause], extra: Extra | None
+    ) -> Transaction:
+        """One step after the other, in one write."""
+        if live.lost:
+            raise LostError(live.state.reservation_id)
+        before = live.state
+        while True:
+            try:
+                after, outbound = await self._steps(live, causes, extra)
+                break
+            except StaleEpochError as stale:
+                raised = EpochRaised(stale.domain, stale.epoch)
+                live.state, _ = await self._steps(live, (raised,), None)
+        live.state = after
+        self._send(outbound)
         if after is not before:
             live.wake()
         return after
 
-    async def _step(
-        self, before: Transaction, cause: Cause, extra: Extra | None
-    ) -> tuple[Transaction, tuple[Outbound, ...]]:
-        after, outbound = step(before, cause, self._clock.now_ms())
-        if extra is not None or _must_last(before, after):
-            await self._write(before, after, extra)
+    async def _steps(
+        self, live: _Live, causes: Sequence[Cause], extra: Extra | None
+    ) -> tuple[Transaction, list[Outbound]]:
+        after, outbound = live.state, list[Outbound]()
+        for cause in causes:
+            after, more = step(after, cause, self._clock.now_ms())
+            outbound += more
+        if extra is not None or _must_last(live.state, after):
+            await self._write(live, after, extra)
         return after, outbound
 
     async def wait(
@@ -201,10 +215,22 @@ class Transactions:
                 await self.apply(transaction_id, EpochRaised(domain, epoch))
 
     async def answered(self, domain: str, response: ReservationResp) -> Transaction | None:
-        """A ReservationResp came in; None when the transaction is not live any more."""
-        if response.transaction_id not in self._live:
+        """A ReservationResp came in; None when the transaction is not live any more.
+
+        Those that come while another is being written are written together: when that fails they
+        are as good as lost, and what they answered is sent again.
+        """
+        live = self._live.get(response.transaction_id)
+        if live is None:
             return None
-        return await self.apply(response.transaction_id, Answered(domain, response))
+        live.answers.append(Answered(domain, response))
+        async with live.lock:
+            answers, live.answers = live.answers, []
+            if not answers:
+                if live.lost:
+                    raise LostError(live.state.reservation_id)
+                return live.state
+            return await self._apply(live, answers, None)
 
     async def inquired(self, domain: str, inquire: Inquire) -> None:
         """An agent asks what became of its part: decided and written first, then answered."""
@@ -241,7 +267,8 @@ class Transactions:
         aborted, _ = step(fresh, Decide(commit=False), now_ms)
         await self._save(Changes(transactions=(aborted,)))
 
-    async def _write(self, before: Transaction, after: Transaction, extra: Extra | None) -> None:
+    async def _write(self, live: _Live, after: Transaction, extra: Extra | None) -> None:
+        before = live.state
         more = extra(after) if extra is not None else Changes()
         events = (*self._events(before, after, more.hand), *more.events)
         decides = frozenset([after.transaction_id] if before.decision is not after.decision else [])
@@ -249,10 +276,12 @@ class Transactions:
             more,
             transactions=(after, *more.transactions),
             events=events,
+            stored=_same_parts(live.stored, after),
             at_ms=self._clock.now_ms(),
             decides=decides if before.decision is Decision.UNDECIDED else frozenset(),
         )
         await self._save(changes)
+        live.stored = after
 
     def _events(
         self, before: Transaction, after: Transaction, hand: HandDecision | None
@@ -289,8 +318,20 @@ def _must_last(before: Transaction, after: Transaction) -> bool:
 
 def _lasting(transaction: Transaction) -> tuple[object, ...]:
     """All that a step may change, without what retries count."""
-    parts = [(part.part_id, part.status, part.refusal, part.epoch) for part in transaction.parts]
-    return transaction.decision, transaction.told, parts
+    return transaction.decision, transaction.told, [_lasting_of(p) for p in transaction.parts]
+
+
+def _lasting_of(part: CoordinatorPart) -> tuple[object, ...]:
+    return part.part_id, part.status, part.refusal, part.epoch
+
+
+def _same_parts(stored: Transaction, after: Transaction) -> frozenset[PartKey]:
+    known = {part.part_id: _lasting_of(part) for part in stored.parts}
+    return frozenset(
+        (after.transaction_id, part.part_id)
+        for part in after.parts
+        if known.get(part.part_id) == _lasting_of(part)
+    )
 
 
 def _older(transaction: Transaction, domain: str, epoch: int) -> bool:

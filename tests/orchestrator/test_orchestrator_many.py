@@ -14,6 +14,8 @@ from orchestrated import NO_CONTEXT, One, Orchestrated, sites, virtual, wanted
 from braid.v1 import reservations_pb2 as pb
 from orchestrator import many as module
 from orchestrator.many import many
+from orchestrator.records import Reservation
+from orchestrator.service import Order
 from protocol.messages import ReservationPrep
 from simulations.gateway import Message
 
@@ -78,14 +80,14 @@ async def test_what_is_decided_is_told_before_the_rest_is() -> None:
 async def test_a_bug_is_one_outcome_and_its_text_stays_in_the_log() -> None:
     async with Orchestrated(sites("m1")) as world:
         one = await world.start()
-        recorded = one.instance.orchestrator.recorded
+        reserve = one.instance.orchestrator.reserve
 
-        async def broken(request_id: str, digest: str) -> object:
-            if request_id == "bad":
+        async def broken(order: Order) -> Reservation:
+            if order.request_id == "bad":
                 raise KeyError("secret")
-            return await recorded(request_id, digest)
+            return await reserve(order)
 
-        one.instance.orchestrator.recorded = broken  # type: ignore[method-assign,assignment]
+        one.instance.orchestrator.reserve = broken  # type: ignore[method-assign]
         with structlog.testing.capture_logs() as logs:
             found = await outcomes(one, [wanted(1, "bad"), wanted(1, "good")])
         assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == [
