@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := braid substrate protocol runtime orchestrator agents simulations commands migrations
 
-.PHONY: help setup demo test check format protos lock testbed chaos clean
+.PHONY: help setup demo test check format protos lock testbed chaos bench clean
 
 help:  ## these lines
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -28,7 +28,7 @@ check: setup  ## formatting, lint, types, imports, generated code, wheels
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
-	$(BIN)/mypy -p tools
+	$(BIN)/mypy -p tools -p benchmarks
 	for part in tests/conftest.py tests/*/; do $(BIN)/mypy --follow-imports=silent $$part || exit 1; done
 	$(BIN)/python tools/budget.py
 	$(BIN)/lint-imports --no-logo
@@ -58,6 +58,9 @@ KILLS ?= 1000
 SEED ?= 1
 chaos: setup  ## two orchestrators, five agents, load, and a thousand kill -9: every promise kept
 	$(BIN)/python tools/chaos.py --kills $(KILLS) --seed $(SEED)
+
+bench: setup  ## how fast it is, beside a naive system in the same run: a table, and benchmarks/results.json
+	$(BIN)/python -m benchmarks.bench
 
 clean:  ## removes what the other targets made
 	rm -rf $(VENV) build dist wheelhouse .braid .mypy_cache .ruff_cache .pytest_cache .hypothesis \

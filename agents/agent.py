@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Coroutine
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, TypeVar
 
 import structlog
 
 from agents import hand
 from agents.book import Book
+from agents.meter import Meter
 from agents.parts import Parts
 from agents.peers import Send, Sender
 from agents.recovery import Recovery
@@ -39,6 +41,7 @@ from protocol.messages import (
     ReservationResp,
     SendOffers,
     ToAgent,
+    ToOrchestrator,
 )
 from protocol.participant import Rules, answer_to
 from runtime.clock import Clock, Ids, RandomIds
@@ -80,6 +83,7 @@ class Agent:
         self.parts = Parts(book, store, clock, rules, self._timers)
         self.recovery = Recovery(self.parts, self._timers, send, orchestrators)
         self.superseded = self.parts.superseded
+        self.meter = Meter()
 
     @property
     def life(self) -> Life:
@@ -138,7 +142,7 @@ class Agent:
 
     async def greet(self, seen: Seen | None, orchestrator_id: str = "") -> None:
         """See :meth:`agents.recovery.Recovery.greet`. Before the first message of a stream."""
-        await asyncio.shield(self._spawn(self.recovery.greet(seen, orchestrator_id)))
+        await self._finished(self.recovery.greet(seen, orchestrator_id))
 
     async def handle(self, sender: Sender | str, message: ToAgent) -> None:
         """Processes one message and sends the answer, if there is one, to ``sender``.
@@ -156,7 +160,7 @@ class Agent:
 
     async def settle(self, order: hand.Order) -> Decision:
         """See :func:`agents.hand.settle`."""
-        return await asyncio.shield(self._spawn(hand.settle(self.parts, order)))
+        return await self._finished(hand.settle(self.parts, order))
 
     def offers(self, request: ReqOffers) -> SendOffers:
         """What a visible domain could carry; nothing for a blind one."""
@@ -183,16 +187,19 @@ class Agent:
         self.parts.watchers.close()
 
     async def _answer(self, sender: Sender, message: ToAgent) -> None:
+        answer: ToOrchestrator | None = None
+        began_s = perf_counter()
         if isinstance(message, ReqOffers):
-            self._send(sender, self.offers(message))
+            answer = self.offers(message)
         elif isinstance(message, Claims):
             await self.recovery.hear(sender, message)
         else:
             key = (message.transaction_id, message.part_id)
             async with self.parts.turns.turn(key):
                 answer = await self._step(key, sender, message)
-            if answer is not None:
-                self._send(sender, answer)
+        self.meter.answered(message, answer, perf_counter() - began_s)
+        if answer is not None:
+            self._send(sender, answer)
 
     async def _step(self, key: Key, sender: Sender, message: PartMessage) -> ReservationResp | None:
         before = self.parts.records.get(key)
@@ -283,6 +290,13 @@ class Agent:
             self.parts.again(record.key)
         if inquire is not None and part.prep is not None:
             self._send(Sender(part.prep.orchestrator_id), inquire)
+
+    async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work that goes on when the caller goes away."""
+        task = self._spawn(work)
+        # Heard, in case nobody waits for it any more.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from heapq import nsmallest
 
 from agents.values import Key, Record
+from protocol.participant import PartState
 from substrate.model import DataPlaneState
 
 
@@ -43,6 +44,10 @@ class Records:
     def all(self) -> Iterator[Record]:
         """Every record, in no order."""
         return iter(self._by_key.values())
+
+    def states(self) -> list[PartState]:
+        """The state of every record, in no order."""
+        return [record.part.state for record in list(self._by_key.values())]
 
     def orchestrators(self) -> set[str]:
         """Whose parts they are."""

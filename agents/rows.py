@@ -96,8 +96,11 @@ def life_from_meta(meta: dict[str, str]) -> Life | None:
     )
 
 
-def record_to_row(record: Record) -> dict[str, Any]:
-    """A row of ``agent_parts``; what operators may search by is in columns of its own."""
+def record_to_row(record: Record, prep_bytes: bytes | None) -> dict[str, Any]:
+    """A row of ``agent_parts``; what operators may search by is in columns of its own.
+
+    ``prep_bytes``: the part's prep as :func:`prep_to_bytes` makes it; None where there is none.
+    """
     part, prep = record.part, record.part.prep
     return {
         "transaction_id": part.transaction_id,
@@ -105,7 +108,7 @@ def record_to_row(record: Record) -> dict[str, Any]:
         "reservation_id": prep.reservation_id if prep else "",
         "orchestrator_id": prep.orchestrator_id if prep else "",
         "state": part.state.name,
-        "prep": to_agent_to_pb(prep).SerializeToString() if prep else None,
+        "prep": prep_bytes,
         "mapping": part.mapping,
         "refusal": refusal_to_pb(part.refusal).SerializeToString() if part.refusal else None,
         "changed_ms": part.changed_ms,
@@ -119,6 +122,11 @@ def record_to_row(record: Record) -> dict[str, Any]:
         "expires_ms": part.expires_ms,
         "heuristic": part.heuristic,
     }
+
+
+def prep_to_bytes(prep: ReservationPrep) -> bytes:
+    """As it is stored."""
+    return to_agent_to_pb(prep).SerializeToString()
 
 
 def record_from_row(row: Row[Any]) -> Record:

@@ -164,10 +164,13 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
                 for message in frame.messages:
                     await stream.drained()
                     await room.acquire()
-                    task = asyncio.create_task(self._handle(message, stream, room))
+                    task = self._begin(message, stream)
+                    if task is None:
+                        room.release()
+                        continue
                     work.add(task)
-                    task.add_done_callback(work.discard)
-            await asyncio.gather(*work)
+                    task.add_done_callback(lambda done: self._done(done, work, room))
+            await asyncio.gather(*work, return_exceptions=True)
         finally:
             stream.finish()
 
@@ -178,21 +181,28 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
             if self._agent.recovery.misses(stream.sender):
                 stream.end(describe_again(stream.sender.orchestrator_id))
 
-    async def _handle(
-        self, message: agent_pb2.OrchestratorMessage, stream: Stream, room: asyncio.Semaphore
-    ) -> None:
+    def _begin(
+        self, message: agent_pb2.OrchestratorMessage, stream: Stream
+    ) -> asyncio.Task[None] | None:
+        """Starts the work of a message; None: it is done already."""
         name = stream.sender.orchestrator_id
         try:
-            await self._agent.handle(stream.sender, _checked(to_agent_from_pb(message), name))
+            return self._agent.receive(stream.sender, _checked(to_agent_from_pb(message), name))
         except CodecError as error:
             _log.warning("malformed message", orchestrator=name, error=str(error))
             answer = self._refused(message, str(error))
             if answer is not None:
                 stream.put(answer)
-        except Exception:
-            _log.exception("message not handled", orchestrator=name)
-        finally:
-            room.release()
+            return None
+
+    def _done(
+        self, task: asyncio.Task[None], work: set[asyncio.Task[None]], room: asyncio.Semaphore
+    ) -> None:
+        work.discard(task)
+        room.release()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("message not handled", exc_info=error)
 
     def _refused(
         self, message: agent_pb2.OrchestratorMessage, reason: str

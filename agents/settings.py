@@ -25,6 +25,7 @@ from protocol.participant import Rules
 from runtime import logs, schema, signals
 from runtime.clock import Clock, SystemClock
 from runtime.database import Database
+from runtime.metrics import exposed, measure_database
 from runtime.server import GrpcServer, open_channel
 from runtime.settings import ListenSettings, LogSettings, SettingsError, read_yaml, validate
 
@@ -101,25 +102,34 @@ async def open_agent(
     clock = clock or SystemClock()
     book = Book(open_backend(settings.backend))
     await asyncio.to_thread(schema.upgrade, settings.database, "agent")
-    store = DatabaseStore(Database(settings.database))
+    database = Database(settings.database)
+    store = DatabaseStore(database)
     streams = Streams()
     rules = Rules(inquire_after_s=settings.inquire_after_s)
     agent = Agent(book, store, clock, streams.send, rules, orchestrators=settings.orchestrators)
     try:
         await agent.start(restored)
         server = GrpcServer(settings, service(agent, streams, clock))
-        await server.start()
-        _log.info("agent listening", domain=agent.domain.name, address=server.address)
-        joining = asyncio.create_task(_join_all(settings, agent.domain.name, server.address))
-        try:
-            yield RunningAgent(agent, server.address)
-        finally:
-            joining.cancel()
-            agent.drain()
-            stopping = asyncio.create_task(server.stop())
-            agent.end_watches()
-            streams.finish()
-            await stopping
+        agent.meter.watch(agent)
+        measure_database(agent.meter.registry, database)
+        with exposed(agent.meter.registry, settings.metrics) as metrics:
+            await server.start()
+            _log.info(
+                "agent listening",
+                domain=agent.domain.name,
+                address=server.address,
+                metrics=metrics,
+            )
+            joining = asyncio.create_task(_join_all(settings, agent.domain.name, server.address))
+            try:
+                yield RunningAgent(agent, server.address)
+            finally:
+                joining.cancel()
+                agent.drain()
+                stopping = asyncio.create_task(server.stop())
+                agent.end_watches()
+                streams.finish()
+                await stopping
     finally:
         await agent.stop()
         await store.close()

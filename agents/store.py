@@ -7,6 +7,7 @@ over, and the first can neither write nor, therefore, answer.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -24,12 +25,16 @@ from agents.rows import (
     decision_to_row,
     life_from_meta,
     life_to_meta,
+    prep_to_bytes,
     record_from_row,
     record_to_row,
 )
 from agents.values import Decision, Key, Life, Record
+from protocol.messages import ReservationPrep
 from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
+
+PREPS_LIMIT = 4096
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
 FORGET = delete(PARTS).where(
@@ -144,6 +149,8 @@ class DatabaseStore:
         dialect = database.engine.dialect.name
         self._insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
         self._put = {table: self._replacing(table) for table in (PARTS, META, DECISIONS)}
+        # What a part was asked for is written with each of its states, and soon after another.
+        self._preps: OrderedDict[Key, tuple[ReservationPrep, bytes]] = OrderedDict()
 
     async def load(
         self, domain: str, now_ms: int, incarnation: str, restored: bool = False
@@ -173,12 +180,24 @@ class DatabaseStore:
     ) -> None:
         """See :class:`Store`. Raises SupersededError once another agent has taken over."""
         write = _Write(
-            tuple(record_to_row(record) for record in records),
+            tuple(record_to_row(record, self._prep_of(record)) for record in records),
             tuple(forgotten),
             None if life is None else life_to_meta(life),
             tuple(decision_to_row(decision) for decision in decisions),
         )
         await self._database.write_with(self._save_all, write)
+
+    def _prep_of(self, record: Record) -> bytes | None:
+        """What the part was asked for, as bytes; remembered for its next state."""
+        prep = record.part.prep
+        if prep is None:
+            return None
+        known = self._preps.get(record.key)
+        if known is None or known[0] is not prep:
+            known = self._preps[record.key] = (prep, prep_to_bytes(prep))
+            if len(self._preps) > PREPS_LIMIT:
+                self._preps.popitem(last=False)
+        return known[1]
 
     def _save_all(
         self, connection: Connection, writes: Sequence[_Write]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
+from orchestrator.meter import Meter
 from orchestrator.negotiation import Answer, Progress, Segments
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
@@ -81,6 +82,7 @@ class LiveBargain:
     breakers: Breakers
     report: Callable[[Progress], None]
     announce: Callable[[int, list[str]], None]
+    meter: Meter
     rounds: int = 0
 
     def now_ms(self) -> int:
@@ -100,7 +102,10 @@ class LiveBargain:
             directionality=self.criteria.directionality,
             reservation_id=self.reservation_id,
         )
-        return await self.questions.ask(domain, question, self._left_s(self.patience.offers_s))
+        began_ms = self.now_ms()
+        offers = await self.questions.ask(domain, question, self._left_s(self.patience.offers_s))
+        self.meter.phase("offers", (self.now_ms() - began_ms) / 1000)
+        return offers
 
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         self.rounds += 1
@@ -115,7 +120,7 @@ class LiveBargain:
         except ValueError:
             return {domain: _overtaken(domain) for domain in wanted}
         ids = {part.part_id: domain for domain, part in parts.items()}
-        left_s = self._left_s(self.patience.prepare_s)
+        left_s, began_ms = self._left_s(self.patience.prepare_s), self.now_ms()
         state = await self.transactions.wait(
             self.transaction_id,
             lambda tx: tx.decision is not Decision.UNDECIDED or _all_answered(tx, ids),
@@ -123,6 +128,10 @@ class LiveBargain:
         )
         self._judge(state, ids, patient=left_s >= self.patience.prepare_s)
         answers = _answers(state, ids, self.patience.prepare_s)
+        self.meter.phase("prepare", (self.now_ms() - began_ms) / 1000)
+        for domain, refusal in answers.items():
+            if refusal is not None:
+                self.meter.refused(domain, refusal)
         await self.drop(frozenset(d for d, a in answers.items() if a is not None))
         return answers
 

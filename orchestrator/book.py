@@ -82,6 +82,9 @@ class LiveBook:
         if live is not None:
             live.lose()
 
+    def __len__(self) -> int:
+        return len(self._live)
+
     def ids(self) -> set[str]:
         """All that live here."""
         return set(self._live)

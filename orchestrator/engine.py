@@ -21,6 +21,7 @@ from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
 from orchestrator.inbox import Inbox
+from orchestrator.meter import Meter
 from orchestrator.negotiation import (
     Bargain,
     Failure,
@@ -101,7 +102,9 @@ class Engine(Work):
         self.breakers = Breakers(gateway, clock)
         self.inbox = Inbox(self.spawn)
         self.questions = OpenQuestions(gateway, ids, limits.patience, self.breakers)
+        self.meter = Meter()
         self.transactions = Transactions(self.save, store, gateway, clock)
+        self.transactions.on_settled = lambda seconds: self.meter.phase("commit", seconds)
         self._finder = RouteFinder()
         self._unsaved: list[Event] = []
         self.on_doubt: Callable[[str], None] = lambda _reservation_id: None
@@ -119,6 +122,7 @@ class Engine(Work):
         try:
             await self.store.save(changes, self.epoch)
             self.hub.publish(changes.events)
+            self._count(changes)
         except REFUSED as refused:
             # Nothing of it was written; the progress is that of others.
             for event in progress:
@@ -135,6 +139,12 @@ class Engine(Work):
             # It may have been written all the same: only reading tells.
             self._doubt(changes)
             raise
+
+    def _count(self, changes: Changes) -> None:
+        after = changes.reservation
+        live = self.book.get(after.reservation_id) if after is not None else None
+        if after is not None and live is not None:
+            self.meter.came_to(live.record, after)
 
     def _doubt(self, changes: Changes) -> None:
         for reservation_id in _concerned(changes):
@@ -233,6 +243,7 @@ class Engine(Work):
             breakers=self.breakers,
             report=report,
             announce=announce,
+            meter=self.meter,
         )
 
     async def negotiate(

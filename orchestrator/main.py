@@ -24,6 +24,7 @@ from orchestrator.topology_server import TopologyService
 from runtime import signals
 from runtime.clock import RandomIds, SystemClock
 from runtime.database import StorageError
+from runtime.metrics import exposed
 from runtime.schema import upgrade
 from runtime.server import GRACE_S, Add, GrpcServer, open_channel
 from runtime.settings import SettingsError
@@ -39,10 +40,11 @@ READY_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An orchestrator's instance that serves at ``address``."""
+    """An instance that serves at ``address``; ``metrics``: where Prometheus reads."""
 
     instance: Instance
     address: str
+    metrics: str
 
 
 @asynccontextmanager
@@ -69,11 +71,14 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
         await gateway.ready(READY_S)
         await instance.resume()
         following = asyncio.create_task(_follow(gateway, store))
-        await server.start()
-        try:
-            yield Running(instance, server.address)
-        finally:
-            await _drain(server, instance, settings.drain_timeout_s)
+        engine.meter.watch(engine)
+        store.measured_by(engine.meter.registry)
+        with exposed(engine.meter.registry, settings.metrics) as metrics:
+            await server.start()
+            try:
+                yield Running(instance, server.address, metrics)
+            finally:
+                await _drain(server, instance, settings.drain_timeout_s)
     finally:
         if following is not None:
             following.cancel()
@@ -97,6 +102,7 @@ async def run_orchestrator(
         log.info(
             "orchestrator serves",
             address=it.address,
+            metrics=it.metrics,
             orchestrator=settings.orchestrator_id,
             instance=it.instance.instance_id,
         )

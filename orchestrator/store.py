@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, select, text
 
 from orchestrator import doubt_rows, owning, tables as t
@@ -29,6 +30,7 @@ from orchestrator.saving import requests_of, save_all
 from protocol.coordinator import Transaction
 from protocol.messages import Claim
 from runtime.database import Database
+from runtime.metrics import measure_database
 
 T = TypeVar("T")
 
@@ -55,6 +57,10 @@ class DatabaseStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def measured_by(self, registry: CollectorRegistry) -> None:
+        """Lets Prometheus see its batches and queues."""
+        measure_database(registry, self._database)
 
     async def close(self) -> None:
         """Finishes what is queued and closes every connection."""

@@ -55,6 +55,7 @@ class _Live:
     state: Transaction
     stored: Transaction
     answers: list[Cause] = field(default_factory=list)
+    decided_ms: int | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     lost: bool = False
@@ -72,12 +73,18 @@ class Transactions:
         self._store, self._gateway, self._clock = store, gateway, clock
         self._live: dict[str, _Live] = {}
         self._of_reservation: dict[str, set[str]] = {}
+        self.on_settled: Callable[[float], None] = lambda seconds: None
+        """Hears how long after its decision each transaction was settled."""
 
     def adopt(self, transaction: Transaction) -> None:
         """Takes up a transaction as it is in the store."""
         self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
         ids = self._of_reservation.setdefault(transaction.reservation_id, set())
         ids.add(transaction.transaction_id)
+
+    def all(self) -> list[Transaction]:
+        """Those that are live, as they are now."""
+        return [live.state for live in list(self._live.values())]
 
     def get(self, transaction_id: str) -> Transaction | None:
         """The present state of a live transaction."""
@@ -158,8 +165,16 @@ class Transactions:
         live.state = after
         self._send(outbound)
         if after is not before:
+            self._time(live, before, after)
             live.wake()
         return after
+
+    def _time(self, live: _Live, before: Transaction, after: Transaction) -> None:
+        now_ms = self._clock.now_ms()
+        if before.decision is not after.decision:
+            live.decided_ms = now_ms
+        if after.settled and not before.settled and live.decided_ms is not None:
+            self.on_settled((now_ms - live.decided_ms) / 1000)
 
     async def _steps(
         self, live: _Live, causes: Sequence[Cause], extra: Extra | None

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from time import perf_counter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -100,9 +101,15 @@ class Database:
         self.engine = open_engine(url)
         self._opening = opening
         reading = self.engine.execution_options(sqlite_begin="DEFERRED")
-        self._writes = _Lane("writes", lambda: QUEUE_LIMIT, self._begin)
-        self._reads = _Lane("reads", lambda: READS_LIMIT, reading.begin)
+        self._writes = _Lane("writes", lambda: QUEUE_LIMIT, self._begin, self._observe)
+        self._reads = _Lane("reads", lambda: READS_LIMIT, reading.begin, self._observe)
         self._closed = False
+        self.observe: Callable[[str, int, float], None] = lambda lane, size, duration_s: None
+        """Hears of every batch: which lane, how many operations, how long; in another thread."""
+
+    def waiting(self) -> dict[str, int]:
+        """How many operations wait for their turn, by lane."""
+        return {"writes": self._writes.waiting, "reads": self._reads.waiting}
 
     async def write(self, operation: Operation[T]) -> T:
         """Runs ``operation`` in a transaction shared with others and returns after its commit.
@@ -149,6 +156,9 @@ class Database:
         if self._closed:
             raise StorageError("the database is closed")
 
+    def _observe(self, lane: str, size: int, duration_s: float) -> None:
+        self.observe(lane, size, duration_s)
+
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
         with self.engine.begin() as connection:
@@ -160,16 +170,26 @@ class Database:
 class _Lane:
     """One thread that takes all that has queued through one transaction after the other."""
 
-    def __init__(self, what: str, limit: Callable[[], int], begin: Begin) -> None:
-        self._what, self._limit, self._begin = f"database {what}", limit, begin
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"database-{what}")
+    def __init__(
+        self,
+        name: str,
+        limit: Callable[[], int],
+        begin: Begin,
+        observe: Callable[[str, int, float], None],
+    ) -> None:
+        self._name, self._limit, self._begin, self._observe = name, limit, begin, observe
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"database-{name}")
         self._queue: list[_Pending] = []
         self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
 
     async def run(self, together: Together[Any, Any], item: Any) -> Any:
         """The item's result, whatever becomes of its caller. Raises StorageBusyError at once."""
         if len(self._queue) >= self._limit():
-            raise StorageBusyError(self._what, self._limit())
+            raise StorageBusyError(f"database {self._name}", self._limit())
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.append(_Pending(together, item, done))
         if self._pump is None or self._pump.done():
@@ -186,9 +206,15 @@ class _Lane:
         loop = asyncio.get_running_loop()
         while self._queue:
             batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
-            outcomes = await loop.run_in_executor(self._thread, self._run, batch)
+            outcomes = await loop.run_in_executor(self._thread, self._timed, batch)
             for pending, outcome in zip(batch, outcomes, strict=True):
                 _settle(pending.done, outcome)
+
+    def _timed(self, batch: list[_Pending]) -> list[Any]:
+        began_s = perf_counter()
+        outcomes = self._run(batch)
+        self._observe(self._name, len(batch), perf_counter() - began_s)
+        return outcomes
 
     def _run(self, batch: list[_Pending]) -> list[Any]:
         """The result of each item, or the exception that it ended with."""

@@ -49,6 +49,7 @@ class ListenSettings(Strict):
 
     Exactly one of ``tls`` and ``insecure: true`` must be said. ``calls_max`` and ``streams_max``:
     how many calls with one answer, and with a stream of them, may be in progress at once.
+    ``metrics``: host:port where Prometheus reads; absent: nowhere.
     """
 
     listen: str
@@ -56,6 +57,7 @@ class ListenSettings(Strict):
     insecure: StrictBool = False
     calls_max: int = Field(default=4000, ge=1, le=1_000_000)
     streams_max: int = Field(default=1000, ge=1, le=1_000_000)
+    metrics: str | None = Field(default=None, pattern=r"^[^:\s]+:[0-9]{1,5}$")
 
     @model_validator(mode="after")
     def _says_how_it_is_secured(self) -> ListenSettings:

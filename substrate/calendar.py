@@ -68,6 +68,10 @@ class Calendar:
             raise CalendarError(f"{resource.name} {resource.direction.value}: not held")
         self._held[resource].add(window, -bandwidth_bps)
 
+    def size(self) -> int:
+        """How many change points there are, over all resources."""
+        return sum(map(len, self._held.values()))
+
     def is_empty(self) -> bool:
         """Whether nothing at all is held."""
         return not any(map(len, self._held.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 
 import pytest
@@ -202,6 +203,24 @@ async def test_two_who_find_out_at_once_raise_it_once_and_both_describe_again() 
     assert [type(outcome) for outcome in outcomes] == [RestoredError] * 3
     assert world.agent.epoch == epoch + 6
     assert ended == [epoch + 6]
+
+
+async def test_who_goes_away_before_it_hears_of_the_copy_is_no_error() -> None:
+    store = FaultyStore()
+    world = await World(store).start()
+    errors: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: errors.append(context["message"]))
+    store.gate.clear()
+    greet = asyncio.create_task(world.agent.greet(Seen(world.agent.epoch + 5, 1, "x"), ME))
+    await world.settle()
+    greet.cancel()
+    await asyncio.gather(greet, return_exceptions=True)
+    store.gate.set()
+    await world.settle()
+    gc.collect()
+    assert world.agent.recovering
+    assert errors == []
 
 
 async def test_an_epoch_that_cannot_be_written_admits_nothing_and_is_tried_again() -> None:

@@ -71,6 +71,9 @@ class Reservations(reservations_pb2_grpc.ReservationsServicer):
 
     Plan = Reserve = List = Modify = Cancel = Get
 
+    async def ReserveMany(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        yield reservations_pb2.ReserveManyResponse()
+
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         yield reservations_pb2.ReservationEvent(sequence=1)
         raise KeyError("the password is 1234")

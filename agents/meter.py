@@ -1,0 +1,70 @@
+"""What an agent counts and measures (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter
+
+from protocol.messages import ReservationResp, SendOffers, ToAgent, ToOrchestrator
+from protocol.participant import PartState
+from runtime.metrics import Gauge, Gauges, Rows, histogram
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+
+
+class Meter:
+    """``registry`` is what Prometheus reads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._seconds = histogram(
+            self.registry,
+            "braid_agent_answer_seconds",
+            "From a message to its answer, durable",
+            "message",
+        )
+        self._refused = Counter(
+            "braid_agent_refusals",
+            "Messages that were answered with no",
+            ("message", "kind"),
+            registry=self.registry,
+        )
+
+    def answered(self, message: ToAgent, answer: ToOrchestrator | None, seconds: float) -> None:
+        """A message was worked on; ``answer``: None for silence."""
+        kind = type(message).__name__
+        self._seconds.labels(kind).observe(seconds)
+        if isinstance(answer, ReservationResp) and not answer.ok:
+            why = answer.refusal.kind.name.lower() if answer.refusal is not None else "unknown"
+            self._refused.labels(kind, why).inc()
+        elif isinstance(answer, SendOffers) and not answer.offers:
+            self._refused.labels(kind, "no_offer").inc()
+
+    def watch(self, agent: Agent) -> None:
+        """Lets Prometheus see how much the agent holds."""
+        book = agent.parts.book
+        figures = (
+            Gauge("braid_agent_parts", "Parts in memory", ("state",), lambda: _parts(agent)),
+            Gauge(
+                "braid_agent_change_points",
+                "Change points of the calendars of all resources",
+                (),
+                lambda: [((), book.calendar.size())],
+            ),
+            Gauge(
+                "braid_agent_recovering",
+                "1: takes nothing new until it is reconciled",
+                (),
+                lambda: [((), float(agent.recovering))],
+            ),
+        )
+        self.registry.register(Gauges(figures))
+
+
+def _parts(agent: Agent) -> Rows:
+    count = {state.name.lower(): 0 for state in PartState}
+    for state in agent.parts.records.states():
+        count[state.name.lower()] += 1
+    return [((state,), number) for state, number in count.items()]
