@@ -253,8 +253,9 @@ class Agent:
     async def _check_owner(self) -> None:
         """Finds out that another agent has the database now, also when nothing is written.
 
-        That one may wait for orchestrators that are connected to this one.
+        That one may wait for orchestrators that are connected to this one. Forgets days gone by.
         """
+        self._book.calendar.forget(self._clock.now_ms() // 1000)
         self._timers.set(OwnerDue(), self._clock.now_ms() + OWNER_CHECK_MS)
         try:
             await self._store.check_owner()

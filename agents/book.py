@@ -56,7 +56,10 @@ class Book:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.domain = backend.describe()
-        self.calendar = Calendar(backend.capacities())
+        capacities = backend.capacities()
+        ports = {port.stp for port in self.domain.ports}
+        inside = [resource for resource in capacities if resource.name not in ports]
+        self.calendar = Calendar(capacities, inside)
         self.labels = LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
         self._held: dict[str, _Held] = {}
         self._owner: dict[Key, str] = {}
@@ -274,6 +277,7 @@ class _FreeFor:
         self._book, self._reservation_id, self.window = book, reservation_id, window
         self._free_bps: dict[Resource, int] = {}
         self._profiles: dict[Resource, Profile] = {}
+        self._at_least: dict[Resource, int] | None = None
 
     def free_bps(self, resource: Resource) -> int:
         known = self._free_bps.get(resource)
@@ -288,6 +292,12 @@ class _FreeFor:
             known = self._book.profile(resource, self.window, self._reservation_id)
             self._profiles[resource] = known
         return known
+
+    def at_least_bps(self, resource: Resource) -> int:
+        if self._at_least is None:
+            self._at_least = self._book.calendar.at_least(self.window)
+        known = self._at_least.get(resource)
+        return self.free_bps(resource) if known is None else known
 
     def free_vlans(self, stp: str) -> VlanSet:
         return self._book.free_vlans(stp, self.window, self._reservation_id)

@@ -27,6 +27,7 @@ from substrate.routes import Route, candidate_routes
 from substrate.splitting import compose
 from substrate.topology import Topology
 from substrate.vlans import EMPTY, VlanSet
+from substrate.widening import widening_routes
 
 ROUNDS_MAX = 8
 ROUTES_MAX = 16
@@ -216,7 +217,25 @@ async def _plan(
         knowledge = await _ask(question, routes, knowledge, bargain, announce=announce)
         if knowledge.down != silent_before:
             return await _plan(question, knowledge, bargain, announce=False)
-    return fit(question, routes, knowledge), knowledge
+    plan = fit(question, routes, knowledge)
+    if isinstance(plan, Refusal):
+        wider = _wider(question, routes, plan, knowledge)
+        if wider:
+            knowledge = await _ask(question, wider, knowledge, bargain, announce=False)
+            plan = fit(question, (*routes, *wider), knowledge)
+    return plan, knowledge
+
+
+def _wider(
+    question: Question, routes: tuple[Route, ...], refusal: Refusal, knowledge: Knowledge
+) -> tuple[Route, ...]:
+    """Further routes that may carry what the candidates together cannot."""
+    criteria = question.criteria
+    may = criteria.strategy is Strategy.AUTO and not criteria.constraints.ero
+    if not may or refusal.kind is not RefusalKind.BANDWIDTH:
+        return ()
+    found = widening_routes(criteria, knowledge.supply(), question.topology)
+    return tuple(route for route in found if route not in routes)
 
 
 def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> Plan | Refusal:

@@ -6,6 +6,7 @@ walk that would use a link against another one cancels it out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 
@@ -27,7 +28,9 @@ class Arc(Protocol):
 A = TypeVar("A", bound=Arc)
 
 
-def disjoint_walks(graph: dict[str, list[A]], start: str, end: str, most: int) -> list[list[A]]:
+def disjoint_walks(
+    graph: Mapping[str, Sequence[A]], start: str, end: str, most: int
+) -> list[list[A]]:
     """At most ``most`` simple walks from ``start`` to ``end`` that share no link; costs > 0."""
     flow: dict[str, A] = {}
     for _ in range(most):
@@ -43,7 +46,7 @@ def disjoint_walks(graph: dict[str, list[A]], start: str, end: str, most: int) -
 
 
 def _augmenting(
-    graph: dict[str, list[A]], flow: dict[str, A], start: str, end: str
+    graph: Mapping[str, Sequence[A]], flow: dict[str, A], start: str, end: str
 ) -> list[A] | None:
     """The cheapest walk in the residual graph, where used links cost minus what they cost.
 

@@ -5,17 +5,13 @@ A route crosses every domain at most once; parallel links between two domains ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from substrate.disjoint import disjoint_walks
 from substrate.model import Constraints, domain_of
 from substrate.search import INFINITE, Need, shortest_walks
-from substrate.topology import Topology
-
-HOP_COST = 1
-LATENCY_COST = 1 << 10
-"""Cost of a link: its latency first, the number of hops to break ties."""
+from substrate.topology import LATENCY_COST, Hop, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +46,7 @@ class Route:
         return frozenset(c.egress_stp for c in self.crossings[:-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One direction of an inter-domain link."""
-
-    from_domain: str
-    from_stp: str
-    to_domain: str
-    to_stp: str
-    latency_us: int
-    cost: int
-
-
-Graph = dict[str, list[Hop]]
+Graph = Mapping[str, Sequence[Hop]]
 
 
 def candidate_routes(
@@ -81,7 +65,7 @@ def candidate_routes(
     if start not in topology.domains or end not in topology.domains or {start, end} & avoided:
         return ()
     graph = _graph(topology, constraints, avoided, {source, destination})
-    accept = _acceptance(constraints, source, destination)
+    accept = acceptance(constraints, source, destination)
     found: dict[Route, None] = {}
     if start == end:
         found[_route(source, destination, [])] = None
@@ -121,21 +105,20 @@ def _graph(
 
     A circuit that ends at a link's port comes from beyond it and does not turn back over the link.
     """
-    graph: Graph = {name: [] for name in topology.domains if name not in avoided}
-    for link in topology.links:
-        a, b = topology.port(link.a_stp), topology.port(link.b_stp)
-        if a is None or b is None or not a.vlans & b.vlans or {a.stp, b.stp} & ends:
-            continue
-        if link.capacity_bps < constraints.min_share_bps:
-            continue
-        for here, there in ((link.a_stp, link.b_stp), (link.b_stp, link.a_stp)):
-            one, other = domain_of(here), domain_of(there)
-            if one in graph and other in graph and one != other:
-                cost = link.latency_us * LATENCY_COST + HOP_COST
-                graph[one].append(Hop(one, here, other, there, link.latency_us, cost))
-    for hops in graph.values():
-        hops.sort(key=lambda hop: (hop.cost, hop.to_domain, hop.from_stp))
-    return graph
+    least_bps = constraints.min_share_bps
+    turns_back = any(topology.link_at(stp) is not None for stp in ends)
+    if not avoided and not turns_back and least_bps <= topology.thinnest_bps:
+        return topology.hops
+
+    def of_use(hop: Hop) -> bool:
+        too_thin = hop.capacity_bps < least_bps
+        return not (too_thin or hop.to_domain in avoided or {hop.from_stp, hop.to_stp} & ends)
+
+    return {
+        name: [hop for hop in hops if of_use(hop)]
+        for name, hops in topology.hops.items()
+        if name not in avoided
+    }
 
 
 def _route(source: str, destination: str, walk: list[Hop]) -> Route:
@@ -162,7 +145,8 @@ def _need(constraints: Constraints, source: str, destination: str, domains: int)
     )
 
 
-def _acceptance(constraints: Constraints, source: str, destination: str) -> Callable[[Route], bool]:
+def acceptance(constraints: Constraints, source: str, destination: str) -> Callable[[Route], bool]:
+    """Whether a route keeps the constraints."""
     via = set(constraints.via_domains)
     ends = {source, destination}
     ero = [stp for stp in constraints.ero if stp not in ends]

@@ -8,7 +8,7 @@ corners of a network from which no way leads on cost next to nothing.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -24,7 +24,7 @@ TOUR_MAX = 8
 INFINITE = 1 << 60
 
 A = TypeVar("A", bound=Arc)
-Graph = Mapping[str, list[A]]
+Graph = Mapping[str, Sequence[A]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class _Bound(Generic[A]):
             at = arc.to_domain
             if at in visited:
                 others = frozenset(visited) - {here}
-                around = _distances(self._graph, self._end, self._weight, others)
+                around = _distances(self._graph, self._end, self._weight, others, until=here)
                 return around.get(here, INFINITE)
         return to_end[here]
 
@@ -147,9 +147,13 @@ class _Bound(Generic[A]):
 
 
 def _distances(
-    graph: Graph[A], end: str, weight: Callable[[A], int], without: Collection[str] = ()
+    graph: Graph[A],
+    end: str,
+    weight: Callable[[A], int],
+    without: Collection[str] = (),
+    until: str = "",
 ) -> dict[str, int]:
-    """Least cost from every domain to ``end``."""
+    """Least cost to ``end`` from every domain, or from those that are no farther than ``until``."""
     distances: dict[str, int] = {}
     queue = [(0, end)]
     while queue:
@@ -157,6 +161,8 @@ def _distances(
         if here in distances:
             continue
         distances[here] = distance
+        if here == until:
+            break
         for arc in graph.get(here, ()):
             if arc.to_domain not in distances and arc.to_domain not in without:
                 heapq.heappush(queue, (distance + weight(arc), arc.to_domain))

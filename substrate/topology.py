@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
-from substrate.model import Domain, Port
+from substrate.model import Domain, Port, domain_of
+
+HOP_COST = 1
+LATENCY_COST = 1 << 10
+"""Cost of a link: its latency first, the number of hops to break ties."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,6 +29,19 @@ class InterDomainLink:
     def other(self, stp: str) -> str:
         """The STP at the other end."""
         return self.b_stp if stp == self.a_stp else self.a_stp
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One direction of an inter-domain link."""
+
+    from_domain: str
+    from_stp: str
+    to_domain: str
+    to_stp: str
+    capacity_bps: int
+    latency_us: int
+    cost: int
 
 
 class Topology:
@@ -46,6 +64,29 @@ class Topology:
             )
         )
         self._link_at = {stp: link for link in self.links for stp in (link.a_stp, link.b_stp)}
+
+    @cached_property
+    def hops(self) -> Mapping[str, Sequence[Hop]]:
+        """The ways out of each domain to others, the cheapest first; without links that no VLAN
+        can cross."""
+        graph: dict[str, list[Hop]] = {name: [] for name in self.domains}
+        for link in self.links:
+            if not self._ports[link.a_stp].vlans & self._ports[link.b_stp].vlans:
+                continue
+            cost = link.latency_us * LATENCY_COST + HOP_COST
+            for here, there in ((link.a_stp, link.b_stp), (link.b_stp, link.a_stp)):
+                one, other = domain_of(here), domain_of(there)
+                if one != other:
+                    hop = Hop(one, here, other, there, link.capacity_bps, link.latency_us, cost)
+                    graph[one].append(hop)
+        for hops in graph.values():
+            hops.sort(key=lambda hop: (hop.cost, hop.to_domain, hop.from_stp))
+        return MappingProxyType(graph)
+
+    @cached_property
+    def thinnest_bps(self) -> int:
+        """The least capacity of any link; 0 without links."""
+        return min((link.capacity_bps for link in self.links), default=0)
 
     def resolve(self, name: str) -> str | None:
         """The STP of that name or alias; None when it is unknown or the alias is ambiguous."""

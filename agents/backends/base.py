@@ -83,6 +83,10 @@ class Free(Protocol):
     def profile(self, resource: Resource) -> Profile:
         """Free over the window."""
 
+    def at_least_bps(self, resource: Resource) -> int:
+        """What is certainly free during the whole window: for searching among many links, of which
+        ``free_bps`` is then asked of those chosen."""
+
     def free_vlans(self, stp: str) -> VlanSet:
         """VLANs of a port that are free during the whole window."""
 

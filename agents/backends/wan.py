@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agents.backends.base import Claim, Free, Placement
 from agents.backends.claims import (
@@ -32,6 +32,10 @@ from substrate.model import (
 from substrate.vlans import VlanSet
 
 SINGLE_NODE = "node"
+LINKS_EXACT = 32
+"""Up to so many links the search asks the exact calendar of each that it comes by."""
+
+Room = Callable[[LinkWay], int]
 
 
 class WanBackend:
@@ -61,12 +65,7 @@ class WanBackend:
         connects = []
         for segment in segments:
             seen = _Lessened(free, add_up(claims))
-            ways = self._inside.quickest(
-                segment.ingress_stp,
-                segment.egress_stp,
-                lambda way, seen=seen, d=segment.directionality: _room(seen, way, d),  # type: ignore[misc]
-                segment.bandwidth_bps,
-            )
+            ways = self._quickest(segment, seen)
             if ways is None:
                 return self._no_way(segment, seen)
             used = way_resources(
@@ -107,16 +106,32 @@ class WanBackend:
     def rules(self, placement: Placement) -> tuple[str, ...]:
         return tuple(json.loads(placement.detail))
 
+    def _quickest(self, segment: Segment, free: Free) -> tuple[LinkWay, ...] | None:
+        for room in self._rooms(free, segment.directionality):
+            ways = self._inside.quickest(
+                segment.ingress_stp, segment.egress_stp, room, segment.bandwidth_bps
+            )
+            if ways is not None:
+                return ways
+        return None
+
     def _widest(
         self, ingress: str, egress: str, directionality: Directionality, free: Free
     ) -> tuple[LinkWay, ...] | None:
         ports = way_resources(ingress, egress, (), directionality)
-        return self._inside.widest(
-            ingress,
-            egress,
-            lambda way: _room(free, way, directionality),
-            min(free.free_bps(port) for port in ports),
-        )
+        port_bps = min(free.free_bps(port) for port in ports)
+        ways = None
+        for room in self._rooms(free, directionality):
+            ways = self._inside.widest(ingress, egress, room, port_bps)
+            if ways is not None and min((room(way) for way in ways), default=1) > 0:
+                return ways
+        return ways
+
+    def _rooms(self, free: Free, directionality: Directionality) -> Iterator[Room]:
+        """What is free on a link, as the search should see it: in large domains first quickly."""
+        if len(self._inside.links) > LINKS_EXACT:
+            yield lambda way: _room(free.at_least_bps, way, directionality)
+        yield lambda way: _room(free.free_bps, way, directionality)
 
     def _no_way(self, segment: Segment, seen: Free) -> Refusal:
         ways = self._widest(segment.ingress_stp, segment.egress_stp, segment.directionality, seen)
@@ -142,6 +157,9 @@ class _Lessened:
     def free_bps(self, resource: Resource) -> int:
         return self._free.free_bps(resource) - self._taken.get(resource, 0)
 
+    def at_least_bps(self, resource: Resource) -> int:
+        return self._free.at_least_bps(resource) - self._taken.get(resource, 0)
+
     def profile(self, resource: Resource) -> Profile:
         return self._free.profile(resource)
 
@@ -149,11 +167,11 @@ class _Lessened:
         return self._free.free_vlans(stp)
 
 
-def _room(free: Free, way: LinkWay, directionality: Directionality) -> int:
+def _room(free_bps: Callable[[Resource], int], way: LinkWay, directionality: Directionality) -> int:
     name, direction = way
-    room = free.free_bps(Resource(name, direction))
+    room = free_bps(Resource(name, direction))
     if directionality is Directionality.BIDIRECTIONAL:
-        room = min(room, free.free_bps(Resource(name, direction.opposite)))
+        room = min(room, free_bps(Resource(name, direction.opposite)))
     return room
 
 
