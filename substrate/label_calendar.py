@@ -132,7 +132,8 @@ class _PortLabels:
         if piece == whole_day:
             return
         for hour, _ in _pieces(piece, HOUR_S):
-            if not _overlapping(parts, _span(hour, HOUR_S)):
+            span = _span(hour, HOUR_S)
+            if not any(e.start_s < span.end_s and span.start_s < e.end_s for e in parts):
                 _clear(self.hours, hour, bit)
 
     def _masks(self, window: Window) -> tuple[int, int]:

@@ -205,7 +205,7 @@ class Checker:
         # An old copy that lacks nothing of what it said need not be found out.
         if memory.life is not None and memory.life.recovering:
             found.append(f"{domain} is recovering")
-        agent = known.party.agent if known.party.lives else None
+        agent = known.party.agent
         running = set(known.live)
         if agent is not None:
             running = {record.key for record in agent.holdings(None, 10**6)}

@@ -163,7 +163,14 @@ class AgentParty(Party):
     truth: int = 100
     """How many percent of the truth its offers say."""
     restored: bool = False
-    agent: Agent | None = None
+    agents: list[tuple[Life, Agent]] = field(default_factory=list)
+
+    @property
+    def agent(self) -> Agent | None:
+        """The running agent: of two processes that which took the database over last."""
+        self.agents = [(life, agent) for life, agent in self.agents if life in self.lives]
+        running = [agent for _, agent in self.agents]
+        return max(running, key=lambda agent: agent.life.boot, default=None)
 
     async def run(self, life: Life, ids: PartyIds) -> None:
         book = Book(open_backend(self.config))
@@ -180,7 +187,8 @@ class AgentParty(Party):
             ids=ids,
         )
         await agent.start(self.restored)
-        self.agent, self.restored = agent, False
+        self.agents.append((life, agent))
+        self.restored = False
         services = Services()
         for add in service(agent, streams, self.clock).values():
             add(cast(grpc.aio.Server, services))

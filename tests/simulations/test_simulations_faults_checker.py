@@ -296,9 +296,25 @@ def test_users_are_promised_too_much_while_a_domain_recovers(play: Play) -> None
 def test_a_hold_in_doubt_is_not_resolved(play: Play) -> None:
     play.holds("m1", PartState.HELD, prep("m1"))
     party = play.stage.agents["m1"]
-    running: Any = SimpleNamespace(holdings=lambda *_: list(party.database.memory.records.values()))
-    party.agent = running
+    party.agents = [(party.lives[0], running(1, list(party.database.memory.records.values())))]
     assert play.checker.unresolved() == ["m1 is in doubt about t1/m1"]
+
+
+def test_of_two_processes_the_one_that_took_over_last_is_asked(play: Play) -> None:
+    party = play.stage.agents["m1"]
+    ghost = SimpleNamespace(key=("gone", "m1"), live=True)
+    # The former one was slower to start.
+    party.agents = [(party.lives[0], running(3, [])), (party.lives[0], running(2, [ghost]))]
+    assert play.checker.unresolved() == []
+    party.agents.reverse()
+    assert play.checker.unresolved() == []
+    party.agents = [(party.lives[0], running(2, [ghost]))]
+    assert play.checker.unresolved() == ["m1 remembers holds that its database does not have"]
+
+
+def running(boot: int, records: list[Any]) -> Any:
+    """An agent that holds these."""
+    return SimpleNamespace(holdings=lambda *_: records, life=SimpleNamespace(boot=boot))
 
 
 def test_a_committed_part_that_nobody_was_promised(play: Play) -> None:

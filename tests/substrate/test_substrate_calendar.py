@@ -269,3 +269,28 @@ def test_labels_outside_the_range_of_the_port_cannot_be_taken() -> None:
         calendar.take("d:r", 7, Window(0, 1), "x")
     assert not calendar.free_vlans("d:r", Window(0, 1))
     assert calendar.is_empty()
+
+
+@given(
+    st.lists(st.tuples(windows, st.sampled_from("xxxy")), max_size=12),
+    st.randoms(use_true_random=False),
+    st.sampled_from([(3600, 86_400), (2, 6), (3, 12), (1, 1)]),
+)
+def test_masks_are_the_same_whatever_was_there_before(
+    asked: list[tuple[Window, str]], random: object, sizes: tuple[int, int]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_calendar, "HOUR_S", sizes[0])
+        patch.setattr(label_calendar, "DAY_S", sizes[1])
+        calendar, taken = LabelCalendar({STP: RANGE}), []
+        for window, holder in asked:
+            if calendar.holder(STP, 7, window, other_than=holder) is None:
+                calendar.take(STP, 7, window, holder)
+                taken.append((window, holder))
+        random.shuffle(taken)  # type: ignore[attr-defined]
+        while taken:
+            calendar.give(STP, 7, *taken.pop())
+            fresh = LabelCalendar({STP: RANGE})
+            for window, holder in taken:
+                fresh.take(STP, 7, window, holder)
+            assert vars(calendar._ports[STP]) == vars(fresh._ports[STP])
