@@ -11,6 +11,7 @@ from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.meter import Meter
 from orchestrator.negotiation import Answer, Progress, Segments
+from orchestrator.offers import Offers
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
@@ -83,6 +84,10 @@ class LiveBargain:
     report: Callable[[Progress], None]
     announce: Callable[[int, list[str]], None]
     meter: Meter
+    offers: Offers
+    anew: bool
+    """Whether offers are asked for this request alone: for a Modify, whose own holds are free."""
+    used_again: bool = False
     rounds: int = 0
 
     def now_ms(self) -> int:
@@ -91,7 +96,33 @@ class LiveBargain:
     def tell(self, progress: Progress) -> None:
         self.report(progress)
 
+    def remembered(
+        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
+    ) -> SendOffers | None:
+        if self.anew:
+            return None
+        directionality = self.criteria.directionality
+        found = self.offers.find(domain, pairs, window, directionality, self.now_ms())
+        self.used_again = self.used_again or found is not None
+        return found
+
+    def forgets(self) -> bool:
+        forgets, self.anew, self.used_again = self.used_again, True, False
+        return forgets
+
     async def ask(
+        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
+    ) -> SendOffers | None:
+        span = None if self.anew else self.offers.span(window, self.now_ms())
+        offers = await self._ask(domain, pairs, span or window)
+        if offers is None or span is None:
+            return offers
+        # It is a part of what was told of a longer time, and may say less than there is.
+        self.used_again = True
+        directionality = self.criteria.directionality
+        return self.offers.keep(pairs, window, directionality, offers, self.now_ms())
+
+    async def _ask(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
     ) -> SendOffers | None:
         question = ReqOffers(
@@ -130,7 +161,10 @@ class LiveBargain:
         answers = _answers(state, ids, self.patience.prepare_s)
         self.meter.phase("prepare", (self.now_ms() - began_ms) / 1000)
         for domain, refusal in answers.items():
-            if refusal is not None:
+            if refusal is None:
+                self.offers.took(domain, wanted[domain], self.criteria.window)
+            else:
+                self.offers.drop(domain)
                 self.meter.refused(domain, refusal)
         await self.drop(frozenset(d for d, a in answers.items() if a is not None))
         return answers

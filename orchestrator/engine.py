@@ -30,6 +30,7 @@ from orchestrator.negotiation import (
     RouteFinder,
     negotiate,
 )
+from orchestrator.offers import Offers
 from orchestrator.ports import (
     Changes,
     ConflictError,
@@ -69,6 +70,8 @@ class Limits:
 
     negotiations_max: int = 1000
     patience: Patience = field(default_factory=Patience)
+    offers_reuse_ms: int = 0
+    """For how long the offers of domains serve other requests too; 0: not at all."""
 
 
 class OvertakenError(Exception):
@@ -103,6 +106,7 @@ class Engine(Work):
         self.inbox = Inbox(self.spawn)
         self.questions = OpenQuestions(gateway, ids, limits.patience, self.breakers)
         self.meter = Meter()
+        self.offers = Offers(limits.offers_reuse_ms)
         self.transactions = Transactions(self.save, store, gateway, clock)
         self.transactions.on_settled = lambda seconds: self.meter.phase("commit", seconds)
         self._finder = RouteFinder()
@@ -244,6 +248,8 @@ class Engine(Work):
             report=report,
             announce=announce,
             meter=self.meter,
+            offers=self.offers,
+            anew=question.in_force is not None,
         )
 
     async def negotiate(

@@ -67,6 +67,10 @@ class Knowledge:
             port_vlans={**self.port_vlans, **{p.stp: p.vlans for p in offers.ports}},
         )
 
+    def anew(self) -> Knowledge:
+        """Without the offers: only the lessons are kept."""
+        return Knowledge(caps=self.caps, banned_vlans=self.banned_vlans, down=self.down)
+
     def without_domain(self, domain: str) -> Knowledge:
         """The domain did not answer, or will not: leave it out."""
         return replace(self, down=self.down | {domain})

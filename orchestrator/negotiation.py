@@ -44,6 +44,12 @@ class Bargain(Protocol):
     def now_ms(self) -> int:
         """The time."""
 
+    def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
+        """What the domain has told of these pairs a moment ago; None: it must be asked."""
+
+    def forgets(self) -> bool:
+        """Whether anything was ``remembered``; from now on nothing is."""
+
     async def ask(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
         """ReqOffers and its answer; None when there was none in time."""
 
@@ -223,6 +229,9 @@ async def _plan(
         if wider:
             knowledge = await _ask(question, wider, knowledge, bargain, announce=False)
             plan = fit(question, (*routes, *wider), knowledge)
+    if isinstance(plan, Refusal) and bargain.forgets():
+        # What was remembered may be out of date: nothing is refused for that.
+        return await _plan(question, knowledge.anew(), bargain, announce=False)
     return plan, knowledge
 
 
@@ -290,18 +299,26 @@ async def _ask(
     wanted = _open_questions(routes, question.topology, knowledge.asked)
     if not wanted:
         return knowledge
-    if announce:
-        bargain.tell(OffersAsked(tuple(wanted)))
     start_s = max(question.criteria.window.start_s, bargain.now_ms() // 1000)
     window = Window(start_s, max(question.criteria.window.end_s, start_s + 1))
+    answers = {
+        domain: bargain.remembered(domain, pairs, window) for domain, pairs in wanted.items()
+    }
+    asked = tuple(domain for domain, offers in answers.items() if offers is None)
+    for domain, offers in answers.items():
+        if offers is not None:
+            bargain.tell(OffersCame(domain, offers))
+    if announce and asked:
+        bargain.tell(OffersAsked(asked))
 
-    async def one(domain: str, pairs: frozenset[Pair]) -> SendOffers | None:
-        offers = await bargain.ask(domain, pairs, window)
-        bargain.tell(OffersCame(domain, offers))
-        return offers
+    async def one(domain: str) -> None:
+        answers[domain] = await bargain.ask(domain, wanted[domain], window)
+        bargain.tell(OffersCame(domain, answers[domain]))
 
-    answers = await asyncio.gather(*(one(domain, pairs) for domain, pairs in wanted.items()))
-    for (domain, pairs), offers in zip(wanted.items(), answers, strict=True):
+    if asked:
+        await asyncio.gather(*(one(domain) for domain in asked))
+    for domain, pairs in wanted.items():
+        offers = answers[domain]
         knowledge = knowledge.with_question(pairs)
         knowledge = (
             knowledge.without_domain(domain) if offers is None else knowledge.with_offers(offers)

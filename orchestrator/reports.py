@@ -51,6 +51,7 @@ class Reports:
 
     def on_up(self, domain: str) -> None:
         self.engine.breakers.hear(domain, Signal.CONNECTED)
+        self.engine.offers.drop(domain)
         self.engine.spawn(self.engine.transactions.retry(domain))
         self.engine.spawn(self.hand.returned(domain))
         self.reconciling.up(domain)

@@ -37,6 +37,7 @@ from simulations.faults.rpc import Channel, Services
 from simulations.faults.wire import Wire
 from substrate.model import Directionality, Window
 
+LIMITS = Limits(offers_reuse_ms=2000)
 START_AGAIN_S = 1.0
 READY_S = 1.0
 
@@ -213,7 +214,7 @@ class InstanceParty(Party):
         store = cast(Store, Connection(self.memory, life.pipeline, saved))
         gateway = GrpcGateway(self.orchestrator_id, self.name, self._channel, self.clock)
         engine = Engine(
-            self.orchestrator_id, store, gateway, self.clock, ids, Limits(), record_progress=False
+            self.orchestrator_id, store, gateway, self.clock, ids, LIMITS, record_progress=False
         )
         instance = Instance(engine, self.name, self.lease_ms)
         gateway.instance_epoch = lambda: engine.epoch

@@ -59,6 +59,14 @@ class ScriptedDomains:
     def tell(self, progress: Progress) -> None:
         self.told.append(progress)
 
+    def remembered(
+        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
+    ) -> SendOffers | None:
+        return None
+
+    def forgets(self) -> bool:
+        return False
+
     async def ask(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
     ) -> SendOffers | None:

@@ -1,0 +1,132 @@
+"""Offers are used again for a short while: hot pairs of sites do not ask every time.
+
+An offer is a hint, only a hold binds; so what is out of date costs another round, and no request is
+refused because of it: before that all is asked anew (:meth:`Bargain.forgets`). To serve many
+windows, offers are asked for whole days and cut to the window. VLANs are told as free only if they
+are free all these days long.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.knowledge import Pair
+from protocol.messages import Offer, PortOffer, SendOffers
+from substrate.model import Directionality, Profile, Segment, Step, Window
+from substrate.vlans import VlanSet
+
+DAY_S = 86_400
+DAYS_MAX = 2
+"""Windows that touch more days are asked for as they are: profiles over long spans are long."""
+REMEMBERED_MAX = 4096
+
+Key = tuple[str, Directionality, int, int]
+"""Domain, directionality, first day and the day behind the last."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a domain told of some days. ``pairs``: what it was asked, also where it has no offer."""
+
+    until_ms: int
+    pairs: set[Pair] = field(default_factory=set)
+    offers: dict[Pair, Offer] = field(default_factory=dict)
+    ports: dict[str, PortOffer] = field(default_factory=dict)
+
+
+class Offers:
+    """What domains have offered in the last ``reuse_ms`` milliseconds; 0: nothing is remembered."""
+
+    def __init__(self, reuse_ms: int) -> None:
+        self._reuse_ms = reuse_ms
+        self._told: OrderedDict[Key, _Told] = OrderedDict()
+
+    def span(self, window: Window, now_ms: int) -> Window | None:
+        """What to ask for, so that the answer serves other windows too; None: just the window."""
+        first, end = _days(window)
+        if not self._reuse_ms or end - first > DAYS_MAX:
+            return None
+        return Window(max(first * DAY_S, now_ms // 1000), end * DAY_S)
+
+    def find(
+        self,
+        domain: str,
+        pairs: Iterable[Pair],
+        window: Window,
+        directionality: Directionality,
+        now_ms: int,
+    ) -> SendOffers | None:
+        """What the domain has told of all these pairs, cut to the window; None: not, or not now."""
+        told = self._told.get((domain, directionality, *_days(window)))
+        wanted = sorted(pairs)
+        if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(wanted):
+            return None
+        return _cut(domain, told, wanted, window)
+
+    def keep(
+        self,
+        pairs: Iterable[Pair],
+        window: Window,
+        directionality: Directionality,
+        offers: SendOffers,
+        now_ms: int,
+    ) -> SendOffers:
+        """Remembers an answer to a question about ``span(window)``; the answer for the window."""
+        key = (offers.domain, directionality, *_days(window))
+        told, wanted = self._told.get(key), sorted(pairs)
+        if told is None or now_ms >= told.until_ms:
+            valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
+            told = self._told[key] = _Told(min([now_ms + self._reuse_ms, *valid]))
+        told.pairs.update(wanted)
+        told.offers.update(((o.ingress_stp, o.egress_stp), o) for o in offers.offers)
+        told.ports.update((port.stp, port) for port in offers.ports)
+        self._told.move_to_end(key)
+        if len(self._told) > REMEMBERED_MAX:
+            self._told.popitem(last=False)
+        return _cut(offers.domain, told, wanted, window)
+
+    def took(self, domain: str, segments: Sequence[Segment], window: Window) -> None:
+        """The domain holds these now: their VLANs are not free any more."""
+        ends = {(s.ingress_stp, s.ingress_vlan) for s in segments}
+        ends |= {(s.egress_stp, s.egress_vlan) for s in segments}
+        for directionality in Directionality:
+            told = self._told.get((domain, directionality, *_days(window)))
+            ports = told.ports if told is not None else {}
+            for stp, vlan in ends:
+                if stp in ports:
+                    vlans = ports[stp].vlans - VlanSet.of(vlan)
+                    ports[stp] = replace(ports[stp], vlans=vlans)
+
+    def drop(self, domain: str) -> None:
+        """Forgets what the domain has told: it has shown to be out of date."""
+        for key in [key for key in self._told if key[0] == domain]:
+            del self._told[key]
+
+
+def _days(window: Window) -> tuple[int, int]:
+    return window.start_s // DAY_S, -(-window.end_s // DAY_S)
+
+
+def _cut(domain: str, told: _Told, pairs: list[Pair], window: Window) -> SendOffers:
+    offers = [told.offers[pair] for pair in pairs if pair in told.offers]
+    stps = dict.fromkeys(stp for pair in pairs for stp in pair)
+    ports = [told.ports[stp] for stp in stps if stp in told.ports]
+    return SendOffers(
+        query_id="",
+        domain=domain,
+        offers=tuple(replace(o, profile=cut(o.profile, window)) for o in offers),
+        ports=tuple(replace(p, profile=cut(p.profile, window)) for p in ports),
+    )
+
+
+def cut(profile: Profile, window: Window) -> Profile:
+    """The part of a profile that lies in a window, which begins no earlier than the profile."""
+    first = bisect_right(profile, window.start_s, key=lambda step: step.start_s) - 1
+    last = bisect_right(profile, window.end_s - 1, key=lambda step: step.start_s)
+    inside = profile[max(first, 0) : last]
+    if not inside or inside[0].start_s >= window.start_s:
+        return inside
+    return (Step(window.start_s, inside[0].bandwidth_bps), *inside[1:])

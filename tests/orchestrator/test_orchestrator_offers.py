@@ -1,0 +1,174 @@
+"""Offers that serve several requests: cut to their windows, while they last, never to refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, strategies as st
+from orchestrated import NOW_S, Orchestrated, sites, virtual, wanted
+
+from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.offers import DAY_S, Offers, cut
+from protocol.messages import Offer, PortOffer, ReqOffers, SendOffers
+from simulations.gateway import Message
+from substrate.model import Directionality, Segment, Step, Window
+from substrate.vlans import VlanSet
+
+COMMITTED = pb.RESERVATION_STATE_COMMITTED
+FAILED = pb.RESERVATION_STATE_FAILED
+BOTH = Directionality.BIDIRECTIONAL
+PAIR = ("m1:west", "m1:east")
+DAY = Window(10 * DAY_S, 11 * DAY_S)
+HOUR = Window(DAY.start_s + 3600, DAY.start_s + 7200)
+PROFILE = (Step(DAY.start_s, 5), Step(HOUR.start_s + 60, 3), Step(HOUR.end_s, 9))
+VLANS = VlanSet.of(1, 2, 3)
+
+
+def told(valid_until_ms: int = 0) -> SendOffers:
+    ports = tuple(PortOffer(stp, PROFILE, VLANS) for stp in PAIR)
+    return SendOffers("q", "m1", (Offer("o", *PAIR, PROFILE, 7, 8, valid_until_ms),), ports)
+
+
+def test_a_day_is_asked_for_and_cut_to_each_window() -> None:
+    offers = Offers(2000)
+    assert offers.span(HOUR, 0) == DAY
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
+    first = offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    assert first.offers[0].profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
+    assert first == offers.find("m1", [PAIR], HOUR, BOTH, 1999)
+    later = offers.find("m1", [PAIR], Window(HOUR.end_s + 5, HOUR.end_s + 6), BOTH, 1999)
+    assert later is not None
+    assert later.offers[0].profile == (Step(HOUR.end_s + 5, 9),)
+    assert (later.offers[0].latency_us, later.offers[0].price) == (7, 8)
+
+
+def test_it_lasts_as_long_as_it_may_and_no_longer() -> None:
+    offers = Offers(2000)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 2000) is None
+    offers.keep([PAIR], HOUR, BOTH, told(valid_until_ms=2500), 2000)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 2499) is not None
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 2500) is None
+
+
+def test_other_pairs_days_directions_and_domains_are_asked() -> None:
+    offers = Offers(2000)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    next_day = Window(HOUR.start_s + DAY_S, HOUR.end_s + DAY_S)
+    assert offers.find("m1", [PAIR, ("m1:east", "m1:west")], HOUR, BOTH, 0) is None
+    assert offers.find("m1", [PAIR], next_day, BOTH, 0) is None
+    assert offers.find("m1", [PAIR], HOUR, Directionality.UNIDIRECTIONAL, 0) is None
+    assert offers.find("m2", [PAIR], HOUR, BOTH, 0) is None
+
+
+def test_no_offer_is_remembered_as_such() -> None:
+    offers = Offers(2000)
+    offers.keep([PAIR], HOUR, BOTH, replace(told(), offers=()), 0)
+    found = offers.find("m1", [PAIR], HOUR, BOTH, 0)
+    assert found is not None
+    assert found.offers == ()
+
+
+def test_long_windows_and_those_who_do_not_wish_it_ask_for_themselves() -> None:
+    assert Offers(2000).span(Window(0, 2 * DAY_S + 1), 0) is None
+    assert Offers(0).span(HOUR, 0) is None
+
+
+def test_what_has_passed_of_today_is_not_asked_for() -> None:
+    assert Offers(1).span(HOUR, DAY.start_s * 1000 + 5999) == Window(DAY.start_s + 5, DAY.end_s)
+
+
+def test_a_vlan_that_was_taken_is_not_free_any_more() -> None:
+    offers = Offers(2000)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    offers.took("m1", (Segment("s", "m1:west", 1, "m1:east", 3, 5),), HOUR)
+    found = offers.find("m1", [PAIR], HOUR, BOTH, 0)
+    assert found is not None
+    assert {port.stp: set(port.vlans) for port in found.ports} == {
+        "m1:west": {2, 3},
+        "m1:east": {1, 2},
+    }
+    offers.drop("m1")
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
+
+
+PROFILES = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=8).map(
+    lambda rows: (Step(0, 1), *(Step(at, bps) for at, bps in sorted(dict(rows).items())))
+)
+
+
+@given(PROFILES, st.integers(0, 40), st.integers(1, 20))
+def test_cut_profiles_have_the_same_level_at_every_instant(
+    profile: tuple[Step, ...], start_s: int, length_s: int
+) -> None:
+    def level(steps: tuple[Step, ...], at_s: int) -> int:
+        return [step.bandwidth_bps for step in steps if step.start_s <= at_s][-1]
+
+    window = Window(start_s, start_s + length_s)
+    part = cut(profile, window)
+    assert part[0].start_s == start_s
+    assert part[-1].start_s < window.end_s
+    for at_s in range(window.start_s, window.end_s):
+        assert level(part, at_s) == level(profile, at_s)
+
+
+# In negotiations ---------------------------------------------------------------------------------
+
+
+class Questions:
+    """Counts the ReqOffers of each domain."""
+
+    def __init__(self, world: Orchestrated) -> None:
+        self.count = 0
+        world.delay = self._delay
+
+    def _delay(self, _domain: str, message: Message) -> float:
+        self.count += isinstance(message, ReqOffers)
+        return 0.0
+
+
+def at(hour: int, gbps: int, **fields: Any) -> pb.Reservation:
+    start_s = NOW_S // DAY_S * DAY_S + DAY_S + 3600 * hour
+    window = common_pb2.Window(start_s=start_s, end_s=start_s + 3600)
+    return wanted(gbps, **{"request_id": f"r{hour}-{gbps}", "window": window, **fields})
+
+
+@virtual
+async def test_who_asks_soon_after_another_need_not_ask_the_domains() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one, questions = await world.start(), Questions(world)
+        for hour in range(5):
+            assert (await one.reserve(at(hour, 90))).state == COMMITTED
+        assert questions.count == 3
+        await asyncio.sleep(3)
+        assert (await one.reserve(at(7, 90))).state == COMMITTED
+        assert questions.count == 6
+
+
+@virtual
+async def test_what_is_out_of_date_refuses_nobody() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one, questions = await world.start(), Questions(world)
+        full = await one.reserve(at(1, 100))
+        assert (await one.reserve(at(1, 1))).state == FAILED
+        await one.cancel(full.reservation_id)
+        await asyncio.sleep(1)
+        before = questions.count
+        assert (await one.reserve(at(1, 60))).state == COMMITTED
+        assert questions.count >= before
+        assert (await one.reserve(at(1, 41))).state == FAILED
+        assert (await one.reserve(at(1, 40))).state == COMMITTED
+
+
+@virtual
+async def test_vlans_that_are_taken_at_other_times_of_the_day_are_found_free() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one = await world.start()
+        # The ports have a hundred VLANs; each hour alone there are enough.
+        for hour in range(3):
+            records = await asyncio.gather(
+                *(one.reserve(at(hour, 1, request_id=f"{hour}.{n}")) for n in range(60))
+            )
+            assert {record.state for record in records} == {COMMITTED}
