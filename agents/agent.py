@@ -49,6 +49,8 @@ from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
 
 OWNER_CHECK_MS = 10_000
+FORGET_AFTER_S = 2 * 86_400
+"""Longer than what is over stays in the exact calendars (Rules.grace_s)."""
 
 T = TypeVar("T")
 
@@ -255,7 +257,7 @@ class Agent:
 
         That one may wait for orchestrators that are connected to this one. Forgets days gone by.
         """
-        self._book.calendar.forget(self._clock.now_ms() // 1000)
+        self._book.calendar.forget(self._clock.now_ms() // 1000 - FORGET_AFTER_S)
         self._timers.set(OwnerDue(), self._clock.now_ms() + OWNER_CHECK_MS)
         try:
             await self._store.check_owner()

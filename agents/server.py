@@ -36,11 +36,14 @@ from protocol.participant import PartState
 from runtime.clock import Clock
 from runtime.errors import RequestError, invalid
 from runtime.server import Add
-from substrate.model import Refusal, RefusalKind
+from substrate.model import Refusal, RefusalKind, Window
 
 SERVICE_NAME: Final = agent_pb2.DESCRIPTOR.services_by_name["DomainAgent"].full_name
 PAGE_LIMIT = 1000
 IN_FLIGHT_LIMIT = 2048
+END_MAX_S = 1 << 33
+"""In the year 2242."""
+DURATION_MAX_S = 4 * 366 * 86_400
 CLAIMS_EXPECTED_S = 20.0
 _PHASES = {
     "reservation_prep": agent_pb2.PHASE_PREP,
@@ -170,7 +173,9 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
                         continue
                     work.add(task)
                     task.add_done_callback(lambda done: self._done(done, work, room))
-            await asyncio.gather(*work, return_exceptions=True)
+            if work:
+                # Not gather: that would cancel the work of others with this reader.
+                await asyncio.wait(work)
         finally:
             stream.finish()
 
@@ -243,13 +248,15 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
 
 def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:
     """``message``, if its ids may be stored and it speaks for nobody else. Raises CodecError."""
-    if isinstance(message, ReservationPrep):
+    if isinstance(message, ReqOffers):
+        _check_window(message.window)
+    elif isinstance(message, ReservationPrep):
         _check_prep(message, orchestrator_id)
     elif isinstance(message, Claims):
         _check_id("claims_id", message.claims_id)
         for claim in message.claims:
             _check_prep(claim.prep, orchestrator_id)
-    elif not isinstance(message, ReqOffers):
+    else:
         _check_id("part_id", message.part_id)
         _check_id("transaction_id", message.transaction_id)
     return message
@@ -258,8 +265,18 @@ def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:
 def _check_prep(prep: ReservationPrep, orchestrator_id: str) -> None:
     for field in ("orchestrator_id", "part_id", "reservation_id", "transaction_id"):
         _check_id(field, getattr(prep, field))
+    _check_window(prep.window)
     if prep.orchestrator_id != orchestrator_id:
         raise CodecError("orchestrator_id", repr(prep.orchestrator_id), f"'{orchestrator_id}'")
+
+
+def _check_window(window: Window) -> None:
+    """Calendars divide time: a window of a million years would keep them busy for as long."""
+    if not 0 <= window.start_s < END_MAX_S or window.end_s > END_MAX_S:
+        given, possible = f"{window.start_s} to {window.end_s}", f"0 to {END_MAX_S}"
+        raise CodecError("window", given, possible)
+    if window.duration_s > DURATION_MAX_S:
+        raise CodecError("window", f"{window.duration_s} s", f"at most {DURATION_MAX_S} s")
 
 
 def _check_id(field: str, given: str) -> None:

@@ -237,7 +237,7 @@ class Client(_Calls):
             finally:
                 frames.put(None)
                 call.cancel()
-            if asking.waits:
+            if asking.waits or asking.leaves:
                 time.sleep(asking.broken(broken, time.monotonic()))
 
     @contextmanager
@@ -372,7 +372,7 @@ class AsyncClient(_Calls):
             finally:
                 frames.put_nowait(None)
                 call.cancel()
-            if asking.waits:
+            if asking.waits or asking.leaves:
                 await asyncio.sleep(asking.broken(broken, time.monotonic()))
 
     @asynccontextmanager

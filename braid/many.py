@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import grpc
 
 from braid.errors import BraidError, Unreachable, error_of_status
-from braid.requests import Circuit, circuit_of, pause_before, repeats_after_s
+from braid.requests import RETRYABLE, Circuit, circuit_of, pause_before, repeats_after_s
 from braid.v1 import reservations_pb2 as pb
 
 FRAME_REQUESTS = 512
 FRAME_BYTES = 2 << 20
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+BREAKS = RETRYABLE | {grpc.StatusCode.INTERNAL}
+"""INTERNAL is what grpc makes of a stream that ends while a frame is being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Asking:
         self._attempts: dict[str, int] = {}
         self._open: set[str] = set()
         self._breaks = 0
+        self.leaves = False
+        """Whether to go on with a new stream, at another instance."""
         self._look()
 
     @property
@@ -60,11 +64,12 @@ class Asking:
     @property
     def waits(self) -> bool:
         """Whether outcomes are to come on this stream."""
-        return bool(self._waiting)
+        return bool(self._waiting) and not self.leaves
 
     def idle_s(self, now_s: float) -> float:
         """How long there is nothing to send, when nothing is to come either."""
-        if self._next is not None or not self._again:
+        room = len(self._waiting) + len(self._again) < self._in_flight
+        if (self._next is not None and room) or not self._again:
             return 0.0
         return max(0.0, min(due_s for due_s, _ in self._again) - now_s)
 
@@ -81,15 +86,17 @@ class Asking:
 
     def hear(self, response: pb.ReserveManyResponse, now_s: float) -> Iterator[Outcome]:
         """The outcomes that stand; what may be asked again is kept for that."""
-        self._breaks = 0
         for outcome in response.outcomes:
             asked = self._waiting.pop(outcome.request_id, None)
             if asked is None:
                 continue
             if outcome.WhichOneof("outcome") == "record":
+                self._breaks = 0
                 yield self._ended(Outcome(outcome.request_id, record=outcome.record))
                 continue
             error = error_of_status(outcome.status)
+            # This instance takes nothing new: another one does.
+            self.leaves = self.leaves or error.code is UNAVAILABLE
             attempt = self._attempts[outcome.request_id] = 1 + self._attempts.get(
                 outcome.request_id, 0
             )
@@ -108,8 +115,9 @@ class Asking:
         self._again += [(now_s, reservation) for reservation in self._waiting.values()]
         self._waiting.clear()
         self._breaks += 1
+        self.leaves = False
         if error is not None:
-            return pause_before(self._breaks, error)
+            return pause_before(self._breaks, error, BREAKS)
         early = Unreachable("the stream ended before all outcomes were there", UNAVAILABLE)
         pause_s = repeats_after_s(self._breaks, early)
         if pause_s is None:
@@ -118,10 +126,11 @@ class Asking:
 
     def _due(self, now_s: float) -> Iterator[pb.Reservation]:
         while len(self._waiting) < self._in_flight:
+            room = len(self._waiting) + len(self._again) < self._in_flight
             at = next((i for i, (due_s, _) in enumerate(self._again) if due_s <= now_s), None)
             if at is not None:
                 yield self._again.pop(at)[1]
-            elif self._next is not None:
+            elif self._next is not None and room:
                 reservation = self._next
                 self._look()
                 yield reservation

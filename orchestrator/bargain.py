@@ -99,7 +99,7 @@ class LiveBargain:
     def remembered(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
     ) -> SendOffers | None:
-        if self.anew:
+        if self.anew or self.rounds > 0:
             return None
         directionality = self.criteria.directionality
         found = self.offers.find(domain, pairs, window, directionality, self.now_ms())
@@ -113,7 +113,9 @@ class LiveBargain:
     async def ask(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
     ) -> SendOffers | None:
-        span = None if self.anew else self.offers.span(window, self.now_ms())
+        # In later rounds the domain counts as free what it holds for this request alone.
+        alone = self.anew or self.rounds > 0
+        span = None if alone else self.offers.span(domain, window, self.now_ms())
         offers = await self._ask(domain, pairs, span or window)
         if offers is None or span is None:
             return offers

@@ -333,7 +333,9 @@ class Engine(Work):
         """
         if live.lost:
             raise LostError(live.record.reservation_id)
-        changes = _with_state(record, record.updated_ms) if record is not None else Changes()
+        changes = Changes()
+        if record is not None:
+            changes = _with_state(record, record.updated_ms, live.record)
         transaction = self.transactions.get(transaction_id)
         if transaction is None:
             await self.save(changes)

@@ -6,7 +6,7 @@ from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, changed, unchanged, with_change_plan
-from orchestrator.reserving import stands, why_not
+from orchestrator.reserving import stands, store_outcome, why_not
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 
 SETTLE_BEFORE_RELEASE_S = 10.0
@@ -48,7 +48,7 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
             now_ms = engine.now_ms()
             if not stands(transaction):
                 refused = unchanged(live.record, why_not(transaction), now_ms)
-                await engine.store_record(live, refused)
+                await store_outcome(engine, live, transaction, refused)
                 return
             await engine.store_record(live, changed(live.record, now_ms))
         if live.record.transaction_id != new_id:

@@ -31,6 +31,8 @@ from substrate.widening import widening_routes
 
 ROUNDS_MAX = 8
 ROUTES_MAX = 16
+WIDER_MAX = 24
+"""Routes among which a plan is looked for, once wider ones were needed."""
 REMEMBERED_MAX = 4096
 
 Segments = tuple[Segment, ...]
@@ -182,7 +184,9 @@ async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
         if not refusals:
             return plan
         if not may_replan(question.criteria.strategy, refusals, question.topology):
-            return Failure(refusals)
+            if not bargain.forgets():
+                return Failure(refusals)
+            knowledge = knowledge.anew()
     return Failure(refusals)
 
 
@@ -228,7 +232,7 @@ async def _plan(
         wider = _wider(question, routes, plan, knowledge)
         if wider:
             knowledge = await _ask(question, wider, knowledge, bargain, announce=False)
-            plan = fit(question, (*routes, *wider), knowledge)
+            plan = fit(question, (*wider, *routes)[:WIDER_MAX], knowledge)
     if isinstance(plan, Refusal) and bargain.forgets():
         # What was remembered may be out of date: nothing is refused for that.
         return await _plan(question, knowledge.anew(), bargain, announce=False)

@@ -22,6 +22,7 @@ DAY_S = 86_400
 DAYS_MAX = 2
 """Windows that touch more days are asked for as they are: profiles over long spans are long."""
 REMEMBERED_MAX = 4096
+STEPS_MAX, DENSE_MS = 256, 60_000
 
 Key = tuple[str, Directionality, int, int]
 """Domain, directionality, first day and the day behind the last."""
@@ -43,11 +44,14 @@ class Offers:
     def __init__(self, reuse_ms: int) -> None:
         self._reuse_ms = reuse_ms
         self._told: OrderedDict[Key, _Told] = OrderedDict()
+        self._dense: dict[str, int] = {}
+        """Domains whose days have too many steps to be told whole, and until when that counts."""
 
-    def span(self, window: Window, now_ms: int) -> Window | None:
+    def span(self, domain: str, window: Window, now_ms: int) -> Window | None:
         """What to ask for, so that the answer serves other windows too; None: just the window."""
         first, end = _days(window)
-        if not self._reuse_ms or end - first > DAYS_MAX:
+        dense = now_ms < self._dense.get(domain, 0)
+        if not self._reuse_ms or end - first > DAYS_MAX or dense:
             return None
         return Window(max(first * DAY_S, now_ms // 1000), end * DAY_S)
 
@@ -78,9 +82,14 @@ class Offers:
         key = (offers.domain, directionality, *_days(window))
         told, wanted = self._told.get(key), sorted(pairs)
         if told is None or now_ms >= told.until_ms:
-            valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
-            told = self._told[key] = _Told(min([now_ms + self._reuse_ms, *valid]))
+            told = self._told[key] = _Told(now_ms + self._reuse_ms)
+        valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
+        told.until_ms = min([told.until_ms, *valid])
         told.pairs.update(wanted)
+        for pair in wanted:
+            told.offers.pop(pair, None)
+        if any(len(port.profile) > STEPS_MAX for port in offers.ports):
+            self._dense[offers.domain] = now_ms + DENSE_MS
         told.offers.update(((o.ingress_stp, o.egress_stp), o) for o in offers.offers)
         told.ports.update((port.stp, port) for port in offers.ports)
         self._told.move_to_end(key)

@@ -49,7 +49,7 @@ async def await_first(engine: Engine, live: Live) -> None:
             record = committed(live.record, live.record.plan(), now_ms)
         else:
             record = failed(live.record, why_not(transaction), now_ms)
-        await engine.store_record(live, record)
+        await store_outcome(engine, live, transaction, record)
         if record.state is State.FAILED:
             engine.book.forget(record.reservation_id)
 
@@ -58,6 +58,17 @@ def stands(transaction: Transaction) -> bool:
     """Whether what was decided may be told. A cancel may have begun to give it back, and its
     instance have died before it wrote that in the record: then it may not."""
     return transaction.decision is Decision.COMMIT and not transaction.given_back
+
+
+async def store_outcome(
+    engine: Engine, live: Live, transaction: Transaction, record: Reservation
+) -> None:
+    """Writes what became of it; what was given back in part is given back whole, in one write."""
+    if transaction.given_back:
+        await engine.withdraw(live, transaction.transaction_id, record)
+        live.set(record)
+    else:
+        await engine.store_record(live, record)
 
 
 def why_not(transaction: Transaction) -> tuple[Refusal, ...]:

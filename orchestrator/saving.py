@@ -70,12 +70,11 @@ class _Known:
         self._connection = connection
         every = [changes for changes, _ in steps]
         transactions = [tx for changes in every for tx in changes.transactions]
-        relied = {tx.transaction_id: relied_on(tx) for tx in transactions}
+        relied = [(tx.transaction_id, relied_on(tx)) for tx in transactions]
         decided = {one for changes in every for one in changes.decides}
-        decided.update(one for one, parts in relied.items() if parts)
+        decided.update(one for one, parts in relied if parts)
         asked = {changes.request.request_id for changes in every if changes.request is not None}
-        domains = {part.domain for parts in relied.values() for part in parts}
-        self._relied = relied
+        domains = {part.domain for _, parts in relied for part in parts}
         self._owners = self._read_owners({one for changes in every for one in _concerned(changes)})
         self._decisions = self._read_decisions(decided)
         self._requests = self._read_requests(asked)

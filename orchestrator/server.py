@@ -57,6 +57,8 @@ class ReservationsService(ReservationsServicer):
     def __init__(self, orchestrator: Orchestrator, bounds: Bounds) -> None:
         self._orchestrator = orchestrator
         self._bounds = bounds
+        # Requests of streams wait for a negotiation's place; calls are told to ask again.
+        self._places = asyncio.Semaphore(orchestrator.engine.limits.negotiations_max)
 
     async def Plan(self, request: pb.Reservation, context: Context) -> pb.PlanResponse:
         engine = self._orchestrator.engine
@@ -80,7 +82,8 @@ class ReservationsService(ReservationsServicer):
 
     async def _outcome(self, request: pb.Reservation) -> pb.ReserveOutcome:
         try:
-            record = await self._reserve(request)
+            async with self._places:
+                record = await self._reserve(request)
         except Exception as error:
             status = told(error, "ReserveMany", self._orchestrator.engine.ids).SerializeToString()
             return pb.ReserveOutcome(request_id=request.request_id, status=status)

@@ -15,9 +15,12 @@ from itertools import groupby
 from time import perf_counter
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+
+_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -206,14 +209,20 @@ class _Lane:
         loop = asyncio.get_running_loop()
         while self._queue:
             batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
-            outcomes = await loop.run_in_executor(self._thread, self._timed, batch)
+            try:
+                outcomes = await loop.run_in_executor(self._thread, self._timed, batch)
+            except Exception as error:
+                outcomes = [_failure(StorageError(str(error))) for _ in batch]
             for pending, outcome in zip(batch, outcomes, strict=True):
                 _settle(pending.done, outcome)
 
     def _timed(self, batch: list[_Pending]) -> list[Any]:
         began_s = perf_counter()
         outcomes = self._run(batch)
-        self._observe(self._name, len(batch), perf_counter() - began_s)
+        try:
+            self._observe(self._name, len(batch), perf_counter() - began_s)
+        except Exception:
+            _log.exception("batch not measured")
         return outcomes
 
     def _run(self, batch: list[_Pending]) -> list[Any]:

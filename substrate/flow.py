@@ -7,6 +7,7 @@ in the residual network, whose reduced costs are never negative. Integers stay i
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -31,10 +32,12 @@ class Way:
     amount: int
 
 
-def cheapest_flow(arcs: Sequence[Arc], source: Node, sink: Node, amount: int) -> list[int]:
+def cheapest_flow(
+    arcs: Sequence[Arc], source: Node, sink: Node, amount: int, rounds_max: int | None = None
+) -> list[int]:
     """What each arc carries: ``amount`` in all, or as much as fits, at the least total cost.
 
-    ``source`` and ``sink`` differ.
+    ``source`` and ``sink`` differ. After ``rounds_max`` shortest ways it is content with less.
     """
     flows = [0] * len(arcs)
     # Per node the residual arcs out of it: the arc's index, whether with or against it.
@@ -43,7 +46,9 @@ def cheapest_flow(arcs: Sequence[Arc], source: Node, sink: Node, amount: int) ->
         around.setdefault(arc.tail, []).append((i, True))
         around.setdefault(arc.head, []).append((i, False))
     potential = dict.fromkeys(around, 0)
-    while amount > 0:
+    for _ in itertools.count() if rounds_max is None else range(rounds_max):
+        if amount <= 0:
+            break
         via = _cheapest_way(arcs, flows, around, potential, source, sink)
         if via is None:
             return flows

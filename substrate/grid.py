@@ -51,8 +51,10 @@ class Grid:
             if levels is None:
                 levels = self._slots[day] = np.zeros((self._rows, DAY_S // SLOT_S), np.int64)
             levels[row, slots] += amount_bps
-            column = day - self._first_day
-            self._most[row, column] = self._whole[row, column] + levels[row].max()
+            column, highest = day - self._first_day, int(levels[row].max())
+            self._most[row, column] = self._whole[row, column] + highest
+            if not highest and amount_bps < 0 and not levels.any():
+                del self._slots[day]
 
     def most(self, window: Window) -> Levels:
         """Per row, no less than the highest level at any instant of the window."""

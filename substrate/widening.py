@@ -17,6 +17,8 @@ from substrate.topology import HOP_COST, LATENCY_COST, Topology
 
 WAYS_MAX = 16
 """Ways of a flow that are looked at; a plan has at most 16 paths."""
+ROUNDS_MAX, ARCS_MAX = 64, 50_000
+"""More would keep the others waiting for too long."""
 
 Node = tuple[str, str]
 """An STP, and "in" (into its domain) or "out"."""
@@ -32,8 +34,10 @@ def widening_routes(criteria: Criteria, supply: Supply, topology: Topology) -> t
         return ()
     avoided = {*criteria.constraints.avoid_domains, *supply.down}
     arcs = [*_inside(criteria, supply, topology, avoided), *_between(supply, topology, avoided)]
+    if len(arcs) > ARCS_MAX:
+        return ()
     start, end = (source, "in"), (destination, "out")
-    flows = cheapest_flow(arcs, start, end, criteria.bandwidth_bps)
+    flows = cheapest_flow(arcs, start, end, criteria.bandwidth_bps, ROUNDS_MAX)
     accept = acceptance(criteria.constraints, source, destination)
     found = []
     ways = sorted(ways_of(arcs, flows, start, end), key=lambda way: -way.amount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agents.backends.base import Claim, Free, Placement
 from agents.backends.claims import (
@@ -32,10 +32,6 @@ from substrate.model import (
 from substrate.vlans import VlanSet
 
 SINGLE_NODE = "node"
-LINKS_EXACT = 32
-"""Up to so many links the search asks the exact calendar of each that it comes by."""
-
-Room = Callable[[LinkWay], int]
 
 
 class WanBackend:
@@ -107,31 +103,17 @@ class WanBackend:
         return tuple(json.loads(placement.detail))
 
     def _quickest(self, segment: Segment, free: Free) -> tuple[LinkWay, ...] | None:
-        for room in self._rooms(free, segment.directionality):
-            ways = self._inside.quickest(
-                segment.ingress_stp, segment.egress_stp, room, segment.bandwidth_bps
-            )
-            if ways is not None:
-                return ways
-        return None
+        room = _room(free, segment.directionality, segment.bandwidth_bps)
+        return self._inside.quickest(
+            segment.ingress_stp, segment.egress_stp, room, segment.bandwidth_bps
+        )
 
     def _widest(
         self, ingress: str, egress: str, directionality: Directionality, free: Free
     ) -> tuple[LinkWay, ...] | None:
         ports = way_resources(ingress, egress, (), directionality)
         port_bps = min(free.free_bps(port) for port in ports)
-        ways = None
-        for room in self._rooms(free, directionality):
-            ways = self._inside.widest(ingress, egress, room, port_bps)
-            if ways is not None and min((room(way) for way in ways), default=1) > 0:
-                return ways
-        return ways
-
-    def _rooms(self, free: Free, directionality: Directionality) -> Iterator[Room]:
-        """What is free on a link, as the search should see it: in large domains first quickly."""
-        if len(self._inside.links) > LINKS_EXACT:
-            yield lambda way: _room(free.at_least_bps, way, directionality)
-        yield lambda way: _room(free.free_bps, way, directionality)
+        return self._inside.widest(ingress, egress, _room(free, directionality, port_bps), port_bps)
 
     def _no_way(self, segment: Segment, seen: Free) -> Refusal:
         ways = self._widest(segment.ingress_stp, segment.egress_stp, segment.directionality, seen)
@@ -167,11 +149,20 @@ class _Lessened:
         return self._free.free_vlans(stp)
 
 
-def _room(free_bps: Callable[[Resource], int], way: LinkWay, directionality: Directionality) -> int:
-    name, direction = way
-    room = free_bps(Resource(name, direction))
-    if directionality is Directionality.BIDIRECTIONAL:
-        room = min(room, free_bps(Resource(name, direction.opposite)))
+def _room(free: Free, directionality: Directionality, enough_bps: int) -> Callable[[LinkWay], int]:
+    """What is free on a link; where it is certainly enough, no less than that, and quickly."""
+
+    def both(free_bps: Callable[[Resource], int], way: LinkWay) -> int:
+        name, direction = way
+        room = free_bps(Resource(name, direction))
+        if directionality is Directionality.BIDIRECTIONAL:
+            room = min(room, free_bps(Resource(name, direction.opposite)))
+        return room
+
+    def room(way: LinkWay) -> int:
+        quick = both(free.at_least_bps, way)
+        return quick if quick >= enough_bps else both(free.free_bps, way)
+
     return room
 
 

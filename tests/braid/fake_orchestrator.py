@@ -146,6 +146,7 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         self.ends_at_once = False
         self.many_breaks_after: int | None = None
         self.many_ends_early = False
+        self.draining = self.streams = 0
         self.full = 0
         self.data_plane_at_start = common_pb2.DATA_PLANE_STATE_SCHEDULED
         self.stopped, self.reserving = threading.Event(), threading.Event()
@@ -189,6 +190,7 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         self, request_iterator: Iterator[pb.ReserveManyRequest], context: Context
     ) -> Iterator[pb.ReserveManyResponse]:
         """``many_breaks_after``: so many outcomes, then the stream is lost, once."""
+        self.streams += 1
         for frame in request_iterator:
             self.asked.append(frame)
             for request in frame.reservations:
@@ -202,6 +204,13 @@ class FakeOrchestrator(Notes, ReservationsServicer):
                 yield pb.ReserveManyResponse(outcomes=[self._outcome(request)])
 
     def _outcome(self, request: pb.Reservation) -> pb.ReserveOutcome:
+        if self.draining:
+            self.draining -= 1
+            code = grpc.StatusCode.UNAVAILABLE.value[0]
+            status = status_pb2.Status(code=code, message="request_id: given, another instance")
+            return pb.ReserveOutcome(
+                request_id=request.request_id, status=status.SerializeToString()
+            )
         if request.source not in KNOWN or self.full:
             self.full -= 1 if self.full else 0
             status = full_status() if request.source in KNOWN else unknown_status(request.source)

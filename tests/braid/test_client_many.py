@@ -116,6 +116,33 @@ async def test_nobody_there_is_unreachable() -> None:
         await Either(blocking).many(asked(3))
 
 
+async def test_an_instance_that_takes_nothing_new_is_left_for_another(
+    client: Either, fake: FakeOrchestrator
+) -> None:
+    fake.draining = 3
+    outcomes = await client.many(asked(20), in_flight=5)
+    assert all(outcome.record is not None for outcome in outcomes)
+    assert len(outcomes) == 20
+    assert fake.streams > 1
+
+
+async def test_a_full_server_does_not_make_it_take_in_everything(
+    client: Either, fake: FakeOrchestrator
+) -> None:
+    fake.full = 40
+    taken = []
+
+    def counted() -> Iterator[pb.Reservation]:
+        for request in asked(200):
+            taken.append(len(fake.records))
+            yield request
+
+    outcomes = await client.many(counted(), in_flight=10)
+    assert len(outcomes) == 200
+    # Never more than ten (and the one that is looked at) beyond what has its outcome.
+    assert all(number - done <= 21 for number, done in enumerate(taken))
+
+
 @pytest.mark.parametrize("request_ids", [["a", "a"], [""]])
 def test_ids_must_tell_requests_apart(request_ids: list[str]) -> None:
     with pytest.raises(ValueError, match="request_id: given"):

@@ -51,6 +51,7 @@ class ScriptedDomains:
     told: list[Progress] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     stale: dict[str, int] = field(default_factory=dict)
+    hearsay: dict[str, int] = field(default_factory=dict)
     now: int = 0
 
     def now_ms(self) -> int:
@@ -65,7 +66,8 @@ class ScriptedDomains:
         return None
 
     def forgets(self) -> bool:
-        return False
+        forgets, self.hearsay = bool(self.hearsay), {}
+        return forgets
 
     async def ask(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
@@ -73,7 +75,7 @@ class ScriptedDomains:
         self.asked.append(domain)
         if domain in self.silent:
             return None
-        bps = self.stale.get(domain, self.free[domain])
+        bps = self.hearsay.get(domain, self.stale.get(domain, self.free[domain]))
         step = (Step(window.start_s, bps),)
         ports = {stp for pair in pairs for stp in pair}
         return SendOffers(
@@ -321,3 +323,19 @@ async def test_segments_of_a_plan_join_up_hop_by_hop() -> None:
             assert {link.a_stp, link.b_stp} == {left.egress_stp, right.ingress_stp}
             assert left.egress_vlan == right.ingress_vlan
             assert domain_of(right.ingress_stp) == right.domain
+
+
+async def test_nobody_is_refused_on_hearsay_by_a_plan_that_does_not_fit() -> None:
+    topology = diamond()
+    domains = rich(topology)
+    domains.hearsay = {"m1": G, "m2": G}
+    assert isinstance(await negotiate(question(topology, 50 * G), domains), Plan)
+
+
+async def test_nor_by_a_blind_domain_that_was_asked_for_more_than_need_be() -> None:
+    topology = diamond(blind=frozenset({"m2"}))
+    domains = rich(topology, m2=10 * G)
+    domains.hearsay = {"m1": 20 * G}
+    plan = await negotiate(question(topology, 50 * G, Strategy.PARTIAL_OFFERS), domains)
+    assert shares(plan) == {"m1": 50 * G}
+    assert len(domains.rounds) == 2

@@ -33,7 +33,7 @@ def told(valid_until_ms: int = 0) -> SendOffers:
 
 def test_a_day_is_asked_for_and_cut_to_each_window() -> None:
     offers = Offers(2000)
-    assert offers.span(HOUR, 0) == DAY
+    assert offers.span("m1", HOUR, 0) == DAY
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
     first = offers.keep([PAIR], HOUR, BOTH, told(), 0)
     assert first.offers[0].profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
@@ -72,12 +72,30 @@ def test_no_offer_is_remembered_as_such() -> None:
 
 
 def test_long_windows_and_those_who_do_not_wish_it_ask_for_themselves() -> None:
-    assert Offers(2000).span(Window(0, 2 * DAY_S + 1), 0) is None
-    assert Offers(0).span(HOUR, 0) is None
+    assert Offers(2000).span("m1", Window(0, 2 * DAY_S + 1), 0) is None
+    assert Offers(0).span("m1", HOUR, 0) is None
 
 
 def test_what_has_passed_of_today_is_not_asked_for() -> None:
-    assert Offers(1).span(HOUR, DAY.start_s * 1000 + 5999) == Window(DAY.start_s + 5, DAY.end_s)
+    rest = Window(DAY.start_s + 5, DAY.end_s)
+    assert Offers(1).span("m1", HOUR, DAY.start_s * 1000 + 5999) == rest
+
+
+def test_days_of_too_many_steps_are_not_asked_for_whole() -> None:
+    offers = Offers(2000)
+    steps = tuple(Step(DAY.start_s + at, at) for at in range(300))
+    ports = tuple(replace(port, profile=steps) for port in told().ports)
+    offers.keep([PAIR], HOUR, BOTH, replace(told(), ports=ports), 0)
+    assert offers.span("m1", HOUR, 0) is None
+    assert offers.span("m2", HOUR, 0) == DAY
+    assert offers.span("m1", HOUR, 60_000) == DAY
+
+
+def test_an_offer_that_is_withdrawn_is_not_told_again() -> None:
+    offers = Offers(2000)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    again = offers.keep([PAIR], HOUR, BOTH, replace(told(), offers=()), 1)
+    assert again.offers == ()
 
 
 def test_a_vlan_that_was_taken_is_not_free_any_more() -> None:
