@@ -43,6 +43,9 @@ class FakeReservations(ReservationsServicer):
     def Watch(self, request: pb.WatchRequest, context: Any) -> Any:
         raise NotImplementedError
 
+    def ReserveMany(self, request_iterator: Any, context: Any) -> Any:
+        raise NotImplementedError
+
     async def Reserve(self, request: pb.Reservation, context: Any) -> Any:
         return await self._next(request, context)
 
