@@ -31,6 +31,11 @@ def retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:
     return next((info.retry_delay.ToSeconds() for d in status.details if d.Unpack(info)), None)
 
 
+def silent(*_: object) -> asyncio.Task[None]:
+    """Hears everything, and answers nothing."""
+    return asyncio.create_task(asyncio.sleep(0))
+
+
 async def test_a_full_orchestrator_says_when_to_ask_again(tmp_path: Path) -> None:
     async with world(tmp_path, diamond(middle=1), negotiations_max=1) as made:
         outcomes = await asyncio.gather(
@@ -51,13 +56,10 @@ async def test_a_full_orchestrator_says_when_to_ask_again(tmp_path: Path) -> Non
 async def test_what_is_beyond_the_bound_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def silent(*_: object) -> None:
-        """Hears everything, and answers nothing."""
-
     async with world(
         tmp_path, diamond(middle=1), negotiations_max=4, offers_timeout_s=30, prepare_timeout_s=30
     ) as made:
-        monkeypatch.setattr(made.agents["m1"].agent, "handle", silent)
+        monkeypatch.setattr(made.agents["m1"].agent, "receive", silent)
         for _ in range(4):
             await made.reserve(1 * G, detach=True)
         began = time.monotonic()
@@ -132,12 +134,9 @@ async def status_of(made: World, name: str) -> topology_pb2.DomainStatus:
 async def test_a_silent_agent_is_left_out_and_seen_to_be_until_it_answers_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def silent(*_: object) -> None:
-        """Hears everything, and answers nothing."""
-
     async with world(tmp_path, diamond(), offers_timeout_s=0.5) as made:
         assert (await status_of(made, "m1")).breaker == topology_pb2.BREAKER_STATE_CLOSED
-        monkeypatch.setattr(made.agents["m1"].agent, "handle", silent)
+        monkeypatch.setattr(made.agents["m1"].agent, "receive", silent)
         took_s = []
         for _ in range(5):
             began = time.monotonic()

@@ -20,7 +20,7 @@ QUICK = {
     "ignores-fences": 0,
     "releases-once": 4,
     "takes-at-once": 28,
-    "tells-early": 10,
+    "tells-early": 300,
 }
 """Where to begin to look, so that it does not take long."""
 
