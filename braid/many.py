@@ -68,8 +68,7 @@ class Asking:
 
     def idle_s(self, now_s: float) -> float:
         """How long there is nothing to send, when nothing is to come either."""
-        room = len(self._waiting) + len(self._again) < self._in_flight
-        if (self._next is not None and room) or not self._again:
+        if self._may_take_next() or not self._again:
             return 0.0
         return max(0.0, min(due_s for due_s, _ in self._again) - now_s)
 
@@ -126,16 +125,20 @@ class Asking:
 
     def _due(self, now_s: float) -> Iterator[pb.Reservation]:
         while len(self._waiting) < self._in_flight:
-            room = len(self._waiting) + len(self._again) < self._in_flight
             at = next((i for i, (due_s, _) in enumerate(self._again) if due_s <= now_s), None)
             if at is not None:
                 yield self._again.pop(at)[1]
-            elif self._next is not None and room:
+            elif self._may_take_next():
+                assert self._next is not None
                 reservation = self._next
                 self._look()
                 yield reservation
             else:
                 return
+
+    def _may_take_next(self) -> bool:
+        open_count = len(self._waiting) + len(self._again)
+        return self._next is not None and open_count < self._in_flight
 
     def _look(self) -> None:
         self._next = next(self._rest, None)

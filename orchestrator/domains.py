@@ -28,7 +28,8 @@ class GrpcGateway:
         self._configured: frozenset[str] = frozenset()
         self._listener: Listener | None = None
         # Drawn when they are wanted: links change more often, all at once after a start.
-        self._up = self._known = Topology(())
+        self._up: Topology | None = None
+        self._known: Topology | None = None
         self._moved = asyncio.Event()
 
     def listen(self, listener: Listener) -> None:
@@ -107,10 +108,18 @@ class GrpcGateway:
         return link.status if link is not None else None
 
     def topology(self) -> Topology:
+        if self._up is None:
+            self._up = Topology([s.domain for s in self.statuses() if s.domain and s.up])
         return self._up
 
     def known(self) -> Topology:
+        if self._known is None:
+            self._known = Topology([s.domain for s in self.statuses() if s.domain])
         return self._known
+
+    def states(self) -> dict[str, bool]:
+        statuses = [link.status for link in list(self._links.values())]
+        return {status.name: status.up for status in statuses if status.domain is not None}
 
     def awaited(self) -> frozenset[str]:
         return frozenset(status.name for status in self.statuses() if status.domain is None)
@@ -127,8 +136,6 @@ class GrpcGateway:
         return Caller(self._orchestrator_id, self._instance_id, self.instance_epoch())
 
     def _refresh(self) -> None:
-        statuses = self.statuses()
-        self._up = Topology([s.domain for s in statuses if s.domain and s.up])
-        self._known = Topology([s.domain for s in statuses if s.domain])
+        self._up = self._known = None
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()

@@ -112,7 +112,7 @@ def save_hand(connection: Connection, decision: HandDecision) -> None:
         "at_ms": decision.at_ms,
         "contradicted": decision.contradicted,
     }
-    connection.execute(upsert(connection, t.hand_decision, [row], ["transaction_id", "part_id"]))
+    connection.execute(upsert(connection, t.hand_decision, "transaction_id", "part_id"), [row])
 
 
 def contradict(connection: Connection, decision: HandDecision) -> bool:

@@ -32,12 +32,11 @@ from orchestrator.negotiation import (
 )
 from orchestrator.offers import Offers
 from orchestrator.ports import (
+    REFUSED,
     Changes,
     ConflictError,
     Gateway,
-    KnownRequestError,
     LostError,
-    StaleEpochError,
     Store,
 )
 from orchestrator.records import Reservation, State
@@ -53,8 +52,6 @@ from substrate.model import Criteria, Refusal, RefusalKind, Window
 log = structlog.get_logger()
 
 RETRY_STORAGE_S = 1.0
-REFUSED = (ConflictError, KnownRequestError, LostError, StaleEpochError)
-"""What a store raises that has written nothing."""
 UNSAVED_MAX = 10_000
 """Events of progress that wait to be stored; more are left out of the history."""
 
@@ -151,7 +148,7 @@ class Engine(Work):
             self.meter.came_to(live.record, after)
 
     def _doubt(self, changes: Changes) -> None:
-        for reservation_id in _concerned(changes):
+        for reservation_id in sorted(changes.reservation_ids):
             self.on_doubt(reservation_id)
 
     def lose(self, reservation_id: str) -> None:
@@ -366,13 +363,6 @@ class Engine(Work):
             await self.save(Changes())
         except StorageError:
             log.warning("events of progress are not stored")
-
-
-def _concerned(changes: Changes) -> list[str]:
-    ids = {transaction.reservation_id for transaction in changes.transactions}
-    if changes.reservation is not None:
-        ids.add(changes.reservation.reservation_id)
-    return sorted(ids)
 
 
 def _with_state(record: Reservation, now_ms: int, before: Reservation | None = None) -> Changes:

@@ -261,10 +261,7 @@ class MemoryStore:
                 self._since[key] = (part.status, at_ms)
 
     def _check(self, changes: Changes, fence: int) -> None:
-        ids = [transaction.reservation_id for transaction in changes.transactions]
-        if changes.reservation is not None:
-            ids.append(changes.reservation.reservation_id)
-        for reservation_id in ids:
+        for reservation_id in sorted(changes.reservation_ids):
             if self._owners.get(reservation_id, fence) != fence:
                 raise LostError(reservation_id)
             if reservation_id not in self._owners and fence and fence not in self._leases:

@@ -106,9 +106,8 @@ def _by_state(transactions: list[Transaction]) -> Rows:
 
 
 def _domains(engine: Engine) -> Rows:
-    up = engine.gateway.topology().domains
-    return [((name,), float(name in up)) for name in _names(engine)]
+    return [((name,), float(up)) for name, up in engine.gateway.states().items()]
 
 
 def _names(engine: Engine) -> list[str]:
-    return sorted(engine.gateway.known().domains)
+    return list(engine.gateway.states())

@@ -163,7 +163,7 @@ def meet(connection: Connection, domain: str, identity: AgentIdentity) -> None:
         "boot": identity.boot,
         "incarnation": identity.incarnation,
     }
-    connection.execute(upsert(connection, t.domain_agent, [row], ["domain"]))
+    connection.execute(upsert(connection, t.domain_agent, "domain"), [row])
 
 
 def epochs(connection: Connection, domains: Sequence[str]) -> dict[str, int]:

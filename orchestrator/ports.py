@@ -80,6 +80,9 @@ class Gateway(Protocol):
     def known(self) -> Topology:
         """All domains that ever described themselves, up or not."""
 
+    def states(self) -> dict[str, bool]:
+        """Whether each domain that ever described itself is up. Any thread may ask."""
+
     def awaited(self) -> frozenset[str]:
         """Domains that are to be connected and have not described themselves yet."""
 
@@ -140,6 +143,14 @@ class Changes:
     hand: HandDecision | None = None
     """What an operator decided; it replaces an earlier decision about the same part."""
 
+    @property
+    def reservation_ids(self) -> frozenset[str]:
+        """The reservations that it is about."""
+        ids = {transaction.reservation_id for transaction in self.transactions}
+        if self.reservation is not None:
+            ids.add(self.reservation.reservation_id)
+        return frozenset(ids)
+
 
 class ConflictError(Exception):
     """A compare-and-set was lost: someone else decided first."""
@@ -168,6 +179,10 @@ class KnownRequestError(Exception):
     def __init__(self, request: Request) -> None:
         super().__init__(request.request_id)
         self.request = request
+
+
+REFUSED = (ConflictError, KnownRequestError, LostError, StaleEpochError)
+"""What a store raises that has written nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Table, case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 
@@ -16,6 +17,8 @@ from orchestrator.records import Reservation
 from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+
+_DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
 
 DECISIONS = {
     Decision.UNDECIDED: 0,
@@ -41,17 +44,26 @@ STATUS_OF = {number: status for status, number in STATUSES.items()}
 
 def insert(connection: Connection, table: Any) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT."""
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    return _DIALECTS[connection.dialect.name].insert(table)
 
 
-def upsert(
-    connection: Connection, table: Any, rows: Sequence[dict[str, Any]], keys: list[str]
-) -> Executable:
-    """Writes rows over those with the same keys."""
-    statement = insert(connection, table).values(rows)
-    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    result: Executable = statement.on_conflict_do_update(index_elements=keys, set_=values)
+def upsert(connection: Connection, table: Table, *keys: str) -> Executable:
+    """Writes rows over those with the same keys; a part's ``since_ms`` stays with its status.
+
+    The same statement every time: execute it with the rows.
+    """
+    return _upsert(connection.dialect.name, table, keys)
+
+
+@cache
+def _upsert(dialect: str, table: Table, keys: tuple[str, ...]) -> Executable:
+    statement: Any = _DIALECTS[dialect].insert(table)
+    names = [c.name for c in table.columns if c.name not in (*keys, "position")]
+    values = {name: statement.excluded[name] for name in names}
+    if table is t.part:
+        same = t.part.c.status == statement.excluded.status
+        values["since_ms"] = case((same, t.part.c.since_ms), else_=statement.excluded.since_ms)
+    result: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=values)
     return result
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator import doubt_rows, owning, tables as t
 from orchestrator.ports import (
+    REFUSED,
     Changes,
     ConflictError,
     KnownRequestError,
@@ -25,7 +24,7 @@ from orchestrator.ports import (
     Request,
     StaleEpochError,
 )
-from orchestrator.rows import DECISIONS, part_row, reservation_row, transaction_row
+from orchestrator.rows import DECISIONS, part_row, reservation_row, transaction_row, upsert
 from orchestrator.wire import record_from_pb, record_to_pb
 from protocol.coordinator import Decision, Transaction, relied_on
 
@@ -33,7 +32,6 @@ Row = dict[str, Any]
 Step = tuple[Changes, int]
 """What is to be written, and the fence: the epoch of the instance that writes it."""
 
-REFUSALS = (ConflictError, KnownRequestError, LostError, StaleEpochError)
 UNDECIDED, UNDO = DECISIONS[Decision.UNDECIDED], DECISIONS[Decision.UNDO]
 
 
@@ -45,7 +43,7 @@ def save_all(connection: Connection, steps: Sequence[Step]) -> list[Exception | 
     for changes, fence in steps:
         try:
             known.check(changes, fence)
-        except REFUSALS as refused:
+        except REFUSED as refused:
             outcomes.append(refused)
             continue
         known.learn(changes, fence)
@@ -75,14 +73,16 @@ class _Known:
         decided.update(one for one, parts in relied if parts)
         asked = {changes.request.request_id for changes in every if changes.request is not None}
         domains = {part.domain for _, parts in relied for part in parts}
-        self._owners = self._read_owners({one for changes in every for one in _concerned(changes)})
+        self._owners = self._read_owners(
+            {one for changes in every for one in changes.reservation_ids}
+        )
         self._decisions = self._read_decisions(decided)
         self._requests = self._read_requests(asked)
         self._epochs = owning.epochs(connection, sorted(domains)) if domains else {}
         self._lives: dict[int, bool] = {}
 
     def check(self, changes: Changes, fence: int) -> None:
-        """Raises one of REFUSALS."""
+        """Raises one of REFUSED."""
         self._check_owner(changes, fence)
         for transaction in changes.transactions:
             self._check_epochs(transaction)
@@ -104,7 +104,7 @@ class _Known:
 
     def _check_owner(self, changes: Changes, fence: int) -> None:
         unknown = None
-        for reservation_id in _concerned(changes):
+        for reservation_id in changes.reservation_ids:
             owner = self._owners.get(reservation_id)
             if owner is None:
                 unknown = reservation_id
@@ -191,13 +191,12 @@ class _Rows:
 
     def write(self, connection: Connection) -> None:
         """Few statements, whose text is the same every time."""
-        dialect = connection.dialect.name
         for statement, rows in (
             (t.request.insert(), self.requests),
-            (_upsert(dialect, t.reservation, "reservation_id"), self.reservations),
+            (upsert(connection, t.reservation, "reservation_id"), self.reservations),
             (_ANSWER, self.answers),
-            (_upsert(dialect, t.transaction, "transaction_id"), self.transactions),
-            (_upsert(dialect, t.part, "transaction_id", "part_id"), self.parts),
+            (upsert(connection, t.transaction, "transaction_id"), self.transactions),
+            (upsert(connection, t.part, "transaction_id", "part_id"), self.parts),
             (t.event.insert(), self.events),
         ):
             if rows:
@@ -235,22 +234,3 @@ def _request_row(request: Request) -> Row:
         "digest": request.digest,
         "reservation_id": request.reservation_id,
     }
-
-
-def _concerned(changes: Changes) -> set[str]:
-    ids = {transaction.reservation_id for transaction in changes.transactions}
-    if changes.reservation is not None:
-        ids.add(changes.reservation.reservation_id)
-    return ids
-
-
-@cache
-def _upsert(dialect: str, table: Table, *keys: str) -> Any:
-    """Writes rows over those with the same keys; a part's ``since_ms`` stays with its status."""
-    insert: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-    names = [c.name for c in table.columns if c.name not in (*keys, "position")]
-    values = {name: insert.excluded[name] for name in names}
-    if table is t.part:
-        same = t.part.c.status == insert.excluded.status
-        values["since_ms"] = case((same, t.part.c.since_ms), else_=insert.excluded.since_ms)
-    return insert.on_conflict_do_update(index_elements=list(keys), set_=values)

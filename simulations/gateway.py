@@ -62,6 +62,10 @@ class MemoryGateway:
         """All domains that were ever up."""
         return self._known
 
+    def states(self) -> dict[str, bool]:
+        """Whether each domain that was ever up is so now."""
+        return {name: name in self.topology().domains for name in self.known().domains}
+
     def awaited(self) -> frozenset[str]:
         """None: those that are not up yet are none of it yet."""
         return frozenset()

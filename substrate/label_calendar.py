@@ -118,7 +118,7 @@ class _PortLabels:
         if not entries:
             del self.entries[vlan]
         for day, piece in _pieces(entry, DAY_S):
-            self._look_again(vlan, day, piece, _overlapping(entries, _span(day, DAY_S)))
+            self._look_again(vlan, day, piece, list(_overlapping(entries, _span(day, DAY_S))))
         return True
 
     def _look_again(self, vlan: int, day: int, piece: Window, rest: Sequence[_Taken]) -> None:
@@ -176,23 +176,8 @@ def _clear(masks: dict[int, int], key: int, bit: int) -> None:
         masks.pop(key, None)
 
 
-def _overlapping(entries: Sequence[_Taken], window: Window) -> list[_Taken]:
-    """Those with an instant in the window, latest first. See _conflict for when it may stop."""
-    found: list[_Taken] = []
-    ended: _Taken | None = None
-    for i in range(bisect_left(entries, (window.end_s,)) - 1, -1, -1):
-        entry = entries[i]
-        if entry.end_s > window.start_s:
-            found.append(entry)
-        elif ended is None:
-            ended = entry
-        elif entry.holder != ended.holder:
-            break
-    return found
-
-
-def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
-    """The last entry of another holder within the window. ``entries`` are sorted.
+def _overlapping(entries: Sequence[_Taken], window: Window) -> Iterator[_Taken]:
+    """Those with an instant in the window, latest first. ``entries`` are sorted.
 
     Entries of different holders never overlap. So what reaches over an entry that has ended is of
     the same holder, and the search may stop at the second holder whose entry has ended.
@@ -201,10 +186,13 @@ def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken 
     for i in range(bisect_left(entries, (window.end_s,)) - 1, -1, -1):
         entry = entries[i]
         if entry.end_s > window.start_s:
-            if entry.holder != holder:
-                return entry
+            yield entry
         elif ended is None:
             ended = entry
         elif entry.holder != ended.holder:
-            return None
-    return None
+            return
+
+
+def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
+    """The last entry of another holder within the window."""
+    return next((e for e in _overlapping(entries, window) if e.holder != holder), None)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
 
 import grpc
 import pytest
-from fake_orchestrator import FakeOrchestrator, serving
+from client_world import ROUTE, Either
+from fake_orchestrator import FakeOrchestrator
 
 from braid import requests
 from braid.client import (
@@ -21,89 +20,18 @@ from braid.client import (
     DeadlinePassed,
     InvalidRequest,
     NotFound,
-    Outcome,
     Refused,
     Unreachable,
 )
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 
-ROUTE = ("sitea:dtn", "sited:dtn")
+pytestmark = pytest.mark.usefixtures("no_long_pauses")
 LOST = grpc.StatusCode.UNAVAILABLE
 CANCELLED = pb.RESERVATION_STATE_CANCELLED
 
 
 class InTheBlock(Exception):
     """What a user's own code may raise."""
-
-
-class Either:
-    """Both clients under one face: calls are awaited where they must be."""
-
-    def __init__(self, client: Client | AsyncClient) -> None:
-        self.client: Any = client
-
-    async def __call__(self, method: str, *arguments: Any, **named: Any) -> Any:
-        if isinstance(self.client, AsyncClient):
-            return await getattr(self.client, method)(*arguments, **named)
-        return await asyncio.to_thread(getattr(self.client, method), *arguments, **named)
-
-    async def watched(self, *arguments: Any, **named: Any) -> list[int]:
-        """The sequences of all events that Watch tells."""
-        events: Any = self.client.watch(*arguments, **named)
-        if isinstance(self.client, AsyncClient):
-            return [event.sequence async for event in events]
-        return await asyncio.to_thread(lambda: [event.sequence for event in events])
-
-    async def many(self, reservations: Iterable[pb.Reservation], **named: Any) -> list[Outcome]:
-        """All outcomes, in the order in which they came."""
-        outcomes: Any = self.client.reserve_many(reservations, **named)
-        if isinstance(self.client, AsyncClient):
-            return [outcome async for outcome in outcomes]
-        return await asyncio.to_thread(list, outcomes)
-
-    async def hold(self, bandwidth: str, error: Exception | None = None, **wishes: Any) -> Any:
-        """Holds a circuit for a block, which raises ``error``; the circuit."""
-        if isinstance(self.client, AsyncClient):
-            async with self.client.circuit(*ROUTE, bandwidth, **wishes) as circuit:
-                _raise(error)
-            return circuit
-        return await asyncio.to_thread(self._hold, bandwidth, error, **wishes)
-
-    def _hold(self, bandwidth: str, error: Exception | None, **wishes: Any) -> Any:
-        with self.client.circuit(*ROUTE, bandwidth, **wishes) as circuit:
-            _raise(error)
-        return circuit
-
-
-def _raise(error: Exception | None) -> None:
-    if error is not None:
-        raise error
-
-
-@pytest.fixture(autouse=True)
-def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BACKOFF_S", (0.01, 0.02))
-
-
-@pytest.fixture
-def fake() -> FakeOrchestrator:
-    return FakeOrchestrator()
-
-
-@pytest.fixture
-def target(fake: FakeOrchestrator) -> Iterator[str]:
-    with serving(fake) as address:
-        yield address
-
-
-@pytest.fixture(params=["blocking", "asyncio"])
-async def client(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Either]:
-    if request.param == "asyncio":
-        async with AsyncClient(target, insecure=True) as made:
-            yield Either(made)
-    else:
-        with Client(target, insecure=True) as blocking:
-            yield Either(blocking)
 
 
 def states(fake: FakeOrchestrator) -> list[int]:

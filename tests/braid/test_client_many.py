@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import grpc
 import pytest
-from fake_orchestrator import FakeOrchestrator, serving
-from test_client_calls import ROUTE, Either
+from client_world import ROUTE, Either
+from fake_orchestrator import FakeOrchestrator
 
-from braid import requests
 from braid.client import AsyncClient, CircuitRefused, Client, NotFound, Unreachable
 from braid.many import Asking
 from braid.requests import reservation
@@ -18,30 +17,7 @@ from braid.v1 import reservations_pb2 as pb
 LOST = grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.fixture(autouse=True)
-def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BACKOFF_S", (0.01, 0.02))
-
-
-@pytest.fixture
-def fake() -> FakeOrchestrator:
-    return FakeOrchestrator()
-
-
-@pytest.fixture
-def target(fake: FakeOrchestrator) -> Iterator[str]:
-    with serving(fake) as address:
-        yield address
-
-
-@pytest.fixture(params=["blocking", "asyncio"])
-async def client(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Either]:
-    if request.param == "asyncio":
-        async with AsyncClient(target, insecure=True) as made:
-            yield Either(made)
-    else:
-        with Client(target, insecure=True) as blocking:
-            yield Either(blocking)
+pytestmark = pytest.mark.usefixtures("no_long_pauses")
 
 
 def asked(count: int, bandwidth: str = "1G", source: str = ROUTE[0]) -> list[pb.Reservation]:

@@ -38,6 +38,9 @@ class Gateway:
     def known(self) -> Topology:
         return Topology([])
 
+    def states(self) -> dict[str, bool]:
+        return {name: name in self.topology().domains for name in self.known().domains}
+
     def awaited(self) -> frozenset[str]:
         return frozenset()
 

@@ -1,0 +1,38 @@
+"""A fake orchestrator, and each of the clients that talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from client_world import Either
+from fake_orchestrator import FakeOrchestrator, serving
+
+from braid import requests
+from braid.client import AsyncClient, Client
+
+
+@pytest.fixture
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BACKOFF_S", (0.01, 0.02))
+
+
+@pytest.fixture
+def fake() -> FakeOrchestrator:
+    return FakeOrchestrator()
+
+
+@pytest.fixture
+def target(fake: FakeOrchestrator) -> Iterator[str]:
+    with serving(fake) as address:
+        yield address
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+async def client(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Either]:
+    if request.param == "asyncio":
+        async with AsyncClient(target, insecure=True) as made:
+            yield Either(made)
+    else:
+        with Client(target, insecure=True) as blocking:
+            yield Either(blocking)
