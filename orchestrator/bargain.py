@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
@@ -19,6 +20,8 @@ from protocol.messages import ReqOffers, ReservationPrep, SendOffers
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 
+Spawn = Callable[[Coroutine[Any, Any, SendOffers | None]], asyncio.Task[SendOffers | None]]
+"""Runs a question that outlives whoever asks it."""
 LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD, PartStatus.REFUSED})
 
 
@@ -33,10 +36,14 @@ class Patience:
 class OpenQuestions:
     """ReqOffers that await their SendOffers."""
 
-    def __init__(self, gateway: Gateway, ids: Ids, patience: Patience, breakers: Breakers) -> None:
+    def __init__(
+        self, gateway: Gateway, ids: Ids, patience: Patience, breakers: Breakers, spawn: Spawn
+    ) -> None:
         self._gateway, self._ids = gateway, ids
         self._patience, self._breakers = patience, breakers
+        self._spawn = spawn
         self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
+        self._together: dict[tuple[str, ReqOffers], asyncio.Task[SendOffers | None]] = {}
 
     async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
         """The domain's offers, or None when it is down or silent for ``timeout_s``."""
@@ -56,6 +63,19 @@ class OpenQuestions:
             return None
         finally:
             del self._waiting[query_id]
+
+    async def ask_together(
+        self, domain: str, question: ReqOffers, timeout_s: float
+    ) -> SendOffers | None:
+        """As :meth:`ask`, but one question for all who would ask the same at this moment."""
+        key = (domain, replace(question, bandwidth_bps=0))
+        asked = self._together.get(key)
+        if asked is None:
+            asked = self._spawn(self.ask(domain, question, self._patience.offers_s))
+            self._together[key] = asked
+            asked.add_done_callback(lambda _: self._together.pop(key))
+        await asyncio.wait([asked], timeout=timeout_s)
+        return asked.result() if asked.done() else None
 
     def answered(self, domain: str, offers: SendOffers) -> None:
         """Hands an answer to who asked; late, doubled and foreign ones are dropped."""
@@ -116,7 +136,14 @@ class LiveBargain:
         # In later rounds the domain counts as free what it holds for this request alone.
         alone = self.anew or self.rounds > 0
         span = None if alone else self.offers.span(domain, window, self.now_ms())
-        offers = await self._ask(domain, pairs, span or window)
+        began_ms, left_s = self.now_ms(), self._left_s(self.patience.offers_s)
+        if span is None:
+            question = self._question(pairs, window, self.reservation_id)
+            offers = await self.questions.ask(domain, question, left_s)
+        else:
+            question = self._question(pairs, span, "")
+            offers = await self.questions.ask_together(domain, question, left_s)
+        self.meter.phase("offers", (self.now_ms() - began_ms) / 1000)
         if offers is None or span is None:
             return offers
         # It is a part of what was told of a longer time, and may say less than there is.
@@ -124,21 +151,17 @@ class LiveBargain:
         directionality = self.criteria.directionality
         return self.offers.keep(pairs, window, directionality, offers, self.now_ms())
 
-    async def _ask(
-        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
-    ) -> SendOffers | None:
-        question = ReqOffers(
+    def _question(
+        self, pairs: frozenset[tuple[str, str]], window: Window, reservation_id: str
+    ) -> ReqOffers:
+        return ReqOffers(
             query_id="",
             window=window,
             pairs=tuple(sorted(pairs)),
             bandwidth_bps=self.criteria.bandwidth_bps,
             directionality=self.criteria.directionality,
-            reservation_id=self.reservation_id,
+            reservation_id=reservation_id,
         )
-        began_ms = self.now_ms()
-        offers = await self.questions.ask(domain, question, self._left_s(self.patience.offers_s))
-        self.meter.phase("offers", (self.now_ms() - began_ms) / 1000)
-        return offers
 
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         self.rounds += 1

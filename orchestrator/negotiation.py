@@ -84,7 +84,7 @@ class OffersAsked:
 
 @dataclass(frozen=True, slots=True)
 class OffersCame:
-    """A domain's SendOffers, or None when it did not answer in time."""
+    """A domain's SendOffers, or None when it did not answer in time; not of those remembered."""
 
     domain: str
     offers: SendOffers | None
@@ -309,9 +309,6 @@ async def _ask(
         domain: bargain.remembered(domain, pairs, window) for domain, pairs in wanted.items()
     }
     asked = tuple(domain for domain, offers in answers.items() if offers is None)
-    for domain, offers in answers.items():
-        if offers is not None:
-            bargain.tell(OffersCame(domain, offers))
     if announce and asked:
         bargain.tell(OffersAsked(asked))
 
