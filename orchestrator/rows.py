@@ -17,6 +17,7 @@ from orchestrator.records import Reservation
 from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+from runtime.statements import Clause
 
 _DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
 
@@ -48,23 +49,29 @@ def insert(connection: Connection, table: Any) -> Any:
 
 
 def upsert(connection: Connection, table: Table, *keys: str) -> Executable:
-    """Writes rows over those with the same keys; a part's ``since_ms`` stays with its status.
-
-    The same statement every time: execute it with the rows.
-    """
+    """Writes rows over those with the same keys. The same statement every time."""
     return _upsert(connection.dialect.name, table, keys)
 
 
 @cache
 def _upsert(dialect: str, table: Table, keys: tuple[str, ...]) -> Executable:
-    statement: Any = _DIALECTS[dialect].insert(table)
-    names = [c.name for c in table.columns if c.name not in (*keys, "position")]
-    values = {name: statement.excluded[name] for name in names}
-    if table is t.part:
-        same = t.part.c.status == statement.excluded.status
-        values["since_ms"] = case((same, t.part.c.since_ms), else_=statement.excluded.since_ms)
-    result: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=values)
-    return result
+    statement: Executable = over(*keys)(_DIALECTS[dialect].insert(table))
+    return statement
+
+
+@cache
+def over(*keys: str) -> Clause:
+    """For ``insert_rows``: over rows with the same keys; ``since_ms`` stays with its status."""
+
+    def clause(insert: Any) -> Any:
+        names = [c.name for c in insert.table.columns if c.name not in (*keys, "position")]
+        values = {name: insert.excluded[name] for name in names}
+        if insert.table is t.part:
+            same = t.part.c.status == insert.excluded.status
+            values["since_ms"] = case((same, t.part.c.since_ms), else_=insert.excluded.since_ms)
+        return insert.on_conflict_do_update(index_elements=list(keys), set_=values)
+
+    return clause
 
 
 def reservation_row(record: Reservation, owner: int) -> dict[str, Any]:
@@ -106,12 +113,14 @@ def transaction_row(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> dict[str, Any]:
-    """A part; ``at_ms`` counts where its status is new (see save_parts)."""
+def part_row(
+    transaction_id: str, part_id: str, part: CoordinatorPart, at_ms: int
+) -> dict[str, Any]:
+    """A part; ``at_ms`` counts where its status is new (see ``over``)."""
     refusal = part.refusal
     return {
         "transaction_id": transaction_id,
-        "part_id": part.part_id,
+        "part_id": part_id,
         "domain": part.domain,
         "status": STATUSES[part.status],
         "expires": part.expires,
@@ -150,6 +159,15 @@ def part_of(row: Row[Any]) -> CoordinatorPart:
         refusal=refusal_from_pb(refusal) if refusal is not None else None,
         epoch=row.agent_epoch,
     )
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """An event that has no sequence yet."""
+    return {
+        "reservation_id": event.reservation_id,
+        "at_ms": event.at_ms,
+        "body": event.body.SerializeToString(),
+    }
 
 
 def event_of(row: Row[Any]) -> Event:

@@ -21,12 +21,21 @@ from orchestrator.ports import (
     ConflictError,
     KnownRequestError,
     LostError,
+    PartKey,
     Request,
     StaleEpochError,
 )
-from orchestrator.rows import DECISIONS, part_row, reservation_row, transaction_row, upsert
-from orchestrator.wire import record_from_pb, record_to_pb
+from orchestrator.rows import (
+    DECISIONS,
+    event_row,
+    over,
+    part_row,
+    reservation_row,
+    transaction_row,
+)
+from orchestrator.wire import record_from_pb
 from protocol.coordinator import Decision, Transaction, relied_on
+from runtime.statements import insert_rows
 
 Row = dict[str, Any]
 Step = tuple[Changes, int]
@@ -152,55 +161,46 @@ class _Known:
 
 @dataclass(slots=True)
 class _Rows:
-    """What the steps write, in order, per table."""
+    """What the steps write, in order, per table; of what is written twice, the last."""
 
     requests: list[Row] = field(default_factory=list)
-    reservations: list[Row] = field(default_factory=list)
+    reservations: dict[str, Row] = field(default_factory=dict)
     answers: list[Row] = field(default_factory=list)
-    transactions: list[Row] = field(default_factory=list)
-    parts: list[Row] = field(default_factory=list)
+    transactions: dict[str, Row] = field(default_factory=dict)
+    parts: dict[PartKey, Row] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     hand: list[Changes] = field(default_factory=list)
 
     def add(self, changes: Changes, fence: int) -> None:
+        record = changes.reservation
         if changes.request is not None:
             self.requests.append(_request_row(changes.request))
-        if changes.reservation is not None:
-            row = reservation_row(changes.reservation, fence)
-            self.reservations.append(row)
+        if record is not None:
+            row = self.reservations[record.reservation_id] = reservation_row(record, fence)
             if changes.answers:
-                answer = record_to_pb(changes.reservation).SerializeToString()
-                self.answers.append({"b_request_id": changes.answers, "answer": answer})
+                self.answers.append({"b_request_id": changes.answers, "answer": row["record"]})
         for transaction in changes.transactions:
-            self.transactions.append(transaction_row(transaction))
-            self.parts += [
-                part_row(transaction.transaction_id, part, changes.at_ms)
-                for part in transaction.parts
-                if (transaction.transaction_id, part.part_id) not in changes.stored
-            ]
-        self.events += [
-            {
-                "reservation_id": event.reservation_id,
-                "at_ms": event.at_ms,
-                "body": event.body.SerializeToString(),
-            }
-            for event in changes.events
-        ]
+            self.transactions[transaction.transaction_id] = transaction_row(transaction)
+            for part in transaction.parts:
+                key = (transaction.transaction_id, part.part_id)
+                if key not in changes.stored:
+                    self.parts[key] = part_row(*key, part, changes.at_ms)
+        self.events += [event_row(event) for event in changes.events]
         if changes.hand is not None:
             self.hand.append(changes)
 
     def write(self, connection: Connection) -> None:
         """Few statements, whose text is the same every time."""
-        for statement, rows in (
-            (t.request.insert(), self.requests),
-            (upsert(connection, t.reservation, "reservation_id"), self.reservations),
-            (_ANSWER, self.answers),
-            (upsert(connection, t.transaction, "transaction_id"), self.transactions),
-            (upsert(connection, t.part, "transaction_id", "part_id"), self.parts),
-            (t.event.insert(), self.events),
+        for table, rows, clause in (
+            (t.request, self.requests, None),
+            (t.reservation, list(self.reservations.values()), over("reservation_id")),
+            (t.transaction, list(self.transactions.values()), over("transaction_id")),
+            (t.part, list(self.parts.values()), over("transaction_id", "part_id")),
+            (t.event, self.events, None),
         ):
-            if rows:
-                connection.execute(statement, rows)
+            insert_rows(connection, table, rows, clause)
+        if self.answers:
+            connection.execute(_ANSWER, self.answers)
         for changes in self.hand:
             assert changes.hand is not None
             doubt_rows.save_hand(connection, changes.hand)

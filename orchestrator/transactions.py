@@ -50,6 +50,7 @@ NONE: frozenset[str] = frozenset()
 
 Ready = Callable[[Transaction], bool]
 
+
 @dataclass(slots=True)
 class _Live:
     """``stored``: as the store has it. ``answers``: heard, and not yet worked in."""
@@ -205,9 +206,7 @@ class Transactions:
             await self._write(live, after, extra)
         return after, outbound
 
-    async def wait(
-        self, transaction_id: str, ready: Ready, timeout_s: float | None
-    ) -> Transaction:
+    async def wait(self, transaction_id: str, ready: Ready, timeout_s: float | None) -> Transaction:
         """The first state that is ``ready``, or the present one when time is over (None: never).
 
         Raises LostError.
