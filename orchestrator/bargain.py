@@ -10,9 +10,10 @@ from typing import Any
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
+from orchestrator.knowledge import Pair
 from orchestrator.meter import Meter
-from orchestrator.negotiation import Answer, Progress, Segments
-from orchestrator.offers import Offers
+from orchestrator.negotiation import Answer, OffersCame, Progress, Segments
+from orchestrator.offers import Offers, narrowed
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
@@ -20,8 +21,10 @@ from protocol.messages import ReqOffers, ReservationPrep, SendOffers
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 
-Spawn = Callable[[Coroutine[Any, Any, SendOffers | None]], asyncio.Task[SendOffers | None]]
-"""Runs a question that outlives whoever asks it."""
+Asked = asyncio.Task[SendOffers | None]
+"""A question that outlives whoever asks it: the offers, None when there were none in time."""
+Spawn = Callable[[Coroutine[Any, Any, SendOffers | None]], Asked]
+Keep = Callable[[SendOffers], object]
 LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD, PartStatus.REFUSED})
 
 
@@ -37,24 +40,33 @@ class OpenQuestions:
     """ReqOffers that await their SendOffers."""
 
     def __init__(
-        self, gateway: Gateway, ids: Ids, patience: Patience, breakers: Breakers, spawn: Spawn
+        self,
+        gateway: Gateway,
+        ids: Ids,
+        patience: Patience,
+        breakers: Breakers,
+        spawn: Spawn,
+        meter: Meter,
     ) -> None:
         self._gateway, self._ids = gateway, ids
         self._patience, self._breakers = patience, breakers
-        self._spawn = spawn
+        self._spawn, self._meter = spawn, meter
         self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
-        self._together: dict[tuple[str, ReqOffers], asyncio.Task[SendOffers | None]] = {}
+        self._together: dict[tuple[str, ReqOffers], Asked] = {}
 
     async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
         """The domain's offers, or None when it is down or silent for ``timeout_s``."""
         query_id = self._ids.new()
-        answer: asyncio.Future[SendOffers] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[SendOffers] = loop.create_future()
         self._waiting[query_id] = (domain, answer)
+        began_s = loop.time()
         try:
             if not self._gateway.send(domain, replace(question, query_id=query_id)):
                 return None
             offers = await asyncio.wait_for(answer, timeout_s)
             self._breakers.hear(domain, Signal.OFFERED)
+            self._meter.phase("offers", loop.time() - began_s)
             return offers
         except TimeoutError:
             # A user in a hurry says nothing about the domain.
@@ -64,18 +76,24 @@ class OpenQuestions:
         finally:
             del self._waiting[query_id]
 
-    async def ask_together(
-        self, domain: str, question: ReqOffers, timeout_s: float
-    ) -> SendOffers | None:
-        """As :meth:`ask`, but one question for all who would ask the same at this moment."""
+    def begin(self, domain: str, question: ReqOffers, timeout_s: float) -> Asked:
+        """As :meth:`ask`, in a task."""
+        return self._spawn(self.ask(domain, question, timeout_s))
+
+    def begin_for_all(self, domain: str, question: ReqOffers, keep: Keep) -> Asked:
+        """One question for all who would ask the same at this moment; ``keep`` hears the answer."""
         key = (domain, replace(question, bandwidth_bps=0))
         asked = self._together.get(key)
         if asked is None:
-            asked = self._spawn(self.ask(domain, question, self._patience.offers_s))
-            self._together[key] = asked
+            asked = self._together[key] = self._spawn(self._ask_for_all(*key, keep))
             asked.add_done_callback(lambda _: self._together.pop(key))
-        await asyncio.wait([asked], timeout=timeout_s)
-        return asked.result() if asked.done() else None
+        return asked
+
+    async def _ask_for_all(self, domain: str, question: ReqOffers, keep: Keep) -> SendOffers | None:
+        offers = await self.ask(domain, question, self._patience.offers_s)
+        if offers is not None:
+            keep(offers)
+        return offers
 
     def answered(self, domain: str, offers: SendOffers) -> None:
         """Hands an answer to who asked; late, doubled and foreign ones are dropped."""
@@ -116,9 +134,7 @@ class LiveBargain:
     def tell(self, progress: Progress) -> None:
         self.report(progress)
 
-    def remembered(
-        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
-    ) -> SendOffers | None:
+    def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
         if self.anew or self.rounds > 0:
             return None
         directionality = self.criteria.directionality
@@ -131,29 +147,44 @@ class LiveBargain:
         return forgets
 
     async def ask(
-        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
-    ) -> SendOffers | None:
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+    ) -> Mapping[str, SendOffers | None]:
+        left_s = self._left_s(self.patience.offers_s)
+        until_s = asyncio.get_running_loop().time() + left_s
+        asked = {name: self._begin(name, pairs, window, left_s) for name, pairs in wanted.items()}
+        found = {}
+        for domain, (question, span) in asked.items():
+            if not question.done():
+                rest_s = until_s - asyncio.get_running_loop().time()
+                await asyncio.wait([question], timeout=max(0.0, rest_s))
+            offers = question.result() if question.done() else None
+            if offers is not None and span is not None:
+                # It is a part of what was told of a longer time, and may say less than there is.
+                self.used_again = True
+                offers = narrowed(offers, window)
+            found[domain] = offers
+            self.tell(OffersCame(domain, offers))
+        return found
+
+    def _begin(
+        self, domain: str, pairs: frozenset[Pair], window: Window, left_s: float
+    ) -> tuple[Asked, Window | None]:
+        """The question, and what span of time it is about when it is not just the window."""
         # In later rounds the domain counts as free what it holds for this request alone.
         alone = self.anew or self.rounds > 0
         span = None if alone else self.offers.span(domain, window, self.now_ms())
-        began_ms, left_s = self.now_ms(), self._left_s(self.patience.offers_s)
         if span is None:
             question = self._question(pairs, window, self.reservation_id)
-            offers = await self.questions.ask(domain, question, left_s)
-        else:
-            question = self._question(pairs, span, "")
-            offers = await self.questions.ask_together(domain, question, left_s)
-        self.meter.phase("offers", (self.now_ms() - began_ms) / 1000)
-        if offers is None or span is None:
-            return offers
-        # It is a part of what was told of a longer time, and may say less than there is.
-        self.used_again = True
+            return self.questions.begin(domain, question, left_s), None
         directionality = self.criteria.directionality
-        return self.offers.keep(pairs, window, directionality, offers, self.now_ms())
 
-    def _question(
-        self, pairs: frozenset[tuple[str, str]], window: Window, reservation_id: str
-    ) -> ReqOffers:
+        def keep(offers: SendOffers) -> None:
+            self.offers.keep(pairs, window, directionality, offers, self.now_ms())
+
+        question = self._question(pairs, span, "")
+        return self.questions.begin_for_all(domain, question, keep), span
+
+    def _question(self, pairs: frozenset[Pair], window: Window, reservation_id: str) -> ReqOffers:
         return ReqOffers(
             query_id="",
             window=window,

@@ -102,8 +102,10 @@ class Engine(Work):
         self.book = LiveBook()
         self.breakers = Breakers(gateway, clock)
         self.inbox = Inbox(self.spawn)
-        self.questions = OpenQuestions(gateway, ids, limits.patience, self.breakers, self.spawn)
         self.meter = Meter()
+        self.questions = OpenQuestions(
+            gateway, ids, limits.patience, self.breakers, self.spawn, self.meter
+        )
         self.offers = Offers(limits.offers_reuse_ms)
         self.transactions = Transactions(self.save, store, gateway, clock)
         self.transactions.on_settled = lambda seconds: self.meter.phase("commit", seconds)

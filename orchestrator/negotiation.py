@@ -6,7 +6,6 @@ that waits or writes is behind the :class:`Bargain` port, so simulations run thi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -52,8 +51,13 @@ class Bargain(Protocol):
     def forgets(self) -> bool:
         """Whether anything was ``remembered``; from now on nothing is."""
 
-    async def ask(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
-        """ReqOffers and its answer; None when there was none in time."""
+    async def ask(
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+    ) -> Mapping[str, SendOffers | None]:
+        """ReqOffers to each domain and the answers, None where there was none in time.
+
+        Tells of each that came, and that did not.
+        """
 
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         """ReservationPrep to each domain; answers for all (TIMEOUT refusals included).
@@ -308,16 +312,11 @@ async def _ask(
     answers = {
         domain: bargain.remembered(domain, pairs, window) for domain, pairs in wanted.items()
     }
-    asked = tuple(domain for domain, offers in answers.items() if offers is None)
-    if announce and asked:
-        bargain.tell(OffersAsked(asked))
-
-    async def one(domain: str) -> None:
-        answers[domain] = await bargain.ask(domain, wanted[domain], window)
-        bargain.tell(OffersCame(domain, answers[domain]))
-
+    asked = {domain: wanted[domain] for domain, offers in answers.items() if offers is None}
     if asked:
-        await asyncio.gather(*(one(domain) for domain in asked))
+        if announce:
+            bargain.tell(OffersAsked(tuple(asked)))
+        answers.update(await bargain.ask(asked, window))
     for domain, pairs in wanted.items():
         offers = answers[domain]
         knowledge = knowledge.with_question(pairs)

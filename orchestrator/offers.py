@@ -68,7 +68,7 @@ class Offers:
         wanted = sorted(pairs)
         if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(wanted):
             return None
-        return _cut(domain, told, wanted, window)
+        return narrowed(_of(domain, told, wanted), window)
 
     def keep(
         self,
@@ -77,8 +77,8 @@ class Offers:
         directionality: Directionality,
         offers: SendOffers,
         now_ms: int,
-    ) -> SendOffers:
-        """Remembers an answer to a question about ``span(window)``; the answer for the window."""
+    ) -> None:
+        """Remembers an answer to a question about ``span(window)``."""
         key = (offers.domain, directionality, *_days(window))
         told, wanted = self._told.get(key), sorted(pairs)
         if told is None or now_ms >= told.until_ms:
@@ -95,7 +95,6 @@ class Offers:
         self._told.move_to_end(key)
         if len(self._told) > REMEMBERED_MAX:
             self._told.popitem(last=False)
-        return _cut(offers.domain, told, wanted, window)
 
     def took(self, domain: str, segments: Sequence[Segment], window: Window) -> None:
         """The domain holds these now: their VLANs are not free any more."""
@@ -119,15 +118,22 @@ def _days(window: Window) -> tuple[int, int]:
     return window.start_s // DAY_S, -(-window.end_s // DAY_S)
 
 
-def _cut(domain: str, told: _Told, pairs: list[Pair], window: Window) -> SendOffers:
-    offers = [told.offers[pair] for pair in pairs if pair in told.offers]
+def _of(domain: str, told: _Told, pairs: list[Pair]) -> SendOffers:
     stps = dict.fromkeys(stp for pair in pairs for stp in pair)
-    ports = [told.ports[stp] for stp in stps if stp in told.ports]
     return SendOffers(
         query_id="",
         domain=domain,
-        offers=tuple(replace(o, profile=cut(o.profile, window)) for o in offers),
-        ports=tuple(replace(p, profile=cut(p.profile, window)) for p in ports),
+        offers=tuple(told.offers[pair] for pair in pairs if pair in told.offers),
+        ports=tuple(told.ports[stp] for stp in stps if stp in told.ports),
+    )
+
+
+def narrowed(offers: SendOffers, window: Window) -> SendOffers:
+    """What was told of a longer time, for the window."""
+    return replace(
+        offers,
+        offers=tuple(replace(o, profile=cut(o.profile, window)) for o in offers.offers),
+        ports=tuple(replace(p, profile=cut(p.profile, window)) for p in offers.ports),
     )
 
 

@@ -65,6 +65,9 @@ def least_profile(profiles: Sequence[Profile]) -> Profile:
 class Directionality(Enum):
     """Whether the way back is reserved too (GFD.212 calls it directionality)."""
 
+    # Members are single objects; Enum would hash their names, in Python, at every look-up.
+    __hash__ = object.__hash__
+
     BIDIRECTIONAL = 1
     UNIDIRECTIONAL = 2
 
@@ -206,6 +209,8 @@ class Criteria:
 
 class DataPlaneState(Enum):
     """State of a part on the devices; numbers as in common.proto."""
+
+    __hash__ = object.__hash__
 
     SCHEDULED = 1
     ACTIVE = 2

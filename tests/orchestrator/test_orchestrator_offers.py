@@ -35,7 +35,9 @@ def test_a_day_is_asked_for_and_cut_to_each_window() -> None:
     offers = Offers(2000)
     assert offers.span("m1", HOUR, 0) == DAY
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
-    first = offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    first = offers.find("m1", [PAIR], HOUR, BOTH, 0)
+    assert first is not None
     assert first.offers[0].profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
     assert first == offers.find("m1", [PAIR], HOUR, BOTH, 1999)
     later = offers.find("m1", [PAIR], Window(HOUR.end_s + 5, HOUR.end_s + 6), BOTH, 1999)
@@ -94,7 +96,9 @@ def test_days_of_too_many_steps_are_not_asked_for_whole() -> None:
 def test_an_offer_that_is_withdrawn_is_not_told_again() -> None:
     offers = Offers(2000)
     offers.keep([PAIR], HOUR, BOTH, told(), 0)
-    again = offers.keep([PAIR], HOUR, BOTH, replace(told(), offers=()), 1)
+    offers.keep([PAIR], HOUR, BOTH, replace(told(), offers=()), 1)
+    again = offers.find("m1", [PAIR], HOUR, BOTH, 1)
+    assert again is not None
     assert again.offers == ()
 
 
@@ -163,6 +167,16 @@ async def test_who_asks_soon_after_another_need_not_ask_the_domains() -> None:
         await asyncio.sleep(3)
         assert (await one.reserve(at(7, 90))).state == COMMITTED
         assert questions.count == 6
+
+
+@virtual
+async def test_those_who_ask_at_the_same_moment_ask_the_domains_once() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one, questions = await world.start(), Questions(world)
+        asked = [one.reserve(at(hour, gbps)) for hour in range(10) for gbps in (40, 50)]
+        records = await asyncio.gather(*asked)
+        assert {record.state for record in records} == {COMMITTED}
+        assert questions.count == 3
 
 
 @virtual
