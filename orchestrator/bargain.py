@@ -161,9 +161,8 @@ class LiveBargain:
             if offers is not None and span is not None:
                 # It is a part of what was told of a longer time, and may say less than there is.
                 self.used_again = True
-                offers = narrowed(offers, window)
             found[domain] = offers
-            self.tell(OffersCame(domain, offers))
+            self.tell(OffersCame(domain, offers and narrowed(offers, window)))
         return found
 
     def _begin(

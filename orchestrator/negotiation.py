@@ -46,7 +46,10 @@ class Bargain(Protocol):
         """The time."""
 
     def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
-        """What the domain has told of these pairs a moment ago; None: it must be asked."""
+        """What the domain has told of these pairs a moment ago; None: it must be asked.
+
+        Its profiles may be those of a longer time.
+        """
 
     def forgets(self) -> bool:
         """Whether anything was ``remembered``; from now on nothing is."""
@@ -56,7 +59,7 @@ class Bargain(Protocol):
     ) -> Mapping[str, SendOffers | None]:
         """ReqOffers to each domain and the answers, None where there was none in time.
 
-        Tells of each that came, and that did not.
+        Profiles may be those of a longer time. Tells of each that came, and that did not.
         """
 
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
@@ -317,13 +320,7 @@ async def _ask(
         if announce:
             bargain.tell(OffersAsked(tuple(asked)))
         answers.update(await bargain.ask(asked, window))
-    for domain, pairs in wanted.items():
-        offers = answers[domain]
-        knowledge = knowledge.with_question(pairs)
-        knowledge = (
-            knowledge.without_domain(domain) if offers is None else knowledge.with_offers(offers)
-        )
-    return knowledge
+    return knowledge.with_answers(wanted, answers, window)
 
 
 def _open_questions(

@@ -37,6 +37,13 @@ class _Told:
     offers: dict[Pair, Offer] = field(default_factory=dict)
     ports: dict[str, PortOffer] = field(default_factory=dict)
 
+    def take(self, stp: str, vlan: int) -> None:
+        """This VLAN is not free any more."""
+        port = self.ports.get(stp)
+        if port is not None:
+            vlans = port.vlans - VlanSet.of(vlan)
+            self.ports[stp] = PortOffer(stp, port.profile, vlans)
+
 
 class Offers:
     """What domains have offered in the last ``reuse_ms`` milliseconds; 0: nothing is remembered."""
@@ -63,12 +70,13 @@ class Offers:
         directionality: Directionality,
         now_ms: int,
     ) -> SendOffers | None:
-        """What the domain has told of all these pairs, cut to the window; None: not, or not now."""
+        """What the domain has told of all these pairs for the days of the window; None: not, or
+        not now."""
         told = self._told.get((domain, directionality, *_days(window)))
         wanted = sorted(pairs)
         if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(wanted):
             return None
-        return narrowed(_of(domain, told, wanted), window)
+        return _of(domain, told, wanted)
 
     def keep(
         self,
@@ -84,7 +92,7 @@ class Offers:
         if told is None or now_ms >= told.until_ms:
             told = self._told[key] = _Told(now_ms + self._reuse_ms)
         valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
-        told.until_ms = min([told.until_ms, *valid])
+        told.until_ms = min(told.until_ms, *valid) if valid else told.until_ms
         told.pairs.update(wanted)
         for pair in wanted:
             told.offers.pop(pair, None)
@@ -98,15 +106,14 @@ class Offers:
 
     def took(self, domain: str, segments: Sequence[Segment], window: Window) -> None:
         """The domain holds these now: their VLANs are not free any more."""
-        ends = {(s.ingress_stp, s.ingress_vlan) for s in segments}
-        ends |= {(s.egress_stp, s.egress_vlan) for s in segments}
+        days = _days(window)
         for directionality in Directionality:
-            told = self._told.get((domain, directionality, *_days(window)))
-            ports = told.ports if told is not None else {}
-            for stp, vlan in ends:
-                if stp in ports:
-                    vlans = ports[stp].vlans - VlanSet.of(vlan)
-                    ports[stp] = replace(ports[stp], vlans=vlans)
+            told = self._told.get((domain, directionality, *days))
+            if told is None:
+                continue
+            for segment in segments:
+                told.take(segment.ingress_stp, segment.ingress_vlan)
+                told.take(segment.egress_stp, segment.egress_vlan)
 
     def drop(self, domain: str) -> None:
         """Forgets what the domain has told: it has shown to be out of date."""

@@ -6,9 +6,11 @@ microseconds. Nothing here checks a user's input: that happens once, at the edge
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 
 from substrate.vlans import EMPTY, VlanSet
 
@@ -43,6 +45,22 @@ Profile = tuple[Step, ...]
 def least_bps(profile: Iterable[Step]) -> int:
     """The least level of a profile; 0 for an empty one."""
     return min((step.bandwidth_bps for step in profile), default=0)
+
+
+def least_within(profile: Profile, window: Window) -> int:
+    """The least level in a window, which begins no earlier than the profile; 0 without steps."""
+    if len(profile) < 2:
+        return least_bps(profile)
+    at = max(bisect_right(profile, window.start_s, key=_START) - 1, 0)
+    least = profile[at].bandwidth_bps
+    for step in profile[at + 1 :]:
+        if step.start_s >= window.end_s:
+            break
+        least = min(least, step.bandwidth_bps)
+    return least
+
+
+_START = attrgetter("start_s")
 
 
 def least_profile(profiles: Sequence[Profile]) -> Profile:

@@ -10,10 +10,10 @@ from hypothesis import given, strategies as st
 from orchestrated import NOW_S, Orchestrated, sites, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from orchestrator.offers import DAY_S, Offers, cut
+from orchestrator.offers import DAY_S, Offers, cut, narrowed
 from protocol.messages import Offer, PortOffer, ReqOffers, SendOffers
 from simulations.gateway import Message
-from substrate.model import Directionality, Segment, Step, Window
+from substrate.model import Directionality, Segment, Step, Window, least_bps, least_within
 from substrate.vlans import VlanSet
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
@@ -31,19 +31,20 @@ def told(valid_until_ms: int = 0) -> SendOffers:
     return SendOffers("q", "m1", (Offer("o", *PAIR, PROFILE, 7, 8, valid_until_ms),), ports)
 
 
-def test_a_day_is_asked_for_and_cut_to_each_window() -> None:
+def test_a_day_is_asked_for_and_serves_each_window_of_it() -> None:
     offers = Offers(2000)
     assert offers.span("m1", HOUR, 0) == DAY
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
     offers.keep([PAIR], HOUR, BOTH, told(), 0)
-    first = offers.find("m1", [PAIR], HOUR, BOTH, 0)
+    first = offers.find("m1", [PAIR], HOUR, BOTH, 1999)
     assert first is not None
-    assert first.offers[0].profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
-    assert first == offers.find("m1", [PAIR], HOUR, BOTH, 1999)
-    later = offers.find("m1", [PAIR], Window(HOUR.end_s + 5, HOUR.end_s + 6), BOTH, 1999)
+    within = narrowed(first, HOUR).offers[0]
+    assert within.profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
+    assert (within.latency_us, within.price) == (7, 8)
+    window = Window(HOUR.end_s + 5, HOUR.end_s + 6)
+    later = offers.find("m1", [PAIR], window, BOTH, 1999)
     assert later is not None
-    assert later.offers[0].profile == (Step(HOUR.end_s + 5, 9),)
-    assert (later.offers[0].latency_us, later.offers[0].price) == (7, 8)
+    assert narrowed(later, window).offers[0].profile == (Step(HOUR.end_s + 5, 9),)
 
 
 def test_it_lasts_as_long_as_it_may_and_no_longer() -> None:
@@ -131,6 +132,7 @@ def test_cut_profiles_have_the_same_level_at_every_instant(
     window = Window(start_s, start_s + length_s)
     part = cut(profile, window)
     assert part[0].start_s == start_s
+    assert least_within(profile, window) == least_bps(part)
     assert part[-1].start_s < window.end_s
     for at_s in range(window.start_s, window.end_s):
         assert level(part, at_s) == level(profile, at_s)
