@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, case, select
@@ -14,12 +14,15 @@ from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
 from orchestrator import tables as t
 from orchestrator.events import Event
 from orchestrator.records import Reservation
-from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
+from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+from protocol.messages import ReservationPrep
 from runtime.statements import Clause
 
 _DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
+
+PREPS_MAX = 4096
 
 DECISIONS = {
     Decision.UNDECIDED: 0,
@@ -74,21 +77,51 @@ def over(*keys: str) -> Clause:
     return clause
 
 
-def reservation_row(record: Reservation, owner: int) -> dict[str, Any]:
-    """A reservation and the Modify under way; ``owner``: the epoch of the instance that owns it."""
+RESERVATION = (
+    "reservation_id",
+    "state",
+    "version",
+    "transaction_id",
+    "record",
+    "change_transaction_id",
+    "change_record",
+    "created_ms",
+    "end_s",
+    "owner",
+)
+TRANSACTION = ("transaction_id", "reservation_id", "version", "decision", "told", "settled")
+PART = (
+    "transaction_id",
+    "part_id",
+    "domain",
+    "status",
+    "expires",
+    "prep",
+    "refusal",
+    "agent_epoch",
+    "since_ms",
+)
+EVENT = ("reservation_id", "at_ms", "body")
+
+
+def reservation_row(record: Reservation, record_bytes: bytes, owner: int) -> tuple[Any, ...]:
+    """A reservation, encoded already, and the Modify under way; as RESERVATION says.
+
+    ``owner``: the epoch of the instance that owns it.
+    """
     change = record.change
-    return {
-        "reservation_id": record.reservation_id,
-        "state": record.state.value,
-        "version": record.version,
-        "transaction_id": record.transaction_id,
-        "record": record_to_pb(record).SerializeToString(),
-        "change_transaction_id": change.transaction_id if change else None,
-        "change_record": change_to_pb(change).SerializeToString() if change else None,
-        "created_ms": record.created_ms,
-        "end_s": record.criteria.window.end_s,
-        "owner": owner,
-    }
+    return (
+        record.reservation_id,
+        record.state.value,
+        record.version,
+        record.transaction_id,
+        record_bytes,
+        change.transaction_id if change else None,
+        change_to_pb(change).SerializeToString() if change else None,
+        record.created_ms,
+        record.criteria.window.end_s,
+        owner,
+    )
 
 
 def reservation_of(row: Row[Any]) -> Reservation:
@@ -101,34 +134,38 @@ def reservation_of(row: Row[Any]) -> Reservation:
     return record_from_pb(message, row.transaction_id, change)
 
 
-def transaction_row(transaction: Transaction) -> dict[str, Any]:
-    """A transaction without its parts."""
-    return {
-        "transaction_id": transaction.transaction_id,
-        "reservation_id": transaction.reservation_id,
-        "version": transaction.version,
-        "decision": DECISIONS[transaction.decision],
-        "told": transaction.told_success,
-        "settled": transaction.settled,
-    }
+def transaction_row(transaction: Transaction) -> tuple[Any, ...]:
+    """A transaction without its parts; as TRANSACTION says."""
+    return (
+        transaction.transaction_id,
+        transaction.reservation_id,
+        transaction.version,
+        DECISIONS[transaction.decision],
+        transaction.told,
+        transaction.settled,
+    )
 
 
-def part_row(
-    transaction_id: str, part_id: str, part: CoordinatorPart, at_ms: int
-) -> dict[str, Any]:
-    """A part; ``at_ms`` counts where its status is new (see ``over``)."""
+def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> tuple[Any, ...]:
+    """A part, as PART says; ``at_ms`` counts where its status is new (see ``over``)."""
     refusal = part.refusal
-    return {
-        "transaction_id": transaction_id,
-        "part_id": part_id,
-        "domain": part.domain,
-        "status": STATUSES[part.status],
-        "expires": part.expires,
-        "prep": prep_to_pb(part.prep).SerializeToString(),
-        "refusal": refusal_to_pb(refusal).SerializeToString() if refusal else None,
-        "agent_epoch": part.epoch,
-        "since_ms": at_ms,
-    }
+    return (
+        transaction_id,
+        part.part_id,
+        part.domain,
+        STATUSES[part.status],
+        part.expires,
+        _prep_bytes(part.prep),
+        refusal_to_pb(refusal).SerializeToString() if refusal else None,
+        part.epoch,
+        at_ms,
+    )
+
+
+@lru_cache(maxsize=PREPS_MAX)
+def _prep_bytes(prep: ReservationPrep) -> bytes:
+    """It is written with each status of its part, and these follow soon upon another."""
+    return prep_to_pb(prep).SerializeToString()
 
 
 def transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:
@@ -161,13 +198,9 @@ def part_of(row: Row[Any]) -> CoordinatorPart:
     )
 
 
-def event_row(event: Event) -> dict[str, Any]:
-    """An event that has no sequence yet."""
-    return {
-        "reservation_id": event.reservation_id,
-        "at_ms": event.at_ms,
-        "body": event.body.SerializeToString(),
-    }
+def event_row(event: Event) -> tuple[Any, ...]:
+    """An event that has no sequence yet, as EVENT says."""
+    return event.reservation_id, event.at_ms, event.body.SerializeToString()
 
 
 def event_of(row: Row[Any]) -> Event:

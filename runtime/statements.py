@@ -1,18 +1,23 @@
 """Many rows in few statements: one call of the driver, however many rows there are.
 
 A driver that runs a statement once for every row gives Python's global lock away and takes it back
-each time; beside a busy event loop every one of these may wait for milliseconds.
+each time; beside a busy event loop every one of these may wait for milliseconds. The texts are made
+once: values reach the driver as they are, so columns must be of types that SQLite and PostgreSQL
+take from Python, and give back, without help: integers, booleans, text, bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam
+from sqlalchemy import Column, Connection, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
+
+T = TypeVar("T")
 
 SIZES = (64, 16, 4, 1)
 """Rows of one statement, so that few texts serve any number of rows."""
@@ -24,24 +29,29 @@ Clause = Callable[[Any], Insert]
 def insert_rows(
     connection: Connection,
     table: Table,
-    rows: Sequence[Mapping[str, Any]],
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
     clause: Clause | None = None,
 ) -> None:
-    """INSERTs rows that all have the same columns, in order; ``clause`` must be a module's own.
+    """INSERTs rows, in order. ``clause`` must be one that lasts: its statements are kept.
 
-    Values reach the driver as they are, so columns must be of types that SQLite and PostgreSQL
-    take from Python without help: integers, booleans, text, bytes.
+    With ON CONFLICT no two rows may have the same key: PostgreSQL refuses that.
     """
-    if not rows:
-        return
-    columns = tuple(rows[0])
     for chunk in _chunks(rows):
-        text = _text(connection.dialect.name, table, columns, len(chunk), clause)
-        values = tuple(row[column] for row in chunk for column in columns)
-        connection.exec_driver_sql(text, values)
+        text = _insert(connection.dialect.name, table, columns, len(chunk), clause)
+        connection.exec_driver_sql(text, tuple(chain.from_iterable(chunk)))
 
 
-def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+def rows_of(
+    connection: Connection, columns: tuple[Column[Any], ...], keys: Sequence[Any]
+) -> Iterator[tuple[Any, ...]]:
+    """SELECTs the rows whose first column is one of ``keys``."""
+    for chunk in _chunks(keys):
+        text = _select(connection.dialect.name, columns, len(chunk))
+        yield from map(tuple, connection.exec_driver_sql(text, tuple(chunk)))
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     at = 0
     for size in SIZES:
         while len(rows) - at >= size:
@@ -50,21 +60,31 @@ def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str,
 
 
 @cache
-def _text(
+def _insert(
     name: str, table: Table, columns: tuple[str, ...], count: int, clause: Clause | None
 ) -> str:
-    """The statement's text, whose parameters are all columns of one row after those of another."""
-    # The drivers' own styles of parameters that are told by their place.
-    module, paramstyle = _DIALECTS[name]
-    insert: Any = module.insert(table)
+    insert: Any = _DIALECTS[name][0].insert(table)
     if clause is not None:
         insert = clause(insert)
     places = [
-        {c: bindparam(f"{c}_{n}", type_=table.c[c].type) for c in columns} for n in range(count)
+        {column: bindparam(f"{column}_{n}", type_=table.c[column].type) for column in columns}
+        for n in range(count)
     ]
-    compiled = insert.values(places).compile(dialect=module.dialect(paramstyle=paramstyle))
-    wanted = [f"{column}_{n}" for n in range(count) for column in columns]
-    assert compiled.positiontup == wanted, compiled.positiontup
+    return _text(name, insert.values(places), [f"{c}_{n}" for n in range(count) for c in columns])
+
+
+@cache
+def _select(name: str, columns: tuple[Column[Any], ...], count: int) -> str:
+    names = [f"key_{n}" for n in range(count)]
+    keys = [bindparam(each, type_=columns[0].type) for each in names]
+    return _text(name, select(*columns).where(columns[0].in_(keys)), names)
+
+
+def _text(name: str, statement: Any, parameters: list[str]) -> str:
+    """The statement's text, whose parameters are told by their place."""
+    module, paramstyle = _DIALECTS[name]
+    compiled = statement.compile(dialect=module.dialect(paramstyle=paramstyle))
+    assert compiled.positiontup == parameters, compiled.positiontup
     return str(compiled)
 
 
