@@ -13,7 +13,7 @@ from orchestrator.breakers import Breakers
 from orchestrator.knowledge import Pair
 from orchestrator.meter import Meter
 from orchestrator.negotiation import Answer, OffersCame, Progress, Segments
-from orchestrator.offers import Offers, narrowed
+from orchestrator.offers import Offers
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
@@ -162,7 +162,7 @@ class LiveBargain:
                 # It is a part of what was told of a longer time, and may say less than there is.
                 self.used_again = True
             found[domain] = offers
-            self.tell(OffersCame(domain, offers and narrowed(offers, window)))
+            self.tell(OffersCame(domain, offers, window))
         return found
 
     def _begin(

@@ -285,12 +285,14 @@ class Engine(Work):
         restored meanwhile and holds nothing any more.
         """
         now_ms = self.now_ms()
+        records = list[Reservation]()
+
+        def extra(transaction: Transaction) -> Changes:
+            records.append(word(transaction, now_ms))
+            return _with_state(records[-1], now_ms, live.record)
+
         try:
-            transaction = await self.transactions.apply(
-                transaction_id,
-                Decide(commit=True),
-                lambda tx: _with_state(word(tx, now_ms), now_ms, live.record),
-            )
+            await self.transactions.apply(transaction_id, Decide(commit=True), extra)
         except ConflictError:
             raise LostError(live.record.reservation_id) from None
         except ValueError:
@@ -301,7 +303,7 @@ class Engine(Work):
             failure = Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
             await self.give_up(live, transaction_id, failure, refuse)
             return False
-        live.set(word(transaction, now_ms))
+        live.set(records[-1])
         return True
 
     async def give_up(

@@ -91,10 +91,14 @@ class OffersAsked:
 
 @dataclass(frozen=True, slots=True)
 class OffersCame:
-    """A domain's SendOffers, or None when it did not answer in time; not of those remembered."""
+    """A domain's SendOffers, or None when it did not answer in time; not of those remembered.
+
+    They may be of a longer time than the ``window``.
+    """
 
     domain: str
     offers: SendOffers | None
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,19 @@
 
 An offer is a hint, only a hold binds; so what is out of date costs another round, and no request is
 refused because of it: before that all is asked anew (:meth:`Bargain.forgets`). To serve many
-windows, offers are asked for whole days and cut to the window. VLANs are told as free only if they
+windows, offers are asked for whole days. VLANs are told as free only if they
 are free all these days long.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestrator.knowledge import Pair
 from protocol.messages import Offer, PortOffer, SendOffers
-from substrate.model import Directionality, Profile, Segment, Step, Window
+from substrate.model import Directionality, Segment, Window
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400
@@ -133,22 +132,3 @@ def _of(domain: str, told: _Told, pairs: list[Pair]) -> SendOffers:
         offers=tuple(told.offers[pair] for pair in pairs if pair in told.offers),
         ports=tuple(told.ports[stp] for stp in stps if stp in told.ports),
     )
-
-
-def narrowed(offers: SendOffers, window: Window) -> SendOffers:
-    """What was told of a longer time, for the window."""
-    return replace(
-        offers,
-        offers=tuple(replace(o, profile=cut(o.profile, window)) for o in offers.offers),
-        ports=tuple(replace(p, profile=cut(p.profile, window)) for p in offers.ports),
-    )
-
-
-def cut(profile: Profile, window: Window) -> Profile:
-    """The part of a profile that lies in a window, which begins no earlier than the profile."""
-    first = bisect_right(profile, window.start_s, key=lambda step: step.start_s) - 1
-    last = bisect_right(profile, window.end_s - 1, key=lambda step: step.start_s)
-    inside = profile[max(first, 0) : last]
-    if not inside or inside[0].start_s >= window.start_s:
-        return inside
-    return (Step(window.start_s, inside[0].bandwidth_bps), *inside[1:])

@@ -192,7 +192,7 @@ class Transactions:
     def _time(self, live: _Live, before: Transaction, after: Transaction) -> None:
         if before.decision is not after.decision:
             live.decided_ms = self._clock.now_ms()
-        if live.decided_ms is not None and after.settled and not before.settled:
+        if live.decided_ms is not None and not before.settled and after.settled:
             self.on_settled((self._clock.now_ms() - live.decided_ms) / 1000)
 
     async def _steps(

@@ -74,7 +74,7 @@ class ScriptedDomains:
     ) -> Mapping[str, SendOffers | None]:
         found = {domain: self._offers(domain, pairs, window) for domain, pairs in wanted.items()}
         for domain, offers in found.items():
-            self.tell(OffersCame(domain, offers))
+            self.tell(OffersCame(domain, offers, window))
         return found
 
     def _offers(

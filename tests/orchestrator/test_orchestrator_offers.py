@@ -6,14 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, strategies as st
 from orchestrated import NOW_S, Orchestrated, sites, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from orchestrator.offers import DAY_S, Offers, cut, narrowed
+from orchestrator.offers import DAY_S, Offers
 from protocol.messages import Offer, PortOffer, ReqOffers, SendOffers
 from simulations.gateway import Message
-from substrate.model import Directionality, Segment, Step, Window, least_bps, least_within
+from substrate.model import Directionality, Segment, Step, Window, least_within
 from substrate.vlans import VlanSet
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
@@ -38,13 +37,12 @@ def test_a_day_is_asked_for_and_serves_each_window_of_it() -> None:
     offers.keep([PAIR], HOUR, BOTH, told(), 0)
     first = offers.find("m1", [PAIR], HOUR, BOTH, 1999)
     assert first is not None
-    within = narrowed(first, HOUR).offers[0]
-    assert within.profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
-    assert (within.latency_us, within.price) == (7, 8)
+    assert least_within(first.offers[0].profile, HOUR) == 3
+    assert (first.offers[0].latency_us, first.offers[0].price) == (7, 8)
     window = Window(HOUR.end_s + 5, HOUR.end_s + 6)
     later = offers.find("m1", [PAIR], window, BOTH, 1999)
     assert later is not None
-    assert narrowed(later, window).offers[0].profile == (Step(HOUR.end_s + 5, 9),)
+    assert least_within(later.offers[0].profile, window) == 9
 
 
 def test_it_lasts_as_long_as_it_may_and_no_longer() -> None:
@@ -115,27 +113,6 @@ def test_a_vlan_that_was_taken_is_not_free_any_more() -> None:
     }
     offers.drop("m1")
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
-
-
-PROFILES = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=8).map(
-    lambda rows: (Step(0, 1), *(Step(at, bps) for at, bps in sorted(dict(rows).items())))
-)
-
-
-@given(PROFILES, st.integers(0, 40), st.integers(1, 20))
-def test_cut_profiles_have_the_same_level_at_every_instant(
-    profile: tuple[Step, ...], start_s: int, length_s: int
-) -> None:
-    def level(steps: tuple[Step, ...], at_s: int) -> int:
-        return [step.bandwidth_bps for step in steps if step.start_s <= at_s][-1]
-
-    window = Window(start_s, start_s + length_s)
-    part = cut(profile, window)
-    assert part[0].start_s == start_s
-    assert least_within(profile, window) == least_bps(part)
-    assert part[-1].start_s < window.end_s
-    for at_s in range(window.start_s, window.end_s):
-        assert level(part, at_s) == level(profile, at_s)
 
 
 # In negotiations ---------------------------------------------------------------------------------
