@@ -172,19 +172,21 @@ def prep_to_pb(prep: ReservationPrep) -> pb.ReservationPrep:
 def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
     """The inverse of prep_to_pb. Raises CodecError."""
     transaction_id, part_id = _ids(message)
-    if not message.reservation_id:
+    reservation_id = message.reservation_id
+    if not reservation_id:
         raise CodecError("reservation_id", "nothing", "the id of a reservation")
-    if not message.segments:
+    segments = tuple([segment_from_pb(segment) for segment in message.segments])
+    if not segments:
         raise CodecError("segments", "none", "one or more")
     return ReservationPrep(
-        transaction_id=transaction_id,
-        part_id=part_id,
-        reservation_id=message.reservation_id,
-        version=message.version,
-        segments=tuple(segment_from_pb(segment) for segment in message.segments),
-        window=window_from_pb(message.window),
-        orchestrator_id=message.orchestrator_id,
-        deadline_ms=message.deadline_ms,
+        transaction_id,
+        part_id,
+        reservation_id,
+        message.version,
+        segments,
+        window_from_pb(message.window),
+        message.orchestrator_id,
+        message.deadline_ms,
     )
 
 
@@ -304,8 +306,9 @@ def _ids(
     | pb.Inquire
     | pb.ReservationResp,
 ) -> tuple[str, str]:
-    if not message.transaction_id:
+    transaction_id, part_id = message.transaction_id, message.part_id
+    if not transaction_id:
         raise CodecError("transaction_id", "nothing", "the id of a transaction")
-    if not message.part_id:
+    if not part_id:
         raise CodecError("part_id", "nothing", "the id of a part")
-    return message.transaction_id, message.part_id
+    return transaction_id, part_id
