@@ -67,13 +67,8 @@ class _Step:
     before: Record | None
     part: Part | None
     decisions: Sequence[Decision] = ()
-
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to be written."""
-        if self.part is None:
-            return False
-        return bool(self.decisions) or self.before is None or self.part != self.before.part
+    changes: bool = False
+    """Whether there is anything to be written."""
 
 
 class Agent:
@@ -297,7 +292,9 @@ class Agent:
         if known is not None and part is not None:
             decisions = hand.contradicted(self.parts, known, message)
             part = hand.confirmed(part, message)
-        return _Step(message, response and self._named(response), before, part, decisions)
+        changes = part is not None and (part != known or bool(decisions))
+        named = response and self._named(response)
+        return _Step(message, named, before, part, decisions, changes)
 
     async def _store_all(self, steps: Sequence[_Step]) -> None:
         """Makes what they change durable, all or none; the answers say so where it fails."""
