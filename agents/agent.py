@@ -6,8 +6,8 @@ Nothing is answered before it is durable (design, section 5, rules 1 and 10).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
-from dataclasses import replace
+from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from agents.timers import (
     ReservationDue,
     Timers,
 )
+from agents.turns import Turn
 from agents.values import Decision, Key, Life, Record, Seen
 from agents.watchers import Watcher
 from protocol import participant
@@ -43,7 +44,7 @@ from protocol.messages import (
     ToAgent,
     ToOrchestrator,
 )
-from protocol.participant import Rules, answer_to
+from protocol.participant import Part, Rules, answer_to
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
@@ -55,6 +56,19 @@ FORGET_AFTER_S = 2 * 86_400
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Step:
+    """What becomes of a message: its answer (None: silence), and the part as it is to be."""
+
+    message: PartMessage
+    answer: ReservationResp | None
+    before: Record | None
+    part: Part | None
+    decisions: Sequence[Decision] = ()
+    changes: bool = False
+    """Whether there is anything to be written."""
 
 
 class Agent:
@@ -152,13 +166,32 @@ class Agent:
         A plain name is an orchestrator of one instance. Calls for one part are processed in the
         order of the calls, others side by side. The work is not lost when the caller is cancelled.
         """
-        await asyncio.shield(self.receive(sender, message))
+        rest = self.receive(sender, message)
+        if rest is not None:
+            await asyncio.shield(rest)
 
-    def receive(self, sender: Sender | str, message: ToAgent) -> asyncio.Task[None]:
-        """As :meth:`handle`, without waiting: the task that does the work."""
+    def receive(self, sender: Sender | str, *messages: ToAgent) -> asyncio.Task[None] | None:
+        """As :meth:`handle`, without waiting, for messages that came together.
+
+        What needs no waiting is done and answered now. What they change is written at once, all or
+        nothing. Returns the task that does the rest; None: there is none.
+        """
         if isinstance(sender, str):
             sender = Sender(sender, sender)
-        return self._spawn(self._answer(sender, message))
+        began_s, steps, late = perf_counter(), [], []
+        for message in messages:
+            if isinstance(message, ReqOffers):
+                self._respond(sender, message, self.offers(message), began_s)
+            elif isinstance(message, Claims):
+                late.append(self._spawn(self._reconcile(sender, message)))
+            elif not self.parts.turns.take(_key(message)):
+                turn = self.parts.turns.turn(_key(message))
+                late.append(self._spawn(self._answer(turn, sender, message)))
+            else:
+                step = self._begun(sender, message, began_s)
+                if step is not None:
+                    steps.append(step)
+        return self._spawn(self._finish(sender, steps, late, began_s)) if steps or late else None
 
     async def settle(self, order: hand.Order) -> Decision:
         """See :func:`agents.hand.settle`."""
@@ -188,44 +221,91 @@ class Agent:
         """Ends every subscription once it has read what it has."""
         self.parts.watchers.close()
 
-    async def _answer(self, sender: Sender, message: ToAgent) -> None:
-        answer: ToOrchestrator | None = None
+    def _begun(self, sender: Sender, message: PartMessage, began_s: float) -> _Step | None:
+        """What a message is to change, while its turn is kept; None: nothing, it is answered."""
+        step = None
+        try:
+            step = self._step(sender, message)
+            if not step.changes:
+                self._respond(sender, message, step.answer, began_s)
+        except Exception:
+            # A backend may be anyone's; what came together with it is not to suffer.
+            _log.exception("message not handled", part="/".join(_key(message)))
+        if step is None or not step.changes:
+            self.parts.turns.give(_key(message))
+            return None
+        return step
+
+    async def _finish(
+        self,
+        sender: Sender,
+        steps: Sequence[_Step],
+        late: Sequence[asyncio.Task[None]],
+        began_s: float,
+    ) -> None:
+        """Stores and answers what messages change, and waits for those that await their turn."""
+        try:
+            if steps:
+                await self._store_all(steps)
+            for step in steps:
+                self._respond(sender, step.message, step.answer, began_s)
+        finally:
+            for step in steps:
+                self.parts.turns.give(_key(step.message))
+        await asyncio.gather(*late)
+
+    async def _answer(self, turn: Turn, sender: Sender, message: PartMessage) -> None:
         began_s = perf_counter()
-        if isinstance(message, ReqOffers):
-            answer = self.offers(message)
-        elif isinstance(message, Claims):
-            await self.recovery.hear(sender, message)
-        else:
-            key = (message.transaction_id, message.part_id)
-            async with self.parts.turns.turn(key):
-                answer = await self._step(key, sender, message)
+        async with turn:
+            step = self._step(sender, message)
+            if step.changes:
+                await self._store_all([step])
+        self._respond(sender, message, step.answer, began_s)
+
+    async def _reconcile(self, sender: Sender, message: Claims) -> None:
+        began_s = perf_counter()
+        await self.recovery.hear(sender, message)
+        self._respond(sender, message, None, began_s)
+
+    def _respond(
+        self, sender: Sender, message: ToAgent, answer: ToOrchestrator | None, began_s: float
+    ) -> None:
         self.meter.answered(message, answer, perf_counter() - began_s)
         if answer is not None:
             self._send(sender, answer)
 
-    async def _step(self, key: Key, sender: Sender, message: PartMessage) -> ReservationResp | None:
-        before = self.parts.records.get(key)
+    def _step(self, sender: Sender, message: PartMessage) -> _Step:
+        """What a message is to change, and its answer; takes capacity in memory."""
+        before = self.parts.records.get(_key(message))
         known = None if before is None else before.part
         prep = message if isinstance(message, ReservationPrep) else None
         if known is not None and known.prep is not None:
             prep = known.prep
         if prep is not None and prep.orchestrator_id != sender.orchestrator_id:
             refusal = Refusal(RefusalKind.POLICY, "the part is another orchestrator's")
-            return self._named(answer_to(message, False, refusal, self.epoch))
-        part, answer = participant.step(
+            answer = answer_to(message, False, refusal, self.epoch)
+            return _Step(message, self._named(answer), before, known)
+        part, response = participant.step(
             known, message, self._clock.now_ms(), self.parts.admit, self.parts.rules, self.epoch
         )
         decisions: tuple[Decision, ...] = ()
         if known is not None and part is not None:
             decisions = hand.contradicted(self.parts, known, message)
             part = hand.confirmed(part, message)
-        if part is not None and (part != known or decisions):
-            try:
-                await self.parts.advance((before, part), decisions=decisions)
-            except StorageError as error:
-                _log.warning("part not stored", part="/".join(key), error=str(error))
-                return self._unavailable(message)
-        return None if answer is None else self._named(answer)
+        changes = part is not None and (part != known or bool(decisions))
+        named = response and self._named(response)
+        return _Step(message, named, before, part, decisions, changes)
+
+    async def _store_all(self, steps: Sequence[_Step]) -> None:
+        """Makes what they change durable, all or none; the answers say so where it fails."""
+        changes = [(step.before, step.part) for step in steps if step.part is not None]
+        decisions = [decision for step in steps for decision in step.decisions]
+        try:
+            await self.parts.advance(*changes, decisions=decisions)
+        except StorageError as error:
+            for step in steps:
+                _log.warning("part not stored", part="/".join(_key(step.message)), error=str(error))
+                step.answer = self._unavailable(step.message)
 
     def _named(self, answer: ReservationResp) -> ReservationResp:
         if answer.refusal is None or answer.refusal.domain:
@@ -306,3 +386,7 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _key(message: PartMessage) -> Key:
+    return (message.transaction_id, message.part_id)

@@ -63,6 +63,7 @@ class Book:
         inside = [resource for resource in capacities if resource.name not in ports]
         self.calendar = Calendar(capacities, inside if len(inside) >= SEARCHED_MIN else ())
         self.labels = LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
+        self._ports = {port.stp: port for port in self.domain.ports}
         self._held: dict[str, _Held] = {}
         self._owner: dict[Key, str] = {}
 
@@ -174,11 +175,16 @@ class Book:
             if claim.bandwidth_bps < 0:
                 reason = f"{claim.resource.name} is claimed with {claim.bandwidth_bps} bit/s"
                 return Refusal(RefusalKind.TOPOLOGY, reason, resource=claim.resource.name)
-        claims = add_up((c.resource, c.bandwidth_bps) for c in placement.claims if c.bandwidth_bps)
+        amounts = {claim.resource: claim.bandwidth_bps for claim in placement.claims}
+        claims = placement.claims
+        if len(amounts) < len(claims) or 0 in amounts.values():
+            claims = add_up((c.resource, c.bandwidth_bps) for c in claims if c.bandwidth_bps)
         refusal = over_claimed(claims, free, self.calendar.capacities)
         if refusal is not None:
             return refusal
         own = labels_of(prep.segments)
+        if claims is placement.claims and placement.labels == own:
+            return placement
         for stp, vlan in sorted(set(placement.labels) - set(own)):
             wrong = self._wrong_label(stp, vlan, prep)
             if wrong is not None:
@@ -198,7 +204,7 @@ class Book:
         return self._untranslated(prep.segments) or self._unsplit(prep.segments)
 
     def _wrong_label(self, stp: str, vlan: int, prep: ReservationPrep) -> Refusal | None:
-        port = self.domain.port(stp)
+        port = self._ports.get(stp)
         if port is None:
             reason = f"{self.domain.name} has no STP {stp}"
             return Refusal(RefusalKind.TOPOLOGY, reason, resource=stp)
@@ -218,13 +224,15 @@ class Book:
         return None
 
     def _unsplit(self, segments: Iterable[Segment]) -> Refusal | None:
+        if self.domain.splits:
+            return None
         seen: set[tuple[str, int]] = set()
         for segment in segments:
             ends = {
                 (segment.ingress_stp, segment.ingress_vlan),
                 (segment.egress_stp, segment.egress_vlan),
             }
-            if not self.domain.splits and ends & seen:
+            if ends & seen:
                 stp, vlan = min(ends & seen)
                 reason = f"{self.domain.name} does not split VLAN {vlan} at {stp}"
                 return _refusal(RefusalKind.LABEL, reason, stp, segment)

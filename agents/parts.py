@@ -105,11 +105,12 @@ class Parts:
 
         When that fails what was taken for them is given back. Raises StorageError.
         """
-        records = [Record(part, self._data_plane_of(before, part)) for before, part in changes]
-        pairs = [(before, record) for (before, _), record in zip(changes, records, strict=True)]
+        pairs = [
+            (before, Record(part, self._data_plane_of(before, part))) for before, part in changes
+        ]
         fresh = {record.key for before, record in pairs if before is None}
         try:
-            await self.write(records, fresh, life, decisions)
+            await self.write([record for _, record in pairs], fresh, life, decisions)
         except StorageError:
             for before, record in pairs:
                 if record.live and not (before is not None and before.live):

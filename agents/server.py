@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ from substrate.model import Refusal, RefusalKind, Window
 SERVICE_NAME: Final = agent_pb2.DESCRIPTOR.services_by_name["DomainAgent"].full_name
 PAGE_LIMIT = 1000
 IN_FLIGHT_LIMIT = 2048
+TOGETHER_LIMIT = 512
+"""Messages whose work begins, and whose changes are written, at once."""
 END_MAX_S = 1 << 33
 """In the year 2242."""
 DURATION_MAX_S = 4 * 366 * 86_400
@@ -160,19 +162,15 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         self, frames: AsyncIterator[agent_pb2.OrchestratorFrame], stream: Stream
     ) -> None:
         """Starts the work of every message; waits while too much is under way or unsent."""
-        room = asyncio.Semaphore(IN_FLIGHT_LIMIT)
-        work: set[asyncio.Task[None]] = set()
+        work: dict[asyncio.Task[None], int] = {}
         try:
             async for frame in frames:
-                for message in frame.messages:
+                for at in range(0, len(frame.messages), TOGETHER_LIMIT):
+                    messages = frame.messages[at : at + TOGETHER_LIMIT]
                     await stream.drained()
-                    await room.acquire()
-                    task = self._begin(message, stream)
-                    if task is None:
-                        room.release()
-                        continue
-                    work.add(task)
-                    task.add_done_callback(lambda done: self._done(done, work, room))
+                    while sum(work.values()) + len(messages) > IN_FLIGHT_LIMIT:
+                        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+                    self._begin(messages, stream, work)
             if work:
                 # Not gather: that would cancel the work of others with this reader.
                 await asyncio.wait(work)
@@ -187,27 +185,30 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
                 stream.end(describe_again(stream.sender.orchestrator_id))
 
     def _begin(
-        self, message: agent_pb2.OrchestratorMessage, stream: Stream
-    ) -> asyncio.Task[None] | None:
-        """Starts the work of a message; None: it is done already."""
+        self,
+        messages: Sequence[agent_pb2.OrchestratorMessage],
+        stream: Stream,
+        work: dict[asyncio.Task[None], int],
+    ) -> None:
+        """Starts the work of messages that came together; of how many each task of ``work`` is."""
+        read = [self._understood(message, stream) for message in messages]
+        known = [message for message in read if message is not None]
+        task = self._agent.receive(stream.sender, *known)
+        if task is not None:
+            work[task] = len(known)
+            task.add_done_callback(lambda done: _done(done, work))
+
+    def _understood(self, message: agent_pb2.OrchestratorMessage, stream: Stream) -> ToAgent | None:
+        """A message as a value; a malformed one is refused."""
         name = stream.sender.orchestrator_id
         try:
-            return self._agent.receive(stream.sender, _checked(to_agent_from_pb(message), name))
+            return _checked(to_agent_from_pb(message), name)
         except CodecError as error:
             _log.warning("malformed message", orchestrator=name, error=str(error))
             answer = self._refused(message, str(error))
             if answer is not None:
                 stream.put(answer)
             return None
-
-    def _done(
-        self, task: asyncio.Task[None], work: set[asyncio.Task[None]], room: asyncio.Semaphore
-    ) -> None:
-        work.discard(task)
-        room.release()
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            _log.error("message not handled", exc_info=error)
 
     def _refused(
         self, message: agent_pb2.OrchestratorMessage, reason: str
@@ -244,6 +245,13 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
             rules=self._agent.rules_of(record),
             orchestrator_id=prep.orchestrator_id,
         )
+
+
+def _done(task: asyncio.Task[None], work: dict[asyncio.Task[None], int]) -> None:
+    del work[task]
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("messages not handled", exc_info=error)
 
 
 def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:

@@ -8,10 +8,10 @@ over, and the first can neither write nor, therefore, answer.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from operator import itemgetter
+from functools import cache
+from itertools import chain
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, select
@@ -28,6 +28,7 @@ from agents.rows import (
     prep_to_bytes,
     record_from_row,
     record_to_row,
+    upsert_text,
 )
 from agents.values import Decision, Key, Life, Record
 from protocol.messages import ReservationPrep
@@ -35,11 +36,14 @@ from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
 
 PREPS_LIMIT = 4096
+ROWS_MAX = 64
+"""Rows of one statement; a power of 2. Statements of few sizes stay prepared."""
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
+FORGOTTEN = ("b_transaction_id", "b_part_id")
 FORGET = delete(PARTS).where(
-    PARTS.c.transaction_id == bindparam("b_transaction_id"),
-    PARTS.c.part_id == bindparam("b_part_id"),
+    PARTS.c.transaction_id == bindparam(FORGOTTEN[0]),
+    PARTS.c.part_id == bindparam(FORGOTTEN[1]),
 )
 
 
@@ -132,10 +136,9 @@ class MemoryStore:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """What one save asks for, as rows."""
+    """What one save asks for, as rows; of a part None: it is forgotten."""
 
-    records: tuple[dict[str, Any], ...]
-    forgotten: tuple[Key, ...]
+    parts: dict[Key, tuple[Any, ...] | None]
     life: dict[str, str] | None
     decisions: tuple[dict[str, Any], ...]
 
@@ -148,7 +151,8 @@ class DatabaseStore:
         self._owner = (ids or RandomIds()).new()
         dialect = database.engine.dialect.name
         self._insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
-        self._put = {table: self._replacing(table) for table in (PARTS, META, DECISIONS)}
+        self._put = {table: self._replacing(table) for table in (META, DECISIONS)}
+        self._mark = "?" if dialect == "sqlite" else "%s"
         # What a part was asked for is written with each of its states, and soon after another.
         self._preps: OrderedDict[Key, tuple[ReservationPrep, bytes]] = OrderedDict()
 
@@ -179,9 +183,11 @@ class DatabaseStore:
         decisions: Sequence[Decision] = (),
     ) -> None:
         """See :class:`Store`. Raises SupersededError once another agent has taken over."""
+        parts: dict[Key, tuple[Any, ...] | None] = dict.fromkeys(forgotten)
+        for record in records:
+            parts[record.key] = record_to_row(record, self._prep_of(record))
         write = _Write(
-            tuple(record_to_row(record, self._prep_of(record)) for record in records),
-            tuple(forgotten),
+            parts,
             None if life is None else life_to_meta(life),
             tuple(decision_to_row(decision) for decision in decisions),
         )
@@ -202,25 +208,35 @@ class DatabaseStore:
     def _save_all(
         self, connection: Connection, writes: Sequence[_Write]
     ) -> Sequence[Exception | None]:
-        """In order; those that write the same kind of thing one after the other at once."""
+        """What they come to in the end: the last that is said of a part counts."""
         try:
             self._refuse_former(connection, OWNER.with_for_update(read=True))
         except SupersededError as error:
             return [error for _ in writes]
-        statements = (item for write in writes for item in self._statements(write))
-        for statement, rows in groupby(statements, key=itemgetter(0)):
-            connection.execute(statement, [row for _, row in rows])
+        parts: dict[Key, tuple[Any, ...] | None] = {}
+        for write in writes:
+            parts.update(write.parts)
+        gone = [key for key, row in parts.items() if row is None]
+        if gone:
+            connection.execute(FORGET, [dict(zip(FORGOTTEN, key, strict=True)) for key in gone])
+        self._put_parts(connection, [row for row in parts.values() if row is not None])
+        decisions = [row for write in writes for row in write.decisions]
+        if decisions:
+            connection.execute(self._put[DECISIONS], decisions)
+        for write in writes:
+            if write.life is not None:
+                self._tell(connection, write.life)
         return [None for _ in writes]
 
-    def _statements(self, write: _Write) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for transaction_id, part_id in write.forgotten:
-            yield FORGET, {"b_transaction_id": transaction_id, "b_part_id": part_id}
-        for row in write.records:
-            yield self._put[PARTS], row
-        for row in write.decisions:
-            yield self._put[DECISIONS], row
-        for key, value in (write.life or {}).items():
-            yield self._put[META], {"key": key, "value": value}
+    def _put_parts(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Each statement lets go of the interpreter's lock once: not a row a statement."""
+        at, size = 0, ROWS_MAX
+        while at < len(rows):
+            while size > len(rows) - at:
+                size //= 2
+            values = tuple(chain.from_iterable(rows[at : at + size]))
+            connection.exec_driver_sql(_upsert(size, self._mark), values)
+            at += size
 
     async def check_owner(self) -> None:
         """See :class:`Store`."""
@@ -247,6 +263,11 @@ class DatabaseStore:
             if not column.primary_key
         }
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+@cache
+def _upsert(rows: int, mark: str) -> str:
+    return upsert_text(PARTS, rows, mark)
 
 
 def _refuse_other(found: str | None, domain: str) -> None:

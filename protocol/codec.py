@@ -85,7 +85,10 @@ def to_agent_to_pb(message: ToAgent) -> pb.OrchestratorMessage:
         case ReqOffers():
             return pb.OrchestratorMessage(req_offers=_req_offers_to_pb(message))
         case ReservationPrep():
-            return pb.OrchestratorMessage(reservation_prep=prep_to_pb(message))
+            # Filled in where it is to be: a message within a message is copied.
+            found = pb.OrchestratorMessage()
+            _fill_prep(found.reservation_prep, message)
+            return found
         case Commit(transaction_id, part_id):
             return pb.OrchestratorMessage(
                 commit=pb.Commit(transaction_id=transaction_id, part_id=part_id)
@@ -127,7 +130,9 @@ def to_orchestrator_to_pb(message: ToOrchestrator) -> pb.AgentMessage:
         case SendOffers():
             return pb.AgentMessage(send_offers=_send_offers_to_pb(message))
         case ReservationResp():
-            return pb.AgentMessage(reservation_resp=_resp_to_pb(message))
+            found = pb.AgentMessage()
+            _fill_resp(found.reservation_resp, message)
+            return found
         case Inquire(transaction_id, part_id, reservation_id):
             return pb.AgentMessage(
                 inquire=pb.Inquire(
@@ -157,35 +162,43 @@ def to_orchestrator_from_pb(message: pb.AgentMessage) -> ToOrchestrator:
 
 def prep_to_pb(prep: ReservationPrep) -> pb.ReservationPrep:
     """A ReservationPrep."""
-    return pb.ReservationPrep(
-        transaction_id=prep.transaction_id,
-        part_id=prep.part_id,
-        reservation_id=prep.reservation_id,
-        version=prep.version,
-        segments=[segment_to_pb(segment) for segment in prep.segments],
-        window=window_to_pb(prep.window),
-        orchestrator_id=prep.orchestrator_id,
-        deadline_ms=prep.deadline_ms,
-    )
+    message = pb.ReservationPrep()
+    _fill_prep(message, prep)
+    return message
 
 
 def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
     """The inverse of prep_to_pb. Raises CodecError."""
     transaction_id, part_id = _ids(message)
-    if not message.reservation_id:
+    reservation_id = message.reservation_id
+    if not reservation_id:
         raise CodecError("reservation_id", "nothing", "the id of a reservation")
-    if not message.segments:
+    segments = tuple([segment_from_pb(segment) for segment in message.segments])
+    if not segments:
         raise CodecError("segments", "none", "one or more")
     return ReservationPrep(
-        transaction_id=transaction_id,
-        part_id=part_id,
-        reservation_id=message.reservation_id,
-        version=message.version,
-        segments=tuple(segment_from_pb(segment) for segment in message.segments),
-        window=window_from_pb(message.window),
-        orchestrator_id=message.orchestrator_id,
-        deadline_ms=message.deadline_ms,
+        transaction_id,
+        part_id,
+        reservation_id,
+        message.version,
+        segments,
+        window_from_pb(message.window),
+        message.orchestrator_id,
+        message.deadline_ms,
     )
+
+
+def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
+    message.transaction_id = prep.transaction_id
+    message.part_id = prep.part_id
+    message.reservation_id = prep.reservation_id
+    message.version = prep.version
+    for segment in prep.segments:
+        message.segments.append(segment_to_pb(segment))
+    message.window.start_s = prep.window.start_s
+    message.window.end_s = prep.window.end_s
+    message.orchestrator_id = prep.orchestrator_id
+    message.deadline_ms = prep.deadline_ms
 
 
 def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
@@ -255,15 +268,14 @@ def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:
     return SendOffers(message.query_id, message.domain, offers, ports)
 
 
-def _resp_to_pb(message: ReservationResp) -> pb.ReservationResp:
-    return pb.ReservationResp(
-        transaction_id=message.transaction_id,
-        part_id=message.part_id,
-        phase=message.phase.value,  # type: ignore[arg-type]
-        ok=message.ok,
-        refusal=refusal_to_pb(message.refusal) if message.refusal is not None else None,
-        agent_epoch=message.agent_epoch,
-    )
+def _fill_resp(message: pb.ReservationResp, resp: ReservationResp) -> None:
+    message.transaction_id = resp.transaction_id
+    message.part_id = resp.part_id
+    message.phase = resp.phase.value  # type: ignore[assignment]
+    message.ok = resp.ok
+    if resp.refusal is not None:
+        message.refusal.CopyFrom(refusal_to_pb(resp.refusal))
+    message.agent_epoch = resp.agent_epoch
 
 
 def _resp_from_pb(message: pb.ReservationResp) -> ReservationResp:
@@ -304,8 +316,9 @@ def _ids(
     | pb.Inquire
     | pb.ReservationResp,
 ) -> tuple[str, str]:
-    if not message.transaction_id:
+    transaction_id, part_id = message.transaction_id, message.part_id
+    if not transaction_id:
         raise CodecError("transaction_id", "nothing", "the id of a transaction")
-    if not message.part_id:
+    if not part_id:
         raise CodecError("part_id", "nothing", "the id of a part")
-    return message.transaction_id, message.part_id
+    return transaction_id, part_id

@@ -50,9 +50,10 @@ def window_to_pb(window: Window) -> pb.Window:
 
 def window_from_pb(message: pb.Window) -> Window:
     """The inverse of window_to_pb. Raises CodecError for an empty window."""
-    if message.end_s <= message.start_s:
-        raise CodecError("window.end_s", message.end_s, f"more than {message.start_s}")
-    return Window(message.start_s, message.end_s)
+    start_s, end_s = message.start_s, message.end_s
+    if end_s <= start_s:
+        raise CodecError("window.end_s", end_s, f"more than {start_s}")
+    return Window(start_s, end_s)
 
 
 def vlans_to_pb(vlans: VlanSet) -> list[pb.VlanRange]:
@@ -127,30 +128,31 @@ def segment_to_pb(segment: Segment) -> pb.Segment:
 
 def segment_from_pb(message: pb.Segment) -> Segment:
     """The inverse of segment_to_pb. Raises CodecError."""
-    if message.bandwidth_bps <= 0:
-        raise CodecError("segment.bandwidth_bps", message.bandwidth_bps, "more than 0")
-    for field, vlan in (
-        ("ingress_vlan", message.ingress_vlan),
-        ("egress_vlan", message.egress_vlan),
-    ):
-        if not VLAN_MIN <= vlan <= VLAN_MAX:
-            raise CodecError(f"segment.{field}", vlan, f"{VLAN_MIN} to {VLAN_MAX}")
-    if not 1 <= message.slot_count <= 64:
-        raise CodecError("segment.slot_count", message.slot_count, "1 to 64")
+    # Each look into a message makes a new object: one look per field.
+    bandwidth_bps, slot_count = message.bandwidth_bps, message.slot_count
+    if bandwidth_bps <= 0:
+        raise CodecError("segment.bandwidth_bps", bandwidth_bps, "more than 0")
+    ingress_vlan, egress_vlan = message.ingress_vlan, message.egress_vlan
+    if not VLAN_MIN <= ingress_vlan <= VLAN_MAX:
+        raise CodecError("segment.ingress_vlan", ingress_vlan, f"{VLAN_MIN} to {VLAN_MAX}")
+    if not VLAN_MIN <= egress_vlan <= VLAN_MAX:
+        raise CodecError("segment.egress_vlan", egress_vlan, f"{VLAN_MIN} to {VLAN_MAX}")
+    if not 1 <= slot_count <= 64:
+        raise CodecError("segment.slot_count", slot_count, "1 to 64")
     slots = tuple(message.flow_slots)
-    if not slots or max(slots) >= message.slot_count:
-        raise CodecError("segment.flow_slots", list(slots), f"0 to {message.slot_count - 1}")
+    if not slots or max(slots) >= slot_count:
+        raise CodecError("segment.flow_slots", list(slots), f"0 to {slot_count - 1}")
     return Segment(
-        segment_id=message.segment_id,
-        ingress_stp=message.ingress_stp,
-        ingress_vlan=message.ingress_vlan,
-        egress_stp=message.egress_stp,
-        egress_vlan=message.egress_vlan,
-        bandwidth_bps=message.bandwidth_bps,
-        directionality=directionality_from_pb(message.directionality),
-        flow_slots=slots,
-        slot_count=message.slot_count,
-        token=message.token,
+        message.segment_id,
+        message.ingress_stp,
+        ingress_vlan,
+        message.egress_stp,
+        egress_vlan,
+        bandwidth_bps,
+        directionality_from_pb(message.directionality),
+        slots,
+        slot_count,
+        message.token,
     )
 
 

@@ -30,6 +30,9 @@ than any is away: an orchestrator takes windows that end up to 732 days ahead.""
 class PartState(Enum):
     """What a part is in its domain. No entry at all: ABSENT."""
 
+    # Each message looks its action up by state, and Enum hashes in Python.
+    __hash__ = object.__hash__
+
     HELD = auto()
     REFUSED = auto()
     COMMITTED = auto()
@@ -97,6 +100,8 @@ class Rules:
 
 class Action(Enum):
     """What a message does to a part in a state."""
+
+    __hash__ = object.__hash__
 
     ADMIT = auto()
     """Ask the domain: HELD or REFUSED."""
@@ -303,17 +308,17 @@ def _admitted(prep: ReservationPrep, now_ms: int, admit: Admit, rules: Rules) ->
         outcome = rules.refuse
     else:
         outcome = admit(prep)
-    part = Part(prep.transaction_id, prep.part_id, PartState.REFUSED, prep, changed_ms=now_ms)
+    key = prep.transaction_id, prep.part_id
     if isinstance(outcome, Refusal):
-        return replace(part, refusal=outcome)
-    expires_ms = None if rules.hold_timeout_s is None else now_ms + rules.hold_timeout_s * 1000
-    due_ms = now_ms + rules.inquire_after_s * 1000
-    return replace(
-        part,
-        state=PartState.HELD,
-        mapping=outcome.mapping,
-        inquire_at_ms=due_ms,
-        expires_ms=expires_ms,
+        return Part(*key, PartState.REFUSED, prep, refusal=outcome, changed_ms=now_ms)
+    return Part(
+        *key,
+        PartState.HELD,
+        prep,
+        outcome.mapping,
+        changed_ms=now_ms,
+        inquire_at_ms=now_ms + rules.inquire_after_s * 1000,
+        expires_ms=None if rules.hold_timeout_s is None else now_ms + rules.hold_timeout_s * 1000,
     )
 
 

@@ -101,12 +101,14 @@ class _PortLabels:
     def take(self, vlan: int, entry: _Taken) -> None:
         insort(self.entries.setdefault(vlan, []), entry)
         bit = 1 << vlan
-        for day, piece in _pieces(entry, DAY_S):
+        start_s, end_s, _ = entry
+        for day in range(start_s // DAY_S, (end_s - 1) // DAY_S + 1):
             self.days[day] = self.days.get(day, 0) | bit
-            if piece == _span(day, DAY_S):
+            first_s, last_s = max(start_s, day * DAY_S), min(end_s, (day + 1) * DAY_S)
+            if last_s - first_s == DAY_S:
                 self.whole_days[day] = self.whole_days.get(day, 0) | bit
                 continue
-            for hour, _ in _pieces(piece, HOUR_S):
+            for hour in range(first_s // HOUR_S, (last_s - 1) // HOUR_S + 1):
                 self.hours[hour] = self.hours.get(hour, 0) | bit
 
     def give(self, vlan: int, entry: _Taken) -> bool:
@@ -195,4 +197,6 @@ def _overlapping(entries: Sequence[_Taken], window: Window) -> Iterator[_Taken]:
 
 def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
     """The last entry of another holder within the window."""
+    if not entries:
+        return None
     return next((e for e in _overlapping(entries, window) if e.holder != holder), None)

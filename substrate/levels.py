@@ -91,8 +91,7 @@ class Levels:
         self._split(window.end_s)
         head, whole, tail = self._pieces(window)
         for i, first, last in (*head, *tail):
-            _add(self._levels[i], first, last, amount)
-            self._measure(i)
+            self._raise(i, first, last, amount)
         if whole:
             for row in (self._lazy, self._most, self._least):
                 row[whole.start : whole.stop] += amount
@@ -165,10 +164,30 @@ class Levels:
         if len(starts) < CHUNK_MAX // 8:
             self._merge(min(i, len(self._firsts) - 2))
 
+    def _raise(self, i: int, first: int, last: int, amount: int) -> None:
+        """Adds to some levels of a chunk, and sees to its extremes: mostly without the others."""
+        levels = self._levels[i]
+        _add(levels, first, last, amount)
+        if last - first > FEW or len(levels) <= FEW:
+            self._measure(i)
+            return
+        changed, lazy = levels[first:last], int(self._lazy[i])
+        most, least = max(changed) + lazy, min(changed) + lazy
+        if amount > 0 and least - amount > self._least[i]:
+            self._most[i] = max(most, int(self._most[i]))
+        elif amount < 0 and most - amount < self._most[i]:
+            self._least[i] = min(least, int(self._least[i]))
+        else:
+            self._measure(i)
+
     def _measure(self, i: int) -> None:
-        lazy, levels = int(self._lazy[i]), np.frombuffer(self._levels[i], np.int64)
-        self._most[i] = levels.max() + lazy
-        self._least[i] = levels.min() + lazy
+        lazy, levels = int(self._lazy[i]), self._levels[i]
+        if len(levels) <= FEW:
+            self._most[i], self._least[i] = max(levels) + lazy, min(levels) + lazy
+            return
+        known = np.frombuffer(levels, np.int64)
+        self._most[i] = int(known.max()) + lazy
+        self._least[i] = int(known.min()) + lazy
 
     def _halve(self, i: int) -> None:
         starts, levels = self._starts[i], self._levels[i]

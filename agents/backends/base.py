@@ -24,6 +24,8 @@ from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, Segment, Window
 from substrate.vlans import VlanSet
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
 
 class DeviceError(Exception):
     """A device did not do what it was told; the text says why and reaches the user."""
@@ -47,16 +49,15 @@ class Placement:
 
     def to_json(self) -> str:
         """The form in which it is stored."""
-        return json.dumps(
+        return _JSON.encode(
             {
                 "claims": [
-                    [c.resource.name, c.resource.direction.value, c.bandwidth_bps]
+                    (c.resource.name, c.resource.direction.value, c.bandwidth_bps)
                     for c in self.claims
                 ],
-                "labels": [list(label) for label in self.labels],
+                "labels": self.labels,
                 "detail": self.detail,
-            },
-            separators=(",", ":"),
+            }
         )
 
     @classmethod

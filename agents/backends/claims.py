@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from agents.backends.base import Claim, Free
 from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Refusal, RefusalKind, Segment
+
+WAYS_MAX = 4096
+"""Ways whose resources are remembered: few are taken most of the time."""
 
 LinkWay = tuple[str, Direction]
 """An internal link as it is travelled from ingress to egress."""
@@ -21,18 +25,19 @@ def port_resources(domain: Domain) -> dict[Resource, int]:
     }
 
 
+@lru_cache(WAYS_MAX)
 def way_resources(
-    ingress_stp: str, egress_stp: str, links: Iterable[LinkWay], directionality: Directionality
-) -> list[Resource]:
+    ingress_stp: str, egress_stp: str, links: tuple[LinkWay, ...], directionality: Directionality
+) -> tuple[Resource, ...]:
     """What a way through the domain uses: forward, and back where both directions count."""
-    forward = [
+    forward = (
         Resource(ingress_stp, Direction.IN),
         *(Resource(name, direction) for name, direction in links),
         Resource(egress_stp, Direction.OUT),
-    ]
+    )
     if directionality is Directionality.UNIDIRECTIONAL:
         return forward
-    return [*forward, *(Resource(r.name, r.direction.opposite) for r in forward)]
+    return (*forward, *(Resource(r.name, r.direction.opposite) for r in forward))
 
 
 def add_up(claims: Iterable[tuple[Resource, int]]) -> tuple[Claim, ...]:
@@ -46,8 +51,10 @@ def add_up(claims: Iterable[tuple[Resource, int]]) -> tuple[Claim, ...]:
 
 def labels_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:
     """Every (STP, VLAN) once: segments that share one split or join there."""
-    found = {(s.ingress_stp, s.ingress_vlan) for s in segments}
-    found |= {(s.egress_stp, s.egress_vlan) for s in segments}
+    found = set()
+    for segment in segments:
+        found.add((segment.ingress_stp, segment.ingress_vlan))
+        found.add((segment.egress_stp, segment.egress_vlan))
     return tuple(sorted(found))
 
 

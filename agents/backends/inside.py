@@ -76,6 +76,8 @@ class Inside:
     ) -> tuple[LinkWay, ...] | None:
         """Dijkstra over costs that never fall along a way."""
         start, end = self._port_nodes[ingress_stp], self._port_nodes[egress_stp]
+        if start == end:
+            return ()
         queue: list[tuple[tuple[int, int], str, tuple[LinkWay, ...]]] = [(first, start, ())]
         done: set[str] = set()
         while queue:

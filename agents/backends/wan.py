@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from agents.backends.base import Claim, Free, Placement
+from agents.backends.base import Free, Placement
 from agents.backends.claims import (
     LinkWay,
     add_up,
@@ -57,21 +57,23 @@ class WanBackend:
         wrong = turns_back(segments)
         if wrong is not None:
             return wrong
-        claims: list[tuple[Resource, int]] = []
+        taken: dict[Resource, int] = {}
+        seen = _Lessened(free, taken)
         connects = []
         for segment in segments:
-            seen = _Lessened(free, add_up(claims))
             ways = self._quickest(segment, seen)
             if ways is None:
                 return self._no_way(segment, seen)
             used = way_resources(
                 segment.ingress_stp, segment.egress_stp, ways, segment.directionality
             )
-            if any(seen.free_bps(resource) < segment.bandwidth_bps for resource in used):
-                return self._no_way(segment, seen)
-            claims += [(resource, segment.bandwidth_bps) for resource in used]
+            for resource in used:
+                if seen.free_bps(resource) < segment.bandwidth_bps:
+                    return self._no_way(segment, seen)
+            for resource in used:
+                taken[resource] = taken.get(resource, 0) + segment.bandwidth_bps
             connects.append(_connect(segment, ways))
-        return Placement(add_up(claims), labels_of(segments), json.dumps(connects))
+        return Placement(add_up(taken.items()), labels_of(segments), json.dumps(connects))
 
     def offers(
         self,
@@ -130,11 +132,10 @@ class WanBackend:
 
 
 class _Lessened:
-    """What is free once earlier segments of the same part have taken theirs."""
+    """What is free once earlier segments of the same part have ``taken`` theirs."""
 
-    def __init__(self, free: Free, taken: Sequence[Claim]) -> None:
-        self._free = free
-        self._taken = {claim.resource: claim.bandwidth_bps for claim in taken}
+    def __init__(self, free: Free, taken: Mapping[Resource, int]) -> None:
+        self._free, self._taken = free, taken
 
     def free_bps(self, resource: Resource) -> int:
         return self._free.free_bps(resource) - self._taken.get(resource, 0)
