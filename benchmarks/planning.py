@@ -19,8 +19,9 @@ from protocol.messages import Offer, PortOffer, SendOffers
 from simulations.importer import read_topology
 from substrate.labels import assign_labels
 from substrate.model import Constraints, Criteria, Domain, Port, Refusal, Step, Strategy, Window
+from substrate.options import Supply
 from substrate.routes import Route, candidate_routes
-from substrate.splitting import Supply, compose
+from substrate.splitting import compose
 from substrate.topology import Topology
 from substrate.vlans import ALL_VLANS
 from substrate.widening import widening_routes

@@ -5,12 +5,12 @@ Pure. The planner sees it as a :class:`substrate.splitting.Supply`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from protocol.messages import SendOffers
 from substrate.model import Refusal, RefusalKind, Segment, domain_of, least_bps
-from substrate.splitting import Supply
+from substrate.options import Supply
 from substrate.vlans import EMPTY, VlanSet
 
 Pair = tuple[str, str]
@@ -47,24 +47,40 @@ class Knowledge:
 
     def with_offers(self, offers: SendOffers) -> Knowledge:
         """Takes in a domain's answer; the level that counts is the least over the window."""
-        rows = [((o.ingress_stp, o.egress_stp), o) for o in offers.offers]
-        return replace(
-            self,
-            pair_bps={
-                **self.pair_bps,
-                **{pair: least_bps(o.profile) for pair, o in rows},
-            },
-            pair_latency_us={
-                **self.pair_latency_us,
-                **{pair: o.latency_us for pair, o in rows},
-            },
-            pair_price={**self.pair_price, **{pair: o.price for pair, o in rows}},
-            tokens={**self.tokens, **{pair: o.token for pair, o in rows}},
-            port_bps={
-                **self.port_bps,
-                **{p.stp: least_bps(p.profile) for p in offers.ports},
-            },
-            port_vlans={**self.port_vlans, **{p.stp: p.vlans for p in offers.ports}},
+        return self.with_answers((), {offers.domain: offers})
+
+    def with_answers(
+        self, pairs: Iterable[Pair], answers: Mapping[str, SendOffers | None]
+    ) -> Knowledge:
+        """Takes in what domains (by name) have answered about these pairs, all in one go.
+
+        Who has no answer is left out.
+        """
+        pair_bps, port_bps = dict(self.pair_bps), dict(self.port_bps)
+        latency_us, price = dict(self.pair_latency_us), dict(self.pair_price)
+        tokens, port_vlans = dict(self.tokens), dict(self.port_vlans)
+        for offers in answers.values():
+            if offers is None:
+                continue
+            for offer in offers.offers:
+                pair = (offer.ingress_stp, offer.egress_stp)
+                pair_bps[pair] = least_bps(offer.profile)
+                latency_us[pair], price[pair] = offer.latency_us, offer.price
+                tokens[pair] = offer.token
+            for port in offers.ports:
+                port_bps[port.stp] = least_bps(port.profile)
+                port_vlans[port.stp] = port.vlans
+        return Knowledge(
+            pair_bps,
+            latency_us,
+            price,
+            tokens,
+            port_bps,
+            port_vlans,
+            self.caps,
+            self.banned_vlans,
+            self.down.union(name for name, offers in answers.items() if offers is None),
+            self.asked.union(pairs),
         )
 
     def anew(self) -> Knowledge:
