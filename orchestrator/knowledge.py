@@ -1,6 +1,6 @@
 """What a negotiation has learnt so far, as a value: offers that came in, and lessons of refusals.
 
-Pure. The planner sees it as a :class:`substrate.splitting.Supply`.
+Pure. The planner sees it as a :class:`substrate.options.Supply`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from protocol.messages import SendOffers
 from substrate.model import Refusal, RefusalKind, Segment, Window, domain_of, least_within
-from substrate.splitting import Supply
+from substrate.options import Supply
 from substrate.vlans import EMPTY, VlanSet
 
 Pair = tuple[str, str]

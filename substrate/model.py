@@ -7,7 +7,7 @@ microseconds. Nothing here checks a user's input: that happens once, at the edge
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from operator import attrgetter
@@ -42,8 +42,10 @@ Profile = tuple[Step, ...]
 """A step function over a window: first step at the window's start, starts strictly ascending."""
 
 
-def least_bps(profile: Iterable[Step]) -> int:
+def least_bps(profile: Sequence[Step]) -> int:
     """The least level of a profile; 0 for an empty one."""
+    if len(profile) == 1:
+        return profile[0].bandwidth_bps
     return min((step.bandwidth_bps for step in profile), default=0)
 
 
