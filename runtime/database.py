@@ -58,6 +58,10 @@ class _Pending:
     done: asyncio.Future[Any]
 
 
+_SQLITE = {"timeout": 30, "check_same_thread": False, "cached_statements": 1024}
+"""``cached_statements``: runtime.statements has a text for every number of rows."""
+
+
 def open_engine(url: str) -> Engine:
     """An engine for ``sqlite:///file`` (WAL, synchronous=FULL, BEGIN IMMEDIATE) or ``postgresql://…``.
 
@@ -65,7 +69,7 @@ def open_engine(url: str) -> Engine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+        engine = create_engine(parsed, connect_args=_SQLITE)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine

@@ -19,8 +19,8 @@ from sqlalchemy.sql.dml import Insert
 
 T = TypeVar("T")
 
-SIZES = (64, 16, 4, 1)
-"""Rows of one statement, so that few texts serve any number of rows."""
+ROWS_MAX = 64
+"""Rows of one statement."""
 
 Clause = Callable[[Any], Insert]
 """What follows VALUES, given the dialect's INSERT: ON CONFLICT and the like."""
@@ -52,11 +52,8 @@ def rows_of(
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    at = 0
-    for size in SIZES:
-        while len(rows) - at >= size:
-            yield rows[at : at + size]
-            at += size
+    for at in range(0, len(rows), ROWS_MAX):
+        yield rows[at : at + ROWS_MAX]
 
 
 @cache

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from runtime.database import open_engine
-from runtime.statements import SIZES, insert_rows, rows_of
+from runtime.statements import ROWS_MAX, insert_rows, rows_of
 
 THING = Table(
     "thing",
@@ -52,7 +52,7 @@ def things(count: int) -> list[tuple[Any, ...]]:
     return [(f"n{n:04}", n, n % 2 == 0, bytes([n % 256]) if n % 3 else None) for n in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, SIZES[0] - 1, 2 * SIZES[0] + SIZES[1] + 1])
+@pytest.mark.parametrize("count", [0, 1, 3, ROWS_MAX, 2 * ROWS_MAX + 1])
 def test_all_rows_are_written_in_order_and_read_again(connection: Connection, count: int) -> None:
     insert_rows(connection, THING, COLUMNS, things(count))
     columns = [THING.c[name] for name in COLUMNS]
