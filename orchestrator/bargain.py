@@ -19,12 +19,14 @@ from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
 from protocol.messages import ReqOffers, ReservationPrep, SendOffers
 from runtime.clock import Clock, Ids
-from substrate.model import Criteria, Refusal, RefusalKind, Window
+from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 
 Asked = asyncio.Task[SendOffers | None]
 """A question that outlives whoever asks it: the offers, None when there were none in time."""
 Spawn = Callable[[Coroutine[Any, Any, SendOffers | None]], Asked]
 Keep = Callable[[SendOffers], object]
+Together = tuple[str, Window, frozenset[Pair], Directionality]
+"""What makes two questions the same: the domain, and what it is asked."""
 LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD, PartStatus.REFUSED})
 
 
@@ -52,7 +54,7 @@ class OpenQuestions:
         self._patience, self._breakers = patience, breakers
         self._spawn, self._meter = spawn, meter
         self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
-        self._together: dict[tuple[str, ReqOffers], Asked] = {}
+        self._together: dict[Together, Asked] = {}
 
     async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
         """The domain's offers, or None when it is down or silent for ``timeout_s``."""
@@ -80,12 +82,11 @@ class OpenQuestions:
         """As :meth:`ask`, in a task."""
         return self._spawn(self.ask(domain, question, timeout_s))
 
-    def begin_for_all(self, domain: str, question: ReqOffers, keep: Keep) -> Asked:
+    def begin_for_all(self, key: Together, ask: Callable[[], ReqOffers], keep: Keep) -> Asked:
         """One question for all who would ask the same at this moment; ``keep`` hears the answer."""
-        key = (domain, replace(question, bandwidth_bps=0))
         asked = self._together.get(key)
         if asked is None:
-            asked = self._together[key] = self._spawn(self._ask_for_all(*key, keep))
+            asked = self._together[key] = self._spawn(self._ask_for_all(key[0], ask(), keep))
             asked.add_done_callback(lambda _: self._together.pop(key))
         return asked
 
@@ -177,11 +178,14 @@ class LiveBargain:
             return self.questions.begin(domain, question, left_s), None
         directionality = self.criteria.directionality
 
+        def ask() -> ReqOffers:
+            return self._question(pairs, span, "")
+
         def keep(offers: SendOffers) -> None:
             self.offers.keep(pairs, window, directionality, offers, self.now_ms())
 
-        question = self._question(pairs, span, "")
-        return self.questions.begin_for_all(domain, question, keep), span
+        key = (domain, span, pairs, directionality)
+        return self.questions.begin_for_all(key, ask, keep), span
 
     def _question(self, pairs: frozenset[Pair], window: Window, reservation_id: str) -> ReqOffers:
         return ReqOffers(

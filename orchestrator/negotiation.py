@@ -287,9 +287,10 @@ def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> 
 
 
 def _routes(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:
-    criteria = question.criteria
-    avoid = tuple(sorted({*criteria.constraints.avoid_domains, *knowledge.down}))
-    constraints = replace(criteria.constraints, avoid_domains=avoid)
+    criteria, constraints = question.criteria, question.criteria.constraints
+    avoid = tuple(sorted({*constraints.avoid_domains, *knowledge.down}))
+    if avoid != constraints.avoid_domains:
+        constraints = replace(constraints, avoid_domains=avoid)
     routes = question.finder.between(
         question.topology, criteria.source, criteria.destination, constraints
     )

@@ -18,7 +18,12 @@ class VlanSet:
     @classmethod
     def of(cls, *vlans: int) -> VlanSet:
         """The set of these VLANs. Raises ValueError outside 1..4094."""
-        return cls.from_ranges((v, v) for v in vlans)
+        mask = 0
+        for vlan in vlans:
+            if not VLAN_MIN <= vlan <= VLAN_MAX:
+                raise ValueError(f"VLAN {vlan} is not within {VLAN_MIN}-{VLAN_MAX}")
+            mask |= 1 << vlan
+        return cls(mask)
 
     @classmethod
     def from_ranges(cls, ranges: Iterable[tuple[int, int]]) -> VlanSet:
