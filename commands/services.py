@@ -15,6 +15,7 @@ from commands.context import UNEXPECTED, USAGE, fail
 from orchestrator.main import run_orchestrator
 from orchestrator.settings import load_settings
 from runtime import signals
+from runtime.collector import relax
 from runtime.database import StorageError, WrongDatabaseError
 from runtime.logs import configure
 from runtime.schema import SchemaError
@@ -84,6 +85,7 @@ def _domain(text: str) -> dict[str, str]:
 
 
 def _run(service: Coroutine[Any, Any, None]) -> None:
+    relax()
     try:
         asyncio.run(service)
         signals.ignore()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
+from orchestrator.knowledge import Pair
 from orchestrator.meter import Meter
-from orchestrator.negotiation import Answer, Progress, Segments
+from orchestrator.negotiation import Answer, OffersCame, Progress, Segments
 from orchestrator.offers import Offers
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
@@ -19,6 +21,10 @@ from protocol.messages import ReqOffers, ReservationPrep, SendOffers
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 
+Asked = asyncio.Task[SendOffers | None]
+"""A question that outlives whoever asks it: the offers, None when there were none in time."""
+Spawn = Callable[[Coroutine[Any, Any, SendOffers | None]], Asked]
+Keep = Callable[[SendOffers], object]
 LIVE_STATUSES = frozenset({PartStatus.PREPARING, PartStatus.HELD, PartStatus.REFUSED})
 
 
@@ -33,21 +39,34 @@ class Patience:
 class OpenQuestions:
     """ReqOffers that await their SendOffers."""
 
-    def __init__(self, gateway: Gateway, ids: Ids, patience: Patience, breakers: Breakers) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        ids: Ids,
+        patience: Patience,
+        breakers: Breakers,
+        spawn: Spawn,
+        meter: Meter,
+    ) -> None:
         self._gateway, self._ids = gateway, ids
         self._patience, self._breakers = patience, breakers
+        self._spawn, self._meter = spawn, meter
         self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
+        self._together: dict[tuple[str, ReqOffers], Asked] = {}
 
     async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
         """The domain's offers, or None when it is down or silent for ``timeout_s``."""
         query_id = self._ids.new()
-        answer: asyncio.Future[SendOffers] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[SendOffers] = loop.create_future()
         self._waiting[query_id] = (domain, answer)
+        began_s = loop.time()
         try:
             if not self._gateway.send(domain, replace(question, query_id=query_id)):
                 return None
             offers = await asyncio.wait_for(answer, timeout_s)
             self._breakers.hear(domain, Signal.OFFERED)
+            self._meter.phase("offers", loop.time() - began_s)
             return offers
         except TimeoutError:
             # A user in a hurry says nothing about the domain.
@@ -56,6 +75,25 @@ class OpenQuestions:
             return None
         finally:
             del self._waiting[query_id]
+
+    def begin(self, domain: str, question: ReqOffers, timeout_s: float) -> Asked:
+        """As :meth:`ask`, in a task."""
+        return self._spawn(self.ask(domain, question, timeout_s))
+
+    def begin_for_all(self, domain: str, question: ReqOffers, keep: Keep) -> Asked:
+        """One question for all who would ask the same at this moment; ``keep`` hears the answer."""
+        key = (domain, replace(question, bandwidth_bps=0))
+        asked = self._together.get(key)
+        if asked is None:
+            asked = self._together[key] = self._spawn(self._ask_for_all(*key, keep))
+            asked.add_done_callback(lambda _: self._together.pop(key))
+        return asked
+
+    async def _ask_for_all(self, domain: str, question: ReqOffers, keep: Keep) -> SendOffers | None:
+        offers = await self.ask(domain, question, self._patience.offers_s)
+        if offers is not None:
+            keep(offers)
+        return offers
 
     def answered(self, domain: str, offers: SendOffers) -> None:
         """Hands an answer to who asked; late, doubled and foreign ones are dropped."""
@@ -96,9 +134,7 @@ class LiveBargain:
     def tell(self, progress: Progress) -> None:
         self.report(progress)
 
-    def remembered(
-        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
-    ) -> SendOffers | None:
+    def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
         if self.anew or self.rounds > 0:
             return None
         directionality = self.criteria.directionality
@@ -111,34 +147,51 @@ class LiveBargain:
         return forgets
 
     async def ask(
-        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
-    ) -> SendOffers | None:
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+    ) -> Mapping[str, SendOffers | None]:
+        left_s = self._left_s(self.patience.offers_s)
+        until_s = asyncio.get_running_loop().time() + left_s
+        asked = {name: self._begin(name, pairs, window, left_s) for name, pairs in wanted.items()}
+        found = {}
+        for domain, (question, span) in asked.items():
+            if not question.done():
+                rest_s = until_s - asyncio.get_running_loop().time()
+                await asyncio.wait([question], timeout=max(0.0, rest_s))
+            offers = question.result() if question.done() else None
+            if offers is not None and span is not None:
+                # It is a part of what was told of a longer time, and may say less than there is.
+                self.used_again = True
+            found[domain] = offers
+            self.tell(OffersCame(domain, offers, window))
+        return found
+
+    def _begin(
+        self, domain: str, pairs: frozenset[Pair], window: Window, left_s: float
+    ) -> tuple[Asked, Window | None]:
+        """The question, and what span of time it is about when it is not just the window."""
         # In later rounds the domain counts as free what it holds for this request alone.
         alone = self.anew or self.rounds > 0
         span = None if alone else self.offers.span(domain, window, self.now_ms())
-        offers = await self._ask(domain, pairs, span or window)
-        if offers is None or span is None:
-            return offers
-        # It is a part of what was told of a longer time, and may say less than there is.
-        self.used_again = True
+        if span is None:
+            question = self._question(pairs, window, self.reservation_id)
+            return self.questions.begin(domain, question, left_s), None
         directionality = self.criteria.directionality
-        return self.offers.keep(pairs, window, directionality, offers, self.now_ms())
 
-    async def _ask(
-        self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
-    ) -> SendOffers | None:
-        question = ReqOffers(
+        def keep(offers: SendOffers) -> None:
+            self.offers.keep(pairs, window, directionality, offers, self.now_ms())
+
+        question = self._question(pairs, span, "")
+        return self.questions.begin_for_all(domain, question, keep), span
+
+    def _question(self, pairs: frozenset[Pair], window: Window, reservation_id: str) -> ReqOffers:
+        return ReqOffers(
             query_id="",
             window=window,
             pairs=tuple(sorted(pairs)),
             bandwidth_bps=self.criteria.bandwidth_bps,
             directionality=self.criteria.directionality,
-            reservation_id=self.reservation_id,
+            reservation_id=reservation_id,
         )
-        began_ms = self.now_ms()
-        offers = await self.questions.ask(domain, question, self._left_s(self.patience.offers_s))
-        self.meter.phase("offers", (self.now_ms() - began_ms) / 1000)
-        return offers
 
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         self.rounds += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.ports import LostError
 from orchestrator.records import Reservation
+from orchestrator.waiting import Waiting
 
 
 @dataclass(slots=True)
@@ -18,7 +19,7 @@ class Live:
 
     record: Reservation
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: Waiting[Reservation] = field(default_factory=Waiting)
     lost: bool = False
 
     @asynccontextmanager
@@ -32,8 +33,7 @@ class Live:
     def set(self, record: Reservation) -> None:
         """The new record, once durable."""
         self.record = record
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        self.waiting.tell(record, over=self.lost)
 
     def lose(self) -> None:
         """Another instance owns it now: the record here is out of date."""
@@ -43,7 +43,7 @@ class Live:
     async def wait(self, ready: Callable[[Reservation], bool]) -> Reservation:
         """The first record that is ``ready``; for as long as it takes. Raises LostError."""
         while not ready(self.record) and not self.lost:
-            await self.changed.wait()
+            await self.waiting.until(ready)
         if self.lost:
             raise LostError(self.record.reservation_id)
         return self.record
@@ -58,7 +58,9 @@ class LiveBook:
 
     def adopt(self, record: Reservation) -> Live:
         """Takes a reservation up; the one already there if there is."""
-        live = self._live.setdefault(record.reservation_id, Live(record))
+        live = self._live.get(record.reservation_id)
+        if live is None:
+            live = self._live[record.reservation_id] = Live(record)
         self.watch_end(record)
         return live
 

@@ -18,6 +18,8 @@ COOLDOWN_MAX_MS = 60_000
 class BreakerState(Enum):
     """What a breaker does with the negotiations that could use its domain."""
 
+    __hash__ = object.__hash__
+
     CLOSED = auto()
     """The domain is used."""
     OPEN = auto()
@@ -32,6 +34,8 @@ class BreakerState(Enum):
 
 class Signal(Enum):
     """What a breaker hears."""
+
+    __hash__ = object.__hash__
 
     OFFERED = auto()
     """SendOffers came in time."""

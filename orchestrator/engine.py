@@ -52,6 +52,7 @@ from substrate.model import Criteria, Refusal, RefusalKind, Window
 log = structlog.get_logger()
 
 RETRY_STORAGE_S = 1.0
+PROGRESS_WAITS_S = 0.05
 UNSAVED_MAX = 10_000
 """Events of progress that wait to be stored; more are left out of the history."""
 
@@ -101,13 +102,16 @@ class Engine(Work):
         self.book = LiveBook()
         self.breakers = Breakers(gateway, clock)
         self.inbox = Inbox(self.spawn)
-        self.questions = OpenQuestions(gateway, ids, limits.patience, self.breakers)
         self.meter = Meter()
+        self.questions = OpenQuestions(
+            gateway, ids, limits.patience, self.breakers, self.spawn, self.meter
+        )
         self.offers = Offers(limits.offers_reuse_ms)
         self.transactions = Transactions(self.save, store, gateway, clock)
         self.transactions.on_settled = lambda seconds: self.meter.phase("commit", seconds)
         self._finder = RouteFinder()
         self._unsaved: list[Event] = []
+        self._saving_soon = False
         self.on_doubt: Callable[[str], None] = lambda _reservation_id: None
         """Hears of reservations whose last write may or may not have happened."""
         self.epoch = 0
@@ -119,7 +123,8 @@ class Engine(Work):
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
         progress, self._unsaved = self._unsaved, []
-        changes = replace(changes, events=(*progress, *changes.events))
+        if progress:
+            changes = replace(changes, events=(*progress, *changes.events))
         try:
             await self.store.save(changes, self.epoch)
             self.hub.publish(changes.events)
@@ -166,12 +171,16 @@ class Engine(Work):
             self.lose(reservation_id)
 
     def emit(self, event: Event) -> None:
-        """Records an event of progress, in order with all others, without waiting for it."""
+        """Records an event of progress, in order with all others, without waiting for it.
+
+        It is written with whatever is written next, or soon.
+        """
         if len(self._unsaved) >= UNSAVED_MAX:
             return
         self._unsaved.append(event)
-        if len(self._unsaved) == 1:
-            self.spawn(self._save_unsaved())
+        if not self._saving_soon:
+            self._saving_soon = True
+            self.spawn(self._save_soon())
 
     async def store_record(self, live: Live, record: Reservation) -> None:
         """Makes a new record durable, with its event, and puts it in force."""
@@ -276,12 +285,14 @@ class Engine(Work):
         restored meanwhile and holds nothing any more.
         """
         now_ms = self.now_ms()
+        records = list[Reservation]()
+
+        def extra(transaction: Transaction) -> Changes:
+            records.append(word(transaction, now_ms))
+            return _with_state(records[-1], now_ms, live.record)
+
         try:
-            transaction = await self.transactions.apply(
-                transaction_id,
-                Decide(commit=True),
-                lambda tx: _with_state(word(tx, now_ms), now_ms, live.record),
-            )
+            await self.transactions.apply(transaction_id, Decide(commit=True), extra)
         except ConflictError:
             raise LostError(live.record.reservation_id) from None
         except ValueError:
@@ -292,7 +303,7 @@ class Engine(Work):
             failure = Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
             await self.give_up(live, transaction_id, failure, refuse)
             return False
-        live.set(word(transaction, now_ms))
+        live.set(records[-1])
         return True
 
     async def give_up(
@@ -356,7 +367,11 @@ class Engine(Work):
             None,
         )
 
-    async def _save_unsaved(self) -> None:
+    async def _save_soon(self) -> None:
+        try:
+            await asyncio.sleep(PROGRESS_WAITS_S)
+        finally:
+            self._saving_soon = False
         if not self._unsaved:
             return
         try:

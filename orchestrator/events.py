@@ -18,7 +18,7 @@ from orchestrator.negotiation import (
 )
 from orchestrator.records import HandDecision, Reservation
 from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb
-from substrate.model import DataPlaneState, least_bps
+from substrate.model import DataPlaneState, least_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ def _progress_body(progress: Progress) -> pb.ReservationEvent:
             return pb.ReservationEvent(paths_found=pb.PathsFound(count=len(names), routes=names))
         case OffersAsked(domains):
             return pb.ReservationEvent(offers_requested=pb.OffersRequested(domains=domains))
-        case OffersCame(domain, offers) if offers is None:
+        case OffersCame(domain, None):
             return pb.ReservationEvent(offers_received=pb.OffersReceived(domain=domain))
-        case OffersCame(domain, offers):
+        case OffersCame(domain, offers, window):
             assert offers is not None
-            best = max((least_bps(offer.profile) for offer in offers.offers), default=0)
+            best = max((least_within(o.profile, window) for o in offers.offers), default=0)
             body = pb.OffersReceived(domain=domain, best_bps=best, offers=len(offers.offers))
             return pb.ReservationEvent(offers_received=body)
         case PlanMade(round_, plan):

@@ -152,7 +152,7 @@ class Hand:
 
     async def heard(self, domain: str, word: ReservationResp | Inquire) -> None:
         """Marks a decision that the domain's own word contradicts. Raises StorageError."""
-        if isinstance(word, ReservationResp) and not self._is_odd(word):
+        if isinstance(word, ReservationResp) and not self.is_odd(word):
             return
         store = self._engine.store
         decision = await store.hand_decision(word.transaction_id, word.part_id)
@@ -197,7 +197,7 @@ class Hand:
             said = "it holds nothing" if decision.commit else "it holds the part"
             log.warning("a domain contradicts a decision by hand", said=said, **_shown(decision))
 
-    def _is_odd(self, response: ReservationResp) -> bool:
+    def is_odd(self, response: ReservationResp) -> bool:
         """Whether the answer may be one that no live transaction waits for: seldom."""
         if response.phase is not Phase.COMMIT:
             return False

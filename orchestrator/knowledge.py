@@ -1,6 +1,6 @@
 """What a negotiation has learnt so far, as a value: offers that came in, and lessons of refusals.
 
-Pure. The planner sees it as a :class:`substrate.splitting.Supply`.
+Pure. The planner sees it as a :class:`substrate.options.Supply`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from protocol.messages import SendOffers
-from substrate.model import Refusal, RefusalKind, Segment, domain_of, least_bps
-from substrate.splitting import Supply
+from substrate.model import Refusal, RefusalKind, Segment, Window, domain_of, least_within
+from substrate.options import Supply
 from substrate.vlans import EMPTY, VlanSet
 
 Pair = tuple[str, str]
@@ -41,30 +41,39 @@ class Knowledge:
     down: frozenset[str] = frozenset()
     asked: frozenset[Pair] = frozenset()
 
-    def with_question(self, pairs: frozenset[Pair]) -> Knowledge:
-        """These pairs have been asked for: no need to ask again."""
-        return replace(self, asked=self.asked | pairs)
+    def with_answers(
+        self,
+        wanted: Mapping[str, frozenset[Pair]],
+        answers: Mapping[str, SendOffers | None],
+        window: Window,
+    ) -> Knowledge:
+        """Takes in what domains say of these pairs, which need not be asked for again.
 
-    def with_offers(self, offers: SendOffers) -> Knowledge:
-        """Takes in a domain's answer; the level that counts is the least over the window."""
-        rows = [((o.ingress_stp, o.egress_stp), o) for o in offers.offers]
-        return replace(
-            self,
-            pair_bps={
-                **self.pair_bps,
-                **{pair: least_bps(o.profile) for pair, o in rows},
-            },
-            pair_latency_us={
-                **self.pair_latency_us,
-                **{pair: o.latency_us for pair, o in rows},
-            },
-            pair_price={**self.pair_price, **{pair: o.price for pair, o in rows}},
-            tokens={**self.tokens, **{pair: o.token for pair, o in rows}},
-            port_bps={
-                **self.port_bps,
-                **{p.stp: least_bps(p.profile) for p in offers.ports},
-            },
-            port_vlans={**self.port_vlans, **{p.stp: p.vlans for p in offers.ports}},
+        The level that counts is the least over the window. Who did not answer is left out.
+        """
+        pair_bps, latency_us = dict(self.pair_bps), dict(self.pair_latency_us)
+        price, tokens = dict(self.pair_price), dict(self.tokens)
+        port_bps, vlans = dict(self.port_bps), dict(self.port_vlans)
+        for offers in answers.values():
+            for offer in offers.offers if offers is not None else ():
+                pair = (offer.ingress_stp, offer.egress_stp)
+                pair_bps[pair] = least_within(offer.profile, window)
+                latency_us[pair], price[pair] = offer.latency_us, offer.price
+                tokens[pair] = offer.token
+            for port in offers.ports if offers is not None else ():
+                port_bps[port.stp] = least_within(port.profile, window)
+                vlans[port.stp] = port.vlans
+        return Knowledge(
+            pair_bps=pair_bps,
+            pair_latency_us=latency_us,
+            pair_price=price,
+            tokens=tokens,
+            port_bps=port_bps,
+            port_vlans=vlans,
+            caps=self.caps,
+            banned_vlans=self.banned_vlans,
+            down=self.down | {domain for domain, offers in answers.items() if offers is None},
+            asked=self.asked.union(*wanted.values()),
         )
 
     def anew(self) -> Knowledge:

@@ -6,7 +6,6 @@ that waits or writes is behind the :class:`Bargain` port, so simulations run thi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -47,13 +46,21 @@ class Bargain(Protocol):
         """The time."""
 
     def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
-        """What the domain has told of these pairs a moment ago; None: it must be asked."""
+        """What the domain has told of these pairs a moment ago; None: it must be asked.
+
+        Its profiles may be those of a longer time.
+        """
 
     def forgets(self) -> bool:
         """Whether anything was ``remembered``; from now on nothing is."""
 
-    async def ask(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
-        """ReqOffers and its answer; None when there was none in time."""
+    async def ask(
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+    ) -> Mapping[str, SendOffers | None]:
+        """ReqOffers to each domain and the answers, None where there was none in time.
+
+        Profiles may be those of a longer time. Tells of each that came, and that did not.
+        """
 
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         """ReservationPrep to each domain; answers for all (TIMEOUT refusals included).
@@ -84,10 +91,14 @@ class OffersAsked:
 
 @dataclass(frozen=True, slots=True)
 class OffersCame:
-    """A domain's SendOffers, or None when it did not answer in time."""
+    """A domain's SendOffers, or None when it did not answer in time; not of those remembered.
+
+    They may be of a longer time than the ``window``.
+    """
 
     domain: str
     offers: SendOffers | None
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,26 +319,12 @@ async def _ask(
     answers = {
         domain: bargain.remembered(domain, pairs, window) for domain, pairs in wanted.items()
     }
-    asked = tuple(domain for domain, offers in answers.items() if offers is None)
-    for domain, offers in answers.items():
-        if offers is not None:
-            bargain.tell(OffersCame(domain, offers))
-    if announce and asked:
-        bargain.tell(OffersAsked(asked))
-
-    async def one(domain: str) -> None:
-        answers[domain] = await bargain.ask(domain, wanted[domain], window)
-        bargain.tell(OffersCame(domain, answers[domain]))
-
+    asked = {domain: wanted[domain] for domain, offers in answers.items() if offers is None}
     if asked:
-        await asyncio.gather(*(one(domain) for domain in asked))
-    for domain, pairs in wanted.items():
-        offers = answers[domain]
-        knowledge = knowledge.with_question(pairs)
-        knowledge = (
-            knowledge.without_domain(domain) if offers is None else knowledge.with_offers(offers)
-        )
-    return knowledge
+        if announce:
+            bargain.tell(OffersAsked(tuple(asked)))
+        answers.update(await bargain.ask(asked, window))
+    return knowledge.with_answers(wanted, answers, window)
 
 
 def _open_questions(

@@ -2,20 +2,19 @@
 
 An offer is a hint, only a hold binds; so what is out of date costs another round, and no request is
 refused because of it: before that all is asked anew (:meth:`Bargain.forgets`). To serve many
-windows, offers are asked for whole days and cut to the window. VLANs are told as free only if they
+windows, offers are asked for whole days. VLANs are told as free only if they
 are free all these days long.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestrator.knowledge import Pair
 from protocol.messages import Offer, PortOffer, SendOffers
-from substrate.model import Directionality, Profile, Segment, Step, Window
+from substrate.model import Directionality, Segment, Window
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400
@@ -36,6 +35,13 @@ class _Told:
     pairs: set[Pair] = field(default_factory=set)
     offers: dict[Pair, Offer] = field(default_factory=dict)
     ports: dict[str, PortOffer] = field(default_factory=dict)
+
+    def take(self, stp: str, vlan: int) -> None:
+        """This VLAN is not free any more."""
+        port = self.ports.get(stp)
+        if port is not None:
+            vlans = port.vlans - VlanSet.of(vlan)
+            self.ports[stp] = PortOffer(stp, port.profile, vlans)
 
 
 class Offers:
@@ -63,12 +69,13 @@ class Offers:
         directionality: Directionality,
         now_ms: int,
     ) -> SendOffers | None:
-        """What the domain has told of all these pairs, cut to the window; None: not, or not now."""
+        """What the domain has told of all these pairs for the days of the window; None: not, or
+        not now."""
         told = self._told.get((domain, directionality, *_days(window)))
         wanted = sorted(pairs)
         if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(wanted):
             return None
-        return _cut(domain, told, wanted, window)
+        return _of(domain, told, wanted)
 
     def keep(
         self,
@@ -77,14 +84,14 @@ class Offers:
         directionality: Directionality,
         offers: SendOffers,
         now_ms: int,
-    ) -> SendOffers:
-        """Remembers an answer to a question about ``span(window)``; the answer for the window."""
+    ) -> None:
+        """Remembers an answer to a question about ``span(window)``."""
         key = (offers.domain, directionality, *_days(window))
         told, wanted = self._told.get(key), sorted(pairs)
         if told is None or now_ms >= told.until_ms:
             told = self._told[key] = _Told(now_ms + self._reuse_ms)
         valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
-        told.until_ms = min([told.until_ms, *valid])
+        told.until_ms = min(told.until_ms, *valid) if valid else told.until_ms
         told.pairs.update(wanted)
         for pair in wanted:
             told.offers.pop(pair, None)
@@ -95,19 +102,17 @@ class Offers:
         self._told.move_to_end(key)
         if len(self._told) > REMEMBERED_MAX:
             self._told.popitem(last=False)
-        return _cut(offers.domain, told, wanted, window)
 
     def took(self, domain: str, segments: Sequence[Segment], window: Window) -> None:
         """The domain holds these now: their VLANs are not free any more."""
-        ends = {(s.ingress_stp, s.ingress_vlan) for s in segments}
-        ends |= {(s.egress_stp, s.egress_vlan) for s in segments}
+        days = _days(window)
         for directionality in Directionality:
-            told = self._told.get((domain, directionality, *_days(window)))
-            ports = told.ports if told is not None else {}
-            for stp, vlan in ends:
-                if stp in ports:
-                    vlans = ports[stp].vlans - VlanSet.of(vlan)
-                    ports[stp] = replace(ports[stp], vlans=vlans)
+            told = self._told.get((domain, directionality, *days))
+            if told is None:
+                continue
+            for segment in segments:
+                told.take(segment.ingress_stp, segment.ingress_vlan)
+                told.take(segment.egress_stp, segment.egress_vlan)
 
     def drop(self, domain: str) -> None:
         """Forgets what the domain has told: it has shown to be out of date."""
@@ -119,23 +124,11 @@ def _days(window: Window) -> tuple[int, int]:
     return window.start_s // DAY_S, -(-window.end_s // DAY_S)
 
 
-def _cut(domain: str, told: _Told, pairs: list[Pair], window: Window) -> SendOffers:
-    offers = [told.offers[pair] for pair in pairs if pair in told.offers]
+def _of(domain: str, told: _Told, pairs: list[Pair]) -> SendOffers:
     stps = dict.fromkeys(stp for pair in pairs for stp in pair)
-    ports = [told.ports[stp] for stp in stps if stp in told.ports]
     return SendOffers(
         query_id="",
         domain=domain,
-        offers=tuple(replace(o, profile=cut(o.profile, window)) for o in offers),
-        ports=tuple(replace(p, profile=cut(p.profile, window)) for p in ports),
+        offers=tuple(told.offers[pair] for pair in pairs if pair in told.offers),
+        ports=tuple(told.ports[stp] for stp in stps if stp in told.ports),
     )
-
-
-def cut(profile: Profile, window: Window) -> Profile:
-    """The part of a profile that lies in a window, which begins no earlier than the profile."""
-    first = bisect_right(profile, window.start_s, key=lambda step: step.start_s) - 1
-    last = bisect_right(profile, window.end_s - 1, key=lambda step: step.start_s)
-    inside = profile[max(first, 0) : last]
-    if not inside or inside[0].start_s >= window.start_s:
-        return inside
-    return (Step(window.start_s, inside[0].bandwidth_bps), *inside[1:])

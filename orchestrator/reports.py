@@ -30,7 +30,9 @@ class Reports:
             case SendOffers():
                 self.engine.questions.answered(domain, message)
             case ReservationResp():
-                self.engine.inbox.take(domain, self._answered(domain, message))
+                odd = self.hand.is_odd(message)
+                if odd or not self.engine.transactions.take(domain, message):
+                    self.engine.inbox.take(domain, self._answered(domain, message))
             case Inquire():
                 self.engine.inbox.take(domain, self._inquired(domain, message))
             case Reconciled():

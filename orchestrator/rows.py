@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, case, select
@@ -14,11 +14,15 @@ from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
 from orchestrator import tables as t
 from orchestrator.events import Event
 from orchestrator.records import Reservation
-from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
+from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+from protocol.messages import ReservationPrep
+from runtime.statements import Clause
 
 _DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
+
+PREPS_MAX = 4096
 
 DECISIONS = {
     Decision.UNDECIDED: 0,
@@ -48,40 +52,76 @@ def insert(connection: Connection, table: Any) -> Any:
 
 
 def upsert(connection: Connection, table: Table, *keys: str) -> Executable:
-    """Writes rows over those with the same keys; a part's ``since_ms`` stays with its status.
-
-    The same statement every time: execute it with the rows.
-    """
+    """Writes rows over those with the same keys. The same statement every time."""
     return _upsert(connection.dialect.name, table, keys)
 
 
 @cache
 def _upsert(dialect: str, table: Table, keys: tuple[str, ...]) -> Executable:
-    statement: Any = _DIALECTS[dialect].insert(table)
-    names = [c.name for c in table.columns if c.name not in (*keys, "position")]
-    values = {name: statement.excluded[name] for name in names}
-    if table is t.part:
-        same = t.part.c.status == statement.excluded.status
-        values["since_ms"] = case((same, t.part.c.since_ms), else_=statement.excluded.since_ms)
-    result: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=values)
-    return result
+    statement: Executable = over(*keys)(_DIALECTS[dialect].insert(table))
+    return statement
 
 
-def reservation_row(record: Reservation, owner: int) -> dict[str, Any]:
-    """A reservation and the Modify under way; ``owner``: the epoch of the instance that owns it."""
+@cache
+def over(*keys: str) -> Clause:
+    """For ``insert_rows``: over rows with the same keys; ``since_ms`` stays with its status."""
+
+    def clause(insert: Any) -> Any:
+        names = [c.name for c in insert.table.columns if c.name not in (*keys, "position")]
+        values = {name: insert.excluded[name] for name in names}
+        if insert.table is t.part:
+            same = t.part.c.status == insert.excluded.status
+            values["since_ms"] = case((same, t.part.c.since_ms), else_=insert.excluded.since_ms)
+        return insert.on_conflict_do_update(index_elements=list(keys), set_=values)
+
+    return clause
+
+
+RESERVATION = (
+    "reservation_id",
+    "state",
+    "version",
+    "transaction_id",
+    "record",
+    "change_transaction_id",
+    "change_record",
+    "created_ms",
+    "end_s",
+    "owner",
+)
+TRANSACTION = ("transaction_id", "reservation_id", "version", "decision", "told", "settled")
+PART = (
+    "transaction_id",
+    "part_id",
+    "domain",
+    "status",
+    "expires",
+    "prep",
+    "refusal",
+    "agent_epoch",
+    "since_ms",
+)
+EVENT = ("reservation_id", "at_ms", "body")
+
+
+def reservation_row(record: Reservation, record_bytes: bytes, owner: int) -> tuple[Any, ...]:
+    """A reservation, encoded already, and the Modify under way; as RESERVATION says.
+
+    ``owner``: the epoch of the instance that owns it.
+    """
     change = record.change
-    return {
-        "reservation_id": record.reservation_id,
-        "state": record.state.value,
-        "version": record.version,
-        "transaction_id": record.transaction_id,
-        "record": record_to_pb(record).SerializeToString(),
-        "change_transaction_id": change.transaction_id if change else None,
-        "change_record": change_to_pb(change).SerializeToString() if change else None,
-        "created_ms": record.created_ms,
-        "end_s": record.criteria.window.end_s,
-        "owner": owner,
-    }
+    return (
+        record.reservation_id,
+        record.state.value,
+        record.version,
+        record.transaction_id,
+        record_bytes,
+        change.transaction_id if change else None,
+        change_to_pb(change).SerializeToString() if change else None,
+        record.created_ms,
+        record.criteria.window.end_s,
+        owner,
+    )
 
 
 def reservation_of(row: Row[Any]) -> Reservation:
@@ -94,32 +134,38 @@ def reservation_of(row: Row[Any]) -> Reservation:
     return record_from_pb(message, row.transaction_id, change)
 
 
-def transaction_row(transaction: Transaction) -> dict[str, Any]:
-    """A transaction without its parts."""
-    return {
-        "transaction_id": transaction.transaction_id,
-        "reservation_id": transaction.reservation_id,
-        "version": transaction.version,
-        "decision": DECISIONS[transaction.decision],
-        "told": transaction.told_success,
-        "settled": transaction.settled,
-    }
+def transaction_row(transaction: Transaction) -> tuple[Any, ...]:
+    """A transaction without its parts; as TRANSACTION says."""
+    return (
+        transaction.transaction_id,
+        transaction.reservation_id,
+        transaction.version,
+        DECISIONS[transaction.decision],
+        transaction.told,
+        transaction.settled,
+    )
 
 
-def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> dict[str, Any]:
-    """A part; ``at_ms`` counts where its status is new (see save_parts)."""
+def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> tuple[Any, ...]:
+    """A part, as PART says; ``at_ms`` counts where its status is new (see ``over``)."""
     refusal = part.refusal
-    return {
-        "transaction_id": transaction_id,
-        "part_id": part.part_id,
-        "domain": part.domain,
-        "status": STATUSES[part.status],
-        "expires": part.expires,
-        "prep": prep_to_pb(part.prep).SerializeToString(),
-        "refusal": refusal_to_pb(refusal).SerializeToString() if refusal else None,
-        "agent_epoch": part.epoch,
-        "since_ms": at_ms,
-    }
+    return (
+        transaction_id,
+        part.part_id,
+        part.domain,
+        STATUSES[part.status],
+        part.expires,
+        _prep_bytes(part.prep),
+        refusal_to_pb(refusal).SerializeToString() if refusal else None,
+        part.epoch,
+        at_ms,
+    )
+
+
+@lru_cache(maxsize=PREPS_MAX)
+def _prep_bytes(prep: ReservationPrep) -> bytes:
+    """It is written with each status of its part, and these follow soon upon another."""
+    return prep_to_pb(prep).SerializeToString()
 
 
 def transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:
@@ -150,6 +196,11 @@ def part_of(row: Row[Any]) -> CoordinatorPart:
         refusal=refusal_from_pb(refusal) if refusal is not None else None,
         epoch=row.agent_epoch,
     )
+
+
+def event_row(event: Event) -> tuple[Any, ...]:
+    """An event that has no sequence yet, as EVENT says."""
+    return event.reservation_id, event.at_ms, event.body.SerializeToString()
 
 
 def event_of(row: Row[Any]) -> Event:

@@ -7,7 +7,7 @@ store.py), so what is read here cannot change before it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,17 +21,34 @@ from orchestrator.ports import (
     ConflictError,
     KnownRequestError,
     LostError,
+    PartKey,
     Request,
     StaleEpochError,
 )
-from orchestrator.rows import DECISIONS, part_row, reservation_row, transaction_row, upsert
+from orchestrator.rows import (
+    DECISIONS,
+    EVENT,
+    PART,
+    RESERVATION,
+    TRANSACTION,
+    event_row,
+    over,
+    part_row,
+    reservation_row,
+    transaction_row,
+)
 from orchestrator.wire import record_from_pb, record_to_pb
 from protocol.coordinator import Decision, Transaction, relied_on
+from runtime.statements import insert_rows, rows_of
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
 Step = tuple[Changes, int]
 """What is to be written, and the fence: the epoch of the instance that writes it."""
 
+REQUEST = ("request_id", "digest", "reservation_id")
+OVER_RESERVATION = over("reservation_id")
+OVER_TRANSACTION = over("transaction_id")
+OVER_PART = over("transaction_id", "part_id")
 UNDECIDED, UNDO = DECISIONS[Decision.UNDECIDED], DECISIONS[Decision.UNDO]
 
 
@@ -131,76 +148,63 @@ class _Known:
             if part.epoch < self._epochs.get(part.domain, part.epoch):
                 raise StaleEpochError(part.domain, self._epochs[part.domain])
 
-    def _read_owners(self, ids: Iterable[str]) -> dict[str, int]:
+    def _read_owners(self, ids: set[str]) -> dict[str, int]:
         columns = (t.reservation.c.reservation_id, t.reservation.c.owner)
-        return {row[0]: row[1] for row in self._rows(columns, ids)}
+        return dict(rows_of(self._connection, columns, sorted(ids)))
 
-    def _read_decisions(self, ids: Iterable[str]) -> dict[str, _Stored]:
+    def _read_decisions(self, ids: set[str]) -> dict[str, _Stored]:
         columns = (t.transaction.c.transaction_id, t.transaction.c.decision, t.transaction.c.told)
-        return {row[0]: _Stored(row[1], row[2]) for row in self._rows(columns, ids)}
+        rows = rows_of(self._connection, columns, sorted(ids))
+        return {row[0]: _Stored(row[1], bool(row[2])) for row in rows}
 
     def _read_requests(self, ids: set[str]) -> dict[str, Request]:
         found = requests_of(self._connection, sorted(ids)) if ids else []
         return {request.request_id: request for request in found if request is not None}
 
-    def _rows(self, columns: Sequence[Any], ids: Iterable[str]) -> Iterator[Any]:
-        """Those whose first column is one of ``ids``."""
-        wanted = sorted(ids)
-        if wanted:
-            yield from self._connection.execute(select(*columns).where(columns[0].in_(wanted)))
-
 
 @dataclass(slots=True)
 class _Rows:
-    """What the steps write, in order, per table."""
+    """What the steps write, in order, per table; of what is written twice, the last."""
 
     requests: list[Row] = field(default_factory=list)
-    reservations: list[Row] = field(default_factory=list)
-    answers: list[Row] = field(default_factory=list)
-    transactions: list[Row] = field(default_factory=list)
-    parts: list[Row] = field(default_factory=list)
+    reservations: dict[str, Row] = field(default_factory=dict)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    transactions: dict[str, Row] = field(default_factory=dict)
+    parts: dict[PartKey, Row] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     hand: list[Changes] = field(default_factory=list)
 
     def add(self, changes: Changes, fence: int) -> None:
+        record = changes.reservation
         if changes.request is not None:
             self.requests.append(_request_row(changes.request))
-        if changes.reservation is not None:
-            row = reservation_row(changes.reservation, fence)
-            self.reservations.append(row)
+        if record is not None:
+            encoded = record_to_pb(record).SerializeToString()
+            self.reservations[record.reservation_id] = reservation_row(record, encoded, fence)
             if changes.answers:
-                answer = record_to_pb(changes.reservation).SerializeToString()
-                self.answers.append({"b_request_id": changes.answers, "answer": answer})
+                self.answers.append({"b_request_id": changes.answers, "answer": encoded})
         for transaction in changes.transactions:
-            self.transactions.append(transaction_row(transaction))
-            self.parts += [
-                part_row(transaction.transaction_id, part, changes.at_ms)
-                for part in transaction.parts
-                if (transaction.transaction_id, part.part_id) not in changes.stored
-            ]
-        self.events += [
-            {
-                "reservation_id": event.reservation_id,
-                "at_ms": event.at_ms,
-                "body": event.body.SerializeToString(),
-            }
-            for event in changes.events
-        ]
+            self.transactions[transaction.transaction_id] = transaction_row(transaction)
+            for part in transaction.parts:
+                key = (transaction.transaction_id, part.part_id)
+                if key not in changes.stored:
+                    self.parts[key] = part_row(key[0], part, changes.at_ms)
+        self.events += [event_row(event) for event in changes.events]
         if changes.hand is not None:
             self.hand.append(changes)
 
     def write(self, connection: Connection) -> None:
         """Few statements, whose text is the same every time."""
-        for statement, rows in (
-            (t.request.insert(), self.requests),
-            (upsert(connection, t.reservation, "reservation_id"), self.reservations),
-            (_ANSWER, self.answers),
-            (upsert(connection, t.transaction, "transaction_id"), self.transactions),
-            (upsert(connection, t.part, "transaction_id", "part_id"), self.parts),
-            (t.event.insert(), self.events),
+        for table, columns, rows, clause in (
+            (t.request, REQUEST, self.requests, None),
+            (t.reservation, RESERVATION, self.reservations.values(), OVER_RESERVATION),
+            (t.transaction, TRANSACTION, self.transactions.values(), OVER_TRANSACTION),
+            (t.part, PART, self.parts.values(), OVER_PART),
+            (t.event, EVENT, self.events, None),
         ):
-            if rows:
-                connection.execute(statement, rows)
+            insert_rows(connection, table, columns, list(rows), clause)
+        if self.answers:
+            connection.execute(_ANSWER, self.answers)
         for changes in self.hand:
             assert changes.hand is not None
             doubt_rows.save_hand(connection, changes.hand)
@@ -229,8 +233,4 @@ def _request_of(row: Any) -> Request:
 
 
 def _request_row(request: Request) -> Row:
-    return {
-        "request_id": request.request_id,
-        "digest": request.digest,
-        "reservation_id": request.reservation_id,
-    }
+    return request.request_id, request.digest, request.reservation_id

@@ -33,7 +33,7 @@ from orchestrator.records import (
 from orchestrator.recovery import tend
 from orchestrator.reports import Reports
 from orchestrator.reserving import negotiate_first
-from orchestrator.transactions import is_over
+from orchestrator.steps import is_over
 from protocol.coordinator import Transaction, begin
 from runtime.database import StorageError
 from substrate.labels import Plan

@@ -1,7 +1,7 @@
 """The coordinator as a service: drives ``protocol.coordinator`` for every live transaction.
 
-New state is durable before its messages leave. Holds being answered is the one change that is not
-written: an undecided transaction is aborted by recovery whatever its parts said (presumed abort).
+New state is durable before its messages leave; see :mod:`orchestrator.steps` for what need not be
+written, or not at once.
 """
 
 from __future__ import annotations
@@ -9,14 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from orchestrator.events import Event, decided_event, settled_event
 from orchestrator.ports import Changes, Gateway, LostError, PartKey, StaleEpochError, Store
-from orchestrator.records import HandDecision
+from orchestrator.steps import (
+    events_of,
+    hurried,
+    is_older,
+    is_over,
+    may_wait,
+    must_last,
+    same_parts,
+)
+from orchestrator.waiting import Waiting
 from protocol.coordinator import (
     Answered,
-    CoordinatorPart,
     Decide,
     Decision,
     EpochRaised,
@@ -33,19 +40,15 @@ from protocol.coordinator import (
 from protocol.messages import Inquire, ReservationResp
 from runtime.clock import Clock
 
-SETTLED_WORDS = {
-    PartStatus.COMMITTED: "COMMITTED",
-    PartStatus.ABORTED: "ABORTED",
-    PartStatus.RELEASED: "RELEASED",
-}
-
-GONE = frozenset({PartStatus.RELEASED, PartStatus.REFUSED, PartStatus.ABORTED})
-"""Statuses of parts of which their domains hold nothing."""
-
 Save = Callable[[Changes], Awaitable[None]]
 """Makes changes durable and tells who watches."""
 Extra = Callable[[Transaction], Changes]
 """What else to write in the same database transaction, given the new state."""
+
+
+NONE: frozenset[str] = frozenset()
+
+Ready = Callable[[Transaction], bool]
 
 
 @dataclass(slots=True)
@@ -57,12 +60,11 @@ class _Live:
     answers: list[Cause] = field(default_factory=list)
     decided_ms: int | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: Waiting[Transaction] = field(default_factory=Waiting)
     lost: bool = False
 
     def wake(self) -> None:
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        self.waiting.tell(self.state, over=self.lost)
 
 
 class Transactions:
@@ -73,12 +75,15 @@ class Transactions:
         self._store, self._gateway, self._clock = store, gateway, clock
         self._live: dict[str, _Live] = {}
         self._of_reservation: dict[str, set[str]] = {}
+        self._unsettled: set[str] = set()
         self.on_settled: Callable[[float], None] = lambda seconds: None
         """Hears how long after its decision each transaction was settled."""
 
     def adopt(self, transaction: Transaction) -> None:
         """Takes up a transaction as it is in the store."""
-        self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
+        live = self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
+        self._unsettled.add(transaction.transaction_id)
+        self._sort(live)
         ids = self._of_reservation.setdefault(transaction.reservation_id, set())
         ids.add(transaction.transaction_id)
 
@@ -94,6 +99,7 @@ class Transactions:
     def forget(self, transaction_id: str) -> None:
         """Drops one from memory; the store keeps it."""
         live = self._live.pop(transaction_id, None)
+        self._unsettled.discard(transaction_id)
         if live is None:
             return
         ids = self._of_reservation[live.state.reservation_id]
@@ -154,7 +160,6 @@ class Transactions:
         """One step after the other, in one write."""
         if live.lost:
             raise LostError(live.state.reservation_id)
-        before = live.state
         while True:
             try:
                 after, outbound = await self._steps(live, causes, extra)
@@ -162,34 +167,46 @@ class Transactions:
             except StaleEpochError as stale:
                 raised = EpochRaised(stale.domain, stale.epoch)
                 live.state, _ = await self._steps(live, (raised,), None)
-        live.state = after
+        self._enter(live, after, outbound)
+        return after
+
+    def _enter(self, live: _Live, after: Transaction, outbound: Iterable[Outbound]) -> None:
+        """The new state: remembered, sent, told."""
+        before, live.state = live.state, after
         self._send(outbound)
         if after is not before:
             self._time(live, before, after)
+            self._sort(live)
             live.wake()
-        return after
+
+    def _sort(self, live: _Live) -> None:
+        """Keeps apart what must be looked after."""
+        transaction_id = live.state.transaction_id
+        if self._live.get(transaction_id) is not live:
+            return
+        if live.state.settled:
+            self._unsettled.discard(transaction_id)
+        else:
+            self._unsettled.add(transaction_id)
 
     def _time(self, live: _Live, before: Transaction, after: Transaction) -> None:
-        now_ms = self._clock.now_ms()
         if before.decision is not after.decision:
-            live.decided_ms = now_ms
-        if after.settled and not before.settled and live.decided_ms is not None:
-            self.on_settled((now_ms - live.decided_ms) / 1000)
+            live.decided_ms = self._clock.now_ms()
+        if live.decided_ms is not None and not before.settled and after.settled:
+            self.on_settled((self._clock.now_ms() - live.decided_ms) / 1000)
 
     async def _steps(
         self, live: _Live, causes: Sequence[Cause], extra: Extra | None
     ) -> tuple[Transaction, list[Outbound]]:
-        after, outbound = live.state, list[Outbound]()
+        after, outbound, now_ms = live.state, list[Outbound](), self._clock.now_ms()
         for cause in causes:
-            after, more = step(after, cause, self._clock.now_ms())
+            after, more = step(after, cause, now_ms)
             outbound += more
-        if extra is not None or _must_last(live.state, after):
+        if extra is not None or must_last(live.stored, after):
             await self._write(live, after, extra)
         return after, outbound
 
-    async def wait(
-        self, transaction_id: str, ready: Callable[[Transaction], bool], timeout_s: float | None
-    ) -> Transaction:
+    async def wait(self, transaction_id: str, ready: Ready, timeout_s: float | None) -> Transaction:
         """The first state that is ``ready``, or the present one when time is over (None: never).
 
         Raises LostError.
@@ -197,12 +214,10 @@ class Transactions:
         live = self._live.get(transaction_id)
         if live is None:
             raise LostError("")
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not ready(live.state) and not live.lost:
-                    await live.changed.wait()
-        except TimeoutError:
-            pass
+                    await live.waiting.until(ready)
         if live.lost:
             raise LostError(live.state.reservation_id)
         return live.state
@@ -224,10 +239,23 @@ class Transactions:
         """
         for transaction_id in sorted(self._live):
             live = self._live.get(transaction_id)
-            if live is None or not _older(live.state, domain, epoch):
+            if live is None or not is_older(live.state, domain, epoch):
                 continue
             with suppress(LostError):
                 await self.apply(transaction_id, EpochRaised(domain, epoch))
+
+    def take(self, domain: str, response: ReservationResp) -> bool:
+        """Works in a ReservationResp for which nothing is to be written now; False: not done."""
+        live = self._live.get(response.transaction_id)
+        if live is None or live.lost or live.lock.locked():
+            return False
+        before = live.state
+        after, outbound = step(before, Answered(domain, response), self._clock.now_ms())
+        settled = after is before and before.decision is not Decision.UNDECIDED
+        if settled or (must_last(live.stored, after) and not may_wait(before, after)):
+            return False
+        self._enter(live, after, outbound)
+        return True
 
     async def answered(self, domain: str, response: ReservationResp) -> Transaction | None:
         """A ReservationResp came in; None when the transaction is not live any more.
@@ -258,14 +286,17 @@ class Transactions:
             self._send(outbound)
 
     async def retry(self, domain: str = "") -> None:
-        """Sends again what is due; with a domain (it came back) all that waits for it, at once."""
-        for transaction_id in sorted(self._live):
+        """Sends again what is due; with a domain (it came back) all that waits for it, at once.
+
+        Writes what was left to be written later.
+        """
+        for transaction_id in sorted(self._unsettled):
             live = self._live.get(transaction_id)
-            if live is None or live.state.settled:
+            if live is None:
                 continue
             if domain:
                 async with live.lock:
-                    live.state = _hurry(live.state, domain)
+                    live.state = hurried(live.state, domain)
             with suppress(LostError):
                 await self.apply(transaction_id, Retry())
 
@@ -283,79 +314,19 @@ class Transactions:
         await self._save(Changes(transactions=(aborted,)))
 
     async def _write(self, live: _Live, after: Transaction, extra: Extra | None) -> None:
-        before = live.state
+        stored, now_ms = live.stored, self._clock.now_ms()
         more = extra(after) if extra is not None else Changes()
-        events = (*self._events(before, after, more.hand), *more.events)
-        decides = frozenset([after.transaction_id] if before.decision is not after.decision else [])
-        changes = replace(
-            more,
+        decides = stored.decision is not after.decision and stored.decision is Decision.UNDECIDED
+        changes = Changes(
+            request=more.request,
+            reservation=more.reservation,
             transactions=(after, *more.transactions),
-            events=events,
-            stored=_same_parts(live.stored, after),
-            at_ms=self._clock.now_ms(),
-            decides=decides if before.decision is Decision.UNDECIDED else frozenset(),
+            events=(*events_of(stored, after, more.hand, now_ms), *more.events),
+            answers=more.answers,
+            decides=frozenset([after.transaction_id]) if decides else NONE,
+            stored=same_parts(stored, after),
+            at_ms=now_ms,
+            hand=more.hand,
         )
         await self._save(changes)
         live.stored = after
-
-    def _events(
-        self, before: Transaction, after: Transaction, hand: HandDecision | None
-    ) -> tuple[Event, ...]:
-        """What was decided, and what domains have acknowledged; not what was said by hand."""
-        now_ms, reservation_id = self._clock.now_ms(), after.reservation_id
-        events = []
-        if before.decision is not after.decision:
-            events.append(decided_event(reservation_id, after.decision.name, now_ms))
-        was = {part.part_id: part.status for part in before.parts}
-        by_hand = hand.part_id if hand is not None else None
-        for part in after.parts:
-            word = SETTLED_WORDS.get(part.status)
-            moved = was.get(part.part_id) is not part.status and part.part_id != by_hand
-            if word is not None and moved:
-                events.append(settled_event(reservation_id, part.domain, word, now_ms))
-        return tuple(events)
-
-
-def is_over(transaction: Transaction) -> bool:
-    """Whether nothing of it stands, or will stand, anywhere."""
-    if transaction.decision is Decision.COMMIT:
-        return all(part.status in GONE for part in transaction.parts)
-    return transaction.settled
-
-
-def _must_last(before: Transaction, after: Transaction) -> bool:
-    if before is after or before == after:
-        return False
-    if after.decision is not Decision.UNDECIDED:
-        return _lasting(before) != _lasting(after)
-    return {p.part_id for p in before.parts} != {p.part_id for p in after.parts}
-
-
-def _lasting(transaction: Transaction) -> tuple[object, ...]:
-    """All that a step may change, without what retries count."""
-    return transaction.decision, transaction.told, [_lasting_of(p) for p in transaction.parts]
-
-
-def _lasting_of(part: CoordinatorPart) -> tuple[object, ...]:
-    return part.part_id, part.status, part.refusal, part.epoch
-
-
-def _same_parts(stored: Transaction, after: Transaction) -> frozenset[PartKey]:
-    known = {part.part_id: _lasting_of(part) for part in stored.parts}
-    return frozenset(
-        (after.transaction_id, part.part_id)
-        for part in after.parts
-        if known.get(part.part_id) == _lasting_of(part)
-    )
-
-
-def _older(transaction: Transaction, domain: str, epoch: int) -> bool:
-    return any(part.domain == domain and part.epoch < epoch for part in transaction.parts)
-
-
-def _hurry(transaction: Transaction, domain: str) -> Transaction:
-    parts = tuple(
-        replace(part, sent_ms=0, attempts=0) if part.domain == domain else part
-        for part in transaction.parts
-    )
-    return replace(transaction, parts=parts)

@@ -5,6 +5,7 @@ What changes them is in :mod:`protocol.coordinator`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -15,6 +16,9 @@ from substrate.model import Refusal
 class Decision(Enum):
     """The one durable word of a transaction. UNDECIDED → COMMIT | ABORT; COMMIT → UNDO."""
 
+    # Members are single objects; Enum would hash their names, in Python, at every look-up.
+    __hash__ = object.__hash__
+
     UNDECIDED = auto()
     COMMIT = auto()
     ABORT = auto()
@@ -23,6 +27,8 @@ class Decision(Enum):
 
 class PartStatus(Enum):
     """What the coordinator knows of one part."""
+
+    __hash__ = object.__hash__
 
     PREPARING = auto()
     HELD = auto()
@@ -64,6 +70,36 @@ class CoordinatorPart:
     attempts: int = 0
     epoch: int = 0
 
+    # As ``replace``, several times faster: for every message of every domain.
+
+    def sent(self, status: PartStatus, now_ms: int) -> CoordinatorPart:
+        """With this status, for which a message is sent for the first time."""
+        return CoordinatorPart(
+            self.domain,
+            self.part_id,
+            self.prep,
+            self.expires,
+            status,
+            self.refusal,
+            now_ms,
+            1,
+            self.epoch,
+        )
+
+    def answered(self, status: PartStatus, refusal: Refusal | None, epoch: int) -> CoordinatorPart:
+        """With the status that its domain's answer gives it, in that epoch of the agent."""
+        return CoordinatorPart(
+            self.domain,
+            self.part_id,
+            self.prep,
+            self.expires,
+            status,
+            refusal,
+            self.sent_ms,
+            self.attempts,
+            epoch,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
@@ -79,6 +115,19 @@ class Transaction:
     parts: tuple[CoordinatorPart, ...] = ()
     told: bool = False
 
+    def having(
+        self, parts: Sequence[CoordinatorPart], decision: Decision | None = None
+    ) -> Transaction:
+        """With these parts, and perhaps another decision."""
+        return Transaction(
+            self.transaction_id,
+            self.reservation_id,
+            self.version,
+            decision or self.decision,
+            tuple(parts),
+            self.told,
+        )
+
     @property
     def told_success(self) -> bool:
         """Whether the user may hear "success" (rule 4); once true it stays true."""
@@ -87,8 +136,9 @@ class Transaction:
     @property
     def settled(self) -> bool:
         """Decided, and no answer is awaited."""
-        waits = any(part.status in WAITING for part in self.parts)
-        return self.decision is not Decision.UNDECIDED and not waits
+        if self.decision is Decision.UNDECIDED:
+            return False
+        return all(part.status not in WAITING for part in self.parts)
 
     @property
     def given_back(self) -> bool:

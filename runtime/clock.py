@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from typing import Protocol
 
 
@@ -32,4 +32,10 @@ class RandomIds:
     """Random ids (RFC 9562, version 4)."""
 
     def new(self) -> str:
-        return uuid.uuid4().hex
+        random = int.from_bytes(os.urandom(16), "big")
+        return f"{random & ~_MARKED | _MARKS:032x}"
+
+
+_MARKED = 0xF << 76 | 0b11 << 62
+"""The bits that say which version and variant an id is."""
+_MARKS = 0x4 << 76 | 0b10 << 62

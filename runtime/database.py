@@ -197,7 +197,7 @@ class _Lane:
         self._queue.append(_Pending(together, item, done))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._drain())
-        return await asyncio.shield(done)
+        return await done
 
     async def close(self) -> None:
         """Finishes what is queued."""
@@ -261,6 +261,9 @@ def _reason(error: SQLAlchemyError) -> str:
 
 
 def _settle(done: asyncio.Future[Any], outcome: Any) -> None:
+    if done.done():
+        # Who waited for it has gone away.
+        return
     if isinstance(outcome, Exception):
         done.set_exception(outcome)
         done.exception()  # Heard, in case nobody waits for it any more.

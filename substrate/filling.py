@@ -11,6 +11,9 @@ import numpy as np
 Limits = Mapping[Any, int]
 """What limits one route: resource → free bit/s. A resource of two routes limits their sum."""
 
+Rooms = dict[int, int]
+"""Routes that share a resource, as a bit mask → what its scarcest such resource has free."""
+
 
 def fill(limits: Sequence[Limits], wanted: int, least: int, *, whole: bool = False) -> list[int]:
     """Amounts per route, together at most ``wanted`` and as much of it as fits.
@@ -20,89 +23,102 @@ def fill(limits: Sequence[Limits], wanted: int, least: int, *, whole: bool = Fal
     that leaves bandwidth over is a linear program asked for more: unless a cut proves that there
     is no more or, where only ``whole`` amounts are of use, that ``wanted`` cannot be reached.
     """
-    room, users = _shared(limits)
-    base = [least] * len(limits)
-    for resource, who in users.items():
-        room[resource] -= least * len(who)
-        if room[resource] < 0:
-            return [0] * len(limits)
-    if least * len(limits) > wanted:
-        return [0] * len(limits)
-    rest = wanted - sum(base)
-    amounts = _progressive(len(limits), room, users, rest)
-    if sum(amounts) < rest and any(len(who) > 1 for who in users.values()):
-        most = _cut(room, users, amounts)
-        if most > sum(amounts) and not (whole and most < rest):
-            better = _linear(len(limits), room, users, rest)
-            if sum(better) > sum(amounts):
+    count = len(limits)
+    rest = wanted - least * count
+    rooms = {users: room - least * users.bit_count() for users, room in rooms_of(limits).items()}
+    if rest < 0 or any(room < 0 for room in rooms.values()):
+        return [0] * count
+    amounts = _progressive(count, rooms, rest)
+    carried = sum(amounts)
+    if carried < rest and any(users.bit_count() > 1 for users in rooms):
+        most = _cut(rooms, amounts)
+        if most > carried and not (whole and most < rest):
+            better = _linear(count, rooms, rest)
+            if sum(better) > carried:
                 amounts = better
-    return [a + b for a, b in zip(base, amounts, strict=True)]
+    return [least + amount for amount in amounts]
 
 
-def _shared(limits: Sequence[Limits]) -> tuple[dict[Hashable, int], dict[Hashable, list[int]]]:
-    room: dict[Hashable, int] = {}
-    users: dict[Hashable, list[int]] = {}
+def rooms_of(limits: Sequence[Limits]) -> Rooms:
+    """The resources of these routes. Of those with the same users the scarcest alone counts."""
+    free_at: dict[Hashable, int] = {}
+    users_of: dict[Hashable, int] = {}
     for i, route in enumerate(limits):
         for resource, free in route.items():
-            room[resource] = min(room.get(resource, free), free)
-            users.setdefault(resource, []).append(i)
-    return room, users
+            if resource in free_at:
+                users_of[resource] |= 1 << i
+                free_at[resource] = min(free_at[resource], free)
+            else:
+                users_of[resource] = 1 << i
+                free_at[resource] = free
+    rooms: Rooms = {}
+    for resource, users in users_of.items():
+        free = free_at[resource]
+        if users not in rooms or free < rooms[users]:
+            rooms[users] = free
+    return rooms
 
 
-def _cut(
-    room: Mapping[Hashable, int], users: Mapping[Hashable, list[int]], amounts: Sequence[int]
-) -> int:
+def _on(users: int, amounts: Sequence[int]) -> int:
+    return sum(amount for i, amount in enumerate(amounts) if users >> i & 1)
+
+
+def _cut(rooms: Rooms, amounts: Sequence[int]) -> int:
     """No more than this can fit: the room of full resources of which every route needs one.
 
     Progressive filling stops a route only at a full resource, so there is one for each.
     """
-    full = [r for r, who in users.items() if sum(amounts[i] for i in who) == room[r]]
-    open_routes, total = set(range(len(amounts))), 0
+    full = [users for users, room in rooms.items() if _on(users, amounts) == room]
+    open_routes, total = (1 << len(amounts)) - 1, 0
     while open_routes:
-        widest = max(full, key=lambda r: (sum(i in open_routes for i in users[r]), -room[r]))
-        open_routes.difference_update(users[widest])
-        total += room[widest]
+        widest = max(full, key=lambda users: ((users & open_routes).bit_count(), -rooms[users]))
+        open_routes &= ~widest
+        total += rooms[widest]
     return total
 
 
-def _progressive(
-    count: int, room: Mapping[Hashable, int], users: Mapping[Hashable, list[int]], rest: int
-) -> list[int]:
+def _progressive(count: int, rooms: Rooms, rest: int) -> list[int]:
     """Raises all amounts together; who meets a full resource stops."""
-    amounts, active = [0] * count, set(range(count))
-    left = dict(room)
+    amounts, active = [0] * count, (1 << count) - 1
+    left = dict(rooms)
     while active and rest > 0:
-        level = rest // len(active)
-        for resource, who in users.items():
-            sharers = sum(1 for i in who if i in active)
-            if sharers:
-                level = min(level, left[resource] // sharers)
+        raised = active.bit_count()
+        level = rest // raised
+        for users, room in left.items():
+            sharers = (users & active).bit_count()
+            if sharers and room < level * sharers:
+                level = room // sharers
         if level == 0:
-            # Less than one bit each: one by one, in order.
-            for i in sorted(active):
-                extra = min((left[r] for r, who in users.items() if i in who), default=0)
-                extra = min(extra, rest, 1)
-                amounts[i] += extra
-                rest -= extra
-                for resource, who in users.items():
-                    if i in who:
-                        left[resource] -= extra
-                if not extra:
-                    active.discard(i)
+            rest, active = _one_bit_each(amounts, left, active, rest)
             continue
-        for i in active:
-            amounts[i] += level
-        rest -= level * len(active)
-        for resource, who in users.items():
-            left[resource] -= level * sum(1 for i in who if i in active)
-        full = {resource for resource in users if left[resource] == 0}
-        active = {i for i in active if not any(i in users[resource] for resource in full)}
+        for i in range(count):
+            if active >> i & 1:
+                amounts[i] += level
+        rest -= level * raised
+        full = 0
+        for users, room in left.items():
+            left[users] = room - level * (users & active).bit_count()
+            full |= users if left[users] == 0 else 0
+        active &= ~full
     return amounts
 
 
-def _linear(
-    count: int, room: Mapping[Hashable, int], users: Mapping[Hashable, list[int]], rest: int
-) -> list[int]:
+def _one_bit_each(amounts: list[int], left: Rooms, active: int, rest: int) -> tuple[int, int]:
+    """In order, as far as it goes; who gets none stops. What is left to give, and who goes on."""
+    for i in range(len(amounts)):
+        if not active >> i & 1:
+            continue
+        if rest == 0 or any(room <= 0 for users, room in left.items() if users >> i & 1):
+            active &= ~(1 << i)
+            continue
+        amounts[i] += 1
+        rest -= 1
+        for users in left:
+            left[users] -= users >> i & 1
+    return rest, active
+
+
+def _linear(count: int, rooms: Rooms, rest: int) -> list[int]:
     """The most that fits, by linear programming, rounded down, then filled up."""
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
@@ -112,11 +128,9 @@ def _linear(
         solver.changeColCost(solver.getNumCol() - 1, -1.0)
     everybody = np.arange(count, dtype=np.int32)
     solver.addRow(-highspy.kHighsInf, 1.0, count, everybody, np.ones(count))
-    for resource, who in users.items():
-        index = np.array(who, dtype=np.int32)
-        solver.addRow(
-            -highspy.kHighsInf, room[resource] / scale, len(who), index, np.ones(len(who))
-        )
+    for users, room in rooms.items():
+        index = np.array([i for i in range(count) if users >> i & 1], dtype=np.int32)
+        solver.addRow(-highspy.kHighsInf, room / scale, len(index), index, np.ones(len(index)))
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return [0] * count
@@ -124,17 +138,16 @@ def _linear(
     # A whole number may come out a hair below itself. Where that makes too much, a little is left.
     for less in (1.0, 1 - 1e-9):
         amounts = [int(value * less + 0.01) for value in values]
-        left = {r: room[r] - sum(amounts[i] for i in who) for r, who in users.items()}
+        left = {users: room - _on(users, amounts) for users, room in rooms.items()}
         if sum(amounts) <= rest and all(value >= 0 for value in left.values()):
             break
     else:
         return [0] * count
     rest -= sum(amounts)
     for i in range(count):
-        extra = min(rest, *(left[r] for r, who in users.items() if i in who))
+        extra = min([rest, *(room for users, room in left.items() if users >> i & 1)])
         amounts[i] += extra
         rest -= extra
-        for resource, who in users.items():
-            if i in who:
-                left[resource] -= extra
+        for users in left:
+            left[users] -= extra * (users >> i & 1)
     return amounts

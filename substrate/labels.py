@@ -7,22 +7,29 @@ of its own. A domain that cannot swap labels takes a path out with the VLAN that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import pairwise
 
 from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
+from substrate.options import Supply
 from substrate.routes import Crossing
 from substrate.slots import share_slots
-from substrate.splitting import Share, Shares, Supply
+from substrate.splitting import Share, Shares
 from substrate.topology import Topology
-from substrate.vlans import EMPTY, VlanSet
+from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 
 TRIES_MAX = 20_000
 """Steps of the search for VLANs before it gives up."""
 
-Spot = tuple[int, int]
-"""(path, place): place 0 is the source STP, k the k-th link, the last one the destination STP."""
+NOTHING: tuple[int, tuple[int, ...]] = (0, ())
+
+Roots = list[int]
+"""Spots of one group carry one VLAN; per spot the group's first spot.
+
+A spot is a place of a path: the source STP, each link, the destination STP. They are counted path
+by path.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,82 +55,126 @@ def assign_labels(
     different places do not run into one another. A Refusal of kind LABEL names the port
     where none is left.
     """
-
-    def free_at(members: list[Spot]) -> VlanSet:
-        return _free(criteria, shares, members, supply, topology)
-
-    groups = _groups(shares, topology, free_at)
-    spots = _members(groups)
-    domains = {root: free_at(members) for root, members in spots.items()}
-    for root, free in domains.items():
-        if not free:
-            return _no_label(shares, spots[root], topology)
-    chosen = _choose(shares, spots, domains, preferred or {}, start)
+    spots = [stps for share in shares for stps in _places(share)]
+    free = _free(criteria, shares, spots, supply, topology)
+    roots = _groups(shares, free, topology)
+    groups: dict[int, int] = {}
+    for root, mask in zip(roots, free, strict=True):
+        groups[root] = groups.get(root, mask) & mask
+    for root, mask in groups.items():
+        if not mask:
+            return _no_label(root, roots, spots, topology)
+    chosen = _choose(groups, _rivals(roots, spots), _wishes(roots, spots, preferred or {}), start)
     if chosen is None:
-        scarce = min(domains, key=lambda root: (len(domains[root]), root))
-        return _no_label(shares, spots[scarce], topology)
-    return _plan(criteria, shares, {s: chosen[groups[s]] for s in groups}, supply, topology)
+        scarce = min(groups, key=lambda root: (groups[root].bit_count(), root))
+        return _no_label(scarce, roots, spots, topology)
+    return _plan(criteria, shares, [chosen[root] for root in roots], supply, topology)
 
 
-def _members(groups: Mapping[Spot, Spot]) -> dict[Spot, list[Spot]]:
-    spots: dict[Spot, list[Spot]] = {}
-    for spot in sorted(groups):
-        spots.setdefault(groups[spot], []).append(spot)
-    return spots
+def _places(share: Share) -> list[tuple[str, ...]]:
+    """The STPs of each place: one for the ends, both ends of a link in between."""
+    crossings = share.route.crossings
+    places: list[tuple[str, ...]] = [(crossings[0].ingress_stp,)]
+    places += [(one.egress_stp, next_.ingress_stp) for one, next_ in pairwise(crossings)]
+    places.append((crossings[-1].egress_stp,))
+    return places
 
 
-def _groups(
-    shares: Shares, topology: Topology, free_at: Callable[[list[Spot]], VlanSet]
-) -> dict[Spot, Spot]:
-    """Each spot's representative: spots of one group carry one VLAN.
+def _free(
+    criteria: Criteria,
+    shares: Shares,
+    spots: Sequence[tuple[str, ...]],
+    supply: Supply,
+    topology: Topology,
+) -> list[int]:
+    """Per spot the VLANs (as a mask) that are free there, of those that were wished for."""
+    known, banned = supply.port_vlans, supply.banned_vlans
+    free = []
+    for stps in spots:
+        mask = ALL_VLANS.mask
+        for stp in stps:
+            vlans = known.get(stp)
+            if vlans is None:
+                port = topology.ports.get(stp)
+                vlans = port.vlans if port else EMPTY
+            mask &= vlans.mask
+            if stp in banned:
+                mask &= ~banned[stp].mask
+        free.append(mask)
+    limits = criteria.constraints
+    if limits.source_vlans or limits.destination_vlans:
+        every = ALL_VLANS.mask
+        source, destination = limits.source_vlans.mask, limits.destination_vlans.mask
+        last = -1
+        for share in shares:
+            first, last = last + 1, last + 1 + len(share.route.crossings)
+            free[first] &= source or every
+            free[last] &= destination or every
+    return free
+
+
+def _groups(shares: Shares, free: Sequence[int], topology: Topology) -> Roots:
+    """Which spots carry one VLAN.
 
     Paths that could travel as a trunk do so only where a VLAN is free for all of it.
     """
-    groups: dict[Spot, Spot] = {
-        (i, k): (i, k)
-        for i, share in enumerate(shares)
-        for k in range(len(share.route.crossings) + 1)
-    }
-    for i, share in enumerate(shares):
-        for k, crossing in enumerate(share.route.crossings):
-            if not topology.domains[crossing.domain].swaps_labels:
-                groups = _joined(groups, [((i, k), (i, k + 1))])
+    roots: Roots = []
+    firsts: list[int] = []
+    for share in shares:
+        firsts.append(len(roots))
+        roots.append(len(roots))
+        for crossing in share.route.crossings:
+            swaps = crossing.domain in topology.swapping
+            roots.append(len(roots) if swaps else roots[-1])
     for i, share in enumerate(shares):
         for j in range(i):
-            pairs = [((j, one), (i, other)) for one, other in _trunks(shares[j], share, topology)]
-            joined = _joined(groups, pairs)
-            if pairs and _sound(shares, joined, topology):
-                spots = _members(joined)
-                if all(free_at(spots[root]) for root in {joined[one] for one, _ in pairs}):
-                    groups = joined
-    return groups
+            trunks = _trunks(shares[j], share, topology)
+            if not trunks:
+                continue
+            pairs = [(firsts[j] + one, firsts[i] + other) for one, other in trunks]
+            joined = _joined(roots, pairs)
+            if _sound(shares, joined, topology) and _have_vlans(joined, pairs, free):
+                roots = joined
+    return roots
 
 
-def _joined(groups: dict[Spot, Spot], pairs: list[tuple[Spot, Spot]]) -> dict[Spot, Spot]:
+def _joined(roots: Roots, pairs: Iterable[tuple[int, int]]) -> Roots:
     for one, other in pairs:
-        low, high = sorted((groups[one], groups[other]))
+        low, high = sorted((roots[one], roots[other]))
         if low != high:
-            groups = {spot: low if root == high else root for spot, root in groups.items()}
-    return groups
+            roots = [low if root == high else root for root in roots]
+    return roots
 
 
-def _sound(shares: Shares, groups: Mapping[Spot, Spot], topology: Topology) -> bool:
+def _have_vlans(roots: Roots, pairs: Iterable[tuple[int, int]], free: Sequence[int]) -> bool:
+    """Whether a VLAN is free for all of each group that the pairs are in."""
+    masks = {roots[one]: ALL_VLANS.mask for one, _ in pairs}
+    for root, mask in zip(roots, free, strict=True):
+        if root in masks:
+            masks[root] &= mask
+    return all(masks.values())
+
+
+def _sound(shares: Shares, roots: Roots, topology: Topology) -> bool:
     """Whether only domains that split have two segments with a common end.
 
     Trunks that are each sound can be unsound together: a domain that cannot swap labels carries the
     common VLAN of a trunk on to links where the paths must be told apart.
     """
-    ends: dict[tuple[str, Spot], tuple[Crossing, Spot, Spot]] = {}
-    for i, share in enumerate(shares):
-        for k, crossing in enumerate(share.route.crossings):
+    ends: dict[tuple[str, int], tuple[Crossing, int, int]] = {}
+    spot = -1
+    for share in shares:
+        spot += 1
+        for crossing in share.route.crossings:
+            spot += 1
             if topology.domains[crossing.domain].splits:
                 continue
-            segment = (crossing, groups[i, k], groups[i, k + 1])
-            for stp, group in (
-                (crossing.ingress_stp, groups[i, k]),
-                (crossing.egress_stp, groups[i, k + 1]),
+            segment = (crossing, roots[spot - 1], roots[spot])
+            for end in (
+                (crossing.ingress_stp, roots[spot - 1]),
+                (crossing.egress_stp, roots[spot]),
             ):
-                if ends.setdefault((stp, group), segment) != segment:
+                if ends.setdefault(end, segment) != segment:
                     return False
     return True
 
@@ -156,62 +207,48 @@ def _divides(one: Crossing, other: Crossing, topology: Topology, *, at_ingress: 
     return one.egress_stp == other.egress_stp
 
 
-def _stps(share: Share, place: int) -> tuple[str, ...]:
-    """The STPs of a place: one for the ends, both ends of a link in between."""
-    crossings = share.route.crossings
-    if place == 0:
-        return (crossings[0].ingress_stp,)
-    if place == len(crossings):
-        return (crossings[-1].egress_stp,)
-    return (crossings[place - 1].egress_stp, crossings[place].ingress_stp)
+def _rivals(roots: Roots, spots: Sequence[tuple[str, ...]]) -> dict[int, list[int]]:
+    """Per group the others that it meets on a port; groups that meet none are left out."""
+    ports = [stp for stps in spots for stp in stps]
+    if len(set(ports)) == len(ports):
+        return {}
+    at: dict[str, dict[int, None]] = {}
+    for root, stps in zip(roots, spots, strict=True):
+        for stp in stps:
+            at.setdefault(stp, {})[root] = None
+    rivals: dict[int, dict[int, None]] = {}
+    for met in at.values():
+        if len(met) > 1:
+            for root in met:
+                rivals.setdefault(root, {}).update(met)
+    return {root: [other for other in met if other != root] for root, met in rivals.items()}
 
 
-def _free(
-    criteria: Criteria,
-    shares: Shares,
-    members: list[Spot],
-    supply: Supply,
-    topology: Topology,
-) -> VlanSet:
-    """VLANs that are free at every place of a group."""
-    free: VlanSet | None = None
-    for i, place in members:
-        for stp in _stps(shares[i], place):
-            port = topology.port(stp)
-            here = supply.port_vlans.get(stp, port.vlans if port else EMPTY)
-            here = here - supply.banned_vlans.get(stp, EMPTY)
-            free = here if free is None else free & here
-        wished = EMPTY
-        if place == 0:
-            wished = criteria.constraints.source_vlans
-        elif place == len(shares[i].route.crossings):
-            wished = criteria.constraints.destination_vlans
-        if wished and free is not None:
-            free = free & wished
-    return free or EMPTY
+def _wishes(
+    roots: Roots, spots: Sequence[tuple[str, ...]], preferred: Mapping[str, VlanSet]
+) -> dict[int, int]:
+    """Per group the VLANs that are preferred at all its ports."""
+    wishes: dict[int, int] = {}
+    for root, stps in zip(roots, spots, strict=True) if preferred else ():
+        for stp in stps:
+            mask = preferred.get(stp, EMPTY).mask
+            wishes[root] = wishes.get(root, mask) & mask
+    return wishes
 
 
 def _choose(
-    shares: Shares,
-    spots: Mapping[Spot, list[Spot]],
-    domains: Mapping[Spot, VlanSet],
-    preferred: Mapping[str, VlanSet],
+    groups: Mapping[int, int],
+    rivals: Mapping[int, list[int]],
+    wishes: Mapping[int, int],
     start: int,
-) -> dict[Spot, int] | None:
+) -> dict[int, int] | None:
     """One VLAN per group, different where groups meet on a port: most constrained group first."""
-    at: dict[Spot, frozenset[str]] = {
-        root: frozenset(stp for i, place in members for stp in _stps(shares[i], place))
-        for root, members in spots.items()
+    chosen = {
+        root: next(_in_order(mask, wishes.get(root, 0), start))
+        for root, mask in groups.items()
+        if root not in rivals
     }
-    rivals = {
-        root: [other for other in at if other != root and at[other] & at[root]] for root in at
-    }
-    wishes = {
-        root: VlanSet(_common_mask([preferred.get(stp, EMPTY) for stp in sorted(at[root])]))
-        for root in at
-    }
-    order = sorted(at, key=lambda root: (len(domains[root]), root))
-    chosen: dict[Spot, int] = {}
+    order = sorted(rivals, key=lambda root: (groups[root].bit_count(), root))
     tries = 0
 
     def place(n: int) -> bool:
@@ -219,8 +256,11 @@ def _choose(
         if n == len(order):
             return True
         root = order[n]
-        free = domains[root] - VlanSet.of(*(chosen[r] for r in rivals[root] if r in chosen))
-        for vlan in chain(free & wishes[root], _from(free - wishes[root], start)):
+        free = groups[root]
+        for rival in rivals[root]:
+            if rival in chosen:
+                free &= ~(1 << chosen[rival])
+        for vlan in _in_order(free, wishes.get(root, 0), start):
             tries += 1
             if tries > TRIES_MAX:
                 return False
@@ -233,68 +273,71 @@ def _choose(
     return chosen if place(0) else None
 
 
-def _from(vlans: VlanSet, start: int) -> Iterator[int]:
-    """Ascending, but beginning at the ``start``-th one."""
-    skip = start % len(vlans) if vlans else 0
-    ranges = vlans.ranges()
-    for i, (first, last) in enumerate(ranges):
-        if first + skip <= last:
-            ahead, behind = (first + skip, last), (first, first + skip - 1)
-            for low, high in (ahead, *ranges[i + 1 :], *ranges[:i], behind):
-                yield from range(low, high + 1)
-            return
-        skip -= last - first + 1
-
-
-def _common_mask(sets: list[VlanSet]) -> int:
-    mask = -1
-    for vlans in sets:
-        mask &= vlans.mask
-    return max(mask, 0)
+def _in_order(free: int, wished: int, start: int) -> Iterator[int]:
+    """Those wished for, then the others ascending, but beginning at the ``start``-th one."""
+    yield from VlanSet(free & wished)
+    others = VlanSet(free & ~wished)
+    if others:
+        first = others.nth(start % len(others))
+        yield first
+        yield from VlanSet(others.mask & (-2 << first))
+        yield from VlanSet(others.mask & ((1 << first) - 1))
 
 
 def _plan(
     criteria: Criteria,
     shares: Shares,
-    vlans: Mapping[Spot, int],
+    vlans: Sequence[int],
     supply: Supply,
     topology: Topology,
 ) -> Plan:
+    """``vlans``: per spot."""
     slot_count, slots = share_slots([share.bandwidth_bps for share in shares])
     paths = []
-    merged: dict[str, dict[Hop, list[int]]] = {}
-    for i, share in enumerate(shares):
-        hops = tuple(
-            Hop(c.domain, c.ingress_stp, vlans[i, k], c.egress_stp, vlans[i, k + 1])
-            for k, c in enumerate(share.route.crossings)
-        )
-        paths.append(Path(share.bandwidth_bps, share.latency_us, hops, slots[i]))
-        for hop in hops:
-            merged.setdefault(hop.domain, {}).setdefault(hop, []).append(i)
+    merged: dict[str, dict[Hop, tuple[int, tuple[int, ...]]]] = {}
+    spot = 0
+    for share, own in zip(shares, slots, strict=True):
+        hops = []
+        for crossing in share.route.crossings:
+            ingress, egress = crossing.ingress_stp, crossing.egress_stp
+            hop = Hop(crossing.domain, ingress, vlans[spot], egress, vlans[spot + 1])
+            hops.append(hop)
+            users = merged.setdefault(crossing.domain, {})
+            bandwidth_bps, others = users.get(hop, NOTHING)
+            users[hop] = (bandwidth_bps + share.bandwidth_bps, others + own)
+            spot += 1
+        spot += 1
+        paths.append(Path(share.bandwidth_bps, share.latency_us, tuple(hops), own))
+    tokens = supply.tokens
     segments = {
         domain: tuple(
-            Segment(
-                segment_id=f"s{number}",
-                ingress_stp=hop.ingress_stp,
-                ingress_vlan=hop.ingress_vlan,
-                egress_stp=hop.egress_stp,
-                egress_vlan=hop.egress_vlan,
-                bandwidth_bps=sum(shares[i].bandwidth_bps for i in users),
-                directionality=criteria.directionality,
-                flow_slots=tuple(sorted(slot for i in users for slot in slots[i])),
-                slot_count=slot_count,
-                token=supply.tokens.get((hop.ingress_stp, hop.egress_stp), ""),
-            )
-            for number, (hop, users) in enumerate(merged[domain].items(), start=1)
+            [
+                Segment(
+                    f"s{number}",
+                    hop.ingress_stp,
+                    hop.ingress_vlan,
+                    hop.egress_stp,
+                    hop.egress_vlan,
+                    bandwidth_bps,
+                    criteria.directionality,
+                    tuple(sorted(taken)),
+                    slot_count,
+                    tokens.get((hop.ingress_stp, hop.egress_stp), ""),
+                )
+                for number, (hop, (bandwidth_bps, taken)) in enumerate(users.items(), start=1)
+            ]
         )
-        for domain in sorted(merged)
+        for domain, users in sorted(merged.items())
     }
-    blind = any(not topology.domains[domain].visible for domain in segments)
-    return Plan(tuple(paths), segments, blind)
+    return Plan(tuple(paths), segments, not topology.blind.isdisjoint(segments))
 
 
-def _no_label(shares: Shares, members: list[Spot], topology: Topology) -> Refusal:
-    stps = sorted({stp for i, place in members for stp in _stps(shares[i], place)})
+def _no_label(
+    group: int, roots: Roots, spots: Sequence[tuple[str, ...]], topology: Topology
+) -> Refusal:
+    """Names the ports of that group."""
+    members = zip(roots, spots, strict=True)
+    stps = sorted({stp for root, own in members if root == group for stp in own})
     ports = [topology.port(stp) for stp in stps]
     ranges = "; ".join(f"{port.stp} has {port.vlans or 'none'}" for port in ports if port)
     return Refusal(

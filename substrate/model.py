@@ -6,9 +6,11 @@ microseconds. Nothing here checks a user's input: that happens once, at the edge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 
 from substrate.vlans import EMPTY, VlanSet
 
@@ -40,9 +42,27 @@ Profile = tuple[Step, ...]
 """A step function over a window: first step at the window's start, starts strictly ascending."""
 
 
-def least_bps(profile: Iterable[Step]) -> int:
+def least_bps(profile: Sequence[Step]) -> int:
     """The least level of a profile; 0 for an empty one."""
+    if len(profile) == 1:
+        return profile[0].bandwidth_bps
     return min((step.bandwidth_bps for step in profile), default=0)
+
+
+def least_within(profile: Profile, window: Window) -> int:
+    """The least level in a window, which begins no earlier than the profile; 0 without steps."""
+    if len(profile) < 2:
+        return least_bps(profile)
+    at = max(bisect_right(profile, window.start_s, key=_START) - 1, 0)
+    least = profile[at].bandwidth_bps
+    for step in profile[at + 1 :]:
+        if step.start_s >= window.end_s:
+            break
+        least = min(least, step.bandwidth_bps)
+    return least
+
+
+_START = attrgetter("start_s")
 
 
 def least_profile(profiles: Sequence[Profile]) -> Profile:
@@ -64,6 +84,9 @@ def least_profile(profiles: Sequence[Profile]) -> Profile:
 
 class Directionality(Enum):
     """Whether the way back is reserved too (GFD.212 calls it directionality)."""
+
+    # Members are single objects; Enum would hash their names, in Python, at every look-up.
+    __hash__ = object.__hash__
 
     BIDIRECTIONAL = 1
     UNIDIRECTIONAL = 2
@@ -206,6 +229,8 @@ class Criteria:
 
 class DataPlaneState(Enum):
     """State of a part on the devices; numbers as in common.proto."""
+
+    __hash__ = object.__hash__
 
     SCHEDULED = 1
     ACTIVE = 2

@@ -13,14 +13,15 @@ def share_slots(bandwidths_bps: Sequence[int]) -> tuple[int, tuple[tuple[int, ..
     Every path gets at least one slot; slots of a path are spread evenly (smooth weighted round
     robin), so that consecutive flows alternate between paths. At most 64 paths.
     """
+    if len(bandwidths_bps) == 1:
+        return 1, ((0,),)
     weights = _weights(bandwidths_bps)
     total = sum(weights)
     credit = [0] * len(weights)
     slots: list[list[int]] = [[] for _ in weights]
     for slot in range(total):
-        for i, weight in enumerate(weights):
-            credit[i] += weight
-        winner = max(range(len(weights)), key=lambda i: (credit[i], -i))
+        credit = [has + weight for has, weight in zip(credit, weights, strict=True)]
+        winner = credit.index(max(credit))
         credit[winner] -= total
         slots[winner].append(slot)
     return total, tuple(tuple(own) for own in slots)
@@ -32,6 +33,8 @@ def _weights(bandwidths_bps: Sequence[int]) -> list[int]:
     fractions = [bps / total for bps in bandwidths_bps]
     least, best = 2.0, [1] * len(fractions)
     for count in range(len(fractions), SLOTS_MAX + 1):
+        if not _may_be_closer(fractions, count, least):
+            continue
         weights = _apportioned(fractions, count)
         error = max([abs(w / count - f) for w, f in zip(weights, fractions, strict=True)])
         if error < least - 1e-12:
@@ -39,6 +42,15 @@ def _weights(bandwidths_bps: Sequence[int]) -> list[int]:
         if error < 1e-12:
             break
     return best
+
+
+def _may_be_closer(fractions: Sequence[float], count: int, error: float) -> bool:
+    """Whether whole numbers of at least 1 can be this close to every fraction of ``count``."""
+    for fraction in fractions:
+        exact = fraction * count
+        if abs(exact - (round(exact) or 1)) >= error * count:
+            return False
+    return True
 
 
 def _apportioned(fractions: Sequence[float], count: int) -> list[int]:

@@ -6,40 +6,15 @@ paths, least spread of latency, least latency, least price, then names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from substrate.filling import fill
 from substrate.model import Criteria, Refusal, RefusalKind, Strategy
+from substrate.options import Option, Options, Pair, Supply
 from substrate.routes import Route, disjoint_routes
+from substrate.sets import Sets
 from substrate.topology import Topology
-from substrate.vlans import VlanSet
-
-COMBINATIONS_MAX = 20_000
-"""Sets of routes that are looked at per size before the search is content with none."""
-
-Pair = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Supply:
-    """What is known to be free during the whole window, and what was learnt.
-
-    ``pair_bps``: per (ingress, egress) of a visible domain; a pair without an offer cannot be used.
-    A blind domain's pairs count with their ports' capacity. ``caps``: more than this was refused.
-    ``down``: domains that are not to be used.
-    """
-
-    pair_bps: Mapping[Pair, int] = field(default_factory=dict)
-    port_bps: Mapping[str, int] = field(default_factory=dict)
-    port_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
-    pair_latency_us: Mapping[Pair, int] = field(default_factory=dict)
-    pair_price: Mapping[Pair, int] = field(default_factory=dict)
-    tokens: Mapping[Pair, str] = field(default_factory=dict)
-    caps: Mapping[Pair, int] = field(default_factory=dict)
-    banned_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
-    down: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +24,6 @@ class Share:
     route: Route
     bandwidth_bps: int
     latency_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A usable route: what limits it, and what it costs. ``limits``: resource → free bit/s."""
-
-    route: Route
-    limits: Mapping[str | Pair, int]
-    bottleneck_bps: int
-    latency_us: int
-    price: int
-    blind: bool
 
 
 Shares = tuple[Share, ...]
@@ -76,7 +39,12 @@ def compose(
     """
     if not routes:
         return Refusal(RefusalKind.NO_PATH, "no path joins the two STPs within the constraints")
-    options = _options(criteria, routes, supply, topology)
+    found = Options(criteria, routes, supply, topology)
+    if criteria.strategy is not Strategy.EQUAL_SPLITTING:
+        alone = found.best_alone()
+        if alone is not None:
+            return (Share(alone.route, criteria.bandwidth_bps, alone.latency_us),)
+    options = found.usable()
     if not options:
         return _nothing_usable(criteria, routes, supply)
     return COMPOSERS[criteria.strategy](criteria, options)
@@ -123,11 +91,10 @@ def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
     """
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
-        for size in range(1, min(most, len(blind)) + 1):
-            for chosen in _sets(blind, size, rest_bps):
-                shares = _filled(chosen, rest_bps, criteria.constraints.min_share_bps)
-                if shares is not None:
-                    return shares
+        for chosen in _sets(blind, most, rest_bps):
+            shares = _filled(chosen, rest_bps, criteria.constraints.min_share_bps)
+            if shares is not None:
+                return shares
         return None
 
     outcome = _offers_then_blind(criteria, options, remainder)
@@ -181,101 +148,29 @@ COMPOSERS: dict[Strategy, Composer] = {
 }
 
 
-def _options(
-    criteria: Criteria, routes: tuple[Route, ...], supply: Supply, topology: Topology
-) -> list[Option]:
-    """Usable routes in the order given. A blind domain on every route makes none of them blind."""
-    common = frozenset.intersection(*(frozenset(route.domains) for route in routes))
-    asked = criteria.strategy is not Strategy.EQUAL_SPLITTING
-    least = max(1, criteria.constraints.min_share_bps)
-    most_us = criteria.constraints.max_latency_us
-    found = []
-    for route in routes:
-        option = _option(route, supply, topology, common, asked)
-        if option is None or option.bottleneck_bps < least:
-            continue
-        if most_us is None or option.latency_us <= most_us:
-            found.append(option)
-    return found
-
-
-def _option(
-    route: Route, supply: Supply, topology: Topology, common: frozenset[str], asked: bool
-) -> Option | None:
-    limits: dict[str | Pair, int] = {}
-    latency_us, price, blind = route.latency_us, 0, False
-    for crossing in route.crossings:
-        if crossing.domain in supply.down:
-            return None
-        pair = (crossing.ingress_stp, crossing.egress_stp)
-        visible = topology.domains[crossing.domain].visible
-        blind = blind or not (visible or crossing.domain in common)
-        for stp in pair:
-            port = topology.port(stp)
-            if port is None:
-                return None
-            free = supply.port_bps.get(stp, port.capacity_bps) if asked else port.capacity_bps
-            limits[stp] = min(free, port.capacity_bps)
-        limit = supply.caps.get(pair)
-        if visible and asked:
-            offer = supply.pair_bps.get(pair)
-            if offer is None:
-                return None
-            limit = offer if limit is None else min(limit, offer)
-        if limit is not None:
-            limits[pair] = limit
-        latency_us += supply.pair_latency_us.get(pair, 0)
-        price += supply.pair_price.get(pair, 0)
-    return Option(route, limits, min(limits.values()), latency_us, price, blind)
-
-
 def _fewest(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """The best set of routes that carries it all, smallest sets first."""
     wanted, limits = criteria.bandwidth_bps, criteria.constraints
-    for size in range(1, min(_most(criteria), len(options)) + 1):
-        for chosen in _sets(options, size, wanted):
-            spread_us = limits.max_latency_spread_us
-            if spread_us is not None and _spread(chosen) > spread_us:
-                continue
-            shares = _filled(chosen, wanted, limits.min_share_bps)
-            if shares is not None:
-                return shares
+    spread_us = limits.max_latency_spread_us
+    for chosen in _sets(options, _most(criteria), wanted):
+        if spread_us is not None and _spread(chosen) > spread_us:
+            continue
+        shares = _filled(chosen, wanted, limits.min_share_bps)
+        if shares is not None:
+            return shares
     return None
 
 
-def _sets(options: Sequence[Option], size: int, wanted: int) -> list[tuple[Option, ...]]:
-    """Sets that could carry it by their bottlenecks, best first."""
-    if sum(sorted((o.bottleneck_bps for o in options), reverse=True)[:size]) < wanted:
-        return []
-    fitting = []
-    cuts = _cuts(options) if size > 1 else []
-    for chosen in islice(combinations(options, size), COMBINATIONS_MAX):
-        spare = sum(option.bottleneck_bps for option in chosen) - wanted
-        if spare >= 0 and not any(_excess(chosen, *cut) > spare for cut in cuts):
-            fitting.append(chosen)
-    fitting.sort(
-        key=lambda chosen: (
-            _spread(chosen),
-            max(option.latency_us for option in chosen),
-            sum(option.price for option in chosen),
-        )
+def _sets(options: Sequence[Option], most: int, wanted: int) -> Iterator[tuple[Option, ...]]:
+    """Sets of at most so many that could carry it, smallest first, then best first."""
+    sets = Sets(
+        [option.limits for option in options],
+        [option.latency_us for option in options],
+        [option.price for option in options],
     )
-    return fitting
-
-
-def _cuts(options: Sequence[Option]) -> list[tuple[str | Pair, int]]:
-    """Resources that are too small for all that the options could carry over them."""
-    room: dict[str | Pair, int] = {}
-    load: dict[str | Pair, int] = {}
-    for option in options:
-        for key, free in option.limits.items():
-            room[key] = min(room.get(key, free), free)
-            load[key] = load.get(key, 0) + option.bottleneck_bps
-    return [(key, room[key]) for key in room if load[key] > room[key]]
-
-
-def _excess(chosen: Sequence[Option], key: str | Pair, room: int) -> int:
-    return sum(option.bottleneck_bps for option in chosen if key in option.limits) - room
+    for size in range(1, min(most, len(options)) + 1):
+        for chosen in sets.likely(size, wanted):
+            yield tuple(options[i] for i in chosen)
 
 
 def _filled(chosen: Sequence[Option], wanted: int, min_share_bps: int) -> Shares | None:

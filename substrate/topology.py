@@ -51,16 +51,17 @@ class Topology:
         self.domains: Mapping[str, Domain] = MappingProxyType(
             {d.name: d for d in sorted(domains, key=lambda d: d.name)}
         )
-        self._ports = {p.stp: p for d in self.domains.values() for p in d.ports}
-        self._aliases = _unique_aliases(self._ports.values())
+        self.ports: Mapping[str, Port] = {p.stp: p for d in self.domains.values() for p in d.ports}
+        """By STP."""
+        self._aliases = _unique_aliases(self.ports.values())
         self.links: tuple[InterDomainLink, ...] = tuple(
             sorted(
-                _link(port, self._ports[port.remote_stp])
-                for port in self._ports.values()
+                _link(port, self.ports[port.remote_stp])
+                for port in self.ports.values()
                 if port.remote_stp is not None
                 and port.stp < port.remote_stp
-                and port.remote_stp in self._ports
-                and self._ports[port.remote_stp].remote_stp == port.stp
+                and port.remote_stp in self.ports
+                and self.ports[port.remote_stp].remote_stp == port.stp
             )
         )
         self._link_at = {stp: link for link in self.links for stp in (link.a_stp, link.b_stp)}
@@ -71,7 +72,7 @@ class Topology:
         can cross."""
         graph: dict[str, list[Hop]] = {name: [] for name in self.domains}
         for link in self.links:
-            if not self._ports[link.a_stp].vlans & self._ports[link.b_stp].vlans:
+            if not self.ports[link.a_stp].vlans & self.ports[link.b_stp].vlans:
                 continue
             cost = link.latency_us * LATENCY_COST + HOP_COST
             for here, there in ((link.a_stp, link.b_stp), (link.b_stp, link.a_stp)):
@@ -84,17 +85,27 @@ class Topology:
         return MappingProxyType(graph)
 
     @cached_property
+    def blind(self) -> frozenset[str]:
+        """The domains that tell nothing of their inside."""
+        return frozenset(name for name, domain in self.domains.items() if not domain.visible)
+
+    @cached_property
+    def swapping(self) -> frozenset[str]:
+        """The domains that can swap labels."""
+        return frozenset(name for name, domain in self.domains.items() if domain.swaps_labels)
+
+    @cached_property
     def thinnest_bps(self) -> int:
         """The least capacity of any link; 0 without links."""
         return min((link.capacity_bps for link in self.links), default=0)
 
     def resolve(self, name: str) -> str | None:
         """The STP of that name or alias; None when it is unknown or the alias is ambiguous."""
-        return name if name in self._ports else self._aliases.get(name)
+        return name if name in self.ports else self._aliases.get(name)
 
     def port(self, stp: str) -> Port | None:
         """The port of an STP."""
-        return self._ports.get(stp)
+        return self.ports.get(stp)
 
     def link_at(self, stp: str) -> InterDomainLink | None:
         """The inter-domain link that ends there."""

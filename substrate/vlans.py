@@ -44,19 +44,33 @@ class VlanSet:
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """The inclusive ranges of the set, ascending, none touching another."""
-        found = []
-        rest = self.mask
+        return tuple(self._ranges())
+
+    def _ranges(self) -> Iterator[tuple[int, int]]:
+        at, rest = 0, self.mask
         while rest:
-            first = (rest & -rest).bit_length() - 1
-            shifted = rest >> first
-            length = (~shifted & (shifted + 1)).bit_length() - 1
-            found.append((first, first + length - 1))
-            rest &= ~((1 << (first + length)) - (1 << first))
-        return tuple(found)
+            skipped = (rest & -rest).bit_length() - 1
+            rest >>= skipped
+            length = (~rest & (rest + 1)).bit_length() - 1
+            yield at + skipped, at + skipped + length - 1
+            at, rest = at + skipped + length, rest >> length
 
     def lowest(self) -> int | None:
         """The smallest VLAN, or None when empty."""
         return (self.mask & -self.mask).bit_length() - 1 if self.mask else None
+
+    def nth(self, index: int) -> int:
+        """The VLAN that has ``index`` lower ones in the set; 0 <= index < len(self)."""
+        at, rest, half = 0, self.mask, 1 << VLAN_MAX.bit_length()
+        while half > 1:
+            half >>= 1
+            below = rest & ((1 << half) - 1)
+            count = below.bit_count()
+            if index < count:
+                rest = below
+            else:
+                at, rest, index = at + half, rest >> half, index - count
+        return at
 
     def __contains__(self, vlan: int) -> bool:
         return vlan >= 0 and bool(self.mask >> vlan & 1)
@@ -77,8 +91,8 @@ class VlanSet:
         return self.mask.bit_count()
 
     def __iter__(self) -> Iterator[int]:
-        for first, last in self.ranges():
-            yield from range(first, last + 1)
+        """Ascending."""
+        return (v for first, last in self._ranges() for v in range(first, last + 1))
 
     def __str__(self) -> str:
         return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self.ranges())

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from substrate.flow import Arc, cheapest_flow, ways_of
 from substrate.model import Criteria, domain_of
+from substrate.options import Supply
 from substrate.routes import Crossing, Route, acceptance
-from substrate.splitting import Supply
 from substrate.topology import HOP_COST, LATENCY_COST, Topology
 
 WAYS_MAX = 16

@@ -806,6 +806,8 @@ Global___OffersRequested: _TypeAlias = OffersRequested  # noqa: Y015
 
 @_typing.final
 class OffersReceived(_message.Message):
+    """Not told of offers that were used again: then no domain was asked."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DOMAIN_FIELD_NUMBER: _builtins.int

@@ -30,10 +30,11 @@ from orchestrator.negotiation import (
 from orchestrator.ports import LostError
 from orchestrator.records import State, failed
 from protocol.messages import Offer, SendOffers
-from substrate.model import Constraints, DataPlaneState, Step
+from substrate.model import Constraints, DataPlaneState, Step, Window
 from substrate.routes import candidate_routes
 
 ROUTES = candidate_routes(diamond(), "west:host", "east:host", Constraints())
+WINDOW = Window(0, 10)
 OFFERS = SendOffers("q", "m1", (Offer("t", "m1:a", "m1:b", (Step(0, 9), Step(5, 7))),), ())
 
 
@@ -42,8 +43,8 @@ OFFERS = SendOffers("q", "m1", (Offer("t", "m1:a", "m1:b", (Step(0, 9), Step(5, 
     [
         (RoutesFound(ROUTES), "paths_found"),
         (OffersAsked(("m1", "m2")), "offers_requested"),
-        (OffersCame("m1", OFFERS), "offers_received"),
-        (OffersCame("m1", None), "offers_received"),
+        (OffersCame("m1", OFFERS, WINDOW), "offers_received"),
+        (OffersCame("m1", None, WINDOW), "offers_received"),
         (PlanMade(1, plan("m1")), "planned"),
         (HoldAnswered(1, "m1", None), "prepare_answered"),
         (HoldAnswered(1, "m1", WHY[0]), "prepare_answered"),
@@ -58,9 +59,9 @@ def test_all_progress_has_an_event(progress: Progress, kind: str) -> None:
 def test_events_tell_the_facts() -> None:
     found = progress_event("res", RoutesFound(ROUTES), 5).body.paths_found
     assert (found.count, found.routes[0]) == (2, "west > m1 > east")
-    came = progress_event("res", OffersCame("m1", OFFERS), 5).body.offers_received
+    came = progress_event("res", OffersCame("m1", OFFERS, WINDOW), 5).body.offers_received
     assert (came.best_bps, came.offers) == (7, 1)
-    silent = progress_event("res", OffersCame("m1", None), 5).body.offers_received
+    silent = progress_event("res", OffersCame("m1", None, WINDOW), 5).body.offers_received
     assert not silent.HasField("best_bps")
     refused = progress_event("res", HoldAnswered(2, "m1", WHY[0]), 5).body.prepare_answered
     assert (refused.round, refused.held, refused.refusal.reason) == (2, False, "full")

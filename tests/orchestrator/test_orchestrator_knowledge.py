@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.knowledge import Knowledge
 from protocol.messages import Offer, PortOffer, SendOffers
-from substrate.model import Refusal, RefusalKind, Segment, Step
+from substrate.model import Refusal, RefusalKind, Segment, Step, Window
 from substrate.vlans import VlanSet
 
 PAIR = ("m:a", "m:b")
@@ -25,7 +25,11 @@ def test_offers_count_with_their_least_level_over_the_window() -> None:
         (Offer("t", "m:a", "m:b", (Step(0, 50), Step(10, 30), Step(20, 90)), 7, 3),),
         (PortOffer("m:a", (Step(0, 80),), VlanSet.of(5)),),
     )
-    supply = Knowledge().with_offers(offers).supply()
+    wanted = {"m": frozenset([PAIR]), "n": frozenset([("n:a", "n:b")])}
+    knowledge = Knowledge().with_answers(wanted, {"m": offers, "n": None}, Window(12, 25))
+    assert knowledge.asked == {PAIR, ("n:a", "n:b")}
+    assert knowledge.down == {"n"}
+    supply = knowledge.supply()
     assert supply.pair_bps == {PAIR: 30}
     assert supply.pair_latency_us == {PAIR: 7}
     assert supply.pair_price == {PAIR: 3}

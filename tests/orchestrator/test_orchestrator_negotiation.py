@@ -70,6 +70,14 @@ class ScriptedDomains:
         return forgets
 
     async def ask(
+        self, wanted: Mapping[str, frozenset[tuple[str, str]]], window: Window
+    ) -> Mapping[str, SendOffers | None]:
+        found = {domain: self._offers(domain, pairs, window) for domain, pairs in wanted.items()}
+        for domain, offers in found.items():
+            self.tell(OffersCame(domain, offers, window))
+        return found
+
+    def _offers(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
     ) -> SendOffers | None:
         self.asked.append(domain)

@@ -6,14 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, strategies as st
 from orchestrated import NOW_S, Orchestrated, sites, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from orchestrator.offers import DAY_S, Offers, cut
+from orchestrator.offers import DAY_S, Offers
 from protocol.messages import Offer, PortOffer, ReqOffers, SendOffers
 from simulations.gateway import Message
-from substrate.model import Directionality, Segment, Step, Window
+from substrate.model import Directionality, Segment, Step, Window, least_within
 from substrate.vlans import VlanSet
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
@@ -31,17 +30,19 @@ def told(valid_until_ms: int = 0) -> SendOffers:
     return SendOffers("q", "m1", (Offer("o", *PAIR, PROFILE, 7, 8, valid_until_ms),), ports)
 
 
-def test_a_day_is_asked_for_and_cut_to_each_window() -> None:
+def test_a_day_is_asked_for_and_serves_each_window_of_it() -> None:
     offers = Offers(2000)
     assert offers.span("m1", HOUR, 0) == DAY
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
-    first = offers.keep([PAIR], HOUR, BOTH, told(), 0)
-    assert first.offers[0].profile == (Step(HOUR.start_s, 5), Step(HOUR.start_s + 60, 3))
-    assert first == offers.find("m1", [PAIR], HOUR, BOTH, 1999)
-    later = offers.find("m1", [PAIR], Window(HOUR.end_s + 5, HOUR.end_s + 6), BOTH, 1999)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    first = offers.find("m1", [PAIR], HOUR, BOTH, 1999)
+    assert first is not None
+    assert least_within(first.offers[0].profile, HOUR) == 3
+    assert (first.offers[0].latency_us, first.offers[0].price) == (7, 8)
+    window = Window(HOUR.end_s + 5, HOUR.end_s + 6)
+    later = offers.find("m1", [PAIR], window, BOTH, 1999)
     assert later is not None
-    assert later.offers[0].profile == (Step(HOUR.end_s + 5, 9),)
-    assert (later.offers[0].latency_us, later.offers[0].price) == (7, 8)
+    assert least_within(later.offers[0].profile, window) == 9
 
 
 def test_it_lasts_as_long_as_it_may_and_no_longer() -> None:
@@ -94,7 +95,9 @@ def test_days_of_too_many_steps_are_not_asked_for_whole() -> None:
 def test_an_offer_that_is_withdrawn_is_not_told_again() -> None:
     offers = Offers(2000)
     offers.keep([PAIR], HOUR, BOTH, told(), 0)
-    again = offers.keep([PAIR], HOUR, BOTH, replace(told(), offers=()), 1)
+    offers.keep([PAIR], HOUR, BOTH, replace(told(), offers=()), 1)
+    again = offers.find("m1", [PAIR], HOUR, BOTH, 1)
+    assert again is not None
     assert again.offers == ()
 
 
@@ -110,26 +113,6 @@ def test_a_vlan_that_was_taken_is_not_free_any_more() -> None:
     }
     offers.drop("m1")
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
-
-
-PROFILES = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=8).map(
-    lambda rows: (Step(0, 1), *(Step(at, bps) for at, bps in sorted(dict(rows).items())))
-)
-
-
-@given(PROFILES, st.integers(0, 40), st.integers(1, 20))
-def test_cut_profiles_have_the_same_level_at_every_instant(
-    profile: tuple[Step, ...], start_s: int, length_s: int
-) -> None:
-    def level(steps: tuple[Step, ...], at_s: int) -> int:
-        return [step.bandwidth_bps for step in steps if step.start_s <= at_s][-1]
-
-    window = Window(start_s, start_s + length_s)
-    part = cut(profile, window)
-    assert part[0].start_s == start_s
-    assert part[-1].start_s < window.end_s
-    for at_s in range(window.start_s, window.end_s):
-        assert level(part, at_s) == level(profile, at_s)
 
 
 # In negotiations ---------------------------------------------------------------------------------
@@ -163,6 +146,16 @@ async def test_who_asks_soon_after_another_need_not_ask_the_domains() -> None:
         await asyncio.sleep(3)
         assert (await one.reserve(at(7, 90))).state == COMMITTED
         assert questions.count == 6
+
+
+@virtual
+async def test_those_who_ask_at_the_same_moment_ask_the_domains_once() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one, questions = await world.start(), Questions(world)
+        asked = [one.reserve(at(hour, gbps)) for hour in range(10) for gbps in (40, 50)]
+        records = await asyncio.gather(*asked)
+        assert {record.state for record in records} == {COMMITTED}
+        assert questions.count == 3
 
 
 @virtual

@@ -20,7 +20,7 @@ from orchestrator.records import (
     with_change_plan,
     with_data_plane,
 )
-from orchestrator.transactions import is_over
+from orchestrator.steps import is_over
 from protocol.coordinator import (
     CoordinatorPart,
     Decide,

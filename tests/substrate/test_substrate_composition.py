@@ -11,8 +11,9 @@ from hypothesis import given, strategies as st
 from substrate_world import G, Link, ask, ladder, network, routes_of
 
 from substrate.model import Constraints, Criteria, Refusal, Strategy
+from substrate.options import Supply
 from substrate.routes import Route, disjoint_routes
-from substrate.splitting import Share, Supply, compose
+from substrate.splitting import Share, compose
 from substrate.topology import Topology
 
 NAMES = "abcdz"

@@ -10,9 +10,10 @@ from maps import VLANS, build, criteria, figure_6a
 
 from substrate.labels import Plan, assign_labels
 from substrate.model import Criteria, Refusal, RefusalKind
+from substrate.options import Supply
 from substrate.routes import candidate_routes
 from substrate.slots import SLOTS_MAX, share_slots
-from substrate.splitting import Share, Supply
+from substrate.splitting import Share
 from substrate.topology import Topology
 from substrate.vlans import VlanSet
 

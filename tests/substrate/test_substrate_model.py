@@ -16,6 +16,7 @@ from substrate.model import (
     domain_of,
     least_bps,
     least_profile,
+    least_within,
 )
 from substrate.vlans import EMPTY
 
@@ -73,3 +74,20 @@ def test_values_cannot_be_changed() -> None:
     window = Window(1, 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         window.start_s = 3  # type: ignore[misc]
+
+
+PROFILES = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=8).map(
+    lambda rows: (Step(0, 1), *(Step(at, bps) for at, bps in sorted(dict(rows).items())))
+)
+
+
+@given(PROFILES, st.integers(0, 40), st.integers(1, 20))
+def test_the_least_level_within_a_window_is_that_of_its_lowest_instant(
+    profile: tuple[Step, ...], start_s: int, length_s: int
+) -> None:
+    def level(at_s: int) -> int:
+        return [step.bandwidth_bps for step in profile if step.start_s <= at_s][-1]
+
+    window = Window(start_s, start_s + length_s)
+    lowest = min(level(at_s) for at_s in range(window.start_s, window.end_s))
+    assert least_within(profile, window) == lowest

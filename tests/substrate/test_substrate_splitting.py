@@ -11,8 +11,9 @@ from maps import build, criteria, figure_6a
 
 from substrate.filling import fill
 from substrate.model import Constraints, Refusal, RefusalKind, Strategy
+from substrate.options import Supply
 from substrate.routes import candidate_routes
-from substrate.splitting import Share, Supply, compose
+from substrate.splitting import Share, compose
 from substrate.topology import Topology
 
 Outcome = tuple[Share, ...] | Refusal

@@ -12,7 +12,8 @@ from substrate_world import Link, ask, network, routes_of
 
 from substrate.labels import Plan, assign_labels
 from substrate.model import Constraints, Refusal, RefusalKind, Segment
-from substrate.splitting import Share, Supply
+from substrate.options import Supply
+from substrate.splitting import Share
 from substrate.topology import Topology
 from substrate.vlans import VlanSet
 

@@ -1,0 +1,109 @@
+"""What a step of a transaction changes: what of it must last, and the events of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.events import Event, decided_event, settled_event
+from orchestrator.ports import PartKey
+from orchestrator.records import HandDecision
+from protocol.coordinator import (
+    PROMISED,
+    CoordinatorPart,
+    Decision,
+    PartStatus,
+    Transaction,
+)
+
+SETTLED_WORDS = {
+    PartStatus.COMMITTED: "COMMITTED",
+    PartStatus.ABORTED: "ABORTED",
+    PartStatus.RELEASED: "RELEASED",
+}
+
+GONE = frozenset({PartStatus.RELEASED, PartStatus.REFUSED, PartStatus.ABORTED})
+"""Statuses of parts of which their domains hold nothing."""
+
+
+def is_over(transaction: Transaction) -> bool:
+    """Whether nothing of it stands, or will stand, anywhere."""
+    if transaction.decision is Decision.COMMIT:
+        return all(part.status in GONE for part in transaction.parts)
+    return transaction.settled
+
+
+def must_last(stored: Transaction, after: Transaction) -> bool:
+    """Whether ``after`` must be written, over what is ``stored``.
+
+    Holds being answered is not: an undecided transaction is aborted by recovery whatever its parts
+    said (presumed abort).
+    """
+    if stored is after:
+        return False
+    if after.decision is not Decision.UNDECIDED:
+        return _lasting(stored) != _lasting(after)
+    # Parts are never taken away.
+    return len(stored.parts) != len(after.parts)
+
+
+def may_wait(before: Transaction, after: Transaction) -> bool:
+    """Whether the step may be written with a later one: some of several domains have confirmed.
+
+    Should it be lost, they are told to commit once more, and confirm once more.
+    """
+    if before.decision is not after.decision or before.told != after.told:
+        return False
+    if after.decision is not Decision.COMMIT or after.settled:
+        return False
+    return all(part.status in PROMISED for part in after.parts)
+
+
+def same_parts(stored: Transaction, after: Transaction) -> frozenset[PartKey]:
+    """The parts that need not be written again."""
+    known = {part.part_id: _lasting_of(part) for part in stored.parts}
+    return frozenset(
+        (after.transaction_id, part.part_id)
+        for part in after.parts
+        if known.get(part.part_id) == _lasting_of(part)
+    )
+
+
+def events_of(
+    stored: Transaction, after: Transaction, hand: HandDecision | None, now_ms: int
+) -> tuple[Event, ...]:
+    """What was decided, and what domains have acknowledged; not what was said by hand."""
+    reservation_id = after.reservation_id
+    events = []
+    if stored.decision is not after.decision:
+        events.append(decided_event(reservation_id, after.decision.name, now_ms))
+    was = {part.part_id: part.status for part in stored.parts}
+    by_hand = hand.part_id if hand is not None else None
+    for part in after.parts:
+        word = SETTLED_WORDS.get(part.status)
+        moved = was.get(part.part_id) is not part.status and part.part_id != by_hand
+        if word is not None and moved:
+            events.append(settled_event(reservation_id, part.domain, word, now_ms))
+    return tuple(events)
+
+
+def is_older(transaction: Transaction, domain: str, epoch: int) -> bool:
+    """Whether the domain's word is of an earlier epoch anywhere in it."""
+    return any(part.domain == domain and part.epoch < epoch for part in transaction.parts)
+
+
+def hurried(transaction: Transaction, domain: str) -> Transaction:
+    """What waits for that domain is due now."""
+    parts = tuple(
+        replace(part, sent_ms=0, attempts=0) if part.domain == domain else part
+        for part in transaction.parts
+    )
+    return replace(transaction, parts=parts)
+
+
+def _lasting(transaction: Transaction) -> tuple[object, ...]:
+    """All that a step may change, without what retries count."""
+    return transaction.decision, transaction.told, [_lasting_of(p) for p in transaction.parts]
+
+
+def _lasting_of(part: CoordinatorPart) -> tuple[object, ...]:
+    return part.part_id, part.status, part.refusal, part.epoch

@@ -1,0 +1,94 @@
+"""Many rows in few statements: one call of the driver, however many rows there are.
+
+A driver that runs a statement once for every row gives Python's global lock away and takes it back
+each time; beside a busy event loop every one of these may wait for milliseconds. The texts are made
+once: values reach the driver as they are, so columns must be of types that SQLite and PostgreSQL
+take from Python, and give back, without help: integers, booleans, text, bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Connection, Table, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+T = TypeVar("T")
+
+SIZES = (64, 16, 4, 1)
+"""Rows of one statement, so that few texts serve any number of rows."""
+
+Clause = Callable[[Any], Insert]
+"""What follows VALUES, given the dialect's INSERT: ON CONFLICT and the like."""
+
+
+def insert_rows(
+    connection: Connection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+    clause: Clause | None = None,
+) -> None:
+    """INSERTs rows, in order. ``clause`` must be one that lasts: its statements are kept.
+
+    With ON CONFLICT no two rows may have the same key: PostgreSQL refuses that.
+    """
+    for chunk in _chunks(rows):
+        text = _insert(connection.dialect.name, table, columns, len(chunk), clause)
+        connection.exec_driver_sql(text, tuple(chain.from_iterable(chunk)))
+
+
+def rows_of(
+    connection: Connection, columns: tuple[Column[Any], ...], keys: Sequence[Any]
+) -> Iterator[tuple[Any, ...]]:
+    """SELECTs the rows whose first column is one of ``keys``."""
+    for chunk in _chunks(keys):
+        text = _select(connection.dialect.name, columns, len(chunk))
+        yield from map(tuple, connection.exec_driver_sql(text, tuple(chunk)))
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    at = 0
+    for size in SIZES:
+        while len(rows) - at >= size:
+            yield rows[at : at + size]
+            at += size
+
+
+@cache
+def _insert(
+    name: str, table: Table, columns: tuple[str, ...], count: int, clause: Clause | None
+) -> str:
+    insert: Any = _DIALECTS[name][0].insert(table)
+    if clause is not None:
+        insert = clause(insert)
+    places = [
+        {column: bindparam(f"{column}_{n}", type_=table.c[column].type) for column in columns}
+        for n in range(count)
+    ]
+    return _text(name, insert.values(places), [f"{c}_{n}" for n in range(count) for c in columns])
+
+
+@cache
+def _select(name: str, columns: tuple[Column[Any], ...], count: int) -> str:
+    names = [f"key_{n}" for n in range(count)]
+    keys = [bindparam(each, type_=columns[0].type) for each in names]
+    return _text(name, select(*columns).where(columns[0].in_(keys)), names)
+
+
+def _text(name: str, statement: Any, parameters: list[str]) -> str:
+    """The statement's text, whose parameters are told by their place."""
+    module, paramstyle = _DIALECTS[name]
+    compiled = statement.compile(dialect=module.dialect(paramstyle=paramstyle))
+    assert compiled.positiontup == parameters, compiled.positiontup
+    return str(compiled)
+
+
+_DIALECTS: dict[str, tuple[Any, str]] = {
+    "postgresql": (postgresql, "format"),
+    "sqlite": (sqlite, "qmark"),
+}

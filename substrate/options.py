@@ -1,0 +1,128 @@
+"""Routes as options of a composition: what limits each of them, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from substrate.model import Criteria, Strategy
+from substrate.routes import Route
+from substrate.topology import Topology
+from substrate.vlans import VlanSet
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What is known to be free during the whole window, and what was learnt.
+
+    ``pair_bps``: per (ingress, egress) of a visible domain; a pair without an offer cannot be used.
+    A blind domain's pairs count with their ports' capacity. ``caps``: more than this was refused.
+    ``down``: domains that are not to be used.
+    """
+
+    pair_bps: Mapping[Pair, int] = field(default_factory=dict)
+    port_bps: Mapping[str, int] = field(default_factory=dict)
+    port_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
+    pair_latency_us: Mapping[Pair, int] = field(default_factory=dict)
+    pair_price: Mapping[Pair, int] = field(default_factory=dict)
+    tokens: Mapping[Pair, str] = field(default_factory=dict)
+    caps: Mapping[Pair, int] = field(default_factory=dict)
+    banned_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
+    down: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A usable route: what limits it, and what it costs. ``limits``: resource → free bit/s."""
+
+    route: Route
+    limits: Mapping[str | Pair, int]
+    bottleneck_bps: int
+    latency_us: int
+    price: int
+    blind: bool
+
+
+class Options:
+    """What is usable of some routes. Each is looked at when it must be, and once."""
+
+    def __init__(
+        self,
+        criteria: Criteria,
+        routes: tuple[Route, ...],
+        supply: Supply,
+        topology: Topology,
+    ) -> None:
+        self._criteria, self._routes = criteria, routes
+        self._supply, self._topology = supply, topology
+        self._asked = criteria.strategy is not Strategy.EQUAL_SPLITTING
+        self._found: dict[int, Option | None] = {}
+        blind = topology.blind
+        if blind:
+            # A blind domain on every route makes none of them blind.
+            blind -= blind.intersection(*(route.domains for route in routes))
+        self._blind = blind
+
+    def usable(self) -> list[Option]:
+        """All of them, in the order of the routes."""
+        every = [self._option(i) for i in range(len(self._routes))]
+        return [option for option in every if option is not None]
+
+    def best_alone(self) -> Option | None:
+        """The best that carries it all through visible domains, whose offers count."""
+        wanted = self._criteria.bandwidth_bps
+        if self._criteria.constraints.min_share_bps > wanted:
+            return None
+        best = None
+        for i, route in enumerate(self._routes):
+            # Domains add latency to that of the links.
+            if best is not None and route.latency_us > best.latency_us:
+                continue
+            option = self._option(i)
+            if option is None or option.blind or option.bottleneck_bps < wanted:
+                continue
+            if best is None or (option.latency_us, option.price) < (best.latency_us, best.price):
+                best = option
+        return best
+
+    def _option(self, i: int) -> Option | None:
+        if i not in self._found:
+            option = self._look_at(self._routes[i])
+            self._found[i] = option if option and self._keeps_limits(option) else None
+        return self._found[i]
+
+    def _keeps_limits(self, option: Option) -> bool:
+        limits = self._criteria.constraints
+        most_us = limits.max_latency_us
+        return option.bottleneck_bps >= max(1, limits.min_share_bps) and (
+            most_us is None or option.latency_us <= most_us
+        )
+
+    def _look_at(self, route: Route) -> Option | None:
+        supply, ports, asked = self._supply, self._topology.ports, self._asked
+        limits: dict[str | Pair, int] = {}
+        latency_us, price, blind = route.latency_us, 0, False
+        for crossing in route.crossings:
+            domain, pair = crossing.domain, (crossing.ingress_stp, crossing.egress_stp)
+            if domain in supply.down:
+                return None
+            blind = blind or domain in self._blind
+            for stp in pair:
+                port = ports.get(stp)
+                if port is None:
+                    return None
+                limits[stp] = port.capacity_bps
+                if asked and stp in supply.port_bps:
+                    limits[stp] = min(port.capacity_bps, supply.port_bps[stp])
+            if asked and domain not in self._topology.blind:
+                offer = supply.pair_bps.get(pair)
+                if offer is None:
+                    return None
+                limits[pair] = offer
+            if pair in supply.caps:
+                limits[pair] = min(supply.caps[pair], limits.get(pair, supply.caps[pair]))
+            latency_us += supply.pair_latency_us.get(pair, 0)
+            price += supply.pair_price.get(pair, 0)
+        return Option(route, limits, min(limits.values()), latency_us, price, blind)
