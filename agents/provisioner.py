@@ -94,10 +94,8 @@ class Provisioner:
             return
         if reservation_id in self._tasks:
             self._again.add(reservation_id)
-            return
-        records, now_s = self._parts_of(reservation_id), self._now_s()
-        if self._at_rest(records, now_s):
-            self._wake(reservation_id, _next_boundary_ms(records, now_s))
+        elif self._at_rest(reservation_id):
+            self._wake(reservation_id, self._next_boundary_ms(reservation_id))
         else:
             self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
 
@@ -112,8 +110,10 @@ class Provisioner:
         for task in list(self._tasks.values()):
             task.cancel()
 
-    def _at_rest(self, records: Sequence[Record], now_s: int) -> bool:
+    def _at_rest(self, reservation_id: str) -> bool:
         """Whether devices and durable states are already as they should be."""
+        now_s = self._now_s()
+        records = self._parts_of(reservation_id)
         chosen = in_force(records, now_s)
         for record in records:
             if record is chosen:
@@ -135,7 +135,7 @@ class Provisioner:
             del self._tasks[reservation_id]
 
     def _rest(self, reservation_id: str, arranged: bool) -> None:
-        boundary_ms = _next_boundary_ms(self._parts_of(reservation_id), self._now_s())
+        boundary_ms = self._next_boundary_ms(reservation_id)
         if arranged:
             self._failures.pop(reservation_id, None)
             self._wake(reservation_id, boundary_ms)
@@ -249,6 +249,17 @@ class Provisioner:
         if (found.state, found.reason) != (state, reason):
             await self._settle(record.key, DataPlane(state, reason, self._clock.now_ms()))
 
+    def _next_boundary_ms(self, reservation_id: str) -> int | None:
+        now_s = self._now_s()
+        times = [
+            time_s
+            for record in self._parts_of(reservation_id)
+            if record.part.state is PartState.COMMITTED and record.part.prep is not None
+            for time_s in (record.part.prep.window.start_s, record.part.prep.window.end_s)
+            if time_s > now_s
+        ]
+        return min(times) * 1000 if times else None
+
     def _now_s(self) -> int:
         return self._clock.now_ms() // 1000
 
@@ -284,18 +295,6 @@ class _Touched:
         """Whose parts use a label of ``placement``."""
         keys = {key for label in placement.labels for key in self._users.get(label, ())}
         return {self._reservations[key] for key in keys}
-
-
-def _next_boundary_ms(records: Iterable[Record], now_s: int) -> int | None:
-    """When a part that is committed begins or ends next."""
-    times = [
-        time_s
-        for record in records
-        if record.part.state is PartState.COMMITTED and record.part.prep is not None
-        for time_s in (record.part.prep.window.start_s, record.part.prep.window.end_s)
-        if time_s > now_s
-    ]
-    return min(times) * 1000 if times else None
 
 
 def _reservation(record: Record) -> str:

@@ -23,14 +23,10 @@ class Records:
 
     def put(self, record: Record) -> None:
         """Keeps a record in place of the one before."""
-        key, prep = record.key, record.part.prep
-        self._by_key[key] = record
-        if prep is not None:
-            keys = self._by_reservation.get(prep.reservation_id)
-            if keys is None:
-                self._by_reservation[prep.reservation_id] = {key}
-            else:
-                keys.add(key)
+        self._by_key[record.key] = record
+        if record.part.prep is not None:
+            keys = self._by_reservation.setdefault(record.part.prep.reservation_id, set())
+            keys.add(record.key)
 
     def drop(self, record: Record) -> None:
         """Forgets a record."""

@@ -68,6 +68,19 @@ DECISIONS = Table(
     Column("contradicted", Boolean, nullable=False),
 )
 
+
+def replacing(table: Table, insert: Any) -> Any:
+    """An INSERT of whole rows that takes the place of those with their keys."""
+    keys = [column.name for column in table.primary_key]
+    changed = {c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key}
+    return insert.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def replacing_part(insert: Any) -> Any:
+    """As :func:`replacing`, of parts."""
+    return replacing(PARTS, insert)
+
+
 UNDATED_MS = -1
 """``expires_ms`` of a hold that was made before expiry was stored: it follows the settings."""
 
@@ -122,22 +135,6 @@ def record_to_row(record: Record, prep_bytes: bytes | None) -> tuple[Any, ...]:
         data_plane.changed_ms,
         part.expires_ms,
         part.heuristic,
-    )
-
-
-def upsert_text(table: Table, rows: int, mark: str) -> str:
-    """SQL that puts so many rows in place of those with their keys, as the driver takes it.
-
-    ``mark``: how the driver marks a value. No two rows may have one key. SQLAlchemy's own way, a
-    statement per row, costs several times the work, and the interpreter's lock for each.
-    """
-    names = [column.name for column in table.columns]
-    keys = [column.name for column in table.primary_key]
-    values = ", ".join([f"({', '.join([mark] * len(names))})"] * rows)
-    changed = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    return (
-        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {values}"
-        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )
 
 

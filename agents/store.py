@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import chain
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agents.rows import (
@@ -28,16 +26,17 @@ from agents.rows import (
     prep_to_bytes,
     record_from_row,
     record_to_row,
-    upsert_text,
+    replacing,
+    replacing_part,
 )
 from agents.values import Decision, Key, Life, Record
 from protocol.messages import ReservationPrep
 from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
+from runtime.statements import insert_rows
 
 PREPS_LIMIT = 4096
-ROWS_MAX = 64
-"""Rows of one statement; a power of 2. Statements of few sizes stay prepared."""
+PART_COLUMNS = tuple(column.name for column in PARTS.columns)
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
 FORGOTTEN = ("b_transaction_id", "b_part_id")
@@ -150,9 +149,8 @@ class DatabaseStore:
         self._database = database
         self._owner = (ids or RandomIds()).new()
         dialect = database.engine.dialect.name
-        self._insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
-        self._put = {table: self._replacing(table) for table in (META, DECISIONS)}
-        self._mark = "?" if dialect == "sqlite" else "%s"
+        insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
+        self._put = {table: replacing(table, insert(table)) for table in (META, DECISIONS)}
         # What a part was asked for is written with each of its states, and soon after another.
         self._preps: OrderedDict[Key, tuple[ReservationPrep, bytes]] = OrderedDict()
 
@@ -219,7 +217,8 @@ class DatabaseStore:
         gone = [key for key, row in parts.items() if row is None]
         if gone:
             connection.execute(FORGET, [dict(zip(FORGOTTEN, key, strict=True)) for key in gone])
-        self._put_parts(connection, [row for row in parts.values() if row is not None])
+        rows = [row for row in parts.values() if row is not None]
+        insert_rows(connection, PARTS, PART_COLUMNS, rows, replacing_part)
         decisions = [row for write in writes for row in write.decisions]
         if decisions:
             connection.execute(self._put[DECISIONS], decisions)
@@ -227,16 +226,6 @@ class DatabaseStore:
             if write.life is not None:
                 self._tell(connection, write.life)
         return [None for _ in writes]
-
-    def _put_parts(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Each statement lets go of the interpreter's lock once: not a row a statement."""
-        at, size = 0, ROWS_MAX
-        while at < len(rows):
-            while size > len(rows) - at:
-                size //= 2
-            values = tuple(chain.from_iterable(rows[at : at + size]))
-            connection.exec_driver_sql(_upsert(size, self._mark), values)
-            at += size
 
     async def check_owner(self) -> None:
         """See :class:`Store`."""
@@ -253,21 +242,6 @@ class DatabaseStore:
     def _tell(self, connection: Connection, told: dict[str, str]) -> None:
         rows = [{"key": key, "value": value} for key, value in told.items()]
         connection.execute(self._put[META], rows)
-
-    def _replacing(self, table: Table) -> Any:
-        insert = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        changed = {
-            column.name: insert.excluded[column.name]
-            for column in table.columns
-            if not column.primary_key
-        }
-        return insert.on_conflict_do_update(index_elements=keys, set_=changed)
-
-
-@cache
-def _upsert(rows: int, mark: str) -> str:
-    return upsert_text(PARTS, rows, mark)
 
 
 def _refuse_other(found: str | None, domain: str) -> None:

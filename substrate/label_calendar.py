@@ -101,14 +101,12 @@ class _PortLabels:
     def take(self, vlan: int, entry: _Taken) -> None:
         insort(self.entries.setdefault(vlan, []), entry)
         bit = 1 << vlan
-        start_s, end_s, _ = entry
-        for day in range(start_s // DAY_S, (end_s - 1) // DAY_S + 1):
+        for day, piece in _pieces(entry, DAY_S):
             self.days[day] = self.days.get(day, 0) | bit
-            first_s, last_s = max(start_s, day * DAY_S), min(end_s, (day + 1) * DAY_S)
-            if last_s - first_s == DAY_S:
+            if piece == _span(day, DAY_S):
                 self.whole_days[day] = self.whole_days.get(day, 0) | bit
                 continue
-            for hour in range(first_s // HOUR_S, (last_s - 1) // HOUR_S + 1):
+            for hour, _ in _pieces(piece, HOUR_S):
                 self.hours[hour] = self.hours.get(hour, 0) | bit
 
     def give(self, vlan: int, entry: _Taken) -> bool:
@@ -197,6 +195,4 @@ def _overlapping(entries: Sequence[_Taken], window: Window) -> Iterator[_Taken]:
 
 def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
     """The last entry of another holder within the window."""
-    if not entries:
-        return None
     return next((e for e in _overlapping(entries, window) if e.holder != holder), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,10 @@ class Levels:
 
     def most(self, window: Window) -> int:
         """The highest level within the window."""
+        within = self._within(window)
+        if within is not None:
+            i, first, last = within
+            return _extreme(self._levels[i], first, last, max) + int(self._lazy[i])
         return max(self._extremes(window, max, self._most))
 
     def least(self, window: Window) -> int:
@@ -87,6 +91,9 @@ class Levels:
 
     def add(self, window: Window, amount: int) -> None:
         """Raises the level by ``amount`` (or lowers it) within the window."""
+        within = self._within(window)
+        if within is not None and amount and self._splice(*within, window, amount):
+            return
         self._split(window.start_s)
         self._split(window.end_s)
         head, whole, tail = self._pieces(window)
@@ -122,6 +129,42 @@ class Levels:
         if i == j:
             return [(i, first, last)], range(0), []
         return [(i, first, len(self._starts[i]))], range(i + 1, j), [(j, 0, last)]
+
+    def _within(self, window: Window) -> Piece | None:
+        """The levels in force within the window, if one chunk has them all, as mostly."""
+        start_s, end_s = window.start_s, window.end_s
+        i = bisect_right(self._firsts, start_s) - 1
+        if i < 0 or (i + 1 < len(self._firsts) and self._firsts[i + 1] <= end_s):
+            return None
+        starts = self._starts[i]
+        first = bisect_right(starts, start_s) - 1
+        return i, first, bisect_left(starts, end_s, first)
+
+    def _splice(self, i: int, first: int, last: int, window: Window, amount: int) -> bool:
+        """Adds to levels of a chunk; False, and nothing done, where that concerns more than them.
+
+        As :meth:`add` does step by step: divides, adds, and joins what has become equal.
+        """
+        starts, levels = self._starts[i], self._levels[i]
+        begins = starts[first] == window.start_s
+        thin = len(self._firsts) > 1 and len(starts) < CHUNK_MAX // 8 + 2
+        if (begins and not first) or thin or len(starts) + 2 > CHUNK_MAX or last - first > FEW:
+            return False
+        start = first if begins else first + 1
+        after = levels[last - 1]
+        times, raised = starts[first:last], [level + amount for level in levels[first:last]]
+        times[0] = window.start_s
+        fresh = array("q", raised)
+        if fresh[0] == levels[start - 1]:
+            del times[0], fresh[0]
+        if last == len(starts) or starts[last] > window.end_s:
+            times.append(window.end_s)
+            fresh.append(after)
+        elif levels[last] == after + amount:
+            last += 1
+        starts[start:last], levels[start:last] = times, fresh
+        self._notice(i, raised, amount)
+        return True
 
     def _split(self, at_s: int) -> None:
         """Makes a change point at that time if there is none."""
@@ -165,13 +208,20 @@ class Levels:
             self._merge(min(i, len(self._firsts) - 2))
 
     def _raise(self, i: int, first: int, last: int, amount: int) -> None:
-        """Adds to some levels of a chunk, and sees to its extremes: mostly without the others."""
+        """Adds to some levels of a chunk."""
         levels = self._levels[i]
         _add(levels, first, last, amount)
-        if last - first > FEW or len(levels) <= FEW:
+        if last - first > FEW:
+            self._measure(i)
+        else:
+            self._notice(i, levels[first:last], amount)
+
+    def _notice(self, i: int, changed: Sequence[int], amount: int) -> None:
+        """Sees to the extremes of a chunk; ``changed``: levels to which an amount was added."""
+        if len(self._levels[i]) <= FEW:
             self._measure(i)
             return
-        changed, lazy = levels[first:last], int(self._lazy[i])
+        lazy = int(self._lazy[i])
         most, least = max(changed) + lazy, min(changed) + lazy
         if amount > 0 and least - amount > self._least[i]:
             self._most[i] = max(most, int(self._most[i]))
@@ -241,6 +291,8 @@ def _add(levels: array[int], first: int, last: int, amount: int) -> None:
 def _extreme(
     levels: array[int], first: int, last: int, pick: Callable[[Iterable[int]], int]
 ) -> int:
+    if last - first == 1:
+        return levels[first]
     if last - first <= FEW:
         return pick(levels[first:last])
     inside = np.frombuffer(levels, np.int64)[first:last]

@@ -82,6 +82,25 @@ async def test_saving_again_replaces_and_forgetting_removes(store: DatabaseStore
     assert (await store.load("renet1", NOW_MS, "me")).records == (committed,)
 
 
+async def test_many_writes_that_share_a_transaction_come_to_what_they_say_in_turn(
+    store: DatabaseStore,
+) -> None:
+    life = (await store.load("renet1", NOW_MS, "me")).life
+    plain = MemoryStore()
+    writes = []
+    for number in range(300):
+        records = [held(f"t{key:03}", inquiries=number) for key in {number, number * 7 % 90}]
+        gone = [(f"t{number * 11 % 90:03}", "p1")] if number % 3 == 0 else []
+        decisions = [replace(decision(f"t{number % 5}"), reason=str(number))]
+        writes.append((records, gone, replace(life, boot=number), decisions))
+        await plain.save(*writes[-1])
+    await asyncio.gather(*(store.save(*write) for write in writes))
+    loaded = await store.load("renet1", NOW_MS, "me")
+    assert loaded.records == tuple(plain.records[key] for key in sorted(plain.records))
+    assert loaded.decisions == tuple(plain.decisions[key] for key in sorted(plain.decisions))
+    assert loaded.life.boot == 300
+
+
 async def test_what_operators_may_search_by_is_in_columns(store: DatabaseStore) -> None:
     await store.load("renet1", NOW_MS, "me")
     await store.save([held()])

@@ -14,7 +14,7 @@ SPAN = 60
 ALL = Window(-5, SPAN + 5)
 
 
-@pytest.fixture(autouse=True, params=[(4, 0), (6, 2), (512, 24)])
+@pytest.fixture(autouse=True, params=[(4, 0), (6, 2), (16, 3), (512, 24)])
 def small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     chunk_max, few = request.param
     monkeypatch.setattr(module, "CHUNK_MAX", chunk_max)
