@@ -76,7 +76,7 @@ def _inside(
 
 def _between(supply: Supply, topology: Topology, avoided: set[str]) -> Iterator[Arc]:
     """Over the inter-domain links, both ways."""
-    for hops in topology.hops.values():
+    for hops in [topology.graph.hops]:
         for hop in hops:
             if hop.from_domain in avoided or hop.to_domain in avoided:
                 continue
