@@ -122,7 +122,7 @@ class Graph:
         return hops
 
     def around(self, here: int, end: int, visited: Collection[int], most: int) -> int:
-        """The least cost from ``here`` to ``end`` without what was visited; INFINITE above ``most``.
+        """The least cost from ``here`` to ``end`` without what was visited; INFINITE above a most.
 
         Guided by the tree of all shortest ways: only what a detour touches is looked at.
         """

@@ -70,14 +70,14 @@ def candidate_routes(
     start, end = graph.number[domain_of(source)], graph.number[domain_of(destination)]
     walks = [] if constraints.ero else disjoint_walks(graph, start, end, count)
     walks.sort(key=lambda walk: (sum(graph.costs[hop] for hop in walk), walk))
-    routes = [_route(graph, source, destination, walk) for walk in walks]
+    routes = [route_along(graph, source, destination, walk) for walk in walks]
     chosen, known = [route for route in routes if accept(route)], set(walks)
     need = _need(graph, constraints, source, destination)
     for walk in shortest_walks(graph, start, end, need):
         if len(chosen) >= count:
             break
         if walk not in known:
-            route = _route(graph, source, destination, walk)
+            route = route_along(graph, source, destination, walk)
             if accept(route):
                 chosen.append(route)
     return tuple(chosen[:count])
@@ -109,7 +109,8 @@ def _graph(topology: Topology, constraints: Constraints, ends: Collection[str]) 
     return topology.graph.without(constraints.avoid_domains, links, least_bps)
 
 
-def _route(graph: Graph, source: str, destination: str, walk: Walk) -> Route:
+def route_along(graph: Graph, source: str, destination: str, walk: Walk) -> Route:
+    """The way over these hops as domains see it."""
     crossings, ingress, latency_us = [], source, 0
     for i in walk:
         hop = graph.hops[i]
