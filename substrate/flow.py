@@ -10,14 +10,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Node = int
 ARCS_MAX = 500_000
 """Arcs that all rounds together look at before they are content with less."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arc:
+class Arc(NamedTuple):
     """Carries up to ``capacity`` from ``tail`` to ``head``; ``cost`` per unit, 0 or more."""
 
     tail: Node

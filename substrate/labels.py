@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
-from substrate.options import Supply
+from substrate.options import Supply, free_vlans
 from substrate.routes import Crossing
 from substrate.slots import share_slots
 from substrate.splitting import Share, Shares
@@ -55,8 +54,9 @@ def assign_labels(
     different places do not run into one another. A Refusal of kind LABEL names the port
     where none is left.
     """
-    spots = [stps for share in shares for stps in _places(share)]
-    free = _free(criteria, shares, spots, supply, topology)
+    spots = [stps for share in shares for stps in share.route.places]
+    limits = criteria.constraints
+    free = [mask for share in shares for mask in free_vlans(share.route, limits, supply, topology)]
     roots = _groups(shares, free, topology)
     groups: dict[int, int] = {}
     for root, mask in zip(roots, free, strict=True):
@@ -69,48 +69,6 @@ def assign_labels(
         scarce = min(groups, key=lambda root: (groups[root].bit_count(), root))
         return _no_label(scarce, roots, spots, topology)
     return _plan(criteria, shares, [chosen[root] for root in roots], supply, topology)
-
-
-def _places(share: Share) -> list[tuple[str, ...]]:
-    """The STPs of each place: one for the ends, both ends of a link in between."""
-    crossings = share.route.crossings
-    places: list[tuple[str, ...]] = [(crossings[0].ingress_stp,)]
-    places += [(one.egress_stp, next_.ingress_stp) for one, next_ in pairwise(crossings)]
-    places.append((crossings[-1].egress_stp,))
-    return places
-
-
-def _free(
-    criteria: Criteria,
-    shares: Shares,
-    spots: Sequence[tuple[str, ...]],
-    supply: Supply,
-    topology: Topology,
-) -> list[int]:
-    """Per spot the VLANs (as a mask) that are free there, of those that were wished for."""
-    known, banned = supply.port_vlans, supply.banned_vlans
-    free = []
-    for stps in spots:
-        mask = ALL_VLANS.mask
-        for stp in stps:
-            vlans = known.get(stp)
-            if vlans is None:
-                port = topology.ports.get(stp)
-                vlans = port.vlans if port else EMPTY
-            mask &= vlans.mask
-            if stp in banned:
-                mask &= ~banned[stp].mask
-        free.append(mask)
-    limits = criteria.constraints
-    if limits.source_vlans or limits.destination_vlans:
-        every = ALL_VLANS.mask
-        source, destination = limits.source_vlans.mask, limits.destination_vlans.mask
-        last = -1
-        for share in shares:
-            first, last = last + 1, last + 1 + len(share.route.crossings)
-            free[first] &= source or every
-            free[last] &= destination or every
-    return free
 
 
 def _groups(shares: Shares, free: Sequence[int], topology: Topology) -> Roots:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 from substrate.disjoint import Walk, disjoint_walks
 from substrate.graph import INFINITE, Graph
@@ -40,6 +41,13 @@ class Route:
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """(ingress, egress) of each domain, in order."""
         return tuple((c.ingress_stp, c.egress_stp) for c in self.crossings)
+
+    @property
+    def places(self) -> list[tuple[str, ...]]:
+        """Where it has a label: the source STP, both ends of each link, the destination STP."""
+        crossings = self.crossings
+        between = [(one.egress_stp, other.ingress_stp) for one, other in pairwise(crossings)]
+        return [(crossings[0].ingress_stp,), *between, (crossings[-1].egress_stp,)]
 
     @property
     def link_stps(self) -> frozenset[str]:
