@@ -21,7 +21,9 @@ from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 TRIES_MAX = 20_000
 """Steps of the search for VLANs before it gives up."""
 
-NOTHING: tuple[int, tuple[int, ...]] = (0, ())
+Load = tuple[int, tuple[int, ...]]
+"""Bandwidth and flow slots."""
+NOTHING: Load = (0, ())
 
 Roots = list[int]
 """Spots of one group carry one VLAN; per spot the group's first spot.
@@ -252,7 +254,7 @@ def _plan(
     """``vlans``: per spot."""
     slot_count, slots = share_slots([share.bandwidth_bps for share in shares])
     paths = []
-    merged: dict[str, dict[Hop, tuple[int, tuple[int, ...]]]] = {}
+    merged: dict[str, dict[Hop, Load]] = {}
     spot = 0
     for share, own in zip(shares, slots, strict=True):
         hops = []
@@ -266,28 +268,34 @@ def _plan(
             spot += 1
         spot += 1
         paths.append(Path(share.bandwidth_bps, share.latency_us, tuple(hops), own))
-    tokens = supply.tokens
     segments = {
         domain: tuple(
             [
-                Segment(
-                    f"s{number}",
-                    hop.ingress_stp,
-                    hop.ingress_vlan,
-                    hop.egress_stp,
-                    hop.egress_vlan,
-                    bandwidth_bps,
-                    criteria.directionality,
-                    tuple(sorted(taken)),
-                    slot_count,
-                    tokens.get((hop.ingress_stp, hop.egress_stp), ""),
-                )
-                for number, (hop, (bandwidth_bps, taken)) in enumerate(users.items(), start=1)
+                _segment(number, hop, load, slot_count, criteria, supply)
+                for number, (hop, load) in enumerate(users.items(), start=1)
             ]
         )
         for domain, users in sorted(merged.items())
     }
     return Plan(tuple(paths), segments, not topology.blind.isdisjoint(segments))
+
+
+def _segment(
+    number: int, hop: Hop, load: Load, slot_count: int, criteria: Criteria, supply: Supply
+) -> Segment:
+    bandwidth_bps, slots = load
+    return Segment(
+        f"s{number}",
+        hop.ingress_stp,
+        hop.ingress_vlan,
+        hop.egress_stp,
+        hop.egress_vlan,
+        bandwidth_bps,
+        criteria.directionality,
+        tuple(sorted(slots)),
+        slot_count,
+        supply.tokens.get((hop.ingress_stp, hop.egress_stp), ""),
+    )
 
 
 def _no_label(

@@ -103,8 +103,8 @@ class Options:
             return None
         best = None
         for i, route in enumerate(self._routes):
-            # Domains add latency to that of the links.
-            if best is not None and route.latency_us > best.latency_us:
+            # Domains add to the latency of the links, or to the price; they never take off.
+            if best and (best.latency_us, best.price) <= (route.latency_us, 0):
                 continue
             option = self._option(i)
             if option is None or option.blind or option.bottleneck_bps < wanted:

@@ -33,13 +33,9 @@ class Need:
 
 def shortest_walks(graph: Graph, start: int, end: int, need: Need) -> Iterator[Walk]:
     """Walks that keep ``need``, by ascending cost, equal ones by their hops."""
-    joins = {stp: _joins(graph, stp) for stp in need.ero}
-    if not all(joins.values()):
+    guide = _Guide(graph, start, end, need)
+    if guide.hopeless:
         return
-    cost_to_go = _Bound(graph, end, need, lambda place: graph.tree(place).cost, graph.costs)
-    if cost_to_go(start, need.via, need.ero) > need.cost_max:
-        return
-    enough = _enough(graph, end, need)
     queue: list[tuple[int, Walk, int, int, bool]] = [(0, (), 0, 0, False)]
     for _ in range(EXPANSIONS_MAX):
         if not queue:
@@ -59,34 +55,45 @@ def shortest_walks(graph: Graph, start: int, end: int, need: Need) -> Iterator[W
         for step, there, hop in graph.ways[here]:
             if there in visited:
                 continue
-            now_passed = _passed(graph, need.ero, passed, hop) if need.ero else 0
-            pending = need.ero[now_passed:]
-            via = need.via - visited - {there} if need.via else need.via
-            if any(joins[stp] & visited for stp in pending):
-                continue
-            if there == end and (via or pending):
-                continue
-            reached = cost + step
-            bound = reached + cost_to_go(there, via, pending)
-            if bound <= need.cost_max and enough(len(walk) + 2, there, via, pending):
-                heapq.heappush(queue, (bound, (*walk, hop), reached, now_passed, False))
+            further, now_passed = guide.rest(hop, visited, passed)
+            bound = cost + step + further
+            if bound <= need.cost_max:
+                heapq.heappush(queue, (bound, (*walk, hop), cost + step, now_passed, False))
 
 
-Enough = Callable[[int, int, frozenset[int], tuple[str, ...]], bool]
+class _Guide:
+    """What must at least follow after a hop, for a walk that is to keep ``need``."""
 
+    def __init__(self, graph: Graph, start: int, end: int, need: Need) -> None:
+        self._graph, self._end, self._need = graph, end, need
+        self._to_end = graph.tree(end).cost
+        self._free = not need.via and not need.ero and need.domains_max is None
+        self._joins = {stp: _joins(graph, stp) for stp in need.ero}
+        self._cost = _Bound(graph, end, need, lambda place: graph.tree(place).cost, graph.costs)
+        self._hops = None
+        if need.domains_max is not None:
+            self._hops = _Bound(graph, end, need, graph.fewest_hops, [1] * len(graph.hops))
+        least = self._cost(start, need.via, need.ero)
+        self.hopeless = least > need.cost_max or not all(self._joins.values())
+        """No walk can keep it."""
 
-def _enough(graph: Graph, end: int, need: Need) -> Enough:
-    """Whether after so many domains, the last one included, the rest may be within the limit."""
-    most = need.domains_max
-    if most is None:
-        return lambda _domains, _here, _via, _pending: True
-    to_go = _Bound(graph, end, need, graph.fewest_hops, [1] * len(graph.hops))
-
-    def enough(domains: int, here: int, via: frozenset[int], pending: tuple[str, ...]) -> bool:
-        hops = max(to_go(here, via, pending), len(via - {end}) + 1 if via else 0)
-        return domains + hops <= most
-
-    return enough
+    def rest(self, hop: int, visited: set[int], passed: int) -> tuple[int, int]:
+        """After this hop: the least cost (INFINITE: none), STPs of the explicit route behind."""
+        there = self._graph.to[hop]
+        if self._free:
+            return self._to_end[there], 0
+        need = self._need
+        passed = _passed(self._graph, need.ero, passed, hop)
+        pending, via = need.ero[passed:], need.via - visited - {there}
+        if any(self._joins[stp] & visited for stp in pending):
+            return INFINITE, passed
+        if there == self._end and (via or pending):
+            return INFINITE, passed
+        if self._hops is not None and need.domains_max is not None:
+            hops = max(self._hops(there, via, pending), len(via - {self._end}) + 1 if via else 0)
+            if len(visited) + 1 + hops > need.domains_max:
+                return INFINITE, passed
+        return self._cost(there, via, pending), passed
 
 
 def _joins(graph: Graph, stp: str) -> set[int]:
