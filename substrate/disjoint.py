@@ -1,93 +1,85 @@
 """A largest set of link-disjoint walks of least total cost: min-cost flow with unit capacities.
 
-Successive shortest paths (Suurballe's idea for two, Bhandari's for more). Links are undirected: a
-walk that would use a link against another one cancels it out.
+Successive shortest paths (Suurballe's idea for two, Bhandari's for more), guided by the shortest
+ways to the end. Links are undirected: a walk that would use a link against another one cancels it
+out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+import heapq
+
+from substrate.graph import INFINITE, Graph
+
+Walk = tuple[int, ...]
+"""Hops by number."""
 
 
-class Arc(Protocol):
-    """One direction of a link between two domains."""
-
-    @property
-    def from_domain(self) -> str: ...
-    @property
-    def to_domain(self) -> str: ...
-    @property
-    def from_stp(self) -> str: ...
-    @property
-    def to_stp(self) -> str: ...
-    @property
-    def cost(self) -> int: ...
-
-
-A = TypeVar("A", bound=Arc)
-
-
-def disjoint_walks(
-    graph: Mapping[str, Sequence[A]], start: str, end: str, most: int
-) -> list[list[A]]:
-    """At most ``most`` simple walks from ``start`` to ``end`` that share no link; costs > 0."""
-    flow: dict[str, A] = {}
-    for _ in range(most):
-        walk = _augmenting(graph, flow, start, end)
-        if walk is None:
+def disjoint_walks(graph: Graph, start: int, end: int, most: int) -> list[Walk]:
+    """At most ``most`` simple walks from ``start`` to another domain that share no link."""
+    potential = list(graph.tree(end).cost)
+    flow: set[int] = set()
+    for _ in range(min(most, len(graph.ways[start]), len(graph.ways[end]))):
+        walk = _augmenting(graph, flow, potential, start, end)
+        if not walk:
             break
-        for arc in walk:
-            if arc.to_stp in flow:
-                del flow[arc.to_stp]
+        for hop in walk:
+            if graph.back[hop] in flow:
+                flow.discard(graph.back[hop])
             else:
-                flow[arc.from_stp] = arc
-    return _walks(flow, start, end)
+                flow.add(hop)
+    return _walks(graph, flow, start, end)
 
 
 def _augmenting(
-    graph: Mapping[str, Sequence[A]], flow: dict[str, A], start: str, end: str
-) -> list[A] | None:
+    graph: Graph, flow: set[int], potential: list[int], start: int, end: int
+) -> list[int]:
     """The cheapest walk in the residual graph, where used links cost minus what they cost.
 
-    Bellman-Ford with a queue: residual costs are negative, but there is no negative cycle.
+    Empty when there is none. Dijkstra over reduced costs, which ``potential`` keeps from being
+    negative: the cost from each domain to the end, or less. It is raised to what has been found.
     """
-    distance = {start: 0}
-    via: dict[str, A] = {}
-    queue, queued = [start], {start}
+    ways, back = graph.ways, graph.back
+    costs = {start: 0}
+    via: dict[int, tuple[int, int]] = {}
+    done: set[int] = set()
+    queue = [(0, start)]
     while queue:
-        here = queue.pop(0)
-        queued.discard(here)
-        for arc in graph.get(here, ()):
-            if arc.from_stp in flow:
+        cost, here = heapq.heappop(queue)
+        if here in done:
+            continue
+        if here == end:
+            break
+        done.add(here)
+        reached = cost - potential[here]
+        for step, there, hop in ways[here]:
+            if hop in flow or there in done or potential[there] >= INFINITE:
                 continue
-            cost = -arc.cost if arc.to_stp in flow else arc.cost
-            reached = distance[here] + cost
-            if reached < distance.get(arc.to_domain, reached + 1):
-                distance[arc.to_domain] = reached
-                via[arc.to_domain] = arc
-                if arc.to_domain not in queued:
-                    queue.append(arc.to_domain)
-                    queued.add(arc.to_domain)
-    if end not in via:
-        return None
-    walk: list[A] = []
-    here = end
+            further = reached + potential[there] + (-step if back[hop] in flow else step)
+            if further < costs.get(there, INFINITE):
+                costs[there] = further
+                via[there] = (hop, here)
+                heapq.heappush(queue, (further, there))
+    else:
+        return []
+    for here in done:
+        potential[here] += costs[end] - costs[here]
+    walk, here = [], end
     while here != start:
-        walk.append(via[here])
-        here = via[here].from_domain
+        hop, here = via[here]
+        walk.append(hop)
     return walk[::-1]
 
 
-def _walks(flow: dict[str, A], start: str, end: str) -> list[list[A]]:
+def _walks(graph: Graph, flow: set[int], start: int, end: int) -> list[Walk]:
     """Takes the flow apart. It has no cycle: costs are positive, and the flow is the cheapest."""
-    leaving: dict[str, list[A]] = {}
-    for stp in sorted(flow):
-        leaving.setdefault(flow[stp].from_domain, []).append(flow[stp])
+    leaving: dict[int, list[int]] = {}
+    for hop in sorted(flow):
+        leaving.setdefault(graph.to[graph.back[hop]], []).append(hop)
     walks = []
     for first in leaving.get(start, []):
         walk = [first]
-        while walk[-1].to_domain != end:
-            walk.append(leaving[walk[-1].to_domain].pop(0))
-        walks.append(walk)
+        while graph.to[walk[-1]] != end:
+            walk.append(leaving[graph.to[walk[-1]]].pop(0))
+        walks.append(tuple(walk))
     return walks

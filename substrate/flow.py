@@ -1,21 +1,23 @@
 """The cheapest way to carry an amount over a network, split as it must be (design, section 6).
 
 Successive shortest paths with potentials: every round sends as much as fits along the cheapest way
-in the residual network, whose reduced costs are never negative. Integers stay integers.
+in the residual network, whose reduced costs are never negative. Integers stay integers. Arcs are
+asked for where the search comes by: of a large network it sees little.
 """
 
 from __future__ import annotations
 
 import heapq
-import itertools
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-Node = Hashable
+Node = int
+ARCS_MAX = 500_000
+"""Arcs that all rounds together look at before they are content with less."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arc:
+class Arc(NamedTuple):
     """Carries up to ``capacity`` from ``tail`` to ``head``; ``cost`` per unit, 0 or more."""
 
     tail: Node
@@ -32,55 +34,154 @@ class Way:
     amount: int
 
 
+@dataclass
+class Flow:
+    """What arcs carry. Those that no search came by are not listed."""
+
+    arcs: list[Arc] = field(default_factory=list)
+    amounts: list[int] = field(default_factory=list)
+    leaving: dict[Node, list[int]] = field(default_factory=dict)
+    """Per node the arcs out of it, by index."""
+    arriving: dict[Node, dict[int, None]] = field(default_factory=dict)
+    """Per node the arcs into it that carry something, by index."""
+
+    def send(self, arc: int, amount: int) -> None:
+        """So much more over an arc; less than 0: so much less."""
+        self.amounts[arc] += amount
+        arriving = self.arriving.setdefault(self.arcs[arc].head, {})
+        if self.amounts[arc]:
+            arriving[arc] = None
+        else:
+            arriving.pop(arc, None)
+
+
+Leaving = Callable[[Node], Iterable[Arc]]
+ToGo = Callable[[Node], int]
+
+
 def cheapest_flow(
-    arcs: Sequence[Arc], source: Node, sink: Node, amount: int, rounds_max: int | None = None
-) -> list[int]:
-    """What each arc carries: ``amount`` in all, or as much as fits, at the least total cost.
+    leaving: Leaving,
+    source: Node,
+    sink: Node,
+    amount: int,
+    *,
+    to_go: ToGo = lambda _node: 0,
+    rounds_max: int | None = None,
+) -> Flow:
+    """``amount`` from ``source`` to another node, or as much as fits, at the least total cost.
 
-    ``source`` and ``sink`` differ. After ``rounds_max`` shortest ways it is content with less.
+    ``leaving``: the arcs out of a node. ``to_go``: no way from a node to the sink costs less; no
+    arc costs less than what that falls by along it. After ``rounds_max`` shortest ways it is
+    content with less.
     """
-    flows = [0] * len(arcs)
-    # Per node the residual arcs out of it: the arc's index, whether with or against it.
-    around: dict[Node, list[tuple[int, bool]]] = {source: [], sink: []}
-    for i, arc in enumerate(arcs):
-        around.setdefault(arc.tail, []).append((i, True))
-        around.setdefault(arc.head, []).append((i, False))
-    potential = dict.fromkeys(around, 0)
-    for _ in itertools.count() if rounds_max is None else range(rounds_max):
-        if amount <= 0:
+    search = _Search(leaving, to_go)
+    flow, rounds = search.flow, 0
+    while amount > 0 and (rounds_max is None or rounds < rounds_max):
+        rounds += 1
+        steps = search.cheapest_way(source, sink)
+        if not steps:
             break
-        via = _cheapest_way(arcs, flows, around, potential, source, sink)
-        if via is None:
-            return flows
-        room, node = amount, sink
-        while node != source:
-            i, forward = via[node]
-            room = min(room, arcs[i].capacity - flows[i] if forward else flows[i])
-            node = arcs[i].tail if forward else arcs[i].head
-        node = sink
-        while node != source:
-            i, forward = via[node]
-            flows[i] += room if forward else -room
-            node = arcs[i].tail if forward else arcs[i].head
+        room = min(
+            flow.arcs[i].capacity - flow.amounts[i] if forward else flow.amounts[i]
+            for i, forward in steps
+        )
+        room = min(room, amount)
+        for i, forward in steps:
+            flow.send(i, room if forward else -room)
         amount -= room
-    return flows
+    return flow
 
 
-def ways_of(arcs: Sequence[Arc], flows: Sequence[int], source: Node, sink: Node) -> list[Way]:
-    """Takes a cheapest flow apart into ways, those of the arcs listed first before others.
+Step = tuple[int, bool]
+"""An arc by index, and whether along it or against it."""
+
+
+class _Search:
+    """Finds one cheapest way after the other in the residual network."""
+
+    def __init__(self, leaving: Leaving, to_go: ToGo) -> None:
+        self.flow = Flow()
+        self._ask, self._to_go = leaving, to_go
+        self._potential: dict[Node, int] = {}
+        self._seen = 0
+
+    def cheapest_way(self, source: Node, sink: Node) -> list[Step]:
+        """By Dijkstra over reduced costs; empty when there is none."""
+        cost_of: dict[Node, int] = {source: 0}
+        via: dict[Node, tuple[Step, Node]] = {}
+        done: set[Node] = set()
+        queue: list[tuple[int, int, Node]] = [(0, 0, source)]
+        count = 0
+        while queue and self._seen < ARCS_MAX:
+            cost, _, here = heapq.heappop(queue)
+            if here in done:
+                continue
+            if here == sink:
+                self._raise(done, cost_of, cost)
+                return _steps(via, source, sink)
+            done.add(here)
+            reached = cost - self._of(here)
+            for step, there, further in self._residual(here):
+                if there in done:
+                    continue
+                further += reached + self._of(there)
+                if there not in cost_of or further < cost_of[there]:
+                    cost_of[there], via[there] = further, (step, here)
+                    count += 1
+                    heapq.heappush(queue, (further, count, there))
+        return []
+
+    def _of(self, node: Node) -> int:
+        """The potential: no way in the residual network from there to the sink costs less."""
+        potential = self._potential.get(node)
+        if potential is None:
+            potential = self._potential[node] = self._to_go(node)
+        return potential
+
+    def _raise(self, done: set[Node], cost_of: dict[Node, int], cost: int) -> None:
+        for node in done:
+            self._potential[node] += cost - cost_of[node]
+
+    def _residual(self, here: Node) -> list[tuple[Step, Node, int]]:
+        """Steps with room left: where they lead, and what they cost."""
+        flow = self.flow
+        if here not in flow.leaving:
+            new = list(self._ask(here))
+            first = len(flow.arcs)
+            flow.leaving[here] = list(range(first, first + len(new)))
+            flow.arcs += new
+            flow.amounts += [0] * len(new)
+        found = []
+        for i in flow.leaving[here]:
+            arc = flow.arcs[i]
+            if arc.capacity > flow.amounts[i]:
+                found.append(((i, True), arc.head, arc.cost))
+        for i in flow.arriving.get(here, ()):
+            found.append(((i, False), flow.arcs[i].tail, -flow.arcs[i].cost))
+        self._seen += len(flow.leaving[here])
+        return found
+
+
+def _steps(via: dict[Node, tuple[Step, Node]], source: Node, sink: Node) -> list[Step]:
+    steps, node = [], sink
+    while node != source:
+        step, node = via[node]
+        steps.append(step)
+    return steps[::-1]
+
+
+def ways_of(flow: Flow, source: Node, sink: Node) -> list[Way]:
+    """Takes a cheapest flow apart into ways, over the arcs listed first before others.
 
     Circles that cost nothing are left out.
     """
-    rest = list(flows)
-    leaving: dict[Node, list[int]] = {}
-    for i, arc in enumerate(arcs):
-        leaving.setdefault(arc.tail, []).append(i)
+    arcs, rest = flow.arcs, list(flow.amounts)
     found: list[Way] = []
     while True:
         walk: list[int] = []
         at, seen = source, {source: 0}
         while at != sink:
-            step = next((i for i in leaving.get(at, ()) if rest[i] > 0), None)
+            step = next((i for i in flow.leaving.get(at, ()) if rest[i] > 0), None)
             if step is None:
                 return found
             walk.append(step)
@@ -98,42 +199,3 @@ def ways_of(arcs: Sequence[Arc], flows: Sequence[int], source: Node, sink: Node)
         for i in walk:
             rest[i] -= amount
         found.append(Way(tuple(walk), amount))
-
-
-def _cheapest_way(
-    arcs: Sequence[Arc],
-    flows: Sequence[int],
-    around: dict[Node, list[tuple[int, bool]]],
-    potential: dict[Node, int],
-    source: Node,
-    sink: Node,
-) -> dict[Node, tuple[int, bool]] | None:
-    """By which residual arc each node is reached (Dijkstra); raises the potentials. None: not."""
-    distance: dict[Node, int] = {source: 0}
-    via: dict[Node, tuple[int, bool]] = {}
-    done: set[Node] = set()
-    queue: list[tuple[int, int, Node]] = [(0, 0, source)]
-    count = 0
-    while queue:
-        reached, _, here = heapq.heappop(queue)
-        if here in done:
-            continue
-        done.add(here)
-        if here == sink:
-            break
-        for i, forward in around[here]:
-            arc = arcs[i]
-            if (arc.capacity - flows[i] if forward else flows[i]) <= 0:
-                continue
-            there, cost = (arc.head, arc.cost) if forward else (arc.tail, -arc.cost)
-            further = reached + cost + potential[here] - potential[there]
-            if there not in done and further < distance.get(there, further + 1):
-                distance[there] = further
-                via[there] = (i, forward)
-                count += 1
-                heapq.heappush(queue, (further, count, there))
-    if sink not in done:
-        return None
-    for node in potential:
-        potential[node] += min(distance.get(node, distance[sink]), distance[sink])
-    return via

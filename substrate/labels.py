@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
-from substrate.options import Supply
+from substrate.options import Supply, free_vlans
 from substrate.routes import Crossing
 from substrate.slots import share_slots
 from substrate.splitting import Share, Shares
@@ -22,7 +21,9 @@ from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 TRIES_MAX = 20_000
 """Steps of the search for VLANs before it gives up."""
 
-NOTHING: tuple[int, tuple[int, ...]] = (0, ())
+Load = tuple[int, tuple[int, ...]]
+"""Bandwidth and flow slots."""
+NOTHING: Load = (0, ())
 
 Roots = list[int]
 """Spots of one group carry one VLAN; per spot the group's first spot.
@@ -55,8 +56,9 @@ def assign_labels(
     different places do not run into one another. A Refusal of kind LABEL names the port
     where none is left.
     """
-    spots = [stps for share in shares for stps in _places(share)]
-    free = _free(criteria, shares, spots, supply, topology)
+    spots = [stps for share in shares for stps in share.route.places]
+    limits = criteria.constraints
+    free = [mask for share in shares for mask in free_vlans(share.route, limits, supply, topology)]
     roots = _groups(shares, free, topology)
     groups: dict[int, int] = {}
     for root, mask in zip(roots, free, strict=True):
@@ -69,48 +71,6 @@ def assign_labels(
         scarce = min(groups, key=lambda root: (groups[root].bit_count(), root))
         return _no_label(scarce, roots, spots, topology)
     return _plan(criteria, shares, [chosen[root] for root in roots], supply, topology)
-
-
-def _places(share: Share) -> list[tuple[str, ...]]:
-    """The STPs of each place: one for the ends, both ends of a link in between."""
-    crossings = share.route.crossings
-    places: list[tuple[str, ...]] = [(crossings[0].ingress_stp,)]
-    places += [(one.egress_stp, next_.ingress_stp) for one, next_ in pairwise(crossings)]
-    places.append((crossings[-1].egress_stp,))
-    return places
-
-
-def _free(
-    criteria: Criteria,
-    shares: Shares,
-    spots: Sequence[tuple[str, ...]],
-    supply: Supply,
-    topology: Topology,
-) -> list[int]:
-    """Per spot the VLANs (as a mask) that are free there, of those that were wished for."""
-    known, banned = supply.port_vlans, supply.banned_vlans
-    free = []
-    for stps in spots:
-        mask = ALL_VLANS.mask
-        for stp in stps:
-            vlans = known.get(stp)
-            if vlans is None:
-                port = topology.ports.get(stp)
-                vlans = port.vlans if port else EMPTY
-            mask &= vlans.mask
-            if stp in banned:
-                mask &= ~banned[stp].mask
-        free.append(mask)
-    limits = criteria.constraints
-    if limits.source_vlans or limits.destination_vlans:
-        every = ALL_VLANS.mask
-        source, destination = limits.source_vlans.mask, limits.destination_vlans.mask
-        last = -1
-        for share in shares:
-            first, last = last + 1, last + 1 + len(share.route.crossings)
-            free[first] &= source or every
-            free[last] &= destination or every
-    return free
 
 
 def _groups(shares: Shares, free: Sequence[int], topology: Topology) -> Roots:
@@ -294,7 +254,7 @@ def _plan(
     """``vlans``: per spot."""
     slot_count, slots = share_slots([share.bandwidth_bps for share in shares])
     paths = []
-    merged: dict[str, dict[Hop, tuple[int, tuple[int, ...]]]] = {}
+    merged: dict[str, dict[Hop, Load]] = {}
     spot = 0
     for share, own in zip(shares, slots, strict=True):
         hops = []
@@ -308,28 +268,34 @@ def _plan(
             spot += 1
         spot += 1
         paths.append(Path(share.bandwidth_bps, share.latency_us, tuple(hops), own))
-    tokens = supply.tokens
     segments = {
         domain: tuple(
             [
-                Segment(
-                    f"s{number}",
-                    hop.ingress_stp,
-                    hop.ingress_vlan,
-                    hop.egress_stp,
-                    hop.egress_vlan,
-                    bandwidth_bps,
-                    criteria.directionality,
-                    tuple(sorted(taken)),
-                    slot_count,
-                    tokens.get((hop.ingress_stp, hop.egress_stp), ""),
-                )
-                for number, (hop, (bandwidth_bps, taken)) in enumerate(users.items(), start=1)
+                _segment(number, hop, load, slot_count, criteria, supply)
+                for number, (hop, load) in enumerate(users.items(), start=1)
             ]
         )
         for domain, users in sorted(merged.items())
     }
     return Plan(tuple(paths), segments, not topology.blind.isdisjoint(segments))
+
+
+def _segment(
+    number: int, hop: Hop, load: Load, slot_count: int, criteria: Criteria, supply: Supply
+) -> Segment:
+    bandwidth_bps, slots = load
+    return Segment(
+        f"s{number}",
+        hop.ingress_stp,
+        hop.ingress_vlan,
+        hop.egress_stp,
+        hop.egress_vlan,
+        bandwidth_bps,
+        criteria.directionality,
+        tuple(sorted(slots)),
+        slot_count,
+        supply.tokens.get((hop.ingress_stp, hop.egress_stp), ""),
+    )
 
 
 def _no_label(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from substrate.model import Criteria, Strategy
+from substrate.model import Constraints, Criteria, Strategy
 from substrate.routes import Route
 from substrate.topology import Topology
-from substrate.vlans import VlanSet
+from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 
 Pair = tuple[str, str]
 
@@ -45,6 +45,28 @@ class Option:
     blind: bool
 
 
+def free_vlans(route: Route, limits: Constraints, supply: Supply, topology: Topology) -> list[int]:
+    """Per place of a route the VLANs (as a mask) that are free there and may be used."""
+    known, banned = supply.port_vlans, supply.banned_vlans
+    free = []
+    for stps in route.places:
+        mask = ALL_VLANS.mask
+        for stp in stps:
+            vlans = known.get(stp)
+            if vlans is None:
+                port = topology.ports.get(stp)
+                vlans = port.vlans if port else EMPTY
+            mask &= vlans.mask
+            if stp in banned:
+                mask &= ~banned[stp].mask
+        free.append(mask)
+    if limits.source_vlans:
+        free[0] &= limits.source_vlans.mask
+    if limits.destination_vlans:
+        free[-1] &= limits.destination_vlans.mask
+    return free
+
+
 class Options:
     """What is usable of some routes. Each is looked at when it must be, and once."""
 
@@ -70,22 +92,38 @@ class Options:
         every = [self._option(i) for i in range(len(self._routes))]
         return [option for option in every if option is not None]
 
+    def labelled(self, options: Sequence[Option]) -> list[Option]:
+        """Those of them for which a VLAN is left."""
+        return [option for option in options if self._has_vlans(option.route)]
+
     def best_alone(self) -> Option | None:
-        """The best that carries it all through visible domains, whose offers count."""
+        """The best that carries it all through visible domains and has a VLAN left."""
         wanted = self._criteria.bandwidth_bps
         if self._criteria.constraints.min_share_bps > wanted:
             return None
         best = None
         for i, route in enumerate(self._routes):
-            # Domains add latency to that of the links.
-            if best is not None and route.latency_us > best.latency_us:
+            # Domains add to the latency of the links, or to the price; they never take off.
+            if best and (best.latency_us, best.price) <= (route.latency_us, 0):
                 continue
             option = self._option(i)
             if option is None or option.blind or option.bottleneck_bps < wanted:
                 continue
-            if best is None or (option.latency_us, option.price) < (best.latency_us, best.price):
+            if best and (best.latency_us, best.price) <= (option.latency_us, option.price):
+                continue
+            if self._has_vlans(route):
                 best = option
         return best
+
+    def _has_vlans(self, route: Route) -> bool:
+        limits, swapping = self._criteria.constraints, self._topology.swapping
+        free = free_vlans(route, limits, self._supply, self._topology)
+        common = free[0]
+        for crossing, mask in zip(route.crossings, free[1:], strict=True):
+            if not common:
+                return False
+            common = mask if crossing.domain in swapping else common & mask
+        return common != 0
 
     def _option(self, i: int) -> Option | None:
         if i not in self._found:

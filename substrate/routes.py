@@ -5,13 +5,15 @@ A route crosses every domain at most once; parallel links between two domains ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
-from substrate.disjoint import disjoint_walks
+from substrate.disjoint import Walk, disjoint_walks
+from substrate.graph import INFINITE, Graph
 from substrate.model import Constraints, domain_of
-from substrate.search import INFINITE, Need, shortest_walks
-from substrate.topology import LATENCY_COST, Hop, Topology
+from substrate.search import Need, shortest_walks
+from substrate.topology import LATENCY_COST, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,16 @@ class Route:
         return tuple((c.ingress_stp, c.egress_stp) for c in self.crossings)
 
     @property
+    def places(self) -> list[tuple[str, ...]]:
+        """Where it has a label: the source STP, both ends of each link, the destination STP."""
+        crossings = self.crossings
+        between = [(one.egress_stp, other.ingress_stp) for one, other in pairwise(crossings)]
+        return [(crossings[0].ingress_stp,), *between, (crossings[-1].egress_stp,)]
+
+    @property
     def link_stps(self) -> frozenset[str]:
         """The egress STPs of its inter-domain links: with direction, the links' identity."""
         return frozenset(c.egress_stp for c in self.crossings[:-1])
-
-
-Graph = Mapping[str, Sequence[Hop]]
 
 
 def candidate_routes(
@@ -60,27 +66,27 @@ def candidate_routes(
 
     First a largest set of link-disjoint routes of least total latency, then the next shortest.
     """
-    start, end = domain_of(source), domain_of(destination)
-    avoided = set(constraints.avoid_domains)
-    if start not in topology.domains or end not in topology.domains or {start, end} & avoided:
+    domains = {domain_of(source), domain_of(destination), *constraints.via_domains}
+    if not domains <= set(topology.domains) or domains & set(constraints.avoid_domains):
         return ()
-    graph = _graph(topology, constraints, avoided, {source, destination})
     accept = acceptance(constraints, source, destination)
-    found: dict[Route, None] = {}
-    if start == end:
-        found[_route(source, destination, [])] = None
-    else:
-        walks = [] if constraints.ero else disjoint_walks(graph, start, end, count)
-        for walk in sorted(walks, key=_walk_key):
-            found[_route(source, destination, walk)] = None
-    chosen = [route for route in found if accept(route)]
-    if start != end:
-        need = _need(constraints, source, destination, len(graph))
-        for walk in shortest_walks(graph, start, end, need):
-            if len(chosen) >= count:
-                break
-            route = _route(source, destination, walk)
-            if route not in found and accept(route):
+    if domain_of(source) == domain_of(destination):
+        return tuple(
+            filter(accept, [Route((Crossing(domain_of(source), source, destination),), 0)])
+        )
+    graph = _graph(topology, constraints, {source, destination})
+    start, end = graph.number[domain_of(source)], graph.number[domain_of(destination)]
+    walks = [] if constraints.ero else disjoint_walks(graph, start, end, count)
+    walks.sort(key=lambda walk: (sum(graph.costs[hop] for hop in walk), walk))
+    routes = [route_along(graph, source, destination, walk) for walk in walks]
+    chosen, known = [route for route in routes if accept(route)], set(walks)
+    need = _need(graph, constraints, source, destination)
+    for walk in shortest_walks(graph, start, end, need):
+        if len(chosen) >= count:
+            break
+        if walk not in known:
+            route = route_along(graph, source, destination, walk)
+            if accept(route):
                 chosen.append(route)
     return tuple(chosen[:count])
 
@@ -98,49 +104,38 @@ def disjoint_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
     return tuple(chosen)
 
 
-def _graph(
-    topology: Topology, constraints: Constraints, avoided: set[str], ends: set[str]
-) -> Graph:
-    """Links that can be of use, both ways; neighbours in a fixed order.
+def _graph(topology: Topology, constraints: Constraints, ends: Collection[str]) -> Graph:
+    """Links that can be of use.
 
     A circuit that ends at a link's port comes from beyond it and does not turn back over the link.
     """
-    least_bps = constraints.min_share_bps
-    turns_back = any(topology.link_at(stp) is not None for stp in ends)
-    if not avoided and not turns_back and least_bps <= topology.thinnest_bps:
-        return topology.hops
-
-    def of_use(hop: Hop) -> bool:
-        too_thin = hop.capacity_bps < least_bps
-        return not (too_thin or hop.to_domain in avoided or {hop.from_stp, hop.to_stp} & ends)
-
-    return {
-        name: [hop for hop in hops if of_use(hop)]
-        for name, hops in topology.hops.items()
-        if name not in avoided
-    }
+    links = [stp for stp in ends if topology.link_at(stp) is not None]
+    thin = constraints.min_share_bps > topology.thinnest_bps
+    if not constraints.avoid_domains and not links and not thin:
+        return topology.graph
+    least_bps = constraints.min_share_bps if thin else 0
+    return topology.graph.without(constraints.avoid_domains, links, least_bps)
 
 
-def _route(source: str, destination: str, walk: list[Hop]) -> Route:
-    crossings, ingress = [], source
-    for hop in walk:
+def route_along(graph: Graph, source: str, destination: str, walk: Walk) -> Route:
+    """The way over these hops as domains see it."""
+    crossings, ingress, latency_us = [], source, 0
+    for i in walk:
+        hop = graph.hops[i]
         crossings.append(Crossing(hop.from_domain, ingress, hop.from_stp))
         ingress = hop.to_stp
+        latency_us += hop.latency_us
     crossings.append(Crossing(domain_of(destination), ingress, destination))
-    return Route(tuple(crossings), sum(hop.latency_us for hop in walk))
+    return Route(tuple(crossings), latency_us)
 
 
-def _walk_key(walk: list[Hop]) -> tuple[int, tuple[str, ...]]:
-    return sum(hop.cost for hop in walk), tuple(hop.from_stp for hop in walk)
-
-
-def _need(constraints: Constraints, source: str, destination: str, domains: int) -> Need:
+def _need(graph: Graph, constraints: Constraints, source: str, destination: str) -> Need:
     """The limits that the search itself keeps; hops never add up to the cost of a microsecond."""
     most_us = constraints.max_latency_us
     return Need(
-        via=frozenset(constraints.via_domains),
+        via=frozenset(graph.number[name] for name in constraints.via_domains),
         ero=tuple(stp for stp in constraints.ero if stp not in (source, destination)),
-        domains_max=constraints.max_domains or domains,
+        domains_max=constraints.max_domains,
         cost_max=INFINITE - 1 if most_us is None else (most_us + 1) * LATENCY_COST - 1,
     )
 

@@ -35,7 +35,8 @@ def compose(
 ) -> Shares | Refusal:
     """Shares that add up to ``criteria.bandwidth_bps``, or what stands in the way.
 
-    Routes that the constraints or the supply exclude are left out. See :class:`Strategy`.
+    Routes that the constraints or the supply exclude are left out. See :class:`Strategy`. Routes
+    without a VLAN are of use only to say that this is what is short (substrate.labels).
     """
     if not routes:
         return Refusal(RefusalKind.NO_PATH, "no path joins the two STPs within the constraints")
@@ -47,7 +48,13 @@ def compose(
     options = found.usable()
     if not options:
         return _nothing_usable(criteria, routes, supply)
-    return COMPOSERS[criteria.strategy](criteria, options)
+    composer = COMPOSERS[criteria.strategy]
+    labelled = found.labelled(options)
+    if len(labelled) < len(options):
+        shares = composer(criteria, labelled) if labelled else None
+        if shares and not isinstance(shares, Refusal):
+            return shares
+    return composer(criteria, options)
 
 
 def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:

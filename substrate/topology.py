@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from substrate.graph import Graph, Hop
 from substrate.model import Domain, Port, domain_of
 
 HOP_COST = 1
@@ -29,19 +30,6 @@ class InterDomainLink:
     def other(self, stp: str) -> str:
         """The STP at the other end."""
         return self.b_stp if stp == self.a_stp else self.a_stp
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One direction of an inter-domain link."""
-
-    from_domain: str
-    from_stp: str
-    to_domain: str
-    to_stp: str
-    capacity_bps: int
-    latency_us: int
-    cost: int
 
 
 class Topology:
@@ -67,10 +55,9 @@ class Topology:
         self._link_at = {stp: link for link in self.links for stp in (link.a_stp, link.b_stp)}
 
     @cached_property
-    def hops(self) -> Mapping[str, Sequence[Hop]]:
-        """The ways out of each domain to others, the cheapest first; without links that no VLAN
-        can cross."""
-        graph: dict[str, list[Hop]] = {name: [] for name in self.domains}
+    def graph(self) -> Graph:
+        """The inter-domain links, both ways; without those that no VLAN can cross."""
+        hops = []
         for link in self.links:
             if not self.ports[link.a_stp].vlans & self.ports[link.b_stp].vlans:
                 continue
@@ -78,11 +65,10 @@ class Topology:
             for here, there in ((link.a_stp, link.b_stp), (link.b_stp, link.a_stp)):
                 one, other = domain_of(here), domain_of(there)
                 if one != other:
-                    hop = Hop(one, here, other, there, link.capacity_bps, link.latency_us, cost)
-                    graph[one].append(hop)
-        for hops in graph.values():
-            hops.sort(key=lambda hop: (hop.cost, hop.to_domain, hop.from_stp))
-        return MappingProxyType(graph)
+                    hops.append(
+                        Hop(one, here, other, there, link.capacity_bps, link.latency_us, cost)
+                    )
+        return Graph(self.domains, hops)
 
     @cached_property
     def blind(self) -> frozenset[str]:

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from substrate.flow import Arc, cheapest_flow, ways_of
+from substrate.graph import INFINITE
 from substrate.model import Criteria, domain_of
 from substrate.options import Supply
-from substrate.routes import Crossing, Route, acceptance
-from substrate.topology import HOP_COST, LATENCY_COST, Topology
+from substrate.routes import Route, acceptance, route_along
+from substrate.topology import LATENCY_COST, Topology
 
 WAYS_MAX = 16
 """Ways of a flow that are looked at; a plan has at most 16 paths."""
-ROUNDS_MAX, ARCS_MAX = 64, 50_000
+ROUNDS_MAX = 64
 """More would keep the others waiting for too long."""
 
-Node = tuple[str, str]
-"""An STP, and "in" (into its domain) or "out"."""
+SOURCE, SINK = -1, -2
 
 
 def widening_routes(criteria: Criteria, supply: Supply, topology: Topology) -> tuple[Route, ...]:
@@ -30,75 +30,110 @@ def widening_routes(criteria: Criteria, supply: Supply, topology: Topology) -> t
     Of domains that were not asked yet it is assumed that they give what their ports can carry.
     """
     source, destination = criteria.source, criteria.destination
-    if domain_of(source) == domain_of(destination):
-        return ()
     avoided = {*criteria.constraints.avoid_domains, *supply.down}
-    arcs = [*_inside(criteria, supply, topology, avoided), *_between(supply, topology, avoided)]
-    if len(arcs) > ARCS_MAX:
+    ends = {domain_of(source), domain_of(destination)}
+    if len(ends) == 1 or ends & avoided or not ends <= set(topology.domains):
         return ()
-    start, end = (source, "in"), (destination, "out")
-    flows = cheapest_flow(arcs, start, end, criteria.bandwidth_bps, ROUNDS_MAX)
+    network = _Network(criteria, supply, topology, avoided)
+    flow = cheapest_flow(
+        network.leaving,
+        SOURCE,
+        SINK,
+        network.most_bps(),
+        to_go=network.to_go,
+        rounds_max=ROUNDS_MAX,
+    )
     accept = acceptance(criteria.constraints, source, destination)
     found = []
-    ways = sorted(ways_of(arcs, flows, start, end), key=lambda way: -way.amount)
+    ways = sorted(ways_of(flow, SOURCE, SINK), key=lambda way: -way.amount)
     for way in ways[:WAYS_MAX]:
-        route = _route([arcs[i] for i in way.arcs], topology)
+        hops = tuple(flow.arcs[i].tail >> 1 for i in way.arcs[1::2])
+        route = route_along(topology.graph, source, destination, hops)
         if len(set(route.domains)) == len(route.domains) and accept(route):
             found.append(route)
     return tuple(found)
 
 
-def _inside(
-    criteria: Criteria, supply: Supply, topology: Topology, avoided: set[str]
-) -> Iterator[Arc]:
-    """From port to port of each domain. Nothing turns back, nor passes by where users attach."""
-    ends = {criteria.source, criteria.destination}
-    for domain in topology.domains.values():
-        if domain.name in avoided:
-            continue
-        ports = [
-            port
-            for port in domain.ports
-            if port.stp in ends or topology.link_at(port.stp) is not None
-        ]
-        for one in ports:
-            for other in ports:
-                pair = (one.stp, other.stp)
-                if one is other or other.stp == criteria.source or one.stp == criteria.destination:
-                    continue
-                most_bps = min(supply.port_bps.get(p.stp, p.capacity_bps) for p in (one, other))
-                if domain.visible and pair in supply.pair_bps:
-                    most_bps = min(most_bps, supply.pair_bps[pair])
-                most_bps = min(most_bps, supply.caps.get(pair, most_bps))
-                cost = supply.pair_latency_us.get(pair, 0) * LATENCY_COST
-                yield Arc((one.stp, "in"), (other.stp, "out"), most_bps, cost)
+class _Network:
+    """Arcs over the inter-domain links, and from port to port of each domain.
 
+    A node is one end of a hop: 2n where hop n begins, 2n + 1 where it ends. SOURCE and SINK are
+    the user's ports. Nothing turns back.
+    """
 
-def _between(supply: Supply, topology: Topology, avoided: set[str]) -> Iterator[Arc]:
-    """Over the inter-domain links, both ways."""
-    for hops in topology.hops.values():
-        for hop in hops:
-            if hop.from_domain in avoided or hop.to_domain in avoided:
-                continue
-            stps = (hop.from_stp, hop.to_stp)
-            most_bps = min(supply.port_bps.get(stp, hop.capacity_bps) for stp in stps)
-            most_bps = min(most_bps, hop.capacity_bps)
-            yield Arc((hop.from_stp, "out"), (hop.to_stp, "in"), most_bps, max(hop.cost, HOP_COST))
+    def __init__(
+        self, criteria: Criteria, supply: Supply, topology: Topology, avoided: set[str]
+    ) -> None:
+        self._wanted, self._supply, self._topology = criteria.bandwidth_bps, supply, topology
+        self._source, self._destination = criteria.source, criteria.destination
+        ends = {stp for stp in (criteria.source, criteria.destination) if topology.link_at(stp)}
+        closed = avoided or ends
+        self._graph = topology.graph.without(avoided, ends) if closed else topology.graph
+        self._start = self._graph.number[domain_of(criteria.source)]
+        self._end = self._graph.number[domain_of(criteria.destination)]
+        self._tree = self._graph.tree(self._end)
 
+    def to_go(self, node: int) -> int:
+        """What the links from a node to the sink cost at least."""
+        if node == SINK:
+            return 0
+        if node == SOURCE:
+            return self._tree.cost[self._start]
+        hop = node >> 1
+        after = self._tree.cost[self._graph.to[hop]]
+        return after if node & 1 else after + self._graph.costs[hop]
 
-def _route(arcs: list[Arc], topology: Topology) -> Route:
-    """The way as domains see it: every other arc is one domain's."""
-    crossings, latency_us = [], 0
-    for arc in arcs[::2]:
-        (ingress, _), (egress, _) = _node(arc.tail), _node(arc.head)
-        crossings.append(Crossing(domain_of(ingress), ingress, egress))
-    for crossing in crossings[:-1]:
-        link = topology.link_at(crossing.egress_stp)
-        assert link is not None
-        latency_us += link.latency_us
-    return Route(tuple(crossings), latency_us)
+    def leaving(self, node: int) -> Iterator[Arc]:
+        """The arcs out of a node. None leads back to the source's domain, or on from the sink's."""
+        if node == SOURCE:
+            yield from self._inside(node, self._source, self._start)
+        elif node & 1:
+            hop = node >> 1
+            stp = self._graph.hops[hop].to_stp
+            if self._graph.to[hop] == self._end:
+                yield self._arc(node, SINK, stp, self._destination)
+            else:
+                yield from self._inside(node, stp, self._graph.to[hop])
+        else:
+            hop = node >> 1
+            yield Arc(node, node + 1, self._link_bps(hop), self._graph.costs[hop])
 
+    def most_bps(self) -> int:
+        """No more than this can leave the source, or arrive at the destination."""
+        graph = self._graph
+        if self._tree.cost[self._start] >= INFINITE:
+            return 0
+        leaves = sum(
+            min(arc.capacity, self._link_bps(arc.head >> 1)) for arc in self.leaving(SOURCE)
+        )
+        arrives = sum(
+            min(self._pair_bps(graph.hops[hop].to_stp, self._destination), self._link_bps(hop))
+            for hop in (graph.back[arc.hop] for arc in graph.ways[self._end])
+        )
+        ports = (self._topology.ports.get(stp) for stp in (self._source, self._destination))
+        ends = (self._supply.port_bps.get(p.stp, p.capacity_bps) if p else 0 for p in ports)
+        return min(self._wanted, leaves, arrives, *ends)
 
-def _node(node: object) -> Node:
-    assert isinstance(node, tuple)
-    return node
+    def _inside(self, node: int, ingress: str, domain: int) -> Iterator[Arc]:
+        graph = self._graph
+        for _, there, hop in graph.ways[domain]:
+            egress = graph.hops[hop].from_stp
+            if there != self._start and egress != ingress:
+                yield self._arc(node, 2 * hop, ingress, egress)
+
+    def _arc(self, tail: int, head: int, ingress: str, egress: str) -> Arc:
+        latency_us = self._supply.pair_latency_us.get((ingress, egress), 0)
+        return Arc(tail, head, self._pair_bps(ingress, egress), latency_us * LATENCY_COST)
+
+    def _pair_bps(self, ingress: str, egress: str) -> int:
+        """Its ports limit the links at either end."""
+        pair = (ingress, egress)
+        most_bps = self._supply.caps.get(pair, self._wanted)
+        if pair in self._supply.pair_bps and domain_of(ingress) not in self._topology.blind:
+            most_bps = min(most_bps, self._supply.pair_bps[pair])
+        return most_bps
+
+    def _link_bps(self, hop: int) -> int:
+        way, known = self._graph.hops[hop], self._supply.port_bps
+        most_bps = way.capacity_bps
+        return min(most_bps, known.get(way.from_stp, most_bps), known.get(way.to_stp, most_bps))

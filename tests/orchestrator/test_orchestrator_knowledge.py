@@ -38,6 +38,21 @@ def test_offers_count_with_their_least_level_over_the_window() -> None:
     assert supply.port_vlans == {"m:a": VlanSet.of(5)}
 
 
+def test_answers_learnt_at_once_are_as_learnt_one_by_one() -> None:
+    def offers(domain: str, bps: int) -> SendOffers:
+        offer = Offer("t", f"{domain}:a", f"{domain}:b", (Step(0, bps),), 1, 2)
+        port = PortOffer(f"{domain}:a", (Step(0, bps),), VlanSet.of(bps))
+        return SendOffers("q", domain, (offer,), (port,))
+
+    known = Knowledge(down=frozenset("x")).with_offers(offers("m", 9))
+    told = {"m": offers("m", 5), "n": offers("n", 7), "silent": None}
+    pairs = frozenset({PAIR, ("n:a", "n:b")})
+    one_by_one = known.with_question(pairs).without_domain("silent")
+    one_by_one = one_by_one.with_offers(offers("m", 5)).with_offers(offers("n", 7))
+    assert known.with_answers(pairs, told) == one_by_one
+    assert known.pair_bps == {PAIR: 9}
+
+
 def test_a_counter_offer_caps_what_is_asked_for_next() -> None:
     told = refusal(RefusalKind.BANDWIDTH, segment_id="s1", available_bps=25)
     assert Knowledge().with_refusal((SEGMENT, OTHER), told).caps == {PAIR: 25}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +9,7 @@ import networkx as nx
 from hypothesis import given, strategies as st
 
 from substrate.disjoint import disjoint_walks
+from substrate.graph import Graph, Hop
 
 Edge = tuple[int, int, int]
 edges_of = st.lists(
@@ -20,21 +20,15 @@ edges_of = st.lists(
 )
 
 
-@dataclass(frozen=True)
-class Way:
-    from_domain: str
-    from_stp: str
-    to_domain: str
-    to_stp: str
-    cost: int
-
-
-def graph_of(edges: list[Edge]) -> dict[str, list[Way]]:
-    graph: dict[str, list[Way]] = {str(i): [] for i in range(7)}
-    for number, (a, b, cost) in enumerate(edges):
-        for one, other in ((str(a), str(b)), (str(b), str(a))):
-            graph[one].append(Way(one, f"{one}:{number}", other, f"{other}:{number}", cost))
-    return graph
+def walks_of(edges: list[Edge], most: int) -> list[list[Hop]]:
+    """From 0 to 6."""
+    hops = [
+        Hop(str(one), f"{one}:{number}", str(other), f"{other}:{number}", 1, cost, cost)
+        for number, (a, b, cost) in enumerate(edges)
+        for one, other in ((a, b), (b, a))
+    ]
+    graph = Graph([str(i) for i in range(7)], hops)
+    return [[graph.hops[i] for i in walk] for walk in disjoint_walks(graph, 0, 6, most)]
 
 
 def cheapest(edges: list[Edge], most: int) -> tuple[int, int]:
@@ -53,18 +47,18 @@ def cheapest(edges: list[Edge], most: int) -> tuple[int, int]:
 
 @given(edges_of, st.integers(1, 6))
 def test_as_many_walks_as_the_flow_allows_and_none_cheaper(edges: list[Edge], most: int) -> None:
-    walks = disjoint_walks(graph_of(edges), "0", "6", most)
-    total = sum(way.cost for walk in walks for way in walk)
+    walks = walks_of(edges, most)
+    total = sum(hop.cost for walk in walks for hop in walk)
     assert (len(walks), total) == cheapest(edges, most)
 
 
 @given(edges_of)
 def test_walks_share_no_link_and_cross_no_domain_twice(edges: list[Edge]) -> None:
-    walks = disjoint_walks(graph_of(edges), "0", "6", 9)
-    links = [way.from_stp.partition(":")[2] for walk in walks for way in walk]
+    walks = walks_of(edges, 9)
+    links = [hop.from_stp.partition(":")[2] for walk in walks for hop in walk]
     assert len(links) == len(set(links))
     for walk in walks:
-        domains = ["0", *(way.to_domain for way in walk)]
+        domains = ["0", *(hop.to_domain for hop in walk)]
         assert domains[-1] == "6"
         assert len(domains) == len(set(domains))
         assert all(a.to_domain == b.from_domain for a, b in pairwise(walk))
@@ -72,5 +66,5 @@ def test_walks_share_no_link_and_cross_no_domain_twice(edges: list[Edge]) -> Non
 
 def test_the_shortest_walk_gives_way_where_it_blocks_two_others() -> None:
     edges = [(0, 1, 1), (1, 2, 1), (2, 6, 1), (0, 2, 3), (1, 6, 3)]
-    walks = disjoint_walks(graph_of(edges), "0", "6", 2)
-    assert sorted([way.to_domain for way in walk] for walk in walks) == [["1", "6"], ["2", "6"]]
+    walks = walks_of(edges, 2)
+    assert sorted([hop.to_domain for hop in walk] for walk in walks) == [["1", "6"], ["2", "6"]]

@@ -163,6 +163,37 @@ def test_labels_in_use_are_preferred_and_the_start_only_turns_the_rest() -> None
     assert again.paths[0].hops == first.paths[0].hops
 
 
+@given(
+    st.lists(st.sets(st.integers(100, 120)), min_size=6, max_size=6),
+    st.sets(st.sampled_from(["b", "c"])),
+    st.sets(st.integers(100, 120)),
+    st.integers(0, 100),
+)
+def test_one_path_takes_from_the_start_on_what_is_free_between_two_that_swap(
+    free: list[set[int]], exchanges: set[str], wished: set[int], start: int
+) -> None:
+    topology = build([("a", "b", 1), ("b", "c", 1), ("c", "z", 1)], "az", exchanges=exchanges)
+    wish = criteria("a:user", "z:user", 1, source_vlans=VlanSet.of(*wished))
+    stps = ["a:user", "a:e0", "b:e0", "b:e1", "c:e1", "c:e2"]
+    known = Supply(port_vlans={s: VlanSet.of(*f) for s, f in zip(stps, free, strict=True)})
+    outcome = assign_labels(wish, shares_of(topology, wish, [1]), known, topology, start=start)
+    places = [set(free[0]), free[1] & free[2], free[3] & free[4], set(free[5])]
+    places[0] &= wished or places[0]
+    runs = [[0]]
+    for place, domain in enumerate("abc", start=1):
+        runs.append([place]) if domain in exchanges else runs[-1].append(place)
+    common = [sorted(set.intersection(*(places[place] for place in run))) for run in runs]
+    if not all(common):
+        assert isinstance(outcome, Refusal)
+        return
+    assert isinstance(outcome, Plan)
+    check(outcome, topology)
+    hops = outcome.paths[0].hops
+    found = [hops[0].ingress_vlan, *(hop.egress_vlan for hop in hops)]
+    for run, vlans in zip(runs, common, strict=True):
+        assert found[run[0]] == vlans[start % len(vlans)]
+
+
 def test_where_no_vlan_is_left_the_port_is_named() -> None:
     topology = figure_6a()
     wish = criteria("a:user", "d:user", 10)
