@@ -8,7 +8,7 @@ reservation are alternatives: what counts is, at each instant, the most that any
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agents.backends.base import Backend, Placement
@@ -16,7 +16,8 @@ from agents.backends.claims import add_up, labels_of, over_claimed, way_resource
 from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
 from substrate.calendar import Calendar, CalendarError, Resource
-from substrate.label_calendar import LabelCalendar
+from substrate.label_calendar import NOBODY, LabelCalendar
+from substrate.levels import Ints
 from substrate.model import (
     Directionality,
     Profile,
@@ -46,25 +47,48 @@ class Usage:
 
 @dataclass(slots=True)
 class _Held:
-    """The live parts of one reservation and what they count for."""
+    """The live parts of one reservation and what they count for; ``number``: for its labels."""
 
+    number: int
     parts: dict[Key, tuple[Window, Placement]] = field(default_factory=dict)
     envelope: tuple[Usage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What many parts take at once, each the only live one of its reservation.
+
+    ``claims``: per resource windows and amounts; ``labels``: per port VLANs, windows, and the
+    numbers of the reservations. Arrays: the columns of Calendar.fill and LabelCalendar.fill.
+    """
+
+    claims: Mapping[Resource, tuple[Ints, Ints, Ints]]
+    labels: Mapping[str, tuple[Ints, Ints, Ints, Ints]]
+    last_number: int
+
+
 class Book:
-    """Admission check and hold in one go; everything else is bookkeeping."""
+    """Admission check and hold in one go; everything else is bookkeeping.
+
+    Of a reservation that sleeps the calendars know, and nothing else here. ``wake`` is called
+    before one is looked at: to :meth:`awaken` it, if it does.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.domain = backend.describe()
-        capacities = backend.capacities()
-        ports = {port.stp for port in self.domain.ports}
-        inside = [resource for resource in capacities if resource.name not in ports]
-        self.calendar = Calendar(capacities, inside if len(inside) >= SEARCHED_MIN else ())
-        self.labels = LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
+        self.calendar, self.labels = self._calendars()
+        self.wake: Callable[[str], None] = lambda reservation_id: None
         self._held: dict[str, _Held] = {}
         self._owner: dict[Key, str] = {}
+        self._last_number = 0
+
+    def _calendars(self) -> tuple[Calendar, LabelCalendar]:
+        capacities = self.backend.capacities()
+        ports = {port.stp for port in self.domain.ports}
+        inside = [resource for resource in capacities if resource.name not in ports]
+        calendar = Calendar(capacities, inside if len(inside) >= SEARCHED_MIN else ())
+        return calendar, LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
 
     def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
         """Holds the part, or says why not; a part that is held already is held once.
@@ -72,6 +96,7 @@ class Book:
         A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
         """
         key = (prep.transaction_id, prep.part_id)
+        self.wake(prep.reservation_id)
         if key in self._owner:
             placement = self._held[self._owner[key]].parts[key][1]
             return Admitted(placement.to_json())
@@ -85,6 +110,7 @@ class Book:
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
         """Holds what the log says is held, at start. Raises CalendarError where that cannot be."""
         key = (prep.transaction_id, prep.part_id)
+        self.wake(prep.reservation_id)
         if key in self._owner:
             return
         placement = Placement.from_json(mapping)
@@ -93,8 +119,45 @@ class Book:
                 raise CalendarError(f"{claim.resource.name} is not a resource of this domain")
         self._hold(prep.reservation_id, key, prep.window, placement)
 
+    def fill(self, taken: Taken) -> None:
+        """Holds, at start, what many parts take that sleep.
+
+        Raises CalendarError where that cannot be; nothing changes then.
+        """
+        calendar, labels = self._calendars()
+        for resource, columns in taken.claims.items():
+            if resource not in calendar.capacities:
+                raise CalendarError(f"{resource.name} is not a resource of this domain")
+            calendar.fill(resource, *columns)
+        for stp, (vlans, starts_s, ends_s, numbers) in taken.labels.items():
+            labels.fill(stp, vlans, starts_s, ends_s, numbers)
+        self.calendar, self.labels = calendar, labels
+        self._last_number = taken.last_number
+
+    def lull(self, reservation_id: str) -> int:
+        """Keeps nothing of a reservation but what it takes; its number, 0 where it has no part."""
+        held = self._held.pop(reservation_id, None)
+        if held is None:
+            return 0
+        for key in held.parts:
+            del self._owner[key]
+        return held.number
+
+    def awaken(self, prep: ReservationPrep, mapping: str, number: int) -> None:
+        """A live part of a reservation that slept, which has that number; takes nothing."""
+        held = self._held.setdefault(prep.reservation_id, _Held(number))
+        key = (prep.transaction_id, prep.part_id)
+        held.parts[key] = (prep.window, Placement.from_json(mapping))
+        held.envelope = envelope(held.parts.values())
+        self._owner[key] = prep.reservation_id
+
+    def keys(self, reservation_id: str) -> set[Key]:
+        """The parts of a reservation that is awake."""
+        held = self._held.get(reservation_id)
+        return set(held.parts) if held is not None else set()
+
     def free(self, transaction_id: str, part_id: str) -> None:
-        """Gives a part back; one that is not held is none of our business."""
+        """Gives a part back, which is awake; one that is not held is none of our business."""
         key = (transaction_id, part_id)
         reservation_id = self._owner.pop(key, None)
         if reservation_id is None:
@@ -102,7 +165,7 @@ class Book:
         held = self._held[reservation_id]
         window, placement = held.parts.pop(key)
         for stp, vlan in placement.labels:
-            self.labels.give(stp, vlan, window, reservation_id)
+            self.labels.give(stp, vlan, window, held.number)
         self._reckon(reservation_id)
 
     def placement(self, mapping: str) -> Placement:
@@ -132,15 +195,14 @@ class Book:
 
     def free_bps(self, resource: Resource, window: Window, reservation_id: str) -> int:
         """Free during the window when the reservation's own parts do not count."""
-        held = self._held.get(reservation_id)
-        if held is None:
+        if self._known(reservation_id) is None:
             return self.calendar.free_bps(resource, window)
         return min(step.bandwidth_bps for step in self.profile(resource, window, reservation_id))
 
     def profile(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
         """As ``free_bps``, over time."""
         profile = self.calendar.profile(resource, window)
-        held = self._held.get(reservation_id)
+        held = self._known(reservation_id)
         for usage in held.envelope if held is not None else ():
             if usage.resource == resource and usage.window.overlaps(window):
                 profile = _raised(profile, usage, window)
@@ -148,10 +210,17 @@ class Book:
 
     def free_vlans(self, stp: str, window: Window, reservation_id: str) -> VlanSet:
         """VLANs that no other reservation has at any instant of the window."""
-        held = self._held.get(reservation_id)
-        parts = held.parts.values() if held is not None else ()
+        held = self._known(reservation_id)
+        if held is None:
+            return self.labels.free_vlans(stp, window)
+        parts = held.parts.values()
         own = {vlan for _, placement in parts for at, vlan in placement.labels if at == stp}
-        return self.labels.free_vlans(stp, window, reservation_id, own)
+        return self.labels.free_vlans(stp, window, held.number, own)
+
+    def _known(self, reservation_id: str) -> _Held | None:
+        if reservation_id not in self._held:
+            self.wake(reservation_id)
+        return self._held.get(reservation_id)
 
     def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
         wrong = self._wrong(prep)
@@ -205,7 +274,9 @@ class Book:
         if vlan not in port.vlans:
             reason = f"VLAN {vlan} is not one of {stp}: {port.vlans or 'none'}"
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
-        if self.labels.holder(stp, vlan, prep.window, prep.reservation_id) is not None:
+        held = self._known(prep.reservation_id)
+        number = NOBODY if held is None else held.number
+        if self.labels.holder(stp, vlan, prep.window, number) is not None:
             reason = f"VLAN {vlan} at {stp} is taken during the window"
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
         return None
@@ -232,11 +303,14 @@ class Book:
         return None
 
     def _hold(self, reservation_id: str, key: Key, window: Window, placement: Placement) -> None:
-        held = self._held.setdefault(reservation_id, _Held())
+        held = self._held.get(reservation_id)
+        if held is None:
+            self._last_number += 1
+            held = self._held[reservation_id] = _Held(self._last_number)
         held.parts[key] = (window, placement)
         self._owner[key] = reservation_id
         for stp, vlan in placement.labels:
-            self.labels.take(stp, vlan, window, reservation_id)
+            self.labels.take(stp, vlan, window, held.number)
         self._reckon(reservation_id)
 
     def _reckon(self, reservation_id: str) -> None:

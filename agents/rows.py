@@ -23,7 +23,7 @@ from braid.v1 import agent_pb2, common_pb2
 from protocol.codec import refusal_from_pb, refusal_to_pb, to_agent_from_pb, to_agent_to_pb
 from protocol.messages import ReservationPrep
 from protocol.participant import Part, PartState
-from substrate.model import DataPlaneState
+from substrate.model import DataPlaneState, Refusal
 
 METADATA = MetaData()
 PARTS = Table(
@@ -110,7 +110,7 @@ def record_to_row(record: Record, prep_bytes: bytes | None) -> dict[str, Any]:
         "state": part.state.name,
         "prep": prep_bytes,
         "mapping": part.mapping,
-        "refusal": refusal_to_pb(part.refusal).SerializeToString() if part.refusal else None,
+        "refusal": refusal_to_bytes(part.refusal),
         "changed_ms": part.changed_ms,
         "inquire_at_ms": part.inquire_at_ms,
         "inquiries": part.inquiries,
@@ -129,16 +129,32 @@ def prep_to_bytes(prep: ReservationPrep) -> bytes:
     return to_agent_to_pb(prep).SerializeToString()
 
 
+def prep_from_bytes(stored: bytes) -> ReservationPrep:
+    """The inverse of :func:`prep_to_bytes`."""
+    message = to_agent_from_pb(agent_pb2.OrchestratorMessage.FromString(stored))
+    assert isinstance(message, ReservationPrep)
+    return message
+
+
+def refusal_to_bytes(refusal: Refusal | None) -> bytes | None:
+    """As it is stored."""
+    return None if refusal is None else refusal_to_pb(refusal).SerializeToString()
+
+
+def refusal_from_bytes(stored: bytes | None) -> Refusal | None:
+    """The inverse of :func:`refusal_to_bytes`."""
+    return None if stored is None else refusal_from_pb(common_pb2.Refusal.FromString(stored))
+
+
 def record_from_row(row: Row[Any]) -> Record:
     """The inverse of :func:`record_to_row`."""
-    refusal = common_pb2.Refusal.FromString(row.refusal) if row.refusal is not None else None
     part = Part(
         transaction_id=row.transaction_id,
         part_id=row.part_id,
         state=PartState[row.state],
-        prep=None if row.prep is None else _prep(row.prep),
+        prep=None if row.prep is None else prep_from_bytes(row.prep),
         mapping=row.mapping,
-        refusal=None if refusal is None else refusal_from_pb(refusal),
+        refusal=refusal_from_bytes(row.refusal),
         changed_ms=row.changed_ms,
         inquire_at_ms=row.inquire_at_ms,
         inquiries=row.inquiries,
@@ -158,9 +174,3 @@ def decision_from_row(row: Row[Any]) -> Decision:
     """The inverse of :func:`decision_to_row`."""
     values = dict(row._mapping)
     return Decision(**{**values, "settlement": Settlement[row.settlement]})
-
-
-def _prep(stored: bytes) -> ReservationPrep:
-    message = to_agent_from_pb(agent_pb2.OrchestratorMessage.FromString(stored))
-    assert isinstance(message, ReservationPrep)
-    return message

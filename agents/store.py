@@ -11,12 +11,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from agents.intake import Intake
 from agents.rows import (
     DECISIONS,
     META,
@@ -35,6 +36,7 @@ from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
 
 PREPS_LIMIT = 4096
+CHUNK_ROWS = 4096
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
 FORGET = delete(PARTS).where(
@@ -49,11 +51,15 @@ class SupersededError(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A store's content at start; records and decisions sorted by key."""
+    """A store's content at start; records and decisions sorted by key.
+
+    ``asleep``: parts of which no records were made.
+    """
 
     life: Life
     records: tuple[Record, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    asleep: Intake | None = None
 
 
 class Store(Protocol):
@@ -157,19 +163,20 @@ class DatabaseStore:
     ) -> Loaded:
         """See :class:`Store`."""
 
-        def run(connection: Connection) -> tuple[Life, list[Row[Any]], list[Row[Any]]]:
+        def run(connection: Connection) -> Loaded:
             meta = {row.key: row.value for row in connection.execute(select(META))}
             _refuse_other(meta.get("domain"), domain)
             life = _next_life(life_from_meta(meta), now_ms, incarnation, restored)
             self._tell(connection, {"domain": domain, "owner": self._owner, **life_to_meta(life)})
-            parts = list(connection.execute(select(PARTS)))
-            return life, parts, list(connection.execute(select(DECISIONS)))
+            intake = Intake(now_ms)
+            records = map(record_from_row, intake.take(_rows_of(connection, PARTS)))
+            decisions = map(decision_from_row, _rows_of(connection, DECISIONS))
+            # Sorted here: databases differ in the order of text.
+            by_key = attrgetter("key")
+            found = tuple(sorted(records, key=by_key)), tuple(sorted(decisions, key=by_key))
+            return Loaded(life, *found, intake)
 
-        life, parts, decided = await self._database.write(run)
-        # Sorted here: databases differ in the order of text.
-        records = sorted(map(record_from_row, parts), key=lambda record: record.key)
-        decisions = sorted(map(decision_from_row, decided), key=lambda decision: decision.key)
-        return Loaded(life, tuple(records), tuple(decisions))
+        return await self._database.write(run)
 
     async def save(
         self,
@@ -247,6 +254,11 @@ class DatabaseStore:
             if not column.primary_key
         }
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _rows_of(connection: Connection, table: Table) -> Iterator[Row[Any]]:
+    """All of them, a chunk in memory at a time."""
+    return iter(connection.execute(select(table), execution_options={"yield_per": CHUNK_ROWS}))
 
 
 def _refuse_other(found: str | None, domain: str) -> None:

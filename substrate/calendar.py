@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from substrate.grid import Grid
-from substrate.levels import Levels
+from substrate.levels import Ints, Levels
 from substrate.model import Profile, Step, Window
 
 
@@ -76,6 +76,19 @@ class Calendar:
         if self._held[resource].least(window) < bandwidth_bps:
             raise CalendarError(f"{resource.name} {resource.direction.value}: not held")
         self._add(resource, window, -bandwidth_bps)
+
+    def fill(self, resource: Resource, starts_s: Ints, ends_s: Ints, bandwidths_bps: Ints) -> None:
+        """Holds many at once where nothing is held: arrays of one length.
+
+        Raises KeyError for an unknown resource, CalendarError where that exceeds the capacity.
+        """
+        levels = Levels.of(starts_s, ends_s, bandwidths_bps)
+        if levels.highest() > self.capacities[resource]:
+            raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
+        self._held[resource] = levels
+        row = self._rows.get(resource)
+        if row is not None:
+            self._grid.fill(row, starts_s, ends_s, bandwidths_bps)
 
     def at_least(self, window: Window) -> dict[Resource, int]:
         """Of each searched resource what is certainly free during the whole window.

@@ -64,6 +64,10 @@ class Levels:
         """Into how many chunks they are divided."""
         return len(self._firsts)
 
+    def highest(self) -> int:
+        """The highest level of all; 0 where there is none."""
+        return max(0, int(self._most[: self.chunks].max(initial=0)))
+
     def most(self, window: Window) -> int:
         """The highest level within the window."""
         return max(self._extremes(window, max, self._most))
