@@ -1,9 +1,9 @@
 """Records of which nothing is expected soon, as few bytes each; woken by their key, their
 reservation, or time.
 
-A row is ``transaction_id \\0 part_id \\0 reservation_id \\0``, what else is known of the part,
-the number of its reservation in the book (0: not live), and when it wants attention next. Ids hold
-no \\0, so rows sort as their keys do.
+A row here is ``transaction_id \\0 part_id \\0 reservation_id \\0``, the other columns of the part's
+row in the database, the number of its reservation in the book (0: not live), and when it wants
+attention next. Ids hold no \\0, so rows sort as their keys do.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from struct import Struct
+from typing import Any
 
-from agents.rows import prep_from_bytes, prep_to_bytes, refusal_from_bytes, refusal_to_bytes
-from agents.values import DataPlane, Key, Record
-from protocol.participant import Part, PartState
-from substrate.model import DataPlaneState
+from agents.rows import prep_to_bytes, record_from_row, record_to_row
+from agents.values import Key, Record
 
 CHUNK_MAX = 1024
 LAST_MS = (1 << 63) - 1
@@ -26,70 +25,33 @@ _TAIL = Struct(">qq")
 
 Kind = tuple[str, str]
 """A part's state, and whose it is: its orchestrator."""
-Stored = tuple[str, str, bytes, str, bytes | None, int, int, int | None, bool, str, str, int]
-"""state, orchestrator_id, prep, mapping, refusal, changed_ms, inquiries, expires_ms, heuristic,
-data_plane, data_plane_reason, data_plane_ms: as in the table ``agent_parts``."""
 
 
-def packed(key: Key, reservation_id: str, stored: Stored, number: int, due_ms: int) -> bytes:
-    """A row."""
-    ids = f"{key[0]}\0{key[1]}\0{reservation_id}\0".encode()
-    return b"%b%b%b" % (ids, marshal.dumps(stored), _TAIL.pack(number, min(due_ms, LAST_MS)))
+def packed(values: Sequence[Any], number: int, due_ms: int) -> bytes:
+    """A row, of the values of a row of the table ``agent_parts``."""
+    ids = f"{values[0]}\0{values[1]}\0{values[2]}\0".encode()
+    tail = _TAIL.pack(number, min(due_ms, LAST_MS))
+    return b"%b%b%b" % (ids, marshal.dumps(tuple(values[3:])), tail)
 
 
 def row_of(record: Record, number: int, due_ms: int) -> bytes:
-    """A record as a row. It has a prep, and is not HELD."""
-    part, prep, data_plane = record.part, record.part.prep, record.data_plane
+    """A record as a row; it has a prep."""
+    prep = record.part.prep
     assert prep is not None
-    stored = (
-        part.state.name,
-        prep.orchestrator_id,
-        prep_to_bytes(prep),
-        part.mapping,
-        refusal_to_bytes(part.refusal),
-        part.changed_ms,
-        part.inquiries,
-        part.expires_ms,
-        part.heuristic,
-        data_plane.state.name,
-        data_plane.reason,
-        data_plane.changed_ms,
-    )
-    return packed(record.key, prep.reservation_id, stored, number, due_ms)
+    values = record_to_row(record, prep_to_bytes(prep)).values()
+    return packed(tuple(values), number, due_ms)
 
 
 def record_of(row: bytes) -> Record:
     """The inverse of :func:`row_of`."""
-    transaction_id, part_id, _, rest = row.split(b"\0", 3)
-    stored: Stored = marshal.loads(rest)
-    state, _, prep, mapping, refusal, changed_ms, inquiries, expires_ms, heuristic = stored[:9]
-    data_plane, reason, data_plane_ms = stored[9:]
-    part = Part(
-        transaction_id.decode(),
-        part_id.decode(),
-        PartState[state],
-        prep_from_bytes(prep),
-        mapping,
-        refusal_from_bytes(refusal),
-        changed_ms,
-        None,
-        inquiries,
-        expires_ms,
-        heuristic,
-    )
-    return Record(part, DataPlane(DataPlaneState[data_plane], reason, data_plane_ms))
+    *ids, rest = row.split(b"\0", 3)
+    return record_from_row((*(each.decode() for each in ids), *marshal.loads(rest)))
 
 
 def number_of(row: bytes) -> int:
     """The number of its reservation in the book; 0: the part is not live."""
     number: int = _TAIL.unpack_from(row, len(row) - _TAIL.size)[0]
     return number
-
-
-def key_of(row: bytes) -> bytes:
-    """What begins the row, and no other one."""
-    transaction_id, part_id, _ = row.split(b"\0", 2)
-    return prefix(transaction_id, part_id)
 
 
 def prefix(*ids: bytes) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
-from agents.asleep import Kind, Stored, packed, record_of
+from agents.asleep import Kind, packed, record_of
 from agents.book import Taken
 from agents.values import Record
 from substrate.calendar import Direction, Resource
@@ -47,37 +47,22 @@ class Intake:
             if not self._took(row):
                 yield row
 
-    def _took(self, row: Row[Any]) -> bool:
-        live, due_s = row.state == "COMMITTED", row.end_s
-        if live:
-            due_s = row.start_s
-        if row.state == "HELD" or row.prep is None or due_s * 1000 <= self._now_ms:
+    def _took(self, row: Sequence[Any]) -> bool:
+        _, _, reservation_id, orchestrator_id, state, prep, mapping = row[:7]
+        inquire_at_ms, _, start_s, end_s, data_plane = row[9:14]
+        if state == "HELD" or prep is None or inquire_at_ms is not None:
             return False
-        if row.data_plane != ("SCHEDULED" if live else "RELEASED"):
+        live = state == "COMMITTED"
+        due_ms = 1000 * (start_s if live else end_s)
+        if due_ms <= self._now_ms or data_plane != ("SCHEDULED" if live else "RELEASED"):
             return False
-        stored: Stored = (
-            row.state,
-            row.orchestrator_id,
-            row.prep,
-            row.mapping,
-            row.refusal,
-            row.changed_ms,
-            row.inquiries,
-            row.expires_ms,
-            row.heuristic,
-            row.data_plane,
-            row.data_plane_reason,
-            row.data_plane_ms,
-        )
         if live:
-            self._note(row.mapping)
-        number = len(self.rows) + 1 if live else 0
-        key = (row.transaction_id, row.part_id)
-        self.rows.append(packed(key, row.reservation_id, stored, number, due_s * 1000))
-        self.kinds[row.state, row.orchestrator_id] += 1
-        self._starts_s.append(row.start_s)
-        self._ends_s.append(row.end_s)
-        self._reservations.append(hash(row.reservation_id) or 1 if live else 0)
+            self._note(mapping)
+        self.rows.append(packed(row, len(self.rows) + 1 if live else 0, due_ms))
+        self.kinds[state, orchestrator_id] += 1
+        self._starts_s.append(start_s)
+        self._ends_s.append(end_s)
+        self._reservations.append(hash(reservation_id) or 1 if live else 0)
         return True
 
     def _note(self, mapping: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -146,23 +147,25 @@ def refusal_from_bytes(stored: bytes | None) -> Refusal | None:
     return None if stored is None else refusal_from_pb(common_pb2.Refusal.FromString(stored))
 
 
-def record_from_row(row: Row[Any]) -> Record:
-    """The inverse of :func:`record_to_row`."""
+def record_from_row(row: Sequence[Any]) -> Record:
+    """The inverse of :func:`record_to_row`: its values, in the order of the columns."""
+    transaction_id, part_id, _, _, state, prep, mapping, refusal, changed_ms = row[:9]
+    inquire_at_ms, inquiries, _, _, data_plane, reason, data_plane_ms = row[9:16]
+    expires_ms, heuristic = row[16:]
     part = Part(
-        transaction_id=row.transaction_id,
-        part_id=row.part_id,
-        state=PartState[row.state],
-        prep=None if row.prep is None else prep_from_bytes(row.prep),
-        mapping=row.mapping,
-        refusal=refusal_from_bytes(row.refusal),
-        changed_ms=row.changed_ms,
-        inquire_at_ms=row.inquire_at_ms,
-        inquiries=row.inquiries,
-        expires_ms=row.expires_ms,
-        heuristic=row.heuristic,
+        transaction_id=transaction_id,
+        part_id=part_id,
+        state=PartState[state],
+        prep=None if prep is None else prep_from_bytes(prep),
+        mapping=mapping,
+        refusal=refusal_from_bytes(refusal),
+        changed_ms=changed_ms,
+        inquire_at_ms=inquire_at_ms,
+        inquiries=inquiries,
+        expires_ms=expires_ms,
+        heuristic=bool(heuristic),
     )
-    state = DataPlaneState[row.data_plane]
-    return Record(part, DataPlane(state, row.data_plane_reason, row.data_plane_ms))
+    return Record(part, DataPlane(DataPlaneState[data_plane], reason, data_plane_ms))
 
 
 def decision_to_row(decision: Decision) -> dict[str, Any]:

@@ -39,6 +39,7 @@ PREPS_LIMIT = 4096
 CHUNK_ROWS = 4096
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
+ALL_PARTS = str(select(PARTS))
 FORGET = delete(PARTS).where(
     PARTS.c.transaction_id == bindparam("b_transaction_id"),
     PARTS.c.part_id == bindparam("b_part_id"),
@@ -169,8 +170,8 @@ class DatabaseStore:
             life = _next_life(life_from_meta(meta), now_ms, incarnation, restored)
             self._tell(connection, {"domain": domain, "owner": self._owner, **life_to_meta(life)})
             intake = Intake(now_ms)
-            records = map(record_from_row, intake.take(_rows_of(connection, PARTS)))
-            decisions = map(decision_from_row, _rows_of(connection, DECISIONS))
+            records = map(record_from_row, intake.take(_parts(connection)))
+            decisions = map(decision_from_row, connection.execute(select(DECISIONS)))
             # Sorted here: databases differ in the order of text.
             by_key = attrgetter("key")
             found = tuple(sorted(records, key=by_key)), tuple(sorted(decisions, key=by_key))
@@ -256,9 +257,11 @@ class DatabaseStore:
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
-def _rows_of(connection: Connection, table: Table) -> Iterator[Row[Any]]:
-    """All of them, a chunk in memory at a time."""
-    return iter(connection.execute(select(table), execution_options={"yield_per": CHUNK_ROWS}))
+def _parts(connection: Connection) -> Iterator[Row[Any]]:
+    """All rows as the driver has them, a chunk in memory at a time."""
+    streaming = {"yield_per": CHUNK_ROWS}
+    for rows in connection.exec_driver_sql(ALL_PARTS, execution_options=streaming).partitions():
+        yield from rows
 
 
 def _refuse_other(found: str | None, domain: str) -> None:

@@ -252,15 +252,15 @@ def _numbers(firsts: Ints, ends: Ints) -> tuple[Ints, Ints]:
 
 def _runs(values: Ints) -> Iterator[tuple[int, int, int]]:
     """Each value of a sorted array, with where it begins and ends."""
-    names, firsts = np.unique(values, return_index=True)
-    bounds = [*firsts.tolist(), len(values)]
-    return zip(names.tolist(), bounds[:-1], bounds[1:], strict=True)
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], len(values) > 0)) + 1
+    bounds = [0, *ends.tolist()]
+    return zip(values[ends - 1].tolist(), bounds[:-1], bounds[1:], strict=True)
 
 
 def _masks_of(numbers: Ints, vlans: Ints) -> dict[int, int]:
     """Of each number the mask of its VLANs."""
     found: dict[int, int] = {}
-    codes = np.unique(numbers * (VLAN_MAX + 2) + vlans)
+    codes = np.sort(numbers * (VLAN_MAX + 2) + vlans)
     numbers, vlans = np.divmod(codes, VLAN_MAX + 2)
     for name, first, last in _runs(numbers):
         bits = np.zeros(VLAN_MAX + 2, np.bool_)
