@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -84,15 +85,17 @@ class LabelCalendar:
         return all(port.is_empty() for port in self._ports.values())
 
 
+@dataclass(slots=True)
 class _Entries:
     """The holds of one VLAN, in the order of their starts."""
 
-    __slots__ = ("ends_s", "holders", "starts_s")
+    starts_s: array[int]
+    ends_s: array[int]
+    holders: array[int]
 
-    def __init__(self, *columns: Ints) -> None:
-        self.starts_s, self.ends_s, self.holders = (
-            array("q", column.tobytes()) for column in columns or (np.zeros(0, np.int64),) * 3
-        )
+    @classmethod
+    def of(cls, *columns: Ints) -> _Entries:
+        return cls(*(array("q", column.tobytes()) for column in columns))
 
     def add(self, window: Window, holder: int) -> None:
         i = bisect_right(self.starts_s, window.start_s)
@@ -164,7 +167,7 @@ class _PortLabels:
     def take(self, vlan: int, window: Window, holder: int) -> None:
         entries = self.entries.get(vlan)
         if entries is None:
-            entries = self.entries[vlan] = _Entries()
+            entries = self.entries[vlan] = _Entries(array("q"), array("q"), array("q"))
         entries.add(window, holder)
         bit = 1 << vlan
         for day, start_s, end_s in _pieces(window.start_s, window.end_s, DAY_S):
@@ -179,7 +182,7 @@ class _PortLabels:
         """Of each VLAN together, in the order of their starts."""
         for vlan, first, last in _runs(vlans):
             columns = (starts_s[first:last], ends_s[first:last], holders[first:last])
-            self.entries[vlan] = _Entries(*columns)
+            self.entries[vlan] = _Entries.of(*columns)
         days, number = _numbers(starts_s // DAY_S, (ends_s - 1) // DAY_S + 1)
         self.days = _masks_of(days, vlans[number])
         from_s = np.maximum(starts_s[number], days * DAY_S)
