@@ -104,7 +104,9 @@ class Book:
         if isinstance(outcome, Refusal):
             named = replace(outcome, domain=self.domain.name)
             return named if self.domain.visible else self._discreet(named)
-        self._hold(prep.reservation_id, key, prep.window, outcome)
+        # What lies alone was checked against all others; of alternatives the envelope was not.
+        alone = prep.reservation_id not in self._held
+        self._hold(prep.reservation_id, key, prep.window, outcome, checked=alone)
         return Admitted(outcome.to_json())
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
@@ -174,6 +176,7 @@ class Book:
 
     def offers(self, request: ReqOffers, now_ms: int) -> SendOffers:
         """What the domain could carry; pairs of ports that it does not have get no offer."""
+        self.wake(request.reservation_id)
         free = _FreeFor(self, request.reservation_id, request.window)
         known = {port.stp for port in self.domain.ports}
         pairs = [pair for pair in request.pairs if set(pair) <= known]
@@ -194,15 +197,18 @@ class Book:
         return not self._owner and self.calendar.is_empty() and self.labels.is_empty()
 
     def free_bps(self, resource: Resource, window: Window, reservation_id: str) -> int:
-        """Free during the window when the reservation's own parts do not count."""
-        if self._known(reservation_id) is None:
+        """Free during the window when the reservation's own parts do not count.
+
+        Here and below: if it is awake.
+        """
+        if reservation_id not in self._held:
             return self.calendar.free_bps(resource, window)
         return min(step.bandwidth_bps for step in self.profile(resource, window, reservation_id))
 
     def profile(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
         """As ``free_bps``, over time."""
         profile = self.calendar.profile(resource, window)
-        held = self._known(reservation_id)
+        held = self._held.get(reservation_id)
         for usage in held.envelope if held is not None else ():
             if usage.resource == resource and usage.window.overlaps(window):
                 profile = _raised(profile, usage, window)
@@ -210,17 +216,12 @@ class Book:
 
     def free_vlans(self, stp: str, window: Window, reservation_id: str) -> VlanSet:
         """VLANs that no other reservation has at any instant of the window."""
-        held = self._known(reservation_id)
+        held = self._held.get(reservation_id)
         if held is None:
             return self.labels.free_vlans(stp, window)
         parts = held.parts.values()
         own = {vlan for _, placement in parts for at, vlan in placement.labels if at == stp}
         return self.labels.free_vlans(stp, window, held.number, own)
-
-    def _known(self, reservation_id: str) -> _Held | None:
-        if reservation_id not in self._held:
-            self.wake(reservation_id)
-        return self._held.get(reservation_id)
 
     def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
         wrong = self._wrong(prep)
@@ -252,7 +253,7 @@ class Book:
             wrong = self._wrong_label(stp, vlan, prep)
             if wrong is not None:
                 return wrong
-        return replace(placement, claims=claims, labels=tuple(sorted({*own, *placement.labels})))
+        return Placement(claims, tuple(sorted({*own, *placement.labels})), placement.detail)
 
     def _wrong(self, prep: ReservationPrep) -> Refusal | None:
         """An unknown STP, a VLAN that is not the port's, or one that another holds."""
@@ -274,7 +275,7 @@ class Book:
         if vlan not in port.vlans:
             reason = f"VLAN {vlan} is not one of {stp}: {port.vlans or 'none'}"
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
-        held = self._known(prep.reservation_id)
+        held = self._held.get(prep.reservation_id)
         number = NOBODY if held is None else held.number
         if self.labels.holder(stp, vlan, prep.window, number) is not None:
             reason = f"VLAN {vlan} at {stp} is taken during the window"
@@ -302,7 +303,14 @@ class Book:
             seen |= ends
         return None
 
-    def _hold(self, reservation_id: str, key: Key, window: Window, placement: Placement) -> None:
+    def _hold(
+        self,
+        reservation_id: str,
+        key: Key,
+        window: Window,
+        placement: Placement,
+        checked: bool = False,
+    ) -> None:
         held = self._held.get(reservation_id)
         if held is None:
             self._last_number += 1
@@ -311,16 +319,17 @@ class Book:
         self._owner[key] = reservation_id
         for stp, vlan in placement.labels:
             self.labels.take(stp, vlan, window, held.number)
-        self._reckon(reservation_id)
+        self._reckon(reservation_id, checked)
 
-    def _reckon(self, reservation_id: str) -> None:
+    def _reckon(self, reservation_id: str, checked: bool = False) -> None:
         """Puts the envelope of the reservation's live parts in the place of the former one."""
         held = self._held[reservation_id]
         for usage in held.envelope:
             self.calendar.remove(usage.resource, usage.window, usage.bandwidth_bps)
         held.envelope = envelope(held.parts.values())
+        add = self.calendar.add_checked if checked else self.calendar.add
         for usage in held.envelope:
-            self.calendar.add(usage.resource, usage.window, usage.bandwidth_bps)
+            add(usage.resource, usage.window, usage.bandwidth_bps)
         if not held.parts:
             del self._held[reservation_id]
 

@@ -24,6 +24,9 @@ from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, Segment, Window
 from substrate.vlans import VlanSet
 
+# json.dumps would make an encoder each time.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class DeviceError(Exception):
     """A device did not do what it was told; the text says why and reaches the user."""
@@ -47,17 +50,10 @@ class Placement:
 
     def to_json(self) -> str:
         """The form in which it is stored."""
-        return json.dumps(
-            {
-                "claims": [
-                    [c.resource.name, c.resource.direction.value, c.bandwidth_bps]
-                    for c in self.claims
-                ],
-                "labels": [list(label) for label in self.labels],
-                "detail": self.detail,
-            },
-            separators=(",", ":"),
-        )
+        claims = [
+            (c.resource.name, c.resource.direction.value, c.bandwidth_bps) for c in self.claims
+        ]
+        return _to_json({"claims": claims, "labels": self.labels, "detail": self.detail})
 
     @classmethod
     def from_json(cls, text: str) -> Placement:
