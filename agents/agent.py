@@ -22,6 +22,7 @@ from agents.recovery import Recovery
 from agents.store import Store, SupersededError
 from agents.timers import (
     RECHECK_MS,
+    AsleepDue,
     Due,
     OwnerDue,
     PartDue,
@@ -128,7 +129,7 @@ class Agent:
         self.recovery.take_up(loaded.life)
         self._timers.set(OwnerDue(), now_ms + OWNER_CHECK_MS)
         self._timers.start()
-        _log.info("agent started", domain=self.domain.name, parts=len(loaded.records))
+        _log.info("agent started", domain=self.domain.name, parts=len(self.parts.records))
 
     async def stop(self) -> None:
         """Takes no new holds and finishes what is under way; devices stay as they are."""
@@ -327,6 +328,8 @@ class Agent:
             self._spawn(self._tick(due.key))
         elif isinstance(due, ReservationDue):
             self.parts.provisioner.look(due.reservation_id)
+        elif isinstance(due, AsleepDue):
+            self.parts.rouse()
         elif isinstance(due, RecoveryDue):
             self._spawn(self.recovery.attempt())
         else:

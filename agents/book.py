@@ -8,7 +8,7 @@ reservation are alternatives: what counts is, at each instant, the most that any
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agents.backends.base import Backend, Placement
@@ -16,7 +16,8 @@ from agents.backends.claims import add_up, labels_of, over_claimed, way_resource
 from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
 from substrate.calendar import Calendar, CalendarError, Resource
-from substrate.label_calendar import LabelCalendar
+from substrate.label_calendar import NOBODY, LabelCalendar
+from substrate.levels import Ints
 from substrate.model import (
     Directionality,
     Profile,
@@ -46,26 +47,49 @@ class Usage:
 
 @dataclass(slots=True)
 class _Held:
-    """The live parts of one reservation and what they count for."""
+    """The live parts of one reservation and what they count for; ``number``: for its labels."""
 
+    number: int
     parts: dict[Key, tuple[Window, Placement]] = field(default_factory=dict)
     envelope: tuple[Usage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What many parts take at once, each the only live one of its reservation.
+
+    ``claims``: per resource windows and amounts; ``labels``: per port VLANs, windows, and the
+    numbers of the reservations. Arrays: the columns of Calendar.fill and LabelCalendar.fill.
+    """
+
+    claims: Mapping[Resource, tuple[Ints, Ints, Ints]]
+    labels: Mapping[str, tuple[Ints, Ints, Ints, Ints]]
+    last_number: int
+
+
 class Book:
-    """Admission check and hold in one go; everything else is bookkeeping."""
+    """Admission check and hold in one go; everything else is bookkeeping.
+
+    Of a reservation that sleeps the calendars know, and nothing else here. ``wake`` is called
+    before one is looked at: to :meth:`awaken` it, if it does.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.domain = backend.describe()
-        capacities = backend.capacities()
-        ports = {port.stp for port in self.domain.ports}
-        inside = [resource for resource in capacities if resource.name not in ports]
-        self.calendar = Calendar(capacities, inside if len(inside) >= SEARCHED_MIN else ())
-        self.labels = LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
+        self.calendar, self.labels = self._calendars()
+        self.wake: Callable[[str], None] = lambda reservation_id: None
         self._ports = {port.stp: port for port in self.domain.ports}
         self._held: dict[str, _Held] = {}
         self._owner: dict[Key, str] = {}
+        self._last_number = 0
+
+    def _calendars(self) -> tuple[Calendar, LabelCalendar]:
+        capacities = self.backend.capacities()
+        ports = {port.stp for port in self.domain.ports}
+        inside = [resource for resource in capacities if resource.name not in ports]
+        calendar = Calendar(capacities, inside if len(inside) >= SEARCHED_MIN else ())
+        return calendar, LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
 
     def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
         """Holds the part, or says why not; a part that is held already is held once.
@@ -73,6 +97,7 @@ class Book:
         A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
         """
         key = (prep.transaction_id, prep.part_id)
+        self.wake(prep.reservation_id)
         if key in self._owner:
             placement = self._held[self._owner[key]].parts[key][1]
             return Admitted(placement.to_json())
@@ -80,12 +105,15 @@ class Book:
         if isinstance(outcome, Refusal):
             named = replace(outcome, domain=self.domain.name)
             return named if self.domain.visible else self._discreet(named)
-        self._hold(prep.reservation_id, key, prep.window, outcome)
+        # What lies alone was checked against all others; of alternatives the envelope was not.
+        alone = prep.reservation_id not in self._held
+        self._hold(prep.reservation_id, key, prep.window, outcome, checked=alone)
         return Admitted(outcome.to_json())
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
         """Holds what the log says is held, at start. Raises CalendarError where that cannot be."""
         key = (prep.transaction_id, prep.part_id)
+        self.wake(prep.reservation_id)
         if key in self._owner:
             return
         placement = Placement.from_json(mapping)
@@ -94,8 +122,45 @@ class Book:
                 raise CalendarError(f"{claim.resource.name} is not a resource of this domain")
         self._hold(prep.reservation_id, key, prep.window, placement)
 
+    def fill(self, taken: Taken) -> None:
+        """Holds, at start, what many parts take that sleep.
+
+        Raises CalendarError where that cannot be; nothing changes then.
+        """
+        calendar, labels = self._calendars()
+        for resource, columns in taken.claims.items():
+            if resource not in calendar.capacities:
+                raise CalendarError(f"{resource.name} is not a resource of this domain")
+            calendar.fill(resource, *columns)
+        for stp, (vlans, starts_s, ends_s, numbers) in taken.labels.items():
+            labels.fill(stp, vlans, starts_s, ends_s, numbers)
+        self.calendar, self.labels = calendar, labels
+        self._last_number = taken.last_number
+
+    def lull(self, reservation_id: str) -> int:
+        """Keeps nothing of a reservation but what it takes; its number, 0 where it has no part."""
+        held = self._held.pop(reservation_id, None)
+        if held is None:
+            return 0
+        for key in held.parts:
+            del self._owner[key]
+        return held.number
+
+    def awaken(self, prep: ReservationPrep, mapping: str, number: int) -> None:
+        """A live part of a reservation that slept, which has that number; takes nothing."""
+        held = self._held.setdefault(prep.reservation_id, _Held(number))
+        key = (prep.transaction_id, prep.part_id)
+        held.parts[key] = (prep.window, Placement.from_json(mapping))
+        held.envelope = envelope(held.parts.values())
+        self._owner[key] = prep.reservation_id
+
+    def keys(self, reservation_id: str) -> set[Key]:
+        """The parts of a reservation that is awake."""
+        held = self._held.get(reservation_id)
+        return set(held.parts) if held is not None else set()
+
     def free(self, transaction_id: str, part_id: str) -> None:
-        """Gives a part back; one that is not held is none of our business."""
+        """Gives a part back, which is awake; one that is not held is none of our business."""
         key = (transaction_id, part_id)
         reservation_id = self._owner.pop(key, None)
         if reservation_id is None:
@@ -103,7 +168,7 @@ class Book:
         held = self._held[reservation_id]
         window, placement = held.parts.pop(key)
         for stp, vlan in placement.labels:
-            self.labels.give(stp, vlan, window, reservation_id)
+            self.labels.give(stp, vlan, window, held.number)
         self._reckon(reservation_id)
 
     def placement(self, mapping: str) -> Placement:
@@ -112,6 +177,7 @@ class Book:
 
     def offers(self, request: ReqOffers, now_ms: int) -> SendOffers:
         """What the domain could carry; pairs of ports that it does not have get no offer."""
+        self.wake(request.reservation_id)
         free = _FreeFor(self, request.reservation_id, request.window)
         known = {port.stp for port in self.domain.ports}
         pairs = [pair for pair in request.pairs if set(pair) <= known]
@@ -132,9 +198,11 @@ class Book:
         return not self._owner and self.calendar.is_empty() and self.labels.is_empty()
 
     def free_bps(self, resource: Resource, window: Window, reservation_id: str) -> int:
-        """Free during the window when the reservation's own parts do not count."""
-        held = self._held.get(reservation_id)
-        if held is None:
+        """Free during the window when the reservation's own parts do not count.
+
+        Here and below: if it is awake.
+        """
+        if reservation_id not in self._held:
             return self.calendar.free_bps(resource, window)
         return min(step.bandwidth_bps for step in self.profile(resource, window, reservation_id))
 
@@ -150,9 +218,11 @@ class Book:
     def free_vlans(self, stp: str, window: Window, reservation_id: str) -> VlanSet:
         """VLANs that no other reservation has at any instant of the window."""
         held = self._held.get(reservation_id)
-        parts = held.parts.values() if held is not None else ()
+        if held is None:
+            return self.labels.free_vlans(stp, window)
+        parts = held.parts.values()
         own = {vlan for _, placement in parts for at, vlan in placement.labels if at == stp}
-        return self.labels.free_vlans(stp, window, reservation_id, own)
+        return self.labels.free_vlans(stp, window, held.number, own)
 
     def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
         wrong = self._wrong(prep)
@@ -189,7 +259,7 @@ class Book:
             wrong = self._wrong_label(stp, vlan, prep)
             if wrong is not None:
                 return wrong
-        return replace(placement, claims=claims, labels=tuple(sorted({*own, *placement.labels})))
+        return Placement(claims, tuple(sorted({*own, *placement.labels})), placement.detail)
 
     def _wrong(self, prep: ReservationPrep) -> Refusal | None:
         """An unknown STP, a VLAN that is not the port's, or one that another holds."""
@@ -211,7 +281,9 @@ class Book:
         if vlan not in port.vlans:
             reason = f"VLAN {vlan} is not one of {stp}: {port.vlans or 'none'}"
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
-        if self.labels.holder(stp, vlan, prep.window, prep.reservation_id) is not None:
+        held = self._held.get(prep.reservation_id)
+        number = NOBODY if held is None else held.number
+        if self.labels.holder(stp, vlan, prep.window, number) is not None:
             reason = f"VLAN {vlan} at {stp} is taken during the window"
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
         return None
@@ -239,22 +311,33 @@ class Book:
             seen |= ends
         return None
 
-    def _hold(self, reservation_id: str, key: Key, window: Window, placement: Placement) -> None:
-        held = self._held.setdefault(reservation_id, _Held())
+    def _hold(
+        self,
+        reservation_id: str,
+        key: Key,
+        window: Window,
+        placement: Placement,
+        checked: bool = False,
+    ) -> None:
+        held = self._held.get(reservation_id)
+        if held is None:
+            self._last_number += 1
+            held = self._held[reservation_id] = _Held(self._last_number)
         held.parts[key] = (window, placement)
         self._owner[key] = reservation_id
         for stp, vlan in placement.labels:
-            self.labels.take(stp, vlan, window, reservation_id)
-        self._reckon(reservation_id)
+            self.labels.take(stp, vlan, window, held.number)
+        self._reckon(reservation_id, checked)
 
-    def _reckon(self, reservation_id: str) -> None:
+    def _reckon(self, reservation_id: str, checked: bool = False) -> None:
         """Puts the envelope of the reservation's live parts in the place of the former one."""
         held = self._held[reservation_id]
         for usage in held.envelope:
             self.calendar.remove(usage.resource, usage.window, usage.bandwidth_bps)
         held.envelope = envelope(held.parts.values())
+        add = self.calendar.add_checked if checked else self.calendar.add
         for usage in held.envelope:
-            self.calendar.add(usage.resource, usage.window, usage.bandwidth_bps)
+            add(usage.resource, usage.window, usage.bandwidth_bps)
         if not held.parts:
             del self._held[reservation_id]
 

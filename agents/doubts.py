@@ -51,7 +51,7 @@ class DoubtsServicer(doubts_pb2_grpc.DoubtsServicer):
         after = _mark_of(request.page_token)
         until_ms = self._clock.now_ms() - request.older_than_s * 1000
         found = sorted(
-            (record for record in self._agent.parts.records.all() if in_doubt(record)),
+            (record for record in self._agent.parts.records.awake() if in_doubt(record)),
             key=_mark,
         )
         listed = [r for r in found if r.part.changed_ms <= until_ms and _mark(r) > after]

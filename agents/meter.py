@@ -69,7 +69,5 @@ class Meter:
 
 
 def _parts(agent: Agent) -> Rows:
-    count = {state.name.lower(): 0 for state in PartState}
-    for state in agent.parts.records.states():
-        count[state.name.lower()] += 1
-    return [((state,), number) for state, number in count.items()]
+    count = agent.parts.records.states()
+    return [((state.name.lower(),), count[state]) for state in PartState]

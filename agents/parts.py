@@ -12,13 +12,15 @@ from dataclasses import replace
 
 import structlog
 
+from agents.asleep import record_of
 from agents.book import Book
+from agents.intake import Intake
 from agents.ledger import Ledger
 from agents.provisioner import Provisioner
 from agents.records import Records
 from agents.rows import UNDATED_MS
 from agents.store import Loaded, Store, SupersededError
-from agents.timers import Due, PartDue, ReservationDue, Timers
+from agents.timers import BATCH_LIMIT, AsleepDue, Due, PartDue, ReservationDue, Timers
 from agents.turns import Turns
 from agents.values import DataPlane, Decision, Key, Life, Record
 from agents.watchers import Watchers
@@ -31,6 +33,8 @@ from substrate.calendar import CalendarError
 from substrate.model import DataPlaneState, Refusal, RefusalKind
 
 AGAIN_MS = 5_000
+NAP_MS = 60_000
+"""What wants attention sooner than that does not fall asleep."""
 
 Change = tuple[Record | None, Part]
 """A part as it is known (None: not at all), and as it is to be."""
@@ -54,7 +58,8 @@ class Parts:
         self.book = book
         self.clock = clock
         self.rules = rules
-        self.records = Records()
+        self.records = Records(self._woken)
+        book.wake = self.records.wake
         self.decisions: dict[Key, Decision] = {}
         self.turns = Turns()
         self.watchers = Watchers()
@@ -74,7 +79,7 @@ class Parts:
         """At start: what the store holds. Raises RestoreError."""
         self._ledger.take_up(loaded.life)
         self.decisions = {decision.key: decision for decision in loaded.decisions}
-        records = [self._dated(record) for record in loaded.records]
+        records = [self._dated(record) for record in (*loaded.records, *self._fill(loaded.asleep))]
         for record in records:
             self.keep(record)
             if record.live:
@@ -82,6 +87,27 @@ class Parts:
         self.provisioner.restore(records)
         for reservation_id in self.records.reservations():
             self.provisioner.look(reservation_id)
+        self._timers.set(AsleepDue(), self.records.next_due_ms())
+
+    def _fill(self, intake: Intake | None) -> list[Record]:
+        """Takes up what sleeps; the records that must be awake all the same."""
+        if intake is None or not intake.rows:
+            return []
+        taken, awake = intake.taken()
+        try:
+            self.book.fill(taken)
+        except CalendarError:
+            # One by one, to name the part that does not fit.
+            return [*awake, *map(record_of, intake.rows)]
+        self.records.fill(intake.rows, intake.kinds)
+        return awake
+
+    def rouse(self) -> None:
+        """Wakes what sleeps and wants attention now."""
+        for reservation_id in self.records.due(self.clock.now_ms(), BATCH_LIMIT):
+            self.records.wake(reservation_id)
+            self.provisioner.look(reservation_id)
+        self._timers.set(AsleepDue(), self.records.next_due_ms())
 
     def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
         """Takes capacity for a part in memory, or says why not."""
@@ -114,12 +140,12 @@ class Parts:
         except StorageError:
             for before, record in pairs:
                 if record.live and not (before is not None and before.live):
-                    self.book.free(*record.key)
+                    self._free(record)
             raise
         self.decisions.update((decision.key, decision) for decision in decisions)
         for before, record in pairs:
             if before is not None and before.live and not record.live:
-                self.book.free(*record.key)
+                self._free(record)
             self.keep(record)
             self._publish(before, record)
         preps = (part.prep for _, part in changes if part.prep is not None)
@@ -146,14 +172,55 @@ class Parts:
             return False
         await self._ledger.forget(record.key)
         if record.live:
-            self.book.free(*record.key)
+            self._free(record)
         self.records.drop(record)
         return True
 
     def keep(self, record: Record) -> None:
-        """Takes note of a record, and of when it wants attention."""
+        """Takes note of a record, and of when it wants attention. Lets others sleep."""
         self.records.put(record)
         self._timers.set(PartDue(record.key), self._due_ms(record))
+        for reservation_id in self.records.tired():
+            self._lull(reservation_id)
+
+    def _free(self, record: Record) -> None:
+        """Gives capacity back, also of what fell asleep while it was written."""
+        if record.part.prep is not None:
+            self.records.wake(record.part.prep.reservation_id)
+        self.book.free(*record.key)
+
+    def _lull(self, reservation_id: str) -> None:
+        """Lets a reservation sleep, if all is written of it and nothing is to be done soon."""
+        records, now_ms = self.records.parts_of(reservation_id), self.clock.now_ms()
+        held = any(record.part.state is PartState.HELD for record in records)
+        live = {record.key for record in records if record.live}
+        if held or self.book.keys(reservation_id) != live:
+            return
+        dues = [(record, self._sleeps_until_ms(record, now_ms)) for record in records]
+        soon = min(due_ms for _, due_ms in dues) < now_ms + NAP_MS
+        if soon or not self.provisioner.quiet(reservation_id):
+            return
+        self.records.lull(reservation_id, dues, self.book.lull(reservation_id))
+        for record in records:
+            self._timers.set(PartDue(record.key), None)
+        self._timers.set(ReservationDue(reservation_id), None)
+        self._timers.set(AsleepDue(), self.records.next_due_ms())
+
+    def _woken(self, record: Record, number: int) -> None:
+        prep = record.part.prep
+        assert prep is not None
+        if record.live:
+            self.book.awaken(prep, record.part.mapping, number)
+        self._timers.set(PartDue(record.key), self._due_ms(record))
+        boundary_ms = self.provisioner.boundary_ms(prep.reservation_id)
+        self._timers.set(ReservationDue(prep.reservation_id), boundary_ms)
+
+    def _sleeps_until_ms(self, record: Record, now_ms: int) -> int:
+        """When a part wants attention next that is not HELD, and its devices."""
+        prep = record.part.prep
+        assert prep is not None
+        times_ms = [prep.window.start_s * 1000, prep.window.end_s * 1000] if record.live else []
+        return min([self._due_ms(record), *(time_ms for time_ms in times_ms if time_ms > now_ms)])
 
     def again(self, key: Key) -> None:
         """Lets a part be attended to a little later."""

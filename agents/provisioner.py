@@ -88,6 +88,12 @@ class Provisioner:
         """Whether anything of the part may be on a device."""
         return key in self._touched
 
+    def quiet(self, reservation_id: str) -> bool:
+        """Whether nothing is to be done for a reservation, and nothing of it is on a device."""
+        if reservation_id in self._tasks or not self._at_rest(reservation_id):
+            return False
+        return not any(self.configured(record.key) for record in self._parts_of(reservation_id))
+
     def look(self, reservation_id: str) -> None:
         """Something about the reservation has changed, or its time has come."""
         if self._stopped:
@@ -95,7 +101,7 @@ class Provisioner:
         if reservation_id in self._tasks:
             self._again.add(reservation_id)
         elif self._at_rest(reservation_id):
-            self._wake(reservation_id, self._next_boundary_ms(reservation_id))
+            self._wake(reservation_id, self.boundary_ms(reservation_id))
         else:
             self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
 
@@ -135,7 +141,7 @@ class Provisioner:
             del self._tasks[reservation_id]
 
     def _rest(self, reservation_id: str, arranged: bool) -> None:
-        boundary_ms = self._next_boundary_ms(reservation_id)
+        boundary_ms = self.boundary_ms(reservation_id)
         if arranged:
             self._failures.pop(reservation_id, None)
             self._wake(reservation_id, boundary_ms)
@@ -249,7 +255,8 @@ class Provisioner:
         if (found.state, found.reason) != (state, reason):
             await self._settle(record.key, DataPlane(state, reason, self._clock.now_ms()))
 
-    def _next_boundary_ms(self, reservation_id: str) -> int | None:
+    def boundary_ms(self, reservation_id: str) -> int | None:
+        """When a window of a committed part begins or ends next."""
         now_s = self._now_s()
         times = [
             time_s

@@ -213,7 +213,12 @@ class Recovery:
         for claim in wrong:
             self._refuse(outcome, claim)
         records = self._parts.records
-        parts = [record.part for record in records.all()]
+        # Of what sleeps only that which nobody claims matters: it is given up.
+        claimed = {(claim.prep.transaction_id, claim.prep.part_id) for claim in good}
+        forgotten = [key for key in records.live_keys() if key not in claimed]
+        for key in forgotten:
+            records.get(key)
+        parts = [record.part for record in records.awake()]
         for part in reconciliation.yielding(parts, good):
             before = records.get((part.transaction_id, part.part_id))
             assert before is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +24,7 @@ from braid.v1 import agent_pb2, common_pb2
 from protocol.codec import refusal_from_pb, refusal_to_pb, to_agent_from_pb, to_agent_to_pb
 from protocol.messages import ReservationPrep
 from protocol.participant import Part, PartState
-from substrate.model import DataPlaneState
+from substrate.model import DataPlaneState, Refusal
 
 METADATA = MetaData()
 PARTS = Table(
@@ -124,7 +125,7 @@ def record_to_row(record: Record, prep_bytes: bytes | None) -> tuple[Any, ...]:
         part.state.name,
         prep_bytes,
         part.mapping,
-        refusal_to_pb(part.refusal).SerializeToString() if part.refusal else None,
+        refusal_to_bytes(part.refusal),
         part.changed_ms,
         part.inquire_at_ms,
         part.inquiries,
@@ -143,24 +144,42 @@ def prep_to_bytes(prep: ReservationPrep) -> bytes:
     return to_agent_to_pb(prep).SerializeToString()
 
 
-def record_from_row(row: Row[Any]) -> Record:
-    """The inverse of :func:`record_to_row`."""
-    refusal = common_pb2.Refusal.FromString(row.refusal) if row.refusal is not None else None
+def prep_from_bytes(stored: bytes) -> ReservationPrep:
+    """The inverse of :func:`prep_to_bytes`."""
+    message = to_agent_from_pb(agent_pb2.OrchestratorMessage.FromString(stored))
+    assert isinstance(message, ReservationPrep)
+    return message
+
+
+def refusal_to_bytes(refusal: Refusal | None) -> bytes | None:
+    """As it is stored."""
+    return None if refusal is None else refusal_to_pb(refusal).SerializeToString()
+
+
+def refusal_from_bytes(stored: bytes | None) -> Refusal | None:
+    """The inverse of :func:`refusal_to_bytes`."""
+    return None if stored is None else refusal_from_pb(common_pb2.Refusal.FromString(stored))
+
+
+def record_from_row(row: Sequence[Any]) -> Record:
+    """The inverse of :func:`record_to_row`: its values, in the order of the columns."""
+    transaction_id, part_id, _, _, state, prep, mapping, refusal, changed_ms = row[:9]
+    inquire_at_ms, inquiries, _, _, data_plane, reason, data_plane_ms = row[9:16]
+    expires_ms, heuristic = row[16:]
     part = Part(
-        transaction_id=row.transaction_id,
-        part_id=row.part_id,
-        state=PartState[row.state],
-        prep=None if row.prep is None else _prep(row.prep),
-        mapping=row.mapping,
-        refusal=None if refusal is None else refusal_from_pb(refusal),
-        changed_ms=row.changed_ms,
-        inquire_at_ms=row.inquire_at_ms,
-        inquiries=row.inquiries,
-        expires_ms=row.expires_ms,
-        heuristic=row.heuristic,
+        transaction_id=transaction_id,
+        part_id=part_id,
+        state=PartState[state],
+        prep=None if prep is None else prep_from_bytes(prep),
+        mapping=mapping,
+        refusal=refusal_from_bytes(refusal),
+        changed_ms=changed_ms,
+        inquire_at_ms=inquire_at_ms,
+        inquiries=inquiries,
+        expires_ms=expires_ms,
+        heuristic=bool(heuristic),
     )
-    state = DataPlaneState[row.data_plane]
-    return Record(part, DataPlane(state, row.data_plane_reason, row.data_plane_ms))
+    return Record(part, DataPlane(DataPlaneState[data_plane], reason, data_plane_ms))
 
 
 def decision_to_row(decision: Decision) -> dict[str, Any]:
@@ -172,9 +191,3 @@ def decision_from_row(row: Row[Any]) -> Decision:
     """The inverse of :func:`decision_to_row`."""
     values = dict(row._mapping)
     return Decision(**{**values, "settlement": Settlement[row.settlement]})
-
-
-def _prep(stored: bytes) -> ReservationPrep:
-    message = to_agent_from_pb(agent_pb2.OrchestratorMessage.FromString(stored))
-    assert isinstance(message, ReservationPrep)
-    return message

@@ -8,13 +8,15 @@ over, and the first can neither write nor, therefore, answer.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from agents.intake import Intake
 from agents.rows import (
     DECISIONS,
     META,
@@ -38,7 +40,10 @@ from runtime.statements import insert_rows
 PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)
 
+CHUNK_ROWS = 4096
+
 OWNER = select(META.c.value).where(META.c.key == "owner")
+ALL_PARTS = str(select(PARTS))
 FORGOTTEN = ("b_transaction_id", "b_part_id")
 FORGET = delete(PARTS).where(
     PARTS.c.transaction_id == bindparam(FORGOTTEN[0]),
@@ -52,11 +57,15 @@ class SupersededError(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A store's content at start; records and decisions sorted by key."""
+    """A store's content at start; records and decisions sorted by key.
+
+    ``asleep``: parts of which no records were made.
+    """
 
     life: Life
     records: tuple[Record, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    asleep: Intake | None = None
 
 
 class Store(Protocol):
@@ -159,19 +168,20 @@ class DatabaseStore:
     ) -> Loaded:
         """See :class:`Store`."""
 
-        def run(connection: Connection) -> tuple[Life, list[Row[Any]], list[Row[Any]]]:
+        def run(connection: Connection) -> Loaded:
             meta = {row.key: row.value for row in connection.execute(select(META))}
             _refuse_other(meta.get("domain"), domain)
             life = _next_life(life_from_meta(meta), now_ms, incarnation, restored)
             self._tell(connection, {"domain": domain, "owner": self._owner, **life_to_meta(life)})
-            parts = list(connection.execute(select(PARTS)))
-            return life, parts, list(connection.execute(select(DECISIONS)))
+            intake = Intake(now_ms)
+            records = map(record_from_row, intake.take(_parts(connection)))
+            decisions = map(decision_from_row, connection.execute(select(DECISIONS)))
+            # Sorted here: databases differ in the order of text.
+            by_key = attrgetter("key")
+            found = tuple(sorted(records, key=by_key)), tuple(sorted(decisions, key=by_key))
+            return Loaded(life, *found, intake)
 
-        life, parts, decided = await self._database.write(run)
-        # Sorted here: databases differ in the order of text.
-        records = sorted(map(record_from_row, parts), key=lambda record: record.key)
-        decisions = sorted(map(decision_from_row, decided), key=lambda decision: decision.key)
-        return Loaded(life, tuple(records), tuple(decisions))
+        return await self._database.write(run)
 
     async def save(
         self,
@@ -242,6 +252,13 @@ class DatabaseStore:
     def _tell(self, connection: Connection, told: dict[str, str]) -> None:
         rows = [{"key": key, "value": value} for key, value in told.items()]
         connection.execute(self._put[META], rows)
+
+
+def _parts(connection: Connection) -> Iterator[Row[Any]]:
+    """All rows as the driver has them, a chunk in memory at a time."""
+    streaming = {"yield_per": CHUNK_ROWS}
+    for rows in connection.exec_driver_sql(ALL_PARTS, execution_options=streaming).partitions():
+        yield from rows
 
 
 def _refuse_other(found: str | None, domain: str) -> None:

@@ -41,7 +41,12 @@ class OwnerDue:
     """It is to be asked whose database it is."""
 
 
-Due = PartDue | ReservationDue | RecoveryDue | OwnerDue
+@dataclass(frozen=True, slots=True)
+class AsleepDue:
+    """Some of what sleeps wants attention."""
+
+
+Due = PartDue | ReservationDue | RecoveryDue | OwnerDue | AsleepDue
 
 
 class Timers(Generic[T]):

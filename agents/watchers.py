@@ -19,7 +19,7 @@ class Watcher:
 
     def __init__(self, watchers: Watchers, present: Iterable[Record]) -> None:
         self._watchers = watchers
-        self._present = list(present)
+        self._present = iter(present)
         # None ends the stream.
         self._queue: asyncio.Queue[Record | None] = asyncio.Queue(QUEUE_LIMIT)
         self._behind = False
@@ -40,7 +40,7 @@ class Watcher:
         """The present records, then changes. Raises FellBehindError."""
         for record in self._present:
             yield record
-        self._present.clear()
+        self._present = iter(())
         while not self._behind:
             change = await self._queue.get()
             if change is None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from substrate.grid import Grid
-from substrate.levels import Levels
+from substrate.levels import Ints, Levels
 from substrate.model import Profile, Step, Window
 
 
@@ -69,13 +69,26 @@ class Calendar:
         """Holds. Raises CalendarError where that exceeds the capacity; nothing changes then."""
         if self.free_bps(resource, window) < bandwidth_bps:
             raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
-        self._add(resource, window, bandwidth_bps)
+        self.add_checked(resource, window, bandwidth_bps)
 
     def remove(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
         """Gives back. Raises CalendarError where less is held; nothing changes then."""
         if self._held[resource].least(window) < bandwidth_bps:
             raise CalendarError(f"{resource.name} {resource.direction.value}: not held")
-        self._add(resource, window, -bandwidth_bps)
+        self.add_checked(resource, window, -bandwidth_bps)
+
+    def fill(self, resource: Resource, starts_s: Ints, ends_s: Ints, bandwidths_bps: Ints) -> None:
+        """Holds many at once where nothing is held: arrays of one length.
+
+        Raises KeyError for an unknown resource, CalendarError where that exceeds the capacity.
+        """
+        levels = Levels.of(starts_s, ends_s, bandwidths_bps)
+        if levels.highest() > self.capacities[resource]:
+            raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
+        self._held[resource] = levels
+        row = self._rows.get(resource)
+        if row is not None:
+            self._grid.fill(row, starts_s, ends_s, bandwidths_bps)
 
     def at_least(self, window: Window) -> dict[Resource, int]:
         """Of each searched resource what is certainly free during the whole window.
@@ -90,7 +103,8 @@ class Calendar:
         """Lets ``at_least`` forget whole days that are over by then."""
         self._grid.forget(before_s)
 
-    def _add(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
+    def add_checked(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
+        """As :meth:`add`, for who has asked ``free_bps`` since the last change."""
         self._held[resource].add(window, bandwidth_bps)
         row = self._rows.get(resource)
         if row is not None:

@@ -56,6 +56,44 @@ class Grid:
             if not highest and amount_bps < 0 and not levels.any():
                 del self._slots[day]
 
+    def fill(self, row: int, starts_s: Levels, ends_s: Levels, amounts_bps: Levels) -> None:
+        """Holds many at once in a row that holds nothing: arrays of one length."""
+        if not len(starts_s):
+            return
+        self._reach(Window(int(starts_s.min()), int(ends_s.max())))
+        # As add does: whole days, and the pieces of the day of its start and of that of its end.
+        first, end = -(-starts_s // DAY_S), ends_s // DAY_S
+        within = first > end
+        whole = np.zeros(self._whole.shape[1] + 1, np.int64)
+        for days, amounts in ((first, amounts_bps), (end, -amounts_bps)):
+            np.add.at(whole, days[~within] - self._first_day, amounts[~within])
+        self._whole[row] = np.cumsum(whole)[:-1]
+        head = (starts_s < first * DAY_S) & ~within
+        tail = (ends_s > end * DAY_S) & ~within
+        pieces = (
+            (end[within], starts_s[within], ends_s[within], amounts_bps[within]),
+            (first[head] - 1, starts_s[head], first[head] * DAY_S, amounts_bps[head]),
+            (end[tail], end[tail] * DAY_S, ends_s[tail], amounts_bps[tail]),
+        )
+        days, from_s, to_s, amounts = (np.concatenate(each) for each in zip(*pieces, strict=True))
+        self._fill_slots(row, days, (from_s - days * DAY_S, to_s - days * DAY_S), amounts)
+
+    def _fill_slots(
+        self, row: int, days: Levels, spans_s: tuple[Levels, Levels], amounts_bps: Levels
+    ) -> None:
+        """Amounts, each within a span of a day; then the highest level of every day."""
+        names, index = np.unique(days, return_inverse=True)
+        changes = np.zeros((len(names), DAY_S // SLOT_S + 1), np.int64)
+        np.add.at(changes, (index, spans_s[0] // SLOT_S), amounts_bps)
+        np.add.at(changes, (index, -(-spans_s[1] // SLOT_S)), -amounts_bps)
+        levels = np.cumsum(changes, axis=1)[:, :-1]
+        self._most[row] = self._whole[row]
+        self._most[row, names - self._first_day] += levels.max(axis=1, initial=0)
+        for day, found in zip(names.tolist(), levels, strict=True):
+            if day not in self._slots:
+                self._slots[day] = np.zeros((self._rows, DAY_S // SLOT_S), np.int64)
+            self._slots[day][row] = found
+
     def most(self, window: Window) -> Levels:
         """Per row, no less than the highest level at any instant of the window."""
         found = np.zeros(self._rows, np.int64)

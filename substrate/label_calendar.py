@@ -1,38 +1,42 @@
 """Which VLANs of a port are held when, and by whom.
 
-A sorted list per VLAN is the truth. Beside it, masks tell for every day and hour which VLANs
+Sorted arrays per VLAN are the truth. Beside them, masks tell for every day and hour which VLANs
 anybody has: what is free over a window is found in a few words, however many holds there are.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from substrate.calendar import CalendarError
 from substrate.model import Window
-from substrate.vlans import EMPTY, VlanSet
+from substrate.vlans import EMPTY, VLAN_MAX, VlanSet
 
 HOUR_S = 3_600
 DAY_S = 24 * HOUR_S
+NOBODY = 0
 
-
-class _Taken(NamedTuple):
-    start_s: int
-    end_s: int
-    holder: str
+Ints = npt.NDArray[np.int64]
 
 
 class LabelCalendar:
-    """VLANs held over time on each port: by one holder at any instant, as often as it likes."""
+    """VLANs held over time on each port: by one holder at any instant, as often as it likes.
+
+    A holder is a number above NOBODY.
+    """
 
     def __init__(self, ranges: Mapping[str, VlanSet]) -> None:
         self.ranges = dict(ranges)
         self._ports = {stp: _PortLabels() for stp in self.ranges}
 
     def free_vlans(
-        self, stp: str, window: Window, holder: str = "", own: Iterable[int] | None = None
+        self, stp: str, window: Window, holder: int = NOBODY, own: Iterable[int] | None = None
     ) -> VlanSet:
         """VLANs of the port that nobody but ``holder`` has at any instant of the window.
 
@@ -42,32 +46,96 @@ class LabelCalendar:
         taken = port.taken(window, holder, own) if port is not None else 0
         return self.ranges.get(stp, EMPTY) - VlanSet(taken)
 
-    def holder(self, stp: str, vlan: int, window: Window, other_than: str = "") -> str | None:
+    def holder(self, stp: str, vlan: int, window: Window, other_than: int = NOBODY) -> int | None:
         """Who else has the VLAN at some instant of the window."""
         port = self._ports.get(stp)
-        entries = port.entries.get(vlan, ()) if port is not None else ()
-        found = _conflict(entries, window, other_than)
-        return found.holder if found is not None else None
+        entries = port.entries.get(vlan) if port is not None else None
+        return None if entries is None else entries.conflict(window, other_than)
 
-    def take(self, stp: str, vlan: int, window: Window, holder: str) -> None:
+    def take(self, stp: str, vlan: int, window: Window, holder: int) -> None:
         """Holds. Raises CalendarError for a VLAN that is not the port's, or held by another."""
         if vlan not in self.ranges.get(stp, EMPTY):
             raise CalendarError(f"{stp} has no VLAN {vlan}")
-        port = self._ports[stp]
-        if _conflict(port.entries.get(vlan, ()), window, holder) is not None:
+        if self.holder(stp, vlan, window, holder) is not None:
             raise CalendarError(f"VLAN {vlan} at {stp} is held by another")
-        port.take(vlan, _Taken(window.start_s, window.end_s, holder))
+        self._ports[stp].take(vlan, window, holder)
 
-    def give(self, stp: str, vlan: int, window: Window, holder: str) -> None:
+    def give(self, stp: str, vlan: int, window: Window, holder: int) -> None:
         """Gives back one hold. Raises CalendarError for one that is not there."""
         port = self._ports.get(stp)
-        entry = _Taken(window.start_s, window.end_s, holder)
-        if port is None or not port.give(vlan, entry):
+        if port is None or not port.give(vlan, window, holder):
             raise CalendarError(f"VLAN {vlan} at {stp} is not held by {holder}")
+
+    def fill(self, stp: str, vlans: Ints, starts_s: Ints, ends_s: Ints, holders: Ints) -> None:
+        """Holds many at once on a port that holds nothing: arrays of one length.
+
+        Raises CalendarError as :meth:`take`, and where one holder has a VLAN twice at a time.
+        """
+        allowed = np.array(list(self.ranges.get(stp, EMPTY)), np.int64)
+        if not np.isin(vlans, allowed).all():
+            raise CalendarError(f"{stp} has not all of the VLANs")
+        order = np.lexsort((starts_s, vlans))
+        vlans, starts_s, ends_s, holders = (x[order] for x in (vlans, starts_s, ends_s, holders))
+        if ((vlans[1:] == vlans[:-1]) & (starts_s[1:] < ends_s[:-1])).any():
+            raise CalendarError(f"VLANs at {stp} are held twice")
+        self._ports[stp].fill(vlans, starts_s, ends_s, holders)
 
     def is_empty(self) -> bool:
         """Whether nothing at all is held."""
         return all(port.is_empty() for port in self._ports.values())
+
+
+@dataclass(slots=True)
+class _Entries:
+    """The holds of one VLAN, in the order of their starts."""
+
+    starts_s: array[int]
+    ends_s: array[int]
+    holders: array[int]
+
+    @classmethod
+    def of(cls, *columns: Ints) -> _Entries:
+        return cls(*(array("q", column.tobytes()) for column in columns))
+
+    def add(self, window: Window, holder: int) -> None:
+        i = bisect_right(self.starts_s, window.start_s)
+        while i and self.starts_s[i - 1] == window.start_s and self.ends_s[i - 1] > window.end_s:
+            i -= 1
+        self.starts_s.insert(i, window.start_s)
+        self.ends_s.insert(i, window.end_s)
+        self.holders.insert(i, holder)
+
+    def remove(self, window: Window, holder: int) -> bool:
+        i = bisect_left(self.starts_s, window.start_s)
+        wanted = (window.start_s, window.end_s, holder)
+        while i < len(self.starts_s) and self.starts_s[i] == window.start_s:
+            if (self.starts_s[i], self.ends_s[i], self.holders[i]) == wanted:
+                del self.starts_s[i], self.ends_s[i], self.holders[i]
+                return True
+            i += 1
+        return False
+
+    def conflict(self, window: Window, holder: int) -> int | None:
+        """Another holder that has it at some instant of the window."""
+        for i in self.overlapping(window.start_s, window.end_s):
+            if self.holders[i] != holder:
+                return self.holders[i]
+        return None
+
+    def overlapping(self, start_s: int, end_s: int) -> Iterator[int]:
+        """Those with an instant in a window, latest first.
+
+        Entries of different holders never overlap. So what reaches over an entry that has ended is
+        of the same holder, and the search may stop at the second holder whose entry has ended.
+        """
+        ended: int | None = None
+        for i in range(bisect_left(self.starts_s, end_s) - 1, -1, -1):
+            if self.ends_s[i] > start_s:
+                yield i
+            elif ended is None:
+                ended = self.holders[i]
+            elif self.holders[i] != ended:
+                return
 
 
 class _PortLabels:
@@ -78,7 +146,7 @@ class _PortLabels:
     """
 
     def __init__(self) -> None:
-        self.entries: dict[int, list[_Taken]] = {}
+        self.entries: dict[int, _Entries] = {}
         self.days: dict[int, int] = {}
         self.whole_days: dict[int, int] = {}
         self.hours: dict[int, int] = {}
@@ -86,86 +154,124 @@ class _PortLabels:
     def is_empty(self) -> bool:
         return not (self.entries or self.days or self.whole_days or self.hours)
 
-    def taken(self, window: Window, holder: str, own: Iterable[int] | None) -> int:
+    def taken(self, window: Window, holder: int, own: Iterable[int] | None) -> int:
         """The mask of VLANs that others have at some instant of the window."""
         certain, perhaps = self._masks(window)
         for vlan in VlanSet(perhaps & ~certain):
-            if _conflict(self.entries[vlan], window, "") is not None:
+            if self.entries[vlan].conflict(window, NOBODY) is not None:
                 certain |= 1 << vlan
         if holder:
             for vlan in VlanSet(certain) if own is None else own:
-                if certain >> vlan & 1 and _conflict(self.entries[vlan], window, holder) is None:
+                if certain >> vlan & 1 and self.entries[vlan].conflict(window, holder) is None:
                     certain &= ~(1 << vlan)
         return certain
 
-    def take(self, vlan: int, entry: _Taken) -> None:
-        insort(self.entries.setdefault(vlan, []), entry)
+    def take(self, vlan: int, window: Window, holder: int) -> None:
+        entries = self.entries.get(vlan)
+        if entries is None:
+            entries = self.entries[vlan] = _Entries(array("q"), array("q"), array("q"))
+        entries.add(window, holder)
         bit = 1 << vlan
-        for day, piece in _pieces(entry, DAY_S):
+        for day, start_s, end_s in _pieces(window.start_s, window.end_s, DAY_S):
             self.days[day] = self.days.get(day, 0) | bit
-            if piece == _span(day, DAY_S):
+            if end_s - start_s == DAY_S:
                 self.whole_days[day] = self.whole_days.get(day, 0) | bit
                 continue
-            for hour, _ in _pieces(piece, HOUR_S):
+            for hour in range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1):
                 self.hours[hour] = self.hours.get(hour, 0) | bit
 
-    def give(self, vlan: int, entry: _Taken) -> bool:
-        entries = self.entries.get(vlan, [])
-        i = bisect_left(entries, entry)
-        if i == len(entries) or entries[i] != entry:
+    def fill(self, vlans: Ints, starts_s: Ints, ends_s: Ints, holders: Ints) -> None:
+        """Of each VLAN together, in the order of their starts."""
+        for vlan, first, last in _runs(vlans):
+            columns = (starts_s[first:last], ends_s[first:last], holders[first:last])
+            self.entries[vlan] = _Entries.of(*columns)
+        days, number = _numbers(starts_s // DAY_S, (ends_s - 1) // DAY_S + 1)
+        self.days = _masks_of(days, vlans[number])
+        from_s = np.maximum(starts_s[number], days * DAY_S)
+        to_s = np.minimum(ends_s[number], (days + 1) * DAY_S)
+        whole = to_s - from_s == DAY_S
+        self.whole_days = _masks_of(days[whole], vlans[number[whole]])
+        from_s, to_s, number = from_s[~whole], to_s[~whole], number[~whole]
+        hours, piece = _numbers(from_s // HOUR_S, (to_s - 1) // HOUR_S + 1)
+        self.hours = _masks_of(hours, vlans[number[piece]])
+
+    def give(self, vlan: int, window: Window, holder: int) -> bool:
+        entries = self.entries.get(vlan)
+        if entries is None or not entries.remove(window, holder):
             return False
-        del entries[i]
-        if not entries:
+        for day, start_s, end_s in _pieces(window.start_s, window.end_s, DAY_S):
+            self._look_again(vlan, day, start_s, end_s)
+        if not entries.starts_s:
             del self.entries[vlan]
-        for day, piece in _pieces(entry, DAY_S):
-            self._look_again(vlan, day, piece, list(_overlapping(entries, _span(day, DAY_S))))
         return True
 
-    def _look_again(self, vlan: int, day: int, piece: Window, rest: Sequence[_Taken]) -> None:
-        """What the masks of a day tell of a VLAN, once an entry is gone and these are left."""
-        bit, whole_day = 1 << vlan, _span(day, DAY_S)
-        parts = [entry for entry in rest if not _covers(entry, whole_day)]
+    def _look_again(self, vlan: int, day: int, start_s: int, end_s: int) -> None:
+        """What the masks of a day tell of a VLAN, once an entry is gone from that piece of it."""
+        bit, entries = 1 << vlan, self.entries[vlan]
+        first_s, last_s = day * DAY_S, (day + 1) * DAY_S
+        rest = [
+            (entries.starts_s[i], entries.ends_s[i]) for i in entries.overlapping(first_s, last_s)
+        ]
+        parts = [each for each in rest if not (each[0] <= first_s and last_s <= each[1])]
         if not rest:
             _clear(self.days, day, bit)
         if len(parts) == len(rest):
             _clear(self.whole_days, day, bit)
-        if piece == whole_day:
+        if end_s - start_s == DAY_S:
             return
-        for hour, _ in _pieces(piece, HOUR_S):
-            span = _span(hour, HOUR_S)
-            if not any(e.start_s < span.end_s and span.start_s < e.end_s for e in parts):
+        for hour in range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1):
+            begin_s, over_s = hour * HOUR_S, (hour + 1) * HOUR_S
+            if not any(start < over_s and begin_s < end for start, end in parts):
                 _clear(self.hours, hour, bit)
 
     def _masks(self, window: Window) -> tuple[int, int]:
         """VLANs that are taken for certain, and those of which only their entries can tell."""
         certain = perhaps = 0
-        for day, piece in _pieces(window, DAY_S):
-            if piece == _span(day, DAY_S):
+        for day, start_s, end_s in _pieces(window.start_s, window.end_s, DAY_S):
+            if end_s - start_s == DAY_S:
                 certain |= self.days.get(day, 0)
                 continue
             certain |= self.whole_days.get(day, 0)
-            for hour, part in _pieces(piece, HOUR_S):
-                if part == _span(hour, HOUR_S):
+            for hour, from_s, to_s in _pieces(start_s, end_s, HOUR_S):
+                if to_s - from_s == HOUR_S:
                     certain |= self.hours.get(hour, 0)
                 else:
                     perhaps |= self.hours.get(hour, 0)
         return certain, perhaps
 
 
-def _pieces(window: Window | _Taken, length_s: int) -> Iterator[tuple[int, Window]]:
+def _pieces(start_s: int, end_s: int, length_s: int) -> Iterator[tuple[int, int, int]]:
     """The numbers of the days (or hours) that a window touches, each with its part of it."""
-    start_s, end_s = window.start_s, window.end_s
     for number in range(start_s // length_s, (end_s - 1) // length_s + 1):
         first_s = number * length_s
-        yield number, Window(max(start_s, first_s), min(end_s, first_s + length_s))
+        yield number, max(start_s, first_s), min(end_s, first_s + length_s)
 
 
-def _span(number: int, length_s: int) -> Window:
-    return Window(number * length_s, (number + 1) * length_s)
+def _numbers(firsts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """All numbers of the ranges [first, end), each with the index of its range."""
+    counts = ends - firsts
+    index = np.repeat(np.arange(len(counts)), counts)
+    before = np.cumsum(counts) - counts
+    return np.arange(len(index)) - before[index] + firsts[index], index
 
 
-def _covers(entry: _Taken, window: Window) -> bool:
-    return entry.start_s <= window.start_s and window.end_s <= entry.end_s
+def _runs(values: Ints) -> Iterator[tuple[int, int, int]]:
+    """Each value of a sorted array, with where it begins and ends."""
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], len(values) > 0)) + 1
+    bounds = [0, *ends.tolist()]
+    return zip(values[ends - 1].tolist(), bounds[:-1], bounds[1:], strict=True)
+
+
+def _masks_of(numbers: Ints, vlans: Ints) -> dict[int, int]:
+    """Of each number the mask of its VLANs."""
+    found: dict[int, int] = {}
+    codes = np.sort(numbers * (VLAN_MAX + 2) + vlans)
+    numbers, vlans = np.divmod(codes, VLAN_MAX + 2)
+    for name, first, last in _runs(numbers):
+        bits = np.zeros(VLAN_MAX + 2, np.bool_)
+        bits[vlans[first:last]] = True
+        found[name] = int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+    return found
 
 
 def _clear(masks: dict[int, int], key: int, bit: int) -> None:
@@ -174,25 +280,3 @@ def _clear(masks: dict[int, int], key: int, bit: int) -> None:
         masks[key] = mask
     else:
         masks.pop(key, None)
-
-
-def _overlapping(entries: Sequence[_Taken], window: Window) -> Iterator[_Taken]:
-    """Those with an instant in the window, latest first. ``entries`` are sorted.
-
-    Entries of different holders never overlap. So what reaches over an entry that has ended is of
-    the same holder, and the search may stop at the second holder whose entry has ended.
-    """
-    ended: _Taken | None = None
-    for i in range(bisect_left(entries, (window.end_s,)) - 1, -1, -1):
-        entry = entries[i]
-        if entry.end_s > window.start_s:
-            yield entry
-        elif ended is None:
-            ended = entry
-        elif entry.holder != ended.holder:
-            return
-
-
-def _conflict(entries: Sequence[_Taken], window: Window, holder: str) -> _Taken | None:
-    """The last entry of another holder within the window."""
-    return next((e for e in _overlapping(entries, window) if e.holder != holder), None)

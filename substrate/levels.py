@@ -23,6 +23,7 @@ FEW = 24
 Ints = npt.NDArray[np.int64]
 Piece = tuple[int, int, int]
 """A chunk's index, and positions in it: first, and behind the last."""
+LAZY, MOST, LEAST = range(3)
 
 
 class Levels:
@@ -38,17 +39,18 @@ class Levels:
         self._firsts: list[int] = []
         # Per chunk, with room for more: what is to be added to its levels, and the extremes
         # with that.
-        self._lazy = np.zeros(4, np.int64)
-        self._most = np.zeros(4, np.int64)
-        self._least = np.zeros(4, np.int64)
+        self._chunks = np.zeros((3, 4), np.int64)
 
     @classmethod
     def of(cls, starts_s: Ints, ends_s: Ints, amounts: Ints) -> Levels:
         """The sum of amounts, each within its window [start, end): arrays of one length."""
-        times, where = np.unique(np.concatenate((starts_s, ends_s)), return_inverse=True)
-        changes = np.zeros(len(times), np.int64)
-        np.add.at(changes, where, np.concatenate((amounts, -amounts)))
-        times, levels = times[changes != 0], np.cumsum(changes[changes != 0])
+        times = np.concatenate((starts_s, ends_s))
+        order = np.argsort(times)
+        times, levels = times[order], np.cumsum(np.concatenate((amounts, -amounts))[order])
+        last = np.append(times[1:] != times[:-1], len(times) > 0)[: len(times)]
+        times, levels = times[last], levels[last]
+        differs = np.diff(levels, prepend=0) != 0
+        times, levels = times[differs], levels[differs]
         found = cls()
         for i, at in enumerate(range(0, len(times), CHUNK_MAX // 2)):
             piece = slice(at, at + CHUNK_MAX // 2)
@@ -64,17 +66,21 @@ class Levels:
         """Into how many chunks they are divided."""
         return len(self._firsts)
 
+    def highest(self) -> int:
+        """The highest level of all; 0 where there is none."""
+        return int(self._chunks[MOST, : self.chunks].max(initial=0))
+
     def most(self, window: Window) -> int:
         """The highest level within the window."""
         within = self._within(window)
         if within is not None:
             i, first, last = within
-            return _extreme(self._levels[i], first, last, max) + int(self._lazy[i])
-        return max(self._extremes(window, max, self._most))
+            return _highest(self._levels[i], first, last) + self._chunks.item(LAZY, i)
+        return self._extreme(window, MOST)
 
     def least(self, window: Window) -> int:
         """The lowest level within the window."""
-        return min(self._extremes(window, min, self._least))
+        return self._extreme(window, LEAST)
 
     def steps(self, window: Window) -> list[tuple[int, int]]:
         """(start, level) from the window's start on; neighbours differ."""
@@ -82,7 +88,7 @@ class Levels:
         pieces = [*head, *((i, 0, len(self._starts[i])) for i in whole), *tail]
         found: list[tuple[int, int]] = []
         for i, first, last in pieces:
-            lazy = int(self._lazy[i])
+            lazy = self._chunks.item(LAZY, i)
             levels = [level + lazy for level in self._levels[i][first:last]]
             found += zip(self._starts[i][first:last], levels, strict=True)
         if not found or found[0][0] > window.start_s:
@@ -91,32 +97,36 @@ class Levels:
 
     def add(self, window: Window, amount: int) -> None:
         """Raises the level by ``amount`` (or lowers it) within the window."""
-        within = self._within(window)
-        if within is not None and amount and self._splice(*within, window, amount):
+        within = self._within(window) if amount else None
+        if not amount or (within is not None and self._splice(*within, window, amount)):
             return
-        self._split(window.start_s)
-        self._split(window.end_s)
+        new_start, new_end = self._split(window.start_s), self._split(window.end_s)
         head, whole, tail = self._pieces(window)
         for i, first, last in (*head, *tail):
-            self._raise(i, first, last, amount)
+            _add(self._levels[i], first, last, amount)
+            self._measure(i)
         if whole:
-            for row in (self._lazy, self._most, self._least):
-                row[whole.start : whole.stop] += amount
-        self._join(window.end_s)
-        self._join(window.start_s)
+            self._chunks[:, whole.start : whole.stop] += amount
+        # Where a change point is new there was one level, and now there are two.
+        if not new_end:
+            self._join(window.end_s)
+        if not new_start:
+            self._join(window.start_s)
 
-    def _extremes(
-        self, window: Window, pick: Callable[[Iterable[int]], int], known: Ints
-    ) -> list[int]:
-        """Levels within the window, among them the one that ``pick`` would pick of all."""
+    def _extreme(self, window: Window, row: int) -> int:
+        """The highest level within the window (MOST), or the lowest (LEAST)."""
         head, whole, tail = self._pieces(window)
+        pick, reduce = _PICKS[row]
         found = [0] if not self._firsts or window.start_s < self._firsts[0] else []
         for i, first, last in (*head, *tail):
-            found.append(_extreme(self._levels[i], first, last, pick) + int(self._lazy[i]))
+            lazy = self._chunks.item(LAZY, i)
+            if last - first <= FEW:
+                found.append(pick(self._levels[i][first:last]) + lazy)
+            else:
+                found.append(int(reduce(_seen(self._levels[i], first, last))) + lazy)
         if whole:
-            among = known[whole.start : whole.stop]
-            found.append(int(among.max() if pick is max else among.min()))
-        return found
+            found.append(int(reduce(self._chunks[row, whole.start : whole.stop])))
+        return pick(found)
 
     def _pieces(self, window: Window) -> tuple[list[Piece], range, list[Piece]]:
         """The levels in force within the window: of the first chunk, whole chunks, of the last."""
@@ -166,36 +176,37 @@ class Levels:
         self._notice(i, raised, amount)
         return True
 
-    def _split(self, at_s: int) -> None:
-        """Makes a change point at that time if there is none."""
+    def _split(self, at_s: int) -> bool:
+        """Makes a change point at that time; False where there is one already."""
         if not self._firsts:
             self._insert(0, array("q", [at_s]), array("q", [0]), 0)
-            return
+            return True
         i = max(bisect_right(self._firsts, at_s) - 1, 0)
         starts, levels = self._starts[i], self._levels[i]
         j = bisect_left(starts, at_s)
         if j < len(starts) and starts[j] == at_s:
-            return
+            return False
         # Only before the first change point of all there is nothing in force.
-        levels.insert(j, levels[j - 1] if j else -int(self._lazy[i]))
+        levels.insert(j, levels[j - 1] if j else -self._chunks.item(LAZY, i))
         starts.insert(j, at_s)
         if not j:
             self._firsts[i] = at_s
             self._measure(i)
         if len(starts) > CHUNK_MAX:
             self._halve(i)
+        return True
 
     def _join(self, at_s: int) -> None:
         """Drops the change point at that time where nothing changes."""
         i = bisect_right(self._firsts, at_s) - 1
         starts, levels = self._starts[i], self._levels[i]
         j = bisect_left(starts, at_s)
-        here = levels[j] + int(self._lazy[i])
+        lazy = self._chunks.item(LAZY, i)
         if j:
-            before = levels[j - 1] + int(self._lazy[i])
+            before = levels[j - 1] + lazy
         else:
-            before = self._levels[i - 1][-1] + int(self._lazy[i - 1]) if i else 0
-        if here != before:
+            before = self._levels[i - 1][-1] + self._chunks.item(LAZY, i - 1) if i else 0
+        if levels[j] + lazy != before:
             return
         del starts[j], levels[j]
         if not starts:
@@ -207,42 +218,33 @@ class Levels:
         if len(starts) < CHUNK_MAX // 8:
             self._merge(min(i, len(self._firsts) - 2))
 
-    def _raise(self, i: int, first: int, last: int, amount: int) -> None:
-        """Adds to some levels of a chunk."""
-        levels = self._levels[i]
-        _add(levels, first, last, amount)
-        if last - first > FEW:
-            self._measure(i)
-        else:
-            self._notice(i, levels[first:last], amount)
-
     def _notice(self, i: int, changed: Sequence[int], amount: int) -> None:
         """Sees to the extremes of a chunk; ``changed``: levels to which an amount was added."""
         if len(self._levels[i]) <= FEW:
             self._measure(i)
             return
-        lazy = int(self._lazy[i])
+        lazy, known_most, known_least = self._chunks[:, i].tolist()
         most, least = max(changed) + lazy, min(changed) + lazy
-        if amount > 0 and least - amount > self._least[i]:
-            self._most[i] = max(most, int(self._most[i]))
-        elif amount < 0 and most - amount < self._most[i]:
-            self._least[i] = min(least, int(self._least[i]))
+        if amount > 0 and least - amount > known_least:
+            self._chunks[MOST, i] = max(most, known_most)
+        elif amount < 0 and most - amount < known_most:
+            self._chunks[LEAST, i] = min(least, known_least)
         else:
             self._measure(i)
 
     def _measure(self, i: int) -> None:
-        lazy, levels = int(self._lazy[i]), self._levels[i]
+        lazy, levels = self._chunks.item(LAZY, i), self._levels[i]
         if len(levels) <= FEW:
-            self._most[i], self._least[i] = max(levels) + lazy, min(levels) + lazy
+            self._chunks[MOST, i], self._chunks[LEAST, i] = max(levels) + lazy, min(levels) + lazy
             return
-        known = np.frombuffer(levels, np.int64)
-        self._most[i] = int(known.max()) + lazy
-        self._least[i] = int(known.min()) + lazy
+        seen = np.frombuffer(levels, np.int64)
+        self._chunks[MOST, i] = int(np.maximum.reduce(seen)) + lazy
+        self._chunks[LEAST, i] = int(np.minimum.reduce(seen)) + lazy
 
     def _halve(self, i: int) -> None:
         starts, levels = self._starts[i], self._levels[i]
         middle = len(starts) // 2
-        self._insert(i + 1, starts[middle:], levels[middle:], int(self._lazy[i]))
+        self._insert(i + 1, starts[middle:], levels[middle:], self._chunks.item(LAZY, i))
         del starts[middle:], levels[middle:]
         self._measure(i)
 
@@ -250,7 +252,7 @@ class Levels:
         """Makes one chunk of two that have become small."""
         if i < 0 or len(self._starts[i]) + len(self._starts[i + 1]) > CHUNK_MAX // 2:
             return
-        higher = int(self._lazy[i + 1] - self._lazy[i])
+        higher = int(self._chunks[LAZY, i + 1] - self._chunks[LAZY, i])
         self._starts[i] += self._starts[i + 1]
         self._levels[i] += array("q", [level + higher for level in self._levels[i + 1]])
         self._drop(i + 1)
@@ -259,25 +261,34 @@ class Levels:
     def _insert(self, i: int, starts: array[int], levels: array[int], lazy: int) -> None:
         """A new chunk in the directory."""
         count = len(self._firsts)
-        if count == len(self._lazy):
-            self._lazy, self._most, self._least = (
-                np.concatenate((row, np.zeros(count, np.int64)))
-                for row in (self._lazy, self._most, self._least)
-            )
-        for row in (self._lazy, self._most, self._least):
-            row[i + 1 : count + 1] = row[i:count]
+        if count == self._chunks.shape[1]:
+            self._chunks = np.pad(self._chunks, ((0, 0), (0, count)))
+        self._chunks[:, i + 1 : count + 1] = self._chunks[:, i:count]
         self._starts.insert(i, starts)
         self._levels.insert(i, levels)
         self._firsts.insert(i, starts[0])
-        self._lazy[i] = lazy
+        self._chunks[LAZY, i] = lazy
         self._measure(i)
 
     def _drop(self, i: int) -> None:
         """An empty chunk leaves the directory."""
         count = len(self._firsts)
-        for row in (self._lazy, self._most, self._least):
-            row[i : count - 1] = row[i + 1 : count]
+        self._chunks[:, i : count - 1] = self._chunks[:, i + 1 : count]
         del self._starts[i], self._levels[i], self._firsts[i]
+
+
+_PICKS: dict[int, tuple[Callable[[Iterable[int]], int], Callable[[Ints], np.int64]]] = {
+    MOST: (max, np.maximum.reduce),
+    LEAST: (min, np.minimum.reduce),
+}
+
+
+def _highest(levels: array[int], first: int, last: int) -> int:
+    if last - first == 1:
+        return levels[first]
+    if last - first <= FEW:
+        return max(levels[first:last])
+    return int(np.maximum.reduce(_seen(levels, first, last)))
 
 
 def _add(levels: array[int], first: int, last: int, amount: int) -> None:
@@ -285,18 +296,13 @@ def _add(levels: array[int], first: int, last: int, amount: int) -> None:
         for i in range(first, last):
             levels[i] += amount
     else:
-        np.frombuffer(levels, np.int64)[first:last] += amount
+        seen = _seen(levels, first, last)
+        seen += amount
 
 
-def _extreme(
-    levels: array[int], first: int, last: int, pick: Callable[[Iterable[int]], int]
-) -> int:
-    if last - first == 1:
-        return levels[first]
-    if last - first <= FEW:
-        return pick(levels[first:last])
-    inside = np.frombuffer(levels, np.int64)[first:last]
-    return int(inside.max() if pick is max else inside.min())
+def _seen(levels: array[int], first: int, last: int) -> Ints:
+    """Levels as numpy sees them, without a copy; not to be kept while the array grows."""
+    return np.frombuffer(levels, np.int64, last - first, first * levels.itemsize)
 
 
 def _array(values: Ints) -> array[int]:

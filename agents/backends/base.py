@@ -24,7 +24,8 @@ from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, Segment, Window
 from substrate.vlans import VlanSet
 
-_JSON = json.JSONEncoder(separators=(",", ":"))
+# json.dumps would make an encoder each time.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class DeviceError(Exception):
@@ -49,16 +50,10 @@ class Placement:
 
     def to_json(self) -> str:
         """The form in which it is stored."""
-        return _JSON.encode(
-            {
-                "claims": [
-                    (c.resource.name, c.resource.direction.value, c.bandwidth_bps)
-                    for c in self.claims
-                ],
-                "labels": self.labels,
-                "detail": self.detail,
-            }
-        )
+        claims = [
+            (c.resource.name, c.resource.direction.value, c.bandwidth_bps) for c in self.claims
+        ]
+        return _to_json({"claims": claims, "labels": self.labels, "detail": self.detail})
 
     @classmethod
     def from_json(cls, text: str) -> Placement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import (
@@ -16,12 +17,13 @@ from hypothesis.stateful import (
 
 from substrate import label_calendar
 from substrate.calendar import Calendar, CalendarError, Direction, Resource
-from substrate.label_calendar import LabelCalendar
+from substrate.label_calendar import NOBODY, LabelCalendar
 from substrate.model import Step, Window
 from substrate.vlans import VlanSet
 
 END_S = 24
 CAPACITY = 10
+X, Y, Z, W = range(1, 5)
 IN = Resource("port d:p", Direction.IN)
 OUT = Resource("port d:p", Direction.OUT)
 
@@ -166,13 +168,15 @@ class LabelsAgainstArray(RuleBasedStateMachine):
         """The same whatever the length of an hour and a day."""
         label_calendar.HOUR_S, label_calendar.DAY_S = sizes
         self.calendar = LabelCalendar({STP: RANGE, "d:q": RANGE})
-        self.cells: dict[tuple[int, int], list[str]] = {
+        self.cells: dict[tuple[int, int], list[int]] = {
             (vlan, s): [] for vlan in RANGE for s in range(END_S)
         }
-        self.takes: list[tuple[int, Window, str]] = []
+        self.takes: list[tuple[int, Window, int]] = []
 
-    @rule(target=held, vlan=st.sampled_from([7, 8]), window=windows, holder=st.sampled_from("xyz"))
-    def take(self, vlan: int, window: Window, holder: str) -> object:
+    @rule(
+        target=held, vlan=st.sampled_from([7, 8]), window=windows, holder=st.sampled_from([X, Y, Z])
+    )
+    def take(self, vlan: int, window: Window, holder: int) -> object:
         others = {h for s in seconds(window) for h in self.cells[vlan, s]} - {holder}
         if others:
             with pytest.raises(CalendarError, match="VLAN"):
@@ -185,21 +189,21 @@ class LabelsAgainstArray(RuleBasedStateMachine):
         return (vlan, window, holder)
 
     @rule(hold=consumes(held))
-    def give(self, hold: tuple[int, Window, str]) -> None:
+    def give(self, hold: tuple[int, Window, int]) -> None:
         vlan, window, holder = hold
         self.calendar.give(STP, vlan, window, holder)
         for s in seconds(window):
             self.cells[vlan, s].remove(holder)
         self.takes.remove(hold)
 
-    @rule(vlan=st.sampled_from([7, 8]), window=windows, holder=st.sampled_from("xyz"))
-    def cannot_give_back_what_is_not_held(self, vlan: int, window: Window, holder: str) -> None:
+    @rule(vlan=st.sampled_from([7, 8]), window=windows, holder=st.sampled_from([X, Y, Z]))
+    def cannot_give_back_what_is_not_held(self, vlan: int, window: Window, holder: int) -> None:
         if (vlan, window, holder) not in self.takes:
             with pytest.raises(CalendarError, match="not held"):
                 self.calendar.give(STP, vlan, window, holder)
 
-    @rule(window=windows, holder=st.sampled_from(["", "x", "y", "z", "w"]))
-    def look(self, window: Window, holder: str) -> None:
+    @rule(window=windows, holder=st.sampled_from([NOBODY, X, Y, Z, W]))
+    def look(self, window: Window, holder: int) -> None:
         others = {
             vlan: {h for s in seconds(window) for h in self.cells[vlan, s]} - {holder}
             for vlan in RANGE
@@ -229,34 +233,34 @@ TestLabelsAgainstArray.settings = settings(max_examples=80, stateful_step_count=
 def test_a_label_taken_twice_by_one_holder_is_held_until_given_back_twice() -> None:
     calendar = LabelCalendar({STP: RANGE})
     window = Window(10, 20)
-    calendar.take(STP, 7, window, "x")
-    calendar.take(STP, 7, window, "x")
-    calendar.give(STP, 7, window, "x")
+    calendar.take(STP, 7, window, X)
+    calendar.take(STP, 7, window, X)
+    calendar.give(STP, 7, window, X)
     with pytest.raises(CalendarError, match="held by another"):
-        calendar.take(STP, 7, window, "y")
-    calendar.give(STP, 7, window, "x")
-    calendar.take(STP, 7, window, "y")
-    with pytest.raises(CalendarError, match="not held by x"):
-        calendar.give(STP, 7, window, "x")
+        calendar.take(STP, 7, window, Y)
+    calendar.give(STP, 7, window, X)
+    calendar.take(STP, 7, window, Y)
+    with pytest.raises(CalendarError, match="not held by 1"):
+        calendar.give(STP, 7, window, X)
 
 
 def test_a_long_hold_is_seen_behind_short_ones_of_the_same_holder() -> None:
     calendar = LabelCalendar({STP: RANGE})
-    calendar.take(STP, 7, Window(0, 100), "x")
+    calendar.take(STP, 7, Window(0, 100), X)
     for start_s in range(1, 50, 3):
-        calendar.take(STP, 7, Window(start_s, start_s + 1), "x")
-    assert calendar.holder(STP, 7, Window(90, 91)) == "x"
-    assert calendar.holder(STP, 7, Window(90, 91), other_than="x") is None
-    assert 7 not in calendar.free_vlans(STP, Window(99, 100), "y")
-    assert 7 in calendar.free_vlans(STP, Window(100, 101), "y")
+        calendar.take(STP, 7, Window(start_s, start_s + 1), X)
+    assert calendar.holder(STP, 7, Window(90, 91)) == X
+    assert calendar.holder(STP, 7, Window(90, 91), other_than=X) is None
+    assert 7 not in calendar.free_vlans(STP, Window(99, 100), Y)
+    assert 7 in calendar.free_vlans(STP, Window(100, 101), Y)
 
 
 def test_labels_touch_without_conflict() -> None:
     calendar = LabelCalendar({STP: RANGE})
-    for start_s, holder in ((10, "x"), (0, "y"), (20, "z")):
+    for start_s, holder in ((10, X), (0, Y), (20, Z)):
         calendar.take(STP, 7, Window(start_s, start_s + 10), holder)
     assert [calendar.holder(STP, 7, Window(s, s + 1)) for s in (0, 9, 10, 19, 20, 29, 30)] == [
-        *"yyxxzz",
+        *(Y, Y, X, X, Z, Z),
         None,
     ]
 
@@ -264,20 +268,20 @@ def test_labels_touch_without_conflict() -> None:
 def test_labels_outside_the_range_of_the_port_cannot_be_taken() -> None:
     calendar = LabelCalendar({STP: RANGE})
     with pytest.raises(CalendarError, match="d:p has no VLAN 9"):
-        calendar.take(STP, 9, Window(0, 1), "x")
+        calendar.take(STP, 9, Window(0, 1), X)
     with pytest.raises(CalendarError, match="d:r has no VLAN 7"):
-        calendar.take("d:r", 7, Window(0, 1), "x")
+        calendar.take("d:r", 7, Window(0, 1), X)
     assert not calendar.free_vlans("d:r", Window(0, 1))
     assert calendar.is_empty()
 
 
 @given(
-    st.lists(st.tuples(windows, st.sampled_from("xxxy")), max_size=12),
+    st.lists(st.tuples(windows, st.sampled_from([X, X, X, Y])), max_size=12),
     st.randoms(use_true_random=False),
     st.sampled_from([(3600, 86_400), (2, 6), (3, 12), (1, 1)]),
 )
 def test_masks_are_the_same_whatever_was_there_before(
-    asked: list[tuple[Window, str]], random: object, sizes: tuple[int, int]
+    asked: list[tuple[Window, int]], random: object, sizes: tuple[int, int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(label_calendar, "HOUR_S", sizes[0])
@@ -294,3 +298,54 @@ def test_masks_are_the_same_whatever_was_there_before(
             for window, holder in taken:
                 fresh.take(STP, 7, window, holder)
             assert vars(calendar._ports[STP]) == vars(fresh._ports[STP])
+
+
+@given(
+    st.lists(st.tuples(windows, st.sampled_from([7, 8])), max_size=12),
+    st.sampled_from([(3600, 86_400), (2, 6), (3, 12), (1, 1)]),
+)
+def test_labels_that_are_filled_in_are_as_if_taken_one_by_one(
+    asked: list[tuple[Window, int]], sizes: tuple[int, int]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_calendar, "HOUR_S", sizes[0])
+        patch.setattr(label_calendar, "DAY_S", sizes[1])
+        calendar, filled, taken = LabelCalendar({STP: RANGE}), LabelCalendar({STP: RANGE}), []
+        for number, (window, vlan) in enumerate(asked, 1):
+            if calendar.holder(STP, vlan, window) is None:
+                calendar.take(STP, vlan, window, number)
+                taken.append((vlan, window.start_s, window.end_s, number))
+        filled.fill(STP, *np.array(taken, np.int64).reshape(-1, 4).T)
+        assert vars(calendar._ports[STP]) == vars(filled._ports[STP])
+
+
+@pytest.mark.parametrize("wrong", [(9, 0, 1, 2), (7, 5, 7, 2)])
+def test_labels_that_cannot_be_held_are_not_filled_in(wrong: tuple[int, ...]) -> None:
+    calendar = LabelCalendar({STP: RANGE})
+    with pytest.raises(CalendarError):
+        calendar.fill(STP, *np.array([(7, 0, 6, 1), wrong]).T)
+    assert calendar.is_empty()
+
+
+@given(holds)
+def test_a_calendar_that_is_filled_in_is_as_if_held_one_by_one(
+    held: list[tuple[Window, int]],
+) -> None:
+    one_by_one, filled = Calendar({IN: 1000}, [IN]), Calendar({IN: 1000}, [IN])
+    for window, bps in held:
+        one_by_one.add(IN, window, bps)
+    rows = [(window.start_s, window.end_s, bps) for window, bps in held]
+    filled.fill(IN, *np.array(rows, np.int64).reshape(-1, 3).T)
+    whole = Window(0, END_S + 1)
+    assert filled.profile(IN, whole) == one_by_one.profile(IN, whole)
+    assert filled.at_least(whole) == one_by_one.at_least(whole)
+    for window, bps in held:
+        filled.remove(IN, window, bps)
+    assert filled.is_empty()
+
+
+def test_a_calendar_is_not_filled_beyond_its_capacity() -> None:
+    calendar = Calendar({IN: CAPACITY})
+    with pytest.raises(CalendarError, match="over its capacity"):
+        calendar.fill(IN, *np.array([(0, 9, 6), (8, 10, 5)]).T)
+    assert calendar.is_empty()

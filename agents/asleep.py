@@ -1,0 +1,224 @@
+"""Records of which nothing is expected soon, as few bytes each; woken by their key, their
+reservation, or time.
+
+A row here is ``transaction_id \\0 part_id \\0 reservation_id \\0``, the other columns of the part's
+row in the database, the number of its reservation in the book (0: not live), and when it wants
+attention next. Ids hold no \\0, so rows sort as their keys do.
+"""
+
+from __future__ import annotations
+
+import marshal
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
+from struct import Struct
+from typing import Any
+
+from agents.rows import prep_to_bytes, record_from_row, record_to_row
+from agents.values import Key, Record
+
+CHUNK_MAX = 1024
+LAST_MS = (1 << 63) - 1
+_TAIL = Struct(">qq")
+
+Kind = tuple[str, str]
+"""A part's state, and whose it is: its orchestrator."""
+
+
+def packed(values: Sequence[Any], number: int, due_ms: int) -> bytes:
+    """A row, of the values of a row of the table ``agent_parts``."""
+    ids = f"{values[0]}\0{values[1]}\0{values[2]}\0".encode()
+    tail = _TAIL.pack(number, min(due_ms, LAST_MS))
+    return b"%b%b%b" % (ids, marshal.dumps(tuple(values[3:])), tail)
+
+
+def row_of(record: Record, number: int, due_ms: int) -> bytes:
+    """A record as a row; it has a prep."""
+    prep = record.part.prep
+    assert prep is not None
+    values = record_to_row(record, prep_to_bytes(prep))
+    return packed(values, number, due_ms)
+
+
+def record_of(row: bytes) -> Record:
+    """The inverse of :func:`row_of`."""
+    *ids, rest = row.split(b"\0", 3)
+    return record_from_row((*(each.decode() for each in ids), *marshal.loads(rest)))
+
+
+def number_of(row: bytes) -> int:
+    """The number of its reservation in the book; 0: the part is not live."""
+    number: int = _TAIL.unpack_from(row, len(row) - _TAIL.size)[0]
+    return number
+
+
+def prefix(*ids: bytes) -> bytes:
+    """Ids as a row has them."""
+    return b"".join(b"%b\0" % each for each in ids)
+
+
+class Asleep:
+    """Rows in the order of their keys, of their reservations, and of time."""
+
+    def __init__(self) -> None:
+        self._by_key = _Shelf(lambda row: row)
+        self._by_reservation = _Shelf(_reservation_first)
+        self._by_due = _Shelf(_due_first)
+        self.kinds: Counter[Kind] = Counter()
+        """How many there are of each kind."""
+
+    def fill(self, rows: list[bytes], kinds: Counter[Kind]) -> None:
+        """At start, in place of none."""
+        rows.sort()
+        self._by_key.fill(rows)
+        # Sorting keeps rows of one reservation, or time, in the order of their keys.
+        self._by_reservation.fill(sorted(rows, key=_reservation_of))
+        self._by_due.fill(sorted(rows, key=_due_of))
+        self.kinds = kinds
+
+    def add(self, row: bytes, kind: Kind) -> None:
+        """One more."""
+        for shelf in (self._by_key, self._by_reservation, self._by_due):
+            shelf.add(row)
+        self.kinds[kind] += 1
+
+    def remove(self, row: bytes, kind: Kind) -> None:
+        """One less."""
+        for shelf in (self._by_key, self._by_reservation, self._by_due):
+            shelf.remove(row)
+        self.kinds[kind] -= 1
+
+    def reservation_of(self, key: Key) -> str | None:
+        """Whose part ``key`` is, if it is there."""
+        wanted = prefix(key[0].encode(), key[1].encode())
+        row = next(self._by_key.since(wanted), b"")
+        return _reservation_of(row).decode() if row.startswith(wanted) else None
+
+    def parts_of(self, reservation_id: str) -> list[bytes]:
+        """The rows of a reservation, in the order of their keys."""
+        wanted = prefix(reservation_id.encode())
+        rows = self._by_reservation.since(wanted)
+        return list(takewhile(lambda row: _reservation_of(row) == wanted[:-1], rows))
+
+    def after(self, key: Key | None) -> Iterator[bytes]:
+        """Rows in the order of their keys, from behind ``key``."""
+        if key is None:
+            return self._by_key.since(b"")
+        first = prefix(key[0].encode(), key[1].encode())
+        rows = self._by_key.since(first)
+        return (row for row in rows if not row.startswith(first))
+
+    def due(self, now_ms: int, limit: int) -> list[str]:
+        """Reservations of at most ``limit`` rows that want attention by then."""
+        found: dict[str, None] = {}
+        for count, row in enumerate(self._by_due.since(b"")):
+            if count == limit or _due_ms(row) > now_ms:
+                break
+            found[_reservation_of(row).decode()] = None
+        return list(found)
+
+    def next_due_ms(self) -> int | None:
+        """When the first one wants attention."""
+        row = next(self._by_due.since(b""), None)
+        return None if row is None else _due_ms(row)
+
+    def snapshot(self) -> Sequence[bytes]:
+        """All rows as they are now, in the order of their keys."""
+        return list(self._by_key.since(b""))
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+
+class _Shelf:
+    """Rows in the order of ``order``, in chunks; no two of the same order."""
+
+    def __init__(self, order: Callable[[bytes], bytes]) -> None:
+        self._order = order
+        self._chunks: list[list[bytes]] = []
+        self._firsts: list[bytes] = []
+        self._count = 0
+
+    def fill(self, rows: Sequence[bytes]) -> None:
+        size = CHUNK_MAX // 2
+        self._chunks = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
+        self._firsts = [self._order(chunk[0]) for chunk in self._chunks]
+        self._count = len(rows)
+
+    def add(self, row: bytes) -> None:
+        self._count += 1
+        if not self._chunks:
+            self._chunks.append([row])
+            self._firsts.append(self._order(row))
+            return
+        i = self._chunk_of(self._order(row))
+        chunk = self._chunks[i]
+        insort(chunk, row, key=self._order)
+        if len(chunk) > CHUNK_MAX:
+            self._chunks.insert(i + 1, chunk[CHUNK_MAX // 2 :])
+            del chunk[CHUNK_MAX // 2 :]
+            self._firsts.insert(i + 1, self._order(self._chunks[i + 1][0]))
+        self._firsts[i] = self._order(chunk[0])
+
+    def remove(self, row: bytes) -> None:
+        wanted = self._order(row)
+        i = self._chunk_of(wanted)
+        chunk = self._chunks[i]
+        j = bisect_left(chunk, wanted, key=self._order)
+        assert chunk[j] == row
+        del chunk[j]
+        self._count -= 1
+        if not chunk:
+            del self._chunks[i], self._firsts[i]
+        elif not j:
+            self._firsts[i] = self._order(chunk[0])
+
+    def since(self, order: bytes) -> Iterator[bytes]:
+        """Rows of at least that order; nothing must change meanwhile."""
+        if not self._chunks:
+            return
+        i = self._chunk_of(order)
+        chunk = self._chunks[i]
+        yield from chunk[bisect_left(chunk, order, key=self._order) :] if i or order else chunk
+        for chunk in self._chunks[i + 1 :]:
+            yield from chunk
+
+    def _chunk_of(self, order: bytes) -> int:
+        return max(bisect_right(self._firsts, order) - 1, 0)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def _reservation_of(row: bytes) -> bytes:
+    return row.split(b"\0", 3)[2]
+
+
+def _reservation_first(row: bytes) -> bytes:
+    return b"%b\0%b" % (_reservation_of(row), row)
+
+
+def _due_of(row: bytes) -> bytes:
+    return row[-8:]
+
+
+def _due_first(row: bytes) -> bytes:
+    return row[-8:] + row
+
+
+def _due_ms(row: bytes) -> int:
+    return int.from_bytes(row[-8:])
+
+
+def kind_of(record: Record) -> Kind:
+    """See :class:`Asleep`."""
+    prep = record.part.prep
+    return (record.part.state.name, "" if prep is None else prep.orchestrator_id)
+
+
+def rows_of(records: Iterable[tuple[Record, int]], number: int) -> Iterator[tuple[bytes, Kind]]:
+    """Parts of one reservation, each with when it is due, as :meth:`Asleep.add` takes them."""
+    for record, due_ms in records:
+        yield row_of(record, number if record.live else 0, due_ms), kind_of(record)
