@@ -63,7 +63,7 @@ class Asleep:
     """Rows in the order of their keys, of their reservations, and of time."""
 
     def __init__(self) -> None:
-        self._by_key = _Shelf(lambda row: row)
+        self._by_key = _Shelf(None)
         self._by_reservation = _Shelf(_reservation_first)
         self._by_due = _Shelf(_due_first)
         self.kinds: Counter[Kind] = Counter()
@@ -93,14 +93,17 @@ class Asleep:
     def reservation_of(self, key: Key) -> str | None:
         """Whose part ``key`` is, if it is there."""
         wanted = prefix(key[0].encode(), key[1].encode())
-        row = next(self._by_key.since(wanted), b"")
+        row = self._by_key.first(wanted, None)
         return _reservation_of(row).decode() if row.startswith(wanted) else None
 
     def parts_of(self, reservation_id: str) -> list[bytes]:
         """The rows of a reservation, in the order of their keys."""
-        wanted = prefix(reservation_id.encode())
-        rows = self._by_reservation.since(wanted)
-        return list(takewhile(lambda row: _reservation_of(row) == wanted[:-1], rows))
+        wanted = reservation_id.encode()
+        first = self._by_reservation.first(wanted, _reservation_of)
+        if not first or _reservation_of(first) != wanted:
+            return []
+        rows = self._by_reservation.since(_reservation_first(first))
+        return list(takewhile(lambda row: _reservation_of(row) == wanted, rows))
 
     def after(self, key: Key | None) -> Iterator[bytes]:
         """Rows in the order of their keys, from behind ``key``."""
@@ -121,8 +124,8 @@ class Asleep:
 
     def next_due_ms(self) -> int | None:
         """When the first one wants attention."""
-        row = next(self._by_due.since(b""), None)
-        return None if row is None else _due_ms(row)
+        row = self._by_due.first(b"", _due_of)
+        return _due_ms(row) if row else None
 
     def snapshot(self) -> Sequence[bytes]:
         """All rows as they are now, in the order of their keys."""
@@ -133,10 +136,11 @@ class Asleep:
 
 
 class _Shelf:
-    """Rows in the order of ``order``, in chunks; no two of the same order."""
+    """Rows in chunks, in the order of ``order`` (None: their own); no two of the same order."""
 
-    def __init__(self, order: Callable[[bytes], bytes]) -> None:
-        self._order = order
+    def __init__(self, order: Callable[[bytes], bytes] | None) -> None:
+        self._key = order
+        self._order = order or bytes
         self._chunks: list[list[bytes]] = []
         self._firsts: list[bytes] = []
         self._count = 0
@@ -155,7 +159,7 @@ class _Shelf:
             return
         i = self._chunk_of(self._order(row))
         chunk = self._chunks[i]
-        insort(chunk, row, key=self._order)
+        insort(chunk, row, key=self._key)
         if len(chunk) > CHUNK_MAX:
             self._chunks.insert(i + 1, chunk[CHUNK_MAX // 2 :])
             del chunk[CHUNK_MAX // 2 :]
@@ -166,7 +170,7 @@ class _Shelf:
         wanted = self._order(row)
         i = self._chunk_of(wanted)
         chunk = self._chunks[i]
-        j = bisect_left(chunk, wanted, key=self._order)
+        j = bisect_left(chunk, wanted, key=self._key)
         assert chunk[j] == row
         del chunk[j]
         self._count -= 1
@@ -175,13 +179,26 @@ class _Shelf:
         elif not j:
             self._firsts[i] = self._order(chunk[0])
 
+    def first(self, wanted: bytes, key: Callable[[bytes], bytes] | None) -> bytes:
+        """The first row whose ``key``, with which its order begins, is at least ``wanted``.
+
+        Empty when there is none.
+        """
+        if not self._chunks:
+            return b""
+        i = max(bisect_left(self._firsts, wanted) - 1, 0)
+        j = bisect_left(self._chunks[i], wanted, key=key)
+        if j < len(self._chunks[i]):
+            return self._chunks[i][j]
+        return self._chunks[i + 1][0] if i + 1 < len(self._chunks) else b""
+
     def since(self, order: bytes) -> Iterator[bytes]:
         """Rows of at least that order; nothing must change meanwhile."""
         if not self._chunks:
             return
         i = self._chunk_of(order)
         chunk = self._chunks[i]
-        yield from chunk[bisect_left(chunk, order, key=self._order) :] if i or order else chunk
+        yield from chunk[bisect_left(chunk, order, key=self._key) :]
         for chunk in self._chunks[i + 1 :]:
             yield from chunk
 
