@@ -16,6 +16,8 @@ from itertools import takewhile
 from struct import Struct
 from typing import Any
 
+import numpy as np
+
 from agents.rows import prep_to_bytes, record_from_row, record_to_row
 from agents.values import Key, Record
 
@@ -60,22 +62,24 @@ def prefix(*ids: bytes) -> bytes:
 
 
 class Asleep:
-    """Rows in the order of their keys, of their reservations, and of time."""
+    """Rows in the order of their keys, of a hash of their reservations, and of time."""
 
     def __init__(self) -> None:
-        self._by_key = _Shelf(lambda row: row)
-        self._by_reservation = _Shelf(_reservation_first)
+        self._by_key = _Shelf(None)
+        self._by_reservation = _Shelf(_hash_first)
         self._by_due = _Shelf(_due_first)
         self.kinds: Counter[Kind] = Counter()
         """How many there are of each kind."""
 
     def fill(self, rows: list[bytes], kinds: Counter[Kind]) -> None:
         """At start, in place of none."""
+        # Numbers are sorted much sooner than rows; what is nearly sorted is so soon.
+        rows = _sorted(rows, [int.from_bytes(row[:8]) for row in rows])
         rows.sort()
         self._by_key.fill(rows)
         # Sorting keeps rows of one reservation, or time, in the order of their keys.
-        self._by_reservation.fill(sorted(rows, key=_reservation_of))
-        self._by_due.fill(sorted(rows, key=_due_of))
+        self._by_reservation.fill(_sorted(rows, [_number_of(_reservation_of(r)) for r in rows]))
+        self._by_due.fill(_sorted(rows, [_due_ms(row) for row in rows]))
         self.kinds = kinds
 
     def add(self, row: bytes, kind: Kind) -> None:
@@ -93,14 +97,20 @@ class Asleep:
     def reservation_of(self, key: Key) -> str | None:
         """Whose part ``key`` is, if it is there."""
         wanted = prefix(key[0].encode(), key[1].encode())
-        row = next(self._by_key.since(wanted), b"")
+        row = self._by_key.first(wanted, None)
         return _reservation_of(row).decode() if row.startswith(wanted) else None
 
     def parts_of(self, reservation_id: str) -> list[bytes]:
         """The rows of a reservation, in the order of their keys."""
-        wanted = prefix(reservation_id.encode())
-        rows = self._by_reservation.since(wanted)
-        return list(takewhile(lambda row: _reservation_of(row) == wanted[:-1], rows))
+        wanted = reservation_id.encode()
+        number = _hashed(wanted)
+        first = self._by_reservation.first(number, _hash_of)
+        if not first or _hash_of(first) != number:
+            return []
+        rows = takewhile(
+            lambda row: _hash_of(row) == number, self._by_reservation.since(_hash_first(first))
+        )
+        return [row for row in rows if _reservation_of(row) == wanted]
 
     def after(self, key: Key | None) -> Iterator[bytes]:
         """Rows in the order of their keys, from behind ``key``."""
@@ -121,8 +131,8 @@ class Asleep:
 
     def next_due_ms(self) -> int | None:
         """When the first one wants attention."""
-        row = next(self._by_due.since(b""), None)
-        return None if row is None else _due_ms(row)
+        row = self._by_due.first(b"", _due_of)
+        return _due_ms(row) if row else None
 
     def snapshot(self) -> Sequence[bytes]:
         """All rows as they are now, in the order of their keys."""
@@ -133,10 +143,11 @@ class Asleep:
 
 
 class _Shelf:
-    """Rows in the order of ``order``, in chunks; no two of the same order."""
+    """Rows in chunks, in the order of ``order`` (None: their own); no two of the same order."""
 
-    def __init__(self, order: Callable[[bytes], bytes]) -> None:
-        self._order = order
+    def __init__(self, order: Callable[[bytes], bytes] | None) -> None:
+        self._key = order
+        self._order = order or bytes
         self._chunks: list[list[bytes]] = []
         self._firsts: list[bytes] = []
         self._count = 0
@@ -155,7 +166,7 @@ class _Shelf:
             return
         i = self._chunk_of(self._order(row))
         chunk = self._chunks[i]
-        insort(chunk, row, key=self._order)
+        insort(chunk, row, key=self._key)
         if len(chunk) > CHUNK_MAX:
             self._chunks.insert(i + 1, chunk[CHUNK_MAX // 2 :])
             del chunk[CHUNK_MAX // 2 :]
@@ -166,7 +177,7 @@ class _Shelf:
         wanted = self._order(row)
         i = self._chunk_of(wanted)
         chunk = self._chunks[i]
-        j = bisect_left(chunk, wanted, key=self._order)
+        j = bisect_left(chunk, wanted, key=self._key)
         assert chunk[j] == row
         del chunk[j]
         self._count -= 1
@@ -175,13 +186,26 @@ class _Shelf:
         elif not j:
             self._firsts[i] = self._order(chunk[0])
 
+    def first(self, wanted: bytes, key: Callable[[bytes], bytes] | None) -> bytes:
+        """The first row whose ``key``, with which its order begins, is at least ``wanted``.
+
+        Empty when there is none.
+        """
+        if not self._chunks:
+            return b""
+        i = max(bisect_left(self._firsts, wanted) - 1, 0)
+        j = bisect_left(self._chunks[i], wanted, key=key)
+        if j < len(self._chunks[i]):
+            return self._chunks[i][j]
+        return self._chunks[i + 1][0] if i + 1 < len(self._chunks) else b""
+
     def since(self, order: bytes) -> Iterator[bytes]:
         """Rows of at least that order; nothing must change meanwhile."""
         if not self._chunks:
             return
         i = self._chunk_of(order)
         chunk = self._chunks[i]
-        yield from chunk[bisect_left(chunk, order, key=self._order) :] if i or order else chunk
+        yield from chunk[bisect_left(chunk, order, key=self._key) :]
         for chunk in self._chunks[i + 1 :]:
             yield from chunk
 
@@ -196,8 +220,26 @@ def _reservation_of(row: bytes) -> bytes:
     return row.split(b"\0", 3)[2]
 
 
-def _reservation_first(row: bytes) -> bytes:
-    return b"%b\0%b" % (_reservation_of(row), row)
+def _number_of(reservation_id: bytes) -> int:
+    return hash(reservation_id) & (1 << 64) - 1
+
+
+def _hashed(reservation_id: bytes) -> bytes:
+    return _number_of(reservation_id).to_bytes(8)
+
+
+def _hash_of(row: bytes) -> bytes:
+    return _hashed(_reservation_of(row))
+
+
+def _hash_first(row: bytes) -> bytes:
+    return _hash_of(row) + row
+
+
+def _sorted(rows: Sequence[bytes], numbers: Sequence[int]) -> list[bytes]:
+    """Rows in the order of their numbers, and else as they were."""
+    order = np.argsort(np.array(numbers, np.uint64), kind="stable")
+    return [rows[i] for i in order.tolist()]
 
 
 def _due_of(row: bytes) -> bytes:

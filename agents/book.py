@@ -7,17 +7,16 @@ reservation are alternatives: what counts is, at each instant, the most that any
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from agents.backends.base import Backend, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
+from agents.usage import Taken, Usage, envelope, raised
 from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
 from substrate.calendar import Calendar, CalendarError, Resource
 from substrate.label_calendar import NOBODY, LabelCalendar
-from substrate.levels import Ints
 from substrate.model import (
     Directionality,
     Profile,
@@ -36,15 +35,6 @@ SEARCHED_MIN = 64
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """A constant amount of a resource during a window."""
-
-    resource: Resource
-    window: Window
-    bandwidth_bps: int
-
-
 @dataclass(slots=True)
 class _Held:
     """The live parts of one reservation and what they count for; ``number``: for its labels."""
@@ -52,19 +42,6 @@ class _Held:
     number: int
     parts: dict[Key, tuple[Window, Placement]] = field(default_factory=dict)
     envelope: tuple[Usage, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What many parts take at once, each the only live one of its reservation.
-
-    ``claims``: per resource windows and amounts; ``labels``: per port VLANs, windows, and the
-    numbers of the reservations. Arrays: the columns of Calendar.fill and LabelCalendar.fill.
-    """
-
-    claims: Mapping[Resource, tuple[Ints, Ints, Ints]]
-    labels: Mapping[str, tuple[Ints, Ints, Ints, Ints]]
-    last_number: int
 
 
 class Book:
@@ -212,7 +189,7 @@ class Book:
         held = self._held.get(reservation_id)
         for usage in held.envelope if held is not None else ():
             if usage.resource == resource and usage.window.overlaps(window):
-                profile = _raised(profile, usage, window)
+                profile = raised(profile, usage, window)
         return profile
 
     def free_vlans(self, stp: str, window: Window, reservation_id: str) -> VlanSet:
@@ -396,28 +373,6 @@ class _FreeFor:
         return self._book.free_vlans(stp, self.window, self._reservation_id)
 
 
-def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
-    """What alternatives count for: per resource and instant the most that any of them claims."""
-    parts = tuple(parts)
-    if len(parts) == 1:
-        window, placement = parts[0]
-        return tuple(Usage(c.resource, window, c.bandwidth_bps) for c in placement.claims)
-    claims: dict[Resource, list[tuple[Window, int]]] = {}
-    for window, placement in parts:
-        for claim in placement.claims:
-            claims.setdefault(claim.resource, []).append((window, claim.bandwidth_bps))
-    found = []
-    for resource in sorted(claims, key=lambda r: (r.name, r.direction.value)):
-        rows = claims[resource]
-        times = sorted({t for window, _ in rows for t in (window.start_s, window.end_s)})
-        for start_s, end_s in itertools.pairwise(times):
-            piece = Window(start_s, end_s)
-            most = max((bps for window, bps in rows if window.overlaps(piece)), default=0)
-            if most:
-                found.append(Usage(resource, piece, most))
-    return tuple(found)
-
-
 def _port_uses(
     pairs: Iterable[tuple[str, str]], directionality: Directionality
 ) -> dict[str, list[Resource]]:
@@ -429,24 +384,6 @@ def _port_uses(
             if resource not in known:
                 known.append(resource)
     return uses
-
-
-def _raised(profile: Profile, usage: Usage, window: Window) -> Profile:
-    """The profile with what the usage takes put back."""
-    start_s = max(usage.window.start_s, window.start_s)
-    end_s = min(usage.window.end_s, window.end_s)
-    times = {step.start_s for step in profile} | {start_s}
-    if end_s < window.end_s:
-        times.add(end_s)
-    steps: list[Step] = []
-    level, rest = 0, list(profile)
-    for at_s in sorted(times):
-        while rest and rest[0].start_s <= at_s:
-            level = rest.pop(0).bandwidth_bps
-        here = level + (usage.bandwidth_bps if start_s <= at_s < end_s else 0)
-        if not steps or steps[-1].bandwidth_bps != here:
-            steps.append(Step(at_s, here))
-    return tuple(steps)
 
 
 def _refusal(kind: RefusalKind, reason: str, stp: str, segment: Segment) -> Refusal:

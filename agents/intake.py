@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from agents.asleep import Kind, packed, record_of
-from agents.book import Taken
+from agents.usage import Taken
 from agents.values import Record
 from substrate.calendar import Direction, Resource
 from substrate.levels import Ints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -148,6 +149,8 @@ async def run_agent(
     stop = asyncio.Event()
     signals.on_stop(stop.set)
     async with open_agent(settings, restored=restored) as running:
+        # What was loaded stays: the collector need not look at all of it again and again.
+        gc.freeze()
         if started is not None:
             started(running)
         waiting = [

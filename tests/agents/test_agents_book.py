@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings, strategies as st
 
 from agents.backends import open_backend
-from agents.book import Book, envelope
+from agents.book import Book
+from agents.usage import envelope
 from protocol.messages import ReservationPrep
 from protocol.participant import Admitted
 from substrate.calendar import Direction, Resource
