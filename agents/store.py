@@ -39,6 +39,7 @@ PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
+OWNER_KEPT = OWNER.with_for_update(read=True)
 FORGOTTEN = ("b_transaction_id", "b_part_id")
 FORGET = delete(PARTS).where(
     PARTS.c.transaction_id == bindparam(FORGOTTEN[0]),
@@ -208,7 +209,7 @@ class DatabaseStore:
     ) -> Sequence[Exception | None]:
         """What they come to in the end: the last that is said of a part counts."""
         try:
-            self._refuse_former(connection, OWNER.with_for_update(read=True))
+            self._refuse_former(connection, OWNER_KEPT)
         except SupersededError as error:
             return [error for _ in writes]
         parts: dict[Key, tuple[Any, ...] | None] = {}
