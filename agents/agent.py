@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from agents.meter import Meter
 from agents.parts import Parts
 from agents.peers import Send, Sender
 from agents.recovery import Recovery
+from agents.steps import Step, key_of, step_of, store_all
 from agents.store import Store, SupersededError
 from agents.timers import (
     RECHECK_MS,
@@ -37,15 +38,12 @@ from protocol import participant
 from protocol.messages import (
     Claims,
     PartMessage,
-    Phase,
     ReqOffers,
-    ReservationPrep,
-    ReservationResp,
     SendOffers,
     ToAgent,
     ToOrchestrator,
 )
-from protocol.participant import Part, Rules, answer_to
+from protocol.participant import Rules
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
@@ -57,19 +55,6 @@ FORGET_AFTER_S = 2 * 86_400
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Step:
-    """What becomes of a message: its answer (None: silence), and the part as it is to be."""
-
-    message: PartMessage
-    answer: ReservationResp | None
-    before: Record | None
-    part: Part | None
-    decisions: Sequence[Decision] = ()
-    changes: bool = False
-    """Whether there is anything to be written."""
 
 
 class Agent:
@@ -182,11 +167,11 @@ class Agent:
         began_s, steps, late = perf_counter(), [], []
         for message in messages:
             if isinstance(message, ReqOffers):
-                self._respond(sender, message, self.offers(message), began_s)
+                self._offer(sender, message, began_s)
             elif isinstance(message, Claims):
                 late.append(self._spawn(self._reconcile(sender, message)))
-            elif not self.parts.turns.take(_key(message)):
-                turn = self.parts.turns.turn(_key(message))
+            elif not self.parts.turns.take(key_of(message)):
+                turn = self.parts.turns.turn(key_of(message))
                 late.append(self._spawn(self._answer(turn, sender, message)))
             else:
                 step = self._begun(sender, message, began_s)
@@ -222,45 +207,51 @@ class Agent:
         """Ends every subscription once it has read what it has."""
         self.parts.watchers.close()
 
-    def _begun(self, sender: Sender, message: PartMessage, began_s: float) -> _Step | None:
+    def _offer(self, sender: Sender, message: ReqOffers, began_s: float) -> None:
+        try:
+            self._respond(sender, message, self.offers(message), began_s)
+        except Exception:
+            _log.exception("message not handled", query=message.query_id)
+
+    def _begun(self, sender: Sender, message: PartMessage, began_s: float) -> Step | None:
         """What a message is to change, while its turn is kept; None: nothing, it is answered."""
         step = None
         try:
-            step = self._step(sender, message)
+            step = step_of(self.parts, sender, message, self.epoch)
             if not step.changes:
                 self._respond(sender, message, step.answer, began_s)
         except Exception:
             # A backend may be anyone's; what came together with it is not to suffer.
-            _log.exception("message not handled", part="/".join(_key(message)))
+            _log.exception("message not handled", part="/".join(key_of(message)))
         if step is None or not step.changes:
-            self.parts.turns.give(_key(message))
+            self.parts.turns.give(key_of(message))
             return None
         return step
 
     async def _finish(
         self,
         sender: Sender,
-        steps: Sequence[_Step],
+        steps: Sequence[Step],
         late: Sequence[asyncio.Task[None]],
         began_s: float,
     ) -> None:
         """Stores and answers what messages change, and waits for those that await their turn."""
         try:
             if steps:
-                await self._store_all(steps)
+                await store_all(self.parts, self.epoch, steps)
             for step in steps:
                 self._respond(sender, step.message, step.answer, began_s)
         finally:
             for step in steps:
-                self.parts.turns.give(_key(step.message))
+                self.parts.turns.give(key_of(step.message))
         await asyncio.gather(*late)
 
     async def _answer(self, turn: Turn, sender: Sender, message: PartMessage) -> None:
         began_s = perf_counter()
         async with turn:
-            step = self._step(sender, message)
+            step = step_of(self.parts, sender, message, self.epoch)
             if step.changes:
-                await self._store_all([step])
+                await store_all(self.parts, self.epoch, [step])
         self._respond(sender, message, step.answer, began_s)
 
     async def _reconcile(self, sender: Sender, message: Claims) -> None:
@@ -274,54 +265,6 @@ class Agent:
         self.meter.answered(message, answer, perf_counter() - began_s)
         if answer is not None:
             self._send(sender, answer)
-
-    def _step(self, sender: Sender, message: PartMessage) -> _Step:
-        """What a message is to change, and its answer; takes capacity in memory."""
-        before = self.parts.records.get(_key(message))
-        known = None if before is None else before.part
-        prep = message if isinstance(message, ReservationPrep) else None
-        if known is not None and known.prep is not None:
-            prep = known.prep
-        if prep is not None and prep.orchestrator_id != sender.orchestrator_id:
-            refusal = Refusal(RefusalKind.POLICY, "the part is another orchestrator's")
-            answer = answer_to(message, False, refusal, self.epoch)
-            return _Step(message, self._named(answer), before, known)
-        part, response = participant.step(
-            known, message, self._clock.now_ms(), self.parts.admit, self.parts.rules, self.epoch
-        )
-        decisions: tuple[Decision, ...] = ()
-        if known is not None and part is not None:
-            decisions = hand.contradicted(self.parts, known, message)
-            part = hand.confirmed(part, message)
-        changes = part is not None and (part != known or bool(decisions))
-        named = response and self._named(response)
-        return _Step(message, named, before, part, decisions, changes)
-
-    async def _store_all(self, steps: Sequence[_Step]) -> None:
-        """Makes what they change durable, all or none; the answers say so where it fails."""
-        changes = [(step.before, step.part) for step in steps if step.part is not None]
-        decisions = [decision for step in steps for decision in step.decisions]
-        try:
-            await self.parts.advance(*changes, decisions=decisions)
-        except StorageError as error:
-            for step in steps:
-                _log.warning("part not stored", part="/".join(_key(step.message)), error=str(error))
-                step.answer = self._unavailable(step.message)
-
-    def _named(self, answer: ReservationResp) -> ReservationResp:
-        if answer.refusal is None or answer.refusal.domain:
-            return answer
-        return replace(answer, refusal=replace(answer.refusal, domain=self.domain.name))
-
-    def _unavailable(self, message: PartMessage) -> ReservationResp | None:
-        """A hold that cannot be written is none; to a decision there is no answer but done."""
-        if not isinstance(message, ReservationPrep):
-            return None
-        name = self.domain.name
-        refusal = Refusal(RefusalKind.UNAVAILABLE, f"{name} cannot write now", name)
-        return ReservationResp(
-            message.transaction_id, message.part_id, Phase.PREP, False, refusal, self.epoch
-        )
 
     def _fire(self, due: Due) -> None:
         if isinstance(due, PartDue):
@@ -389,7 +332,3 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _key(message: PartMessage) -> Key:
-    return (message.transaction_id, message.part_id)

@@ -148,7 +148,12 @@ class Parts:
                 self._free(record)
             self.keep(record)
             self._publish(before, record)
-        preps = (part.prep for _, part in changes if part.prep is not None)
+        # A hold that is new concerns no device.
+        preps = [
+            part.prep
+            for before, part in changes
+            if part.prep is not None and (before is not None or part.state is not PartState.HELD)
+        ]
         for reservation_id in dict.fromkeys(prep.reservation_id for prep in preps):
             self.provisioner.look(reservation_id)
 

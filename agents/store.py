@@ -44,6 +44,7 @@ CHUNK_ROWS = 4096
 
 OWNER = select(META.c.value).where(META.c.key == "owner")
 ALL_PARTS = str(select(PARTS))
+OWNER_KEPT = OWNER.with_for_update(read=True)
 FORGOTTEN = ("b_transaction_id", "b_part_id")
 FORGET = delete(PARTS).where(
     PARTS.c.transaction_id == bindparam(FORGOTTEN[0]),
@@ -218,7 +219,7 @@ class DatabaseStore:
     ) -> Sequence[Exception | None]:
         """What they come to in the end: the last that is said of a part counts."""
         try:
-            self._refuse_former(connection, OWNER.with_for_update(read=True))
+            self._refuse_former(connection, OWNER_KEPT)
         except SupersededError as error:
             return [error for _ in writes]
         parts: dict[Key, tuple[Any, ...] | None] = {}

@@ -252,7 +252,7 @@ def tick(part: Part, now_ms: int, rules: Rules) -> tuple[Part, Inquire | None]:
     if part.state is not PartState.HELD or part.prep is None:
         return part, None
     if part.expires_ms is not None and now_ms >= part.expires_ms and not rules.recovering:
-        return replace(part, state=PartState.EXPIRED, changed_ms=now_ms, inquire_at_ms=None), None
+        return _settled(part, PartState.EXPIRED, now_ms), None
     if part.inquire_at_ms is not None and now_ms < part.inquire_at_ms:
         return part, None
     inquiries = part.inquiries + 1
@@ -295,9 +295,26 @@ def _after(
         return _admitted(message, now_ms, admit, rules)
     if action in NEXT:
         known = part or Part(message.transaction_id, message.part_id, PartState.ABORTED)
-        return replace(known, state=NEXT[action], changed_ms=now_ms, inquire_at_ms=None)
+        return _settled(known, NEXT[action], now_ms)
     assert part is not None
     return part
+
+
+def _settled(part: Part, state: PartState, now_ms: int) -> Part:
+    """As ``replace``, several times faster: for every decision."""
+    return Part(
+        part.transaction_id,
+        part.part_id,
+        state,
+        part.prep,
+        part.mapping,
+        part.refusal,
+        now_ms,
+        None,
+        part.inquiries,
+        part.expires_ms,
+        part.heuristic,
+    )
 
 
 def _admitted(prep: ReservationPrep, now_ms: int, admit: Admit, rules: Rules) -> Part:

@@ -152,7 +152,9 @@ async def test_a_backend_that_fails_for_one_part_spoils_no_other(
         return place(segments, window, free)
 
     monkeypatch.setattr(world.device, "place", fails_for_two)
-    answers = await together(world, part(1), part(2), part(3))
+    monkeypatch.setattr(world.device, "offers", fails_for_two)
+    ask = ReqOffers("q", Window(NOW_S, NOW_S + 10), (("renet1:west", "renet1:east"),), MBPS)
+    answers = await together(world, part(1), ask, part(2), part(3))
     assert answers == [("t1", Phase.PREP, True), ("t3", Phase.PREP, True)]
     monkeypatch.undo()
     assert await together(world, part(2)) == [("t2", Phase.PREP, True)]
