@@ -8,7 +8,7 @@ asked for where the search comes by: of a large network it sees little.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class Flow:
 
     arcs: list[Arc] = field(default_factory=list)
     amounts: list[int] = field(default_factory=list)
-    leaving: dict[Node, list[int]] = field(default_factory=dict)
+    leaving: dict[Node, range] = field(default_factory=dict)
     """Per node the arcs out of it, by index."""
     arriving: dict[Node, dict[int, None]] = field(default_factory=dict)
     """Per node the arcs into it that carry something, by index."""
@@ -142,24 +142,22 @@ class _Search:
         for node in done:
             self._potential[node] += cost - cost_of[node]
 
-    def _residual(self, here: Node) -> list[tuple[Step, Node, int]]:
+    def _residual(self, here: Node) -> Iterator[tuple[Step, Node, int]]:
         """Steps with room left: where they lead, and what they cost."""
-        flow = self.flow
-        if here not in flow.leaving:
-            new = list(self._ask(here))
-            first = len(flow.arcs)
-            flow.leaving[here] = list(range(first, first + len(new)))
-            flow.arcs += new
-            flow.amounts += [0] * len(new)
-        found = []
-        for i in flow.leaving[here]:
-            arc = flow.arcs[i]
-            if arc.capacity > flow.amounts[i]:
-                found.append(((i, True), arc.head, arc.cost))
-        for i in flow.arriving.get(here, ()):
-            found.append(((i, False), flow.arcs[i].tail, -flow.arcs[i].cost))
-        self._seen += len(flow.leaving[here])
-        return found
+        arcs, amounts = self.flow.arcs, self.flow.amounts
+        leaving = self.flow.leaving.get(here)
+        if leaving is None:
+            first = len(arcs)
+            arcs.extend(self._ask(here))
+            leaving = self.flow.leaving[here] = range(first, len(arcs))
+            amounts.extend([0] * len(leaving))
+        self._seen += len(leaving)
+        for i in leaving:
+            _, head, capacity, cost = arcs[i]
+            if capacity > amounts[i]:
+                yield (i, True), head, cost
+        for i in self.flow.arriving.get(here, ()):
+            yield (i, False), arcs[i].tail, -arcs[i].cost
 
 
 def _steps(via: dict[Node, tuple[Step, Node]], source: Node, sink: Node) -> list[Step]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -81,8 +82,8 @@ class Graph:
             ways[here] = [a for a in ways[here] if a.to not in closed and a.hop not in hops]
         for here in closed:
             ways[here] = []
-        less = object.__new__(Graph)
-        less.__dict__.update(self.__dict__, ways=ways, _trees={})
+        less = copy(self)
+        less.ways, less._trees = ways, {}
         return less
 
     def tree(self, end: int) -> Tree:

@@ -235,7 +235,8 @@ def _choose(
 
 def _in_order(free: int, wished: int, start: int) -> Iterator[int]:
     """Those wished for, then the others ascending, but beginning at the ``start``-th one."""
-    yield from VlanSet(free & wished)
+    if free & wished:
+        yield from VlanSet(free & wished)
     others = VlanSet(free & ~wished)
     if others:
         first = others.nth(start % len(others))

@@ -66,6 +66,10 @@ class VlanSet:
 
     def nth(self, index: int) -> int:
         """The VLAN that has ``index`` lower ones in the set; 0 <= index < len(self)."""
+        lowest = (self.mask & -self.mask).bit_length() - 1
+        one_range = self.mask >> lowest
+        if one_range & (one_range + 1) == 0:
+            return lowest + index
         at, rest, half = 0, self.mask, 1 << VLAN_MAX.bit_length()
         while half > 1:
             half >>= 1

@@ -72,6 +72,9 @@ class _Network:
         self._start = self._graph.number[domain_of(criteria.source)]
         self._end = self._graph.number[domain_of(criteria.destination)]
         self._tree = self._graph.tree(self._end)
+        pairs = (supply.pair_bps, supply.caps, supply.pair_latency_us)
+        self._told = {ingress for known in pairs for ingress, _ in known}
+        """Where something is known of what domains give; elsewhere their ports alone limit."""
 
     def to_go(self, node: int) -> int:
         """What the links from a node to the sink cost at least."""
@@ -122,6 +125,8 @@ class _Network:
                 yield self._arc(node, 2 * hop, ingress, egress)
 
     def _arc(self, tail: int, head: int, ingress: str, egress: str) -> Arc:
+        if ingress not in self._told:
+            return Arc(tail, head, self._wanted, 0)
         latency_us = self._supply.pair_latency_us.get((ingress, egress), 0)
         return Arc(tail, head, self._pair_bps(ingress, egress), latency_us * LATENCY_COST)
 

@@ -88,7 +88,10 @@ def test_all_and_empty() -> None:
     assert hash(VlanSet.parse("1-3")) == hash(VlanSet.of(3, 2, 1))
 
 
-@given(st.sets(st.integers(1, 4094), min_size=1), st.data())
+@given(
+    st.sets(st.integers(1, 4094), min_size=1) | st.integers(2, 4094).map(lambda n: {*range(1, n)}),
+    st.data(),
+)
 def test_the_nth_is_what_counting_finds(vlans: set[int], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(vlans) - 1))
     assert VlanSet.of(*vlans).nth(index) == sorted(vlans)[index]
