@@ -1,101 +1,89 @@
-"""``make bench``: every scenario beside the naive system, as a table and as JSON."""
+"""``make bench``: every scenario beside its baseline in the same run, as a table and as JSON."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
+import importlib
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.load import Load
-from benchmarks.world import world
-
-VARIANTS = ("naive", "unary", "stream")
-IN_FLIGHT = (1, 16, 128, 512)
-WARM_UP_S = 3.0
+from benchmarks.commits import commit, hot_link, slow_disk
+from benchmarks.long_calendars import long_calendars
+from benchmarks.plan_calls import plan_calls, plan_calls_live
+from benchmarks.setting import VARIANTS, Setting
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one variant did in one scenario; ``cpu_us``: of all its processes, per reservation."""
+def alone(setting: Setting, module: str, sizes: tuple[int, ...], what: str) -> None:
+    """What a module measures without any server: its ``measure`` of each size."""
+    if find_spec(f"benchmarks.{module}") is None:
+        setting.results.skip(module, "it is not there")
+        return
+    measure: Callable[[int], dict[str, float]]
+    measure = importlib.import_module(f"benchmarks.{module}").measure
+    scenarios = [f"{module}, {size:,} {what}" for size in sorted(sizes)]
+    for scenario, size in zip(scenarios, sorted(sizes), strict=True):
+        for figure, value in measure(size).items():
+            setting.results.note(scenario, figure, value, baseline=scenarios[0])
 
-    scenario: str
-    variant: str
-    in_flight: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us: float
-    ratio_to_naive: float | None = None
 
+SCENARIOS: dict[str, Callable[[Setting], None]] = {
+    "commit": commit,
+    "fsync": slow_disk,
+    "hot": hot_link,
+    "live": long_calendars,
+    "plan": plan_calls,
+    "plan-live": plan_calls_live,
+    "planning": lambda setting: alone(setting, "planning", setting.nodes, "nodes"),
+    "restart": lambda setting: alone(setting, "restart", setting.live, "rows"),
+}
 
-def committing(folder: Path, variant: str, in_flight: int, seconds: float, fsync_ms: float) -> Row:
-    """Circuits through four domains, committed."""
-    scenario = f"commit, fsync +{fsync_ms:g} ms" if fsync_ms else "commit"
-    with world(folder, variant, fsync_ms) as made:
-        load = Load(variant, in_flight)
-
-        async def run() -> list[float]:
-            ask = load.stream if variant == "stream" else load.unary
-            asking = asyncio.create_task(ask(made.target))
-            await asyncio.wait([asking], timeout=WARM_UP_S)
-            before = made.cpu_s()
-            load.begin()
-            await asyncio.wait([asking], timeout=seconds)
-            load.end()
-            used = [after - was for after, was in zip(made.cpu_s(), before, strict=True)]
-            await asking
-            return used
-
-        used_s = asyncio.run(run())
-    measured = load.measured
-    if measured.refused or not measured.latencies_s:
-        raise SystemExit(f"{variant}: {measured.refused} refused\n{made.errors()}")
-    return Row(
-        scenario,
-        variant,
-        in_flight,
-        measured.per_second,
-        measured.percentile_ms(50),
-        measured.percentile_ms(99),
-        1e6 * sum(used_s) / len(measured.latencies_s),
-    )
+QUICK = Setting(
+    folder=Path(),
+    seconds=0.5,
+    warm_up_s=0.5,
+    in_flight=(1, 16),
+    busy=16,
+    live=(500, 2000),
+    nodes=(4, 10),
+)
 
 
 def main() -> None:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="measured per row")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
-    parser.add_argument("--in-flight", nargs="+", type=int, default=IN_FLIGHT)
-    parser.add_argument("--fsync-ms", nargs="+", type=float, default=[0.0, 1.0])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"))
-    given = parser.parse_args()
-    rows: list[Row] = []
+    given = _arguments()
+    usual = QUICK if given.quick else Setting(Path())
     with tempfile.TemporaryDirectory(prefix="braid-bench-") as folder:
-        for fsync_ms in given.fsync_ms:
-            for in_flight in given.in_flight if not fsync_ms else [128]:
-                naive = None
-                for variant in given.variants:
-                    place = Path(folder) / str(len(rows))
-                    row = committing(place, variant, in_flight, given.seconds, fsync_ms)
-                    naive = naive or (row.per_second if variant == "naive" else None)
-                    ratio = row.per_second / naive if naive else None
-                    rows.append(Row(**{**asdict(row), "ratio_to_naive": ratio}))
-                    show(rows[-1])
-    given.out.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        setting = replace(
+            usual,
+            folder=Path(folder),
+            seconds=given.seconds or usual.seconds,
+            variants=tuple(given.variants or usual.variants),
+            in_flight=tuple(given.in_flight or usual.in_flight),
+            live=tuple(given.live or usual.live),
+            nodes=tuple(given.nodes or usual.nodes),
+        )
+        try:
+            for name in given.scenario:
+                SCENARIOS[name](setting)
+        finally:
+            # What was measured before a scenario failed is not lost.
+            setting.results.write(given.out)
 
 
-def show(row: Row) -> None:
-    """One line."""
-    ratio = f"{row.ratio_to_naive:7.1f}x" if row.ratio_to_naive is not None else "       -"
-    print(
-        f"{row.scenario:22} {row.variant:8} {row.in_flight:4} in flight {row.per_second:8.1f}/s"
-        f" {ratio}  p50 {row.p50_ms:8.1f} ms  p99 {row.p99_ms:8.1f} ms {row.cpu_us:9.0f} us CPU",
-        flush=True,
-    )
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--scenario", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--quick", action="store_true", help="seconds: to see whether it works")
+    parser.add_argument("--seconds", type=float, help="measured per row")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS)
+    parser.add_argument("--in-flight", nargs="+", type=int, help="circuits asked for at once")
+    parser.add_argument("--live", nargs="+", type=int, help="live reservations in an agent")
+    parser.add_argument("--nodes", nargs="+", type=int, help="domains of a network; 80: ESnet")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from benchmarks.results import Row
 from benchmarks.world import DESTINATION, SOURCE
 from braid.client import AsyncClient
 from braid.v1 import common_pb2, reservations_pb2 as pb
@@ -35,6 +36,18 @@ class Measured:
         """The latency that so many percent do not exceed, in milliseconds."""
         ordered = sorted(self.latencies_s)
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+    def row(self, scenario: str, variant: str, in_flight: int, cpu_s: float) -> Row:
+        """As a row; ``cpu_s``: what the world used meanwhile."""
+        return Row(
+            scenario,
+            variant,
+            in_flight,
+            self.per_second,
+            self.percentile_ms(50),
+            self.percentile_ms(99),
+            1e6 * cpu_s / len(self.latencies_s),
+        )
 
 
 def requests(prefix: str) -> Iterator[pb.Reservation]:

@@ -1,4 +1,4 @@
-"""An orchestrator and a chain of domains as processes: Braid's, or the naive ones."""
+"""An orchestrator and domains as processes: Braid's, or the naive ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,24 +18,33 @@ import yaml
 G = 10**9
 DOMAINS = ("d1", "d2", "d3", "d4")
 SOURCE, DESTINATION = "d1:a", "d4:b"
+HOT = "d2"
+"""The domain that is given live reservations."""
 CAPACITY_BPS = 100_000 * G
+SETTLE_S, SETTLE_MAX_S = 0.5, 60.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def chain() -> dict[str, dict[str, Any]]:
-    """Settings of four domains in a row: two sites, and two networks between them."""
+def chain(hot_bps: int = CAPACITY_BPS) -> dict[str, dict[str, Any]]:
+    """Settings of four domains in a row: two sites, and two networks between them.
+
+    ``hot_bps``: the capacity of the link between the networks.
+    """
     found = {}
     for number, name in enumerate(DOMAINS):
         before = f"{DOMAINS[number - 1]}:b" if number else None
         after = f"{DOMAINS[number + 1]}:a" if number + 1 < len(DOMAINS) else None
         backend = "pip" if None in (before, after) else "wan"
-        ports = [_port("a", before), _port("b", after)]
+        ports = [port("a", before), port("b", after)]
+        if name == HOT:
+            ports[1]["capacity"] = hot_bps
         found[name] = {"domain": name, "backend": backend, "ports": ports, "visible": True}
     return found
 
 
-def _port(name: str, remote: str | None) -> dict[str, Any]:
-    values: dict[str, Any] = {"name": name, "capacity": CAPACITY_BPS, "vlans": "1-4094"}
+def port(name: str, remote: str | None, capacity_bps: int = CAPACITY_BPS) -> dict[str, Any]:
+    """Settings of a port; ``remote``: what it is linked to, None: users."""
+    values: dict[str, Any] = {"name": name, "capacity": capacity_bps, "vlans": "1-4094"}
     return {**values, "remote": remote} if remote else values
 
 
@@ -47,26 +57,28 @@ class World:
     target: str = ""
     _processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def braid(self, log_level: str = "warning") -> None:
-        """Braid's orchestrator, and an agent per domain."""
-        agents = []
-        for name, settings in chain().items():
-            common = {"listen": "127.0.0.1:0", "insecure": True, "log": {"level": log_level}}
-            values = {**settings, **common, "database": self._database(name)}
-            agents.append((name, self.start("commands.main", "agent", self._write(name, values))))
-        domains = [{"domain": name, "target": target} for name, target in agents]
-        values = {"domains": domains, "listen": "127.0.0.1:0", "insecure": True}
-        values |= {"database": self._database("orchestrator"), "log": {"level": log_level}}
-        config = self._write("orchestrator", values)
+    def agent(self, settings: Mapping[str, Any]) -> str:
+        """Braid's agent for a domain; its address."""
+        name = settings["domain"]
+        return self.start("commands.main", "agent", self._write(name, dict(settings)))
+
+    def orchestrator(self, targets: Mapping[str, str]) -> None:
+        """Braid's orchestrator for these domains and the addresses of their agents."""
+        domains = [{"domain": name, "target": target} for name, target in targets.items()]
+        config = self._write("orchestrator", {"domains": domains})
         self.target = self.start("commands.main", "serve", "--config", config)
 
+    def braid(self, domains: Mapping[str, Mapping[str, Any]]) -> None:
+        """Braid's orchestrator, and an agent per domain."""
+        self.orchestrator({name: self.agent(values) for name, values in domains.items()})
+
     def naive(self) -> None:
-        """The naive ones."""
+        """The naive ones, in a chain."""
         agents = [
-            f"{name}={self.start('benchmarks.naive.agent', self._database(name))}"
+            f"{name}={self.start('benchmarks.naive.agent', self.database(name))}"
             for name in DOMAINS
         ]
-        database = self._database("orchestrator")
+        database = self.database("orchestrator")
         self.target = self.start("benchmarks.naive.orchestrator", database, *agents)
 
     def start(self, module: str, *arguments: str) -> str:
@@ -97,6 +109,15 @@ class World:
         """Seconds of processor time of each process, in the order in which they were started."""
         return [_cpu_s(process.pid) for process in self._processes]
 
+    def settle(self, timeout_s: float = SETTLE_MAX_S) -> None:
+        """Waits until nobody has anything left to do: what follows a start is not measured."""
+        deadline_s = time.monotonic() + timeout_s
+        busy_s = SETTLE_S
+        while busy_s > SETTLE_S / 10 and time.monotonic() < deadline_s:
+            before_s = sum(self.cpu_s())
+            time.sleep(SETTLE_S)
+            busy_s = sum(self.cpu_s()) - before_s
+
     def stop(self) -> None:
         """Ends all of them."""
         for process in self._processes:
@@ -104,25 +125,27 @@ class World:
         for process in self._processes:
             process.wait()
 
-    def _database(self, name: str) -> str:
+    def database(self, name: str) -> str:
+        """The URL of a process's database."""
         return f"sqlite:///{self.folder / name}.db"
 
     def _write(self, name: str, values: dict[str, Any]) -> str:
         path = self.folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(values))
+        common = {"listen": "127.0.0.1:0", "insecure": True, "log": {"level": "warning"}}
+        path.write_text(yaml.safe_dump({"database": self.database(name), **common, **values}))
         return str(path)
 
 
 @contextmanager
-def world(folder: Path, variant: str, fsync_ms: float = 0.0) -> Iterator[World]:
-    """A running world; ``variant``: "naive" or one of Braid's."""
-    folder.mkdir(parents=True)
+def world(folder: Path, variant: str = "", fsync_ms: float = 0.0) -> Iterator[World]:
+    """A running world; ``variant``: "naive" or one of Braid's; none: of nothing, yet."""
+    folder.mkdir(parents=True, exist_ok=True)
     made = World(folder, fsync_ms)
     try:
         if variant == "naive":
             made.naive()
-        else:
-            made.braid()
+        elif variant:
+            made.braid(chain())
         yield made
     finally:
         made.stop()
