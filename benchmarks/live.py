@@ -103,7 +103,8 @@ def _rows(domain: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
     assert isinstance(admitted, Admitted), admitted
     part = Part("sample", "sample", PartState.COMMITTED, sample, admitted.mapping, None, now_ms)
     record = Record(part, DataPlane(DataPlaneState.SCHEDULED, "", now_ms))
-    row = record_to_row(record, prep_to_bytes(sample))
+    names = [column.name for column in PARTS.columns]
+    row = dict(zip(names, record_to_row(record, prep_to_bytes(sample)), strict=True))
     message = agent_pb2.OrchestratorMessage.FromString(row["prep"])
     wire, segment = message.reservation_prep, message.reservation_prep.segments[0]
     for number, (vlan, window) in enumerate(windows(count)):

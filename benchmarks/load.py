@@ -15,7 +15,7 @@ from braid.client import AsyncClient
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsStub
 
-HOURS = 2000
+HOURS = 168
 """Windows are spread over so many hours, so that no port runs out of VLANs."""
 BANDWIDTH_BPS = 10**6
 

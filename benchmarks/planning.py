@@ -121,17 +121,17 @@ def offered(topology: Topology, routes: Sequence[Route]) -> Supply:
         for crossing in route.crossings:
             pair = (crossing.ingress_stp, crossing.egress_stp)
             pairs.setdefault(crossing.domain, {})[pair] = None
-    knowledge = Knowledge()
+    answers = {}
     for name, own in pairs.items():
         ports = [topology.port(stp) for stp in sorted({stp for pair in own for stp in pair})]
-        offers = SendOffers(
+        answers[name] = SendOffers(
             "",
             name,
             tuple(Offer("", *pair, (Step(0, 100 * G),)) for pair in own),
             tuple(PortOffer(p.stp, (Step(0, p.capacity_bps),), p.vlans) for p in ports if p),
         )
-        knowledge = knowledge.with_offers(offers)
-    return knowledge.supply()
+    wanted = {name: frozenset(own) for name, own in pairs.items()}
+    return Knowledge().with_answers(wanted, answers, Window(0, 1)).supply()
 
 
 def _wishes(topology: Topology, bandwidth_bps: int) -> list[Criteria]:

@@ -110,7 +110,7 @@ def _made(folder: Path, count: int) -> str:
     schema.upgrade(url, "agent")
     begin_s = int(time.time()) + 86_400
     names = [column.name for column in PARTS.columns]
-    marks = ", ".join(f":{name}" for name in names)
+    marks = ", ".join("?" for _ in names)
     with sqlite3.connect(folder / "agent.db") as connection:
         rows = (_row(prep) for prep in preps(count, begin_s))
         connection.executemany(
@@ -120,7 +120,7 @@ def _made(folder: Path, count: int) -> str:
     return url
 
 
-def _row(prep: ReservationPrep) -> dict[str, Any]:
+def _row(prep: ReservationPrep) -> tuple[Any, ...]:
     (segment,), now_ms = prep.segments, prep.deadline_ms
     claims = tuple(
         Claim(Resource(stp, direction), segment.bandwidth_bps)

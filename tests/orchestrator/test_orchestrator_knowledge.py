@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.knowledge import Knowledge
@@ -44,12 +46,15 @@ def test_answers_learnt_at_once_are_as_learnt_one_by_one() -> None:
         port = PortOffer(f"{domain}:a", (Step(0, bps),), VlanSet.of(bps))
         return SendOffers("q", domain, (offer,), (port,))
 
-    known = Knowledge(down=frozenset("x")).with_offers(offers("m", 9))
+    window, pairs = Window(0, 1), {"m": frozenset([PAIR]), "n": frozenset([("n:a", "n:b")])}
+    known = Knowledge(down=frozenset("x")).with_answers({}, {"m": offers("m", 9)}, window)
     told = {"m": offers("m", 5), "n": offers("n", 7), "silent": None}
-    pairs = frozenset({PAIR, ("n:a", "n:b")})
-    one_by_one = known.with_question(pairs).without_domain("silent")
-    one_by_one = one_by_one.with_offers(offers("m", 5)).with_offers(offers("n", 7))
-    assert known.with_answers(pairs, told) == one_by_one
+    one_by_one = known
+    for domain, answer in told.items():
+        one_by_one = one_by_one.with_answers({}, {domain: answer}, window)
+    at_once = known.with_answers(pairs, told, window)
+    assert replace(at_once, asked=frozenset()) == one_by_one
+    assert at_once.asked == {PAIR, ("n:a", "n:b")}
     assert known.pair_bps == {PAIR: 9}
 
 
