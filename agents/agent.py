@@ -164,19 +164,21 @@ class Agent:
         """
         if isinstance(sender, str):
             sender = Sender(sender, sender)
-        began_s, steps, late = perf_counter(), [], []
+        began_s = perf_counter()
+        steps: list[Step] = []
+        late: list[asyncio.Future[None]] = []
         for message in messages:
-            if isinstance(message, ReqOffers):
-                self._offer(sender, message, began_s)
-            elif isinstance(message, Claims):
+            if isinstance(message, Claims):
                 late.append(self._spawn(self._reconcile(sender, message)))
-            elif not self.parts.turns.take(key_of(message)):
+            elif not isinstance(message, ReqOffers) and not self.parts.turns.take(key_of(message)):
                 turn = self.parts.turns.turn(key_of(message))
                 late.append(self._spawn(self._answer(turn, sender, message)))
             else:
-                step = self._begun(sender, message, began_s)
-                if step is not None:
-                    steps.append(step)
+                try:
+                    steps += self._begun(sender, message, began_s)
+                except Exception as error:
+                    # A backend may be anyone's; what came together with it is not to suffer.
+                    late.append(_failed(error))
         return self._spawn(self._finish(sender, steps, late, began_s)) if steps or late else None
 
     async def settle(self, order: hand.Order) -> Decision:
@@ -207,32 +209,29 @@ class Agent:
         """Ends every subscription once it has read what it has."""
         self.parts.watchers.close()
 
-    def _offer(self, sender: Sender, message: ReqOffers, began_s: float) -> None:
-        try:
+    def _begun(
+        self, sender: Sender, message: ReqOffers | PartMessage, began_s: float
+    ) -> tuple[Step, ...]:
+        """What a message is to change, while its turn is kept; empty: nothing, it is answered."""
+        if isinstance(message, ReqOffers):
             self._respond(sender, message, self.offers(message), began_s)
-        except Exception:
-            _log.exception("message not handled", query=message.query_id)
-
-    def _begun(self, sender: Sender, message: PartMessage, began_s: float) -> Step | None:
-        """What a message is to change, while its turn is kept; None: nothing, it is answered."""
-        step = None
+            return ()
+        changes = False
         try:
             step = step_of(self.parts, sender, message, self.epoch)
-            if not step.changes:
+            changes = step.changes
+            if not changes:
                 self._respond(sender, message, step.answer, began_s)
-        except Exception:
-            # A backend may be anyone's; what came together with it is not to suffer.
-            _log.exception("message not handled", part="/".join(key_of(message)))
-        if step is None or not step.changes:
-            self.parts.turns.give(key_of(message))
-            return None
-        return step
+        finally:
+            if not changes:
+                self.parts.turns.give(key_of(message))
+        return (step,) if changes else ()
 
     async def _finish(
         self,
         sender: Sender,
         steps: Sequence[Step],
-        late: Sequence[asyncio.Task[None]],
+        late: Sequence[asyncio.Future[None]],
         began_s: float,
     ) -> None:
         """Stores and answers what messages change, and waits for those that await their turn."""
@@ -332,3 +331,9 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _failed(error: Exception) -> asyncio.Future[None]:
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    failed.set_exception(error)
+    return failed
