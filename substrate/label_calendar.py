@@ -7,7 +7,7 @@ anybody has: what is free over a window is found in a few words, however many ho
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -87,7 +87,7 @@ class LabelCalendar:
 
 @dataclass(slots=True)
 class _Entries:
-    """The holds of one VLAN, in the order of their starts."""
+    """The holds of one VLAN, in order; those of one start are of one holder."""
 
     starts_s: array[int]
     ends_s: array[int]
@@ -98,9 +98,11 @@ class _Entries:
         return cls(*(array("q", column.tobytes()) for column in columns))
 
     def add(self, window: Window, holder: int) -> None:
-        i = bisect_right(self.starts_s, window.start_s)
-        while i and self.starts_s[i - 1] == window.start_s and self.ends_s[i - 1] > window.end_s:
-            i -= 1
+        i, entry = bisect_left(self.starts_s, window.start_s), (window.end_s, holder)
+        while i < len(self.starts_s) and self.starts_s[i] == window.start_s:
+            if (self.ends_s[i], self.holders[i]) >= entry:
+                break
+            i += 1
         self.starts_s.insert(i, window.start_s)
         self.ends_s.insert(i, window.end_s)
         self.holders.insert(i, holder)
