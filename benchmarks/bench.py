@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from benchmarks.commits import commit, hot_link, slow_disk
 from benchmarks.long_calendars import long_calendars
 from benchmarks.plan_calls import plan_calls, plan_calls_live
 from benchmarks.setting import VARIANTS, Setting
+from benchmarks.world import BrokenError
 
 
 def alone(setting: Setting, module: str, sizes: tuple[int, ...], what: str) -> None:
@@ -65,12 +67,19 @@ def main() -> None:
             live=tuple(given.live or usual.live),
             nodes=tuple(given.nodes or usual.nodes),
         )
-        try:
-            for name in given.scenario:
-                SCENARIOS[name](setting)
-        finally:
-            # What was measured before a scenario failed is not lost.
-            setting.results.write(given.out)
+        broken = [name for name in given.scenario if not _ran(name, setting)]
+    setting.results.write(given.out)
+    sys.exit(1 if broken else 0)
+
+
+def _ran(name: str, setting: Setting) -> bool:
+    """Whether a scenario could be measured; if not, the others still are."""
+    try:
+        SCENARIOS[name](setting)
+    except BrokenError as error:
+        setting.results.skip(name, str(error))
+        return False
+    return True
 
 
 def _arguments() -> argparse.Namespace:

@@ -9,7 +9,7 @@ from benchmarks import live
 from benchmarks.load import Load
 from benchmarks.results import Row
 from benchmarks.setting import Setting
-from benchmarks.world import HOT, World, chain, world
+from benchmarks.world import HOT, BrokenError, World, chain, world
 from runtime import schema
 
 HOT_LIVE = 100_000
@@ -60,12 +60,12 @@ def _variants(setting: Setting, scenario: str, in_flight: int, fsync_ms: float =
 
 
 def committing(setting: Setting, made: World, scenario: str, variant: str, in_flight: int) -> Row:
-    """What a running world does. Raises SystemExit when it refuses."""
+    """What a running world does. Raises BrokenError when it refuses."""
     load = Load(variant, in_flight)
     used_s = asyncio.run(_measure(setting, made, load, variant))
     measured = load.measured
     if measured.refused or not measured.latencies_s:
-        raise SystemExit(f"{scenario}, {variant}: {measured.refused} refused\n{made.errors()}")
+        raise BrokenError(f"{scenario}, {variant}: {measured.refused} refused\n{made.errors()}")
     return measured.row(scenario, variant, in_flight, used_s)
 
 

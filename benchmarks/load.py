@@ -18,6 +18,7 @@ from braid.v1.reservations_pb2_grpc import ReservationsStub
 HOURS = 168
 """Windows are spread over so many hours, so that no port runs out of VLANs."""
 BANDWIDTH_BPS = 10**6
+TIMEOUT_S = 300
 
 
 @dataclass
@@ -62,6 +63,7 @@ def requests(prefix: str) -> Iterator[pb.Reservation]:
             destination=DESTINATION,
             bandwidth_bps=BANDWIDTH_BPS,
             window=common_pb2.Window(start_s=start_s, end_s=start_s + 3600),
+            negotiation_timeout_s=TIMEOUT_S,
         )
         number += 1
 
@@ -94,7 +96,7 @@ class Load:
 
             async def one() -> None:
                 for request in self._wanted():
-                    self._note(await stub.Reserve(request, timeout=120), request.request_id)
+                    self._note(await stub.Reserve(request, timeout=TIMEOUT_S), request.request_id)
 
             await asyncio.gather(*(one() for _ in range(self._in_flight)))
 

@@ -17,7 +17,7 @@ from benchmarks.load import Measured
 from benchmarks.networks import Domains
 from benchmarks.results import Row
 from benchmarks.setting import Setting
-from benchmarks.world import G, World, world
+from benchmarks.world import BrokenError, G, World, world
 from braid.client import Client
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 from braid.v1.reservations_pb2_grpc import ReservationsStub
@@ -31,6 +31,7 @@ HOT_PAIRS = 32
 BANDWIDTH_BPS = G
 HOURS = 24 * 30
 UP_MAX_S = 120.0
+TIMEOUT_S = 300
 LIVE_NODES = 200
 
 
@@ -82,7 +83,7 @@ def _start(made: World, domains: Domains) -> None:
     with Client(made.target, insecure=True) as client:
         while any(s.state != topology_pb2.DOMAIN_STATE_UP for s in client.topology().domains):
             if time.monotonic() > deadline_s:
-                raise SystemExit(f"not all of {len(names)} domains came up:\n{made.errors()}")
+                raise BrokenError(f"not all of {len(names)} domains came up:\n{made.errors()}")
             time.sleep(0.5)
     made.settle()
 
@@ -106,7 +107,7 @@ def _measured(
     measured = Measured()
     cpu_s = asyncio.run(_ask(setting, made, measured, _requests(variant, pairs)))
     if measured.refused or not measured.latencies_s:
-        raise SystemExit(f"{name}, {variant}: {measured.refused} infeasible\n{made.errors()}")
+        raise BrokenError(f"{name}, {variant}: {measured.refused} infeasible\n{made.errors()}")
     return measured.row(name, variant, IN_FLIGHT, cpu_s)
 
 
@@ -120,7 +121,7 @@ async def _ask(
     async def one(stub: ReservationsAsyncStub) -> None:
         for request in wanted:
             asked_s = time.perf_counter()
-            answer = await stub.Plan(request, timeout=60)
+            answer = await stub.Plan(request, timeout=TIMEOUT_S)
             now_s = time.perf_counter()
             if began_s <= now_s < until_s:
                 measured.latencies_s.append(now_s - asked_s)
@@ -153,5 +154,6 @@ def _requests(prefix: str, pairs: list[tuple[str, str]]) -> Iterator[pb.Reservat
             destination=destination,
             bandwidth_bps=BANDWIDTH_BPS,
             window=common_pb2.Window(start_s=start_s, end_s=start_s + 3600),
+            negotiation_timeout_s=TIMEOUT_S,
         )
         number += 1

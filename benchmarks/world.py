@@ -21,7 +21,10 @@ SOURCE, DESTINATION = "d1:a", "d4:b"
 HOT = "d2"
 """The domain that is given live reservations."""
 CAPACITY_BPS = 100_000 * G
+ERRORS_MAX = 1000
 SETTLE_S, SETTLE_MAX_S = 0.5, 60.0
+PATIENCE = {"offers_timeout_s": 60, "prepare_timeout_s": 300}
+"""A slow agent is measured, not left out."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -48,6 +51,10 @@ def port(name: str, remote: str | None, capacity_bps: int = CAPACITY_BPS) -> dic
     return {**values, "remote": remote} if remote else values
 
 
+class BrokenError(Exception):
+    """A scenario cannot be measured; the text says why."""
+
+
 @dataclass
 class World:
     """Processes, the orchestrator's address last. ``cpu_s`` is what all of them have used."""
@@ -65,7 +72,7 @@ class World:
     def orchestrator(self, targets: Mapping[str, str]) -> None:
         """Braid's orchestrator for these domains and the addresses of their agents."""
         domains = [{"domain": name, "target": target} for name, target in targets.items()]
-        config = self._write("orchestrator", {"domains": domains})
+        config = self._write("orchestrator", {"domains": domains, **PATIENCE})
         self.target = self.start("commands.main", "serve", "--config", config)
 
     def braid(self, domains: Mapping[str, Mapping[str, Any]]) -> None:
@@ -97,13 +104,13 @@ class World:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise SystemExit(f"{module} did not start:\n{self.errors()}")
+            raise BrokenError(f"{module} did not start:\n{self.errors()}")
         return str(json.loads(line)["listening"])
 
     def errors(self) -> str:
-        """What the processes have complained of."""
+        """What the processes have complained of last."""
         path = self.folder / "errors.log"
-        return path.read_text() if path.exists() else ""
+        return path.read_text()[-ERRORS_MAX:] if path.exists() else ""
 
     def cpu_s(self) -> list[float]:
         """Seconds of processor time of each process, in the order in which they were started."""

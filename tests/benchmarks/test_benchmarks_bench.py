@@ -14,9 +14,10 @@ from agents.agent import Agent
 from agents.backends import open_backend
 from agents.book import Book
 from agents.store import DatabaseStore
-from benchmarks import live, networks, plots
+from benchmarks import bench as bench_module, live, networks, plots
 from benchmarks.results import Results, Row
-from benchmarks.world import HOT, chain
+from benchmarks.setting import Setting
+from benchmarks.world import HOT, BrokenError, chain
 from runtime import schema
 from runtime.clock import SystemClock
 from runtime.database import Database
@@ -132,3 +133,23 @@ def test_plots_are_drawn_from_results(tmp_path: Path) -> None:
     assert [file.name for file in written] == ["throughput.svg", "hold.svg", "plan.svg"]
     before = [file.read_bytes() for file in written]
     assert [file.read_bytes() for file in plots.draw(document, tmp_path)] == before
+
+
+def test_a_scenario_that_breaks_leaves_the_others_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_setting: Setting) -> None:
+        raise BrokenError("no disk")
+
+    def works(setting: Setting) -> None:
+        setting.results.note("other", "hold_us", 1.0)
+
+    out = tmp_path / "results.json"
+    monkeypatch.setattr(bench_module, "SCENARIOS", {"plan": breaks, "live": works})
+    monkeypatch.setattr(sys, "argv", ["bench", "--scenario", "plan", "live", "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        bench_module.main()
+    assert ended.value.code == 1
+    document = json.loads(out.read_text())
+    assert document["skipped"] == {"plan": "no disk"}
+    assert [figure["scenario"] for figure in document["figures"]] == ["other"]
