@@ -185,7 +185,20 @@ class Book:
 
     def profile(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
         """As ``free_bps``, over time."""
-        profile = self.calendar.profile(resource, window)
+        return self._without(
+            self.calendar.profile(resource, window), window, resource, reservation_id
+        )
+
+    def outline(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
+        """As ``profile``, or less where that is long: what an offer tells."""
+        return self._without(
+            self.calendar.outline(resource, window), window, resource, reservation_id
+        )
+
+    def _without(
+        self, profile: Profile, window: Window, resource: Resource, reservation_id: str
+    ) -> Profile:
+        """With what the reservation's own parts take put back."""
         held = self._held.get(reservation_id)
         for usage in held.envelope if held is not None else ():
             if usage.resource == resource and usage.window.overlaps(window):
@@ -359,7 +372,7 @@ class _FreeFor:
     def profile(self, resource: Resource) -> Profile:
         known = self._profiles.get(resource)
         if known is None:
-            known = self._book.profile(resource, self.window, self._reservation_id)
+            known = self._book.outline(resource, self.window, self._reservation_id)
             self._profiles[resource] = known
         return known
 

@@ -39,6 +39,10 @@ class Resource(NamedTuple):
     direction: Direction
 
 
+OUTLINE_STEPS = 48
+"""Half hours, when a day is asked for."""
+
+
 class CalendarError(Exception):
     """A hold beyond capacity, or the return of what is not held: a bug of the caller."""
 
@@ -64,6 +68,22 @@ class Calendar:
         """What is free over the window. Raises KeyError for an unknown resource."""
         capacity = self.capacities[resource]
         return tuple(Step(at, capacity - level) for at, level in self._held[resource].steps(window))
+
+    def outline(self, resource: Resource, window: Window) -> Profile:
+        """As ``profile``, but where that is long: the least of each of OUTLINE_STEPS equal times.
+
+        Quick, however much is held; over the whole window the least is the same.
+        """
+        if self._held[resource].points(window) <= OUTLINE_STEPS:
+            return self.profile(resource, window)
+        piece_s = -(-window.duration_s // OUTLINE_STEPS)
+        steps: list[Step] = []
+        for start_s in range(window.start_s, window.end_s, piece_s):
+            piece = Window(start_s, min(start_s + piece_s, window.end_s))
+            free_bps = self.free_bps(resource, piece)
+            if not steps or steps[-1].bandwidth_bps != free_bps:
+                steps.append(Step(start_s, free_bps))
+        return tuple(steps)
 
     def add(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
         """Holds. Raises CalendarError where that exceeds the capacity; nothing changes then."""

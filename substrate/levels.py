@@ -95,6 +95,12 @@ class Levels:
             return [(window.start_s, 0), *found]
         return [(window.start_s, found[0][1]), *found[1:]]
 
+    def points(self, window: Window) -> int:
+        """How many pairs ``steps`` gives, or one less."""
+        head, whole, tail = self._pieces(window)
+        within = sum(last - first for _, first, last in (*head, *tail))
+        return within + sum(len(self._starts[i]) for i in whole)
+
     def add(self, window: Window, amount: int) -> None:
         """Raises the level by ``amount`` (or lowers it) within the window."""
         within = self._within(window) if amount else None

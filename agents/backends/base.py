@@ -77,7 +77,7 @@ class Free(Protocol):
         """Free during the whole window."""
 
     def profile(self, resource: Resource) -> Profile:
-        """Free over the window."""
+        """Free over the window, or less where that changes often: for offers."""
 
     def at_least_bps(self, resource: Resource) -> int:
         """What is certainly free during the whole window: for searching among many links, of which

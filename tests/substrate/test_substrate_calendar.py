@@ -16,9 +16,9 @@ from hypothesis.stateful import (
 )
 
 from substrate import label_calendar
-from substrate.calendar import Calendar, CalendarError, Direction, Resource
+from substrate.calendar import OUTLINE_STEPS, Calendar, CalendarError, Direction, Resource
 from substrate.label_calendar import NOBODY, LabelCalendar
-from substrate.model import Step, Window
+from substrate.model import Profile, Step, Window
 from substrate.vlans import VlanSet
 
 END_S = 24
@@ -95,6 +95,38 @@ class CalendarAgainstArray(RuleBasedStateMachine):
 
 TestCalendarAgainstArray = CalendarAgainstArray.TestCase
 TestCalendarAgainstArray.settings = settings(max_examples=60, stateful_step_count=40)
+
+
+@given(
+    many=st.lists(st.tuples(st.integers(0, 900), st.integers(1, 200)), max_size=200),
+    start_s=st.integers(0, 900),
+    length_s=st.integers(1, 900),
+)
+def test_an_outline_is_short_and_never_promises_too_much(
+    many: list[tuple[int, int]], start_s: int, length_s: int
+) -> None:
+    calendar = Calendar({IN: 1000})
+    for at_s, for_s in many:
+        calendar.add(IN, Window(at_s, at_s + for_s), 1)
+    window = Window(start_s, start_s + length_s)
+    outline, profile = calendar.outline(IN, window), calendar.profile(IN, window)
+    assert len(outline) <= OUTLINE_STEPS + 1
+    if len(profile) <= OUTLINE_STEPS:
+        assert outline == profile
+    told = _per_second(outline, window)
+    exact = _per_second(profile, window)
+    assert all(less <= most for less, most in zip(told, exact, strict=True))
+    assert min(told) == min(exact)
+
+
+def _per_second(profile: Profile, window: Window) -> list[int]:
+    assert profile[0].start_s == window.start_s
+    ends_s = [step.start_s for step in profile[1:]] + [window.end_s]
+    return [
+        step.bandwidth_bps
+        for step, end_s in zip(profile, ends_s, strict=True)
+        for _ in range(step.start_s, end_s)
+    ]
 
 
 @given(holds, st.randoms(use_true_random=False))
