@@ -44,6 +44,7 @@ from protocol.messages import (
     ToOrchestrator,
 )
 from protocol.participant import Rules, answer_to
+from runtime import telemetry
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
@@ -200,8 +201,21 @@ class Agent:
             async with self.parts.turns.turn(key):
                 answer = await self._step(key, sender, message)
         self.meter.answered(message, answer, perf_counter() - began_s)
+        if telemetry.on():
+            self._trace(message, began_s)
         if answer is not None:
             self._send(sender, answer)
+
+    def _trace(self, message: ToAgent, began_s: float) -> None:
+        """A span below the question's, or of what is done to a part below its first one's."""
+        parent = ""
+        if isinstance(message, ReqOffers | ReservationPrep):
+            parent = message.traceparent
+        elif not isinstance(message, Claims):
+            record = self.parts.records.get((message.transaction_id, message.part_id))
+            prep = None if record is None else record.part.prep
+            parent = "" if prep is None else prep.traceparent
+        telemetry.ended(type(message).__name__, parent, began_s, domain=self.domain.name)
 
     async def _step(self, key: Key, sender: Sender, message: PartMessage) -> ReservationResp | None:
         before = self.parts.records.get(key)

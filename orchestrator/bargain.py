@@ -16,6 +16,7 @@ from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
 from protocol.messages import ReqOffers, ReservationPrep, SendOffers
+from runtime import telemetry
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 
@@ -124,9 +125,11 @@ class LiveBargain:
         directionality = self.criteria.directionality
         return self.offers.keep(pairs, window, directionality, offers, self.now_ms())
 
+    @telemetry.traced("offers")
     async def _ask(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
     ) -> SendOffers | None:
+        telemetry.note(domain=domain)
         question = ReqOffers(
             query_id="",
             window=window,
@@ -134,12 +137,14 @@ class LiveBargain:
             bandwidth_bps=self.criteria.bandwidth_bps,
             directionality=self.criteria.directionality,
             reservation_id=self.reservation_id,
+            traceparent=telemetry.traceparent(),
         )
         began_ms = self.now_ms()
         offers = await self.questions.ask(domain, question, self._left_s(self.patience.offers_s))
         self.meter.phase("offers", (self.now_ms() - began_ms) / 1000)
         return offers
 
+    @telemetry.traced("prepare")
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         self.rounds += 1
         before = self.transactions.get(self.transaction_id)
@@ -197,6 +202,7 @@ class LiveBargain:
             window=self.criteria.window,
             orchestrator_id=self.orchestrator_id,
             deadline_ms=self.deadline_ms,
+            traceparent=telemetry.traceparent(),
         )
         return CoordinatorPart(
             domain=domain,

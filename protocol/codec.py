@@ -166,6 +166,7 @@ def prep_to_pb(prep: ReservationPrep) -> pb.ReservationPrep:
         window=window_to_pb(prep.window),
         orchestrator_id=prep.orchestrator_id,
         deadline_ms=prep.deadline_ms,
+        traceparent=prep.traceparent,
     )
 
 
@@ -185,6 +186,7 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
         window=window_from_pb(message.window),
         orchestrator_id=message.orchestrator_id,
         deadline_ms=message.deadline_ms,
+        traceparent=message.traceparent,
     )
 
 
@@ -196,6 +198,7 @@ def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
         bandwidth_bps=message.bandwidth_bps,
         directionality=directionality_to_pb(message.directionality),
         reservation_id=message.reservation_id,
+        traceparent=message.traceparent,
     )
 
 
@@ -207,6 +210,7 @@ def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
         bandwidth_bps=message.bandwidth_bps,
         directionality=directionality_from_pb(message.directionality),
         reservation_id=message.reservation_id,
+        traceparent=message.traceparent,
     )
 
 
