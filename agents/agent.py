@@ -39,11 +39,13 @@ from protocol.messages import (
     Claims,
     PartMessage,
     ReqOffers,
+    ReservationPrep,
     SendOffers,
     ToAgent,
     ToOrchestrator,
 )
 from protocol.participant import Rules
+from runtime import telemetry
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
@@ -262,8 +264,21 @@ class Agent:
         self, sender: Sender, message: ToAgent, answer: ToOrchestrator | None, began_s: float
     ) -> None:
         self.meter.answered(message, answer, perf_counter() - began_s)
+        if telemetry.on():
+            self._trace(message, began_s)
         if answer is not None:
             self._send(sender, answer)
+
+    def _trace(self, message: ToAgent, began_s: float) -> None:
+        """A span below the question's, or of what is done to a part below its first one's."""
+        parent = ""
+        if isinstance(message, ReqOffers | ReservationPrep):
+            parent = message.traceparent
+        elif not isinstance(message, Claims):
+            record = self.parts.records.get(key_of(message))
+            prep = None if record is None else record.part.prep
+            parent = "" if prep is None else prep.traceparent
+        telemetry.ended(type(message).__name__, parent, began_s, domain=self.domain.name)
 
     def _fire(self, due: Due) -> None:
         if isinstance(due, PartDue):

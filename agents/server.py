@@ -273,6 +273,8 @@ def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:
 def _check_prep(prep: ReservationPrep, orchestrator_id: str) -> None:
     for field in ("orchestrator_id", "part_id", "reservation_id", "transaction_id"):
         _check_id(field, getattr(prep, field))
+    if prep.traceparent:
+        _check_id("traceparent", prep.traceparent)
     _check_window(prep.window)
     if prep.orchestrator_id != orchestrator_id:
         raise CodecError("orchestrator_id", repr(prep.orchestrator_id), f"'{orchestrator_id}'")

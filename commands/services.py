@@ -14,13 +14,13 @@ from agents.settings import RunningAgent, load_settings as load_agent_settings, 
 from commands.context import UNEXPECTED, USAGE, fail
 from orchestrator.main import run_orchestrator
 from orchestrator.settings import load_settings
-from runtime import signals
+from runtime import signals, telemetry
 from runtime.collector import relax
 from runtime.database import StorageError, WrongDatabaseError
 from runtime.logs import configure
 from runtime.schema import SchemaError
 from runtime.server import ListenError
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, TelemetrySettings
 
 Listen = Annotated[str | None, typer.Option("--listen", help="host:port; port 0: any free one")]
 DatabaseUrl = Annotated[
@@ -55,6 +55,7 @@ def serve(
     except SettingsError as error:
         fail(str(error), USAGE)
     configure(settings.log)
+    _trace(settings.telemetry, "braid-orchestrator")
     _run(run_orchestrator(settings, lambda address: _say(address, "braid.v1.Reservations")))
 
 
@@ -70,6 +71,7 @@ def agent(
     except SettingsError as error:
         fail(str(error), USAGE)
     configure(settings.log)
+    _trace(settings.telemetry, "braid-agent")
 
     def started(running: RunningAgent) -> None:
         _say(running.address, "braid.v1.DomainAgent")
@@ -82,6 +84,13 @@ def _domain(text: str) -> dict[str, str]:
     if not equals:
         fail(f"--domain: given '{text}', possible: name=host:port", USAGE)
     return {"domain": name, "target": target}
+
+
+def _trace(settings: TelemetrySettings | None, service: str) -> None:
+    try:
+        telemetry.configure(settings, service)
+    except SettingsError as error:
+        fail(str(error), USAGE)
 
 
 def _run(service: Coroutine[Any, Any, None]) -> None:

@@ -18,6 +18,7 @@ from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
 from protocol.messages import ReqOffers, ReservationPrep, SendOffers
+from runtime import telemetry
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 
@@ -147,6 +148,7 @@ class LiveBargain:
         forgets, self.anew, self.used_again = self.used_again, True, False
         return forgets
 
+    @telemetry.traced("offers")
     async def ask(
         self, wanted: Mapping[str, frozenset[Pair]], window: Window
     ) -> Mapping[str, SendOffers | None]:
@@ -195,8 +197,10 @@ class LiveBargain:
             bandwidth_bps=self.criteria.bandwidth_bps,
             directionality=self.criteria.directionality,
             reservation_id=reservation_id,
+            traceparent=telemetry.traceparent(),
         )
 
+    @telemetry.traced("prepare")
     async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
         self.rounds += 1
         before = self.transactions.get(self.transaction_id)
@@ -254,6 +258,7 @@ class LiveBargain:
             window=self.criteria.window,
             orchestrator_id=self.orchestrator_id,
             deadline_ms=self.deadline_ms,
+            traceparent=telemetry.traceparent(),
         )
         return CoordinatorPart(
             domain=domain,

@@ -44,6 +44,7 @@ from orchestrator.transactions import Transactions
 from orchestrator.work import Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
 from protocol.messages import ReqOffers
+from runtime import telemetry
 from runtime.clock import Clock, Ids
 from runtime.database import StorageBusyError, StorageError
 from substrate.labels import Plan
@@ -262,6 +263,7 @@ class Engine(Work):
         self, question: Question, transaction_id: str, reservation_id: str, version: int
     ) -> Plan | Failure:
         """Negotiates; a breakdown is a Failure too, its cause in the log."""
+        telemetry.note(reservation_id=reservation_id, version=version)
         question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
         bargain = self.bargain(question, transaction_id, reservation_id, version)
         try:
@@ -278,6 +280,7 @@ class Engine(Work):
             self.breakers.ended(question)
         return Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
 
+    @telemetry.traced("commit")
     async def commit(self, live: Live, transaction_id: str, word: Word, refuse: Refuse) -> bool:
         """Decides COMMIT in one write with the record; False when it could not and gave up.
 

@@ -8,11 +8,13 @@ from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, changed, unchanged, with_change_plan
 from orchestrator.reserving import stands, store_outcome, why_not
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
+from runtime import telemetry
 
 SETTLE_BEFORE_RELEASE_S = 10.0
 """How long all acknowledgements are waited for before the old version is given back."""
 
 
+@telemetry.traced("Modify")
 async def negotiate_next(engine: Engine, live: Live) -> None:
     """Negotiates ``live.record.change`` and decides it."""
     record, change = live.record, live.record.change

@@ -7,11 +7,13 @@ from orchestrator.engine import Engine
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, State, committed, failed, with_plan
 from protocol.coordinator import Decision, Transaction
+from runtime import telemetry
 from substrate.model import Refusal, RefusalKind
 
 WITHDRAWN = "it was withdrawn while its confirmation was awaited"
 
 
+@telemetry.traced("Reserve")
 async def negotiate_first(engine: Engine, live: Live) -> None:
     """Negotiates, decides, and tells; leaves at once when the user cancelled meanwhile."""
     record = live.record

@@ -185,6 +185,7 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
         window_from_pb(message.window),
         message.orchestrator_id,
         message.deadline_ms,
+        message.traceparent,
     )
 
 
@@ -192,6 +193,7 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
     message.transaction_id = prep.transaction_id
     message.part_id = prep.part_id
     message.reservation_id = prep.reservation_id
+    message.traceparent = prep.traceparent
     message.version = prep.version
     for segment in prep.segments:
         message.segments.append(segment_to_pb(segment))
@@ -209,6 +211,7 @@ def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
         bandwidth_bps=message.bandwidth_bps,
         directionality=directionality_to_pb(message.directionality),
         reservation_id=message.reservation_id,
+        traceparent=message.traceparent,
     )
 
 
@@ -220,6 +223,7 @@ def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
         bandwidth_bps=message.bandwidth_bps,
         directionality=directionality_from_pb(message.directionality),
         reservation_id=message.reservation_id,
+        traceparent=message.traceparent,
     )
 
 

@@ -22,6 +22,7 @@ class ReqOffers:
     bandwidth_bps: int
     directionality: Directionality = Directionality.BIDIRECTIONAL
     reservation_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class ReservationPrep:
     window: Window
     orchestrator_id: str
     deadline_ms: int
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,23 @@ class TlsSettings(Strict):
     server_ca: Path | None = None
 
 
+class TelemetrySettings(Strict):
+    """Where traces go: ``endpoint``: an OTLP collector, ``http://host:4317`` or ``https://…``.
+
+    ``share``: of the requests that are traced, 0 to 1; an agent traces what its orchestrator does.
+    """
+
+    endpoint: str = Field(pattern=r"^https?://\S+$")
+    share: float = Field(default=1.0, ge=0, le=1)
+
+
 class ListenSettings(Strict):
     """Where a service listens: ``host:port`` (port 0: any that is free) or ``unix:path``.
 
     Exactly one of ``tls`` and ``insecure: true`` must be said. ``calls_max`` and ``streams_max``:
     how many calls with one answer, and with a stream of them, may be in progress at once.
-    ``metrics``: host:port where Prometheus reads; absent: nowhere.
+    ``metrics``: host:port where Prometheus reads; absent: nowhere. ``telemetry``: where traces go;
+    absent: nowhere.
     """
 
     listen: str
@@ -58,6 +69,7 @@ class ListenSettings(Strict):
     calls_max: int = Field(default=4000, ge=1, le=1_000_000)
     streams_max: int = Field(default=1000, ge=1, le=1_000_000)
     metrics: str | None = Field(default=None, pattern=r"^[^:\s]+:[0-9]{1,5}$")
+    telemetry: TelemetrySettings | None = None
 
     @model_validator(mode="after")
     def _says_how_it_is_secured(self) -> ListenSettings:

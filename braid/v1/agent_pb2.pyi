@@ -251,6 +251,7 @@ class ReqOffers(_message.Message):
     BANDWIDTH_BPS_FIELD_NUMBER: _builtins.int
     DIRECTIONALITY_FIELD_NUMBER: _builtins.int
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     """Made by the orchestrator, repeated in SendOffers."""
     bandwidth_bps: _builtins.int
@@ -258,6 +259,8 @@ class ReqOffers(_message.Message):
     directionality: _common_pb2.Directionality.ValueType
     reservation_id: _builtins.str
     """The reservation on whose behalf is asked: what it already holds counts as free."""
+    traceparent: _builtins.str
+    """W3C Trace Context: below which span the agent's own are; absent: this is not traced."""
     @_builtins.property
     def window(self) -> _common_pb2.Window: ...
     @_builtins.property
@@ -271,10 +274,11 @@ class ReqOffers(_message.Message):
         bandwidth_bps: _builtins.int = ...,
         directionality: _common_pb2.Directionality.ValueType = ...,
         reservation_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,6 +426,7 @@ class ReservationPrep(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     ORCHESTRATOR_ID_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     part_id: _builtins.str
     """Distinguishes the rounds of a negotiation: another plan for this domain is another part."""
@@ -431,6 +436,8 @@ class ReservationPrep(_message.Message):
     """The orchestrator that answers inquiries."""
     deadline_ms: _builtins.int
     """Absolute: the agent refuses a Prep that it sees later than this by its own clock."""
+    traceparent: _builtins.str
+    """As in ReqOffers; what follows for this part belongs there too."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Segment]: ...
     @_builtins.property
@@ -446,10 +453,11 @@ class ReservationPrep(_message.Message):
         window: _common_pb2.Window | None = ...,
         orchestrator_id: _builtins.str = ...,
         deadline_ms: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,6 +112,7 @@ def distribution(requirement: str) -> str:
         ("The client library", "braid/pyproject.toml", None),
         ("The services", "pyproject.toml", None),
         ("Simulations", "pyproject.toml", "simulations"),
+        ("Traces", "pyproject.toml", "telemetry"),
     ],
 )
 def test_dependencies_are_those_that_the_document_justifies(

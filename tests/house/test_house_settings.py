@@ -18,7 +18,14 @@ from agents.backends.config import (
 )
 from agents.settings import AgentSettings, agent_settings
 from orchestrator.settings import DomainTarget, OrchestratorSettings
-from runtime.settings import ListenSettings, LogSettings, TlsSettings, parse_yaml, validate
+from runtime.settings import (
+    ListenSettings,
+    LogSettings,
+    TelemetrySettings,
+    TlsSettings,
+    parse_yaml,
+    validate,
+)
 
 EVERY_SERVICE = {*ListenSettings.model_fields, "log"}
 
@@ -31,6 +38,7 @@ def fields(model: type[BaseModel], *inherited: type[BaseModel]) -> set[str]:
 SECTIONS = {
     "Every service": EVERY_SERVICE,
     "Below `tls`": fields(TlsSettings),
+    "Below `telemetry`": fields(TelemetrySettings),
     "Below `log`": fields(LogSettings),
     "The orchestrator": fields(OrchestratorSettings) - EVERY_SERVICE,
     "Below `domains`": fields(DomainTarget),
