@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agents.intake import Intake
@@ -35,16 +35,14 @@ from agents.values import Decision, Key, Life, Record
 from protocol.messages import ReservationPrep
 from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
-from runtime.statements import insert_rows
+from runtime.statements import insert_rows, rows_of
 
 PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)
 
 CHUNK_ROWS = 4096
 
-OWNER = select(META.c.value).where(META.c.key == "owner")
 ALL_PARTS = str(select(PARTS))
-OWNER_KEPT = OWNER.with_for_update(read=True)
 FORGOTTEN = ("b_transaction_id", "b_part_id")
 FORGET = delete(PARTS).where(
     PARTS.c.transaction_id == bindparam(FORGOTTEN[0]),
@@ -219,7 +217,7 @@ class DatabaseStore:
     ) -> Sequence[Exception | None]:
         """What they come to in the end: the last that is said of a part counts."""
         try:
-            self._refuse_former(connection, OWNER_KEPT)
+            self._refuse_former(connection, locked=True)
         except SupersededError as error:
             return [error for _ in writes]
         parts: dict[Key, tuple[Any, ...] | None] = {}
@@ -240,14 +238,15 @@ class DatabaseStore:
 
     async def check_owner(self) -> None:
         """See :class:`Store`."""
-        await self._database.read(lambda connection: self._refuse_former(connection, OWNER))
+        await self._database.read(self._refuse_former)
 
     async def close(self) -> None:
         """See :class:`Store`."""
         await self._database.close()
 
-    def _refuse_former(self, connection: Connection, query: Select[Any]) -> None:
-        if connection.execute(query).scalar_one_or_none() != self._owner:
+    def _refuse_former(self, connection: Connection, locked: bool = False) -> None:
+        found = dict(rows_of(connection, (META.c.key, META.c.value), ["owner"], locked))
+        if found.get("owner") != self._owner:
             raise SupersededError("another agent has taken over this database")
 
     def _tell(self, connection: Connection, told: dict[str, str]) -> None:

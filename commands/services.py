@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 
 from agents.settings import RunningAgent, load_settings as load_agent_settings, run_agent
 from commands.context import UNEXPECTED, USAGE, fail
@@ -96,7 +97,8 @@ def _trace(settings: TelemetrySettings | None, service: str) -> None:
 def _run(service: Coroutine[Any, Any, None]) -> None:
     relax()
     try:
-        asyncio.run(service)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(service)
         signals.ignore()
     except SettingsError as error:
         fail(str(error), USAGE)

@@ -33,6 +33,7 @@ from orchestrator.rows import (
 from protocol.coordinator import Decision, PartStatus
 from protocol.messages import Claim
 from runtime.database import WrongDatabaseError
+from runtime.statements import rows_of
 
 FINAL_STATES = sorted(state.value for state in FINAL)
 LOST_AT_ONCE = 10_000
@@ -93,8 +94,7 @@ def told_lost(connection: Connection, epoch: int, reservation_ids: Sequence[str]
 
 def lives(connection: Connection, epoch: int) -> bool:
     """Whether this life of an instance is not over."""
-    mine = select(t.instance.c.epoch).where(t.instance.c.epoch == epoch)
-    return connection.execute(mine).first() is not None
+    return bool(list(rows_of(connection, (t.instance.c.epoch,), [epoch])))
 
 
 def leave(connection: Connection, epoch: int) -> None:
@@ -168,8 +168,8 @@ def meet(connection: Connection, domain: str, identity: AgentIdentity) -> None:
 
 def epochs(connection: Connection, domains: Sequence[str]) -> dict[str, int]:
     """The epochs of those domains that were ever met."""
-    query = select(t.domain_agent).where(t.domain_agent.c.domain.in_(sorted(domains)))
-    return {row.domain: row.epoch for row in connection.execute(query)}
+    columns = (t.domain_agent.c.domain, t.domain_agent.c.epoch)
+    return dict(rows_of(connection, columns, sorted(domains)))
 
 
 def claims(connection: Connection, domain: str) -> tuple[Claim, ...]:

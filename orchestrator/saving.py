@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator import doubt_rows, owning, tables as t
@@ -219,17 +219,18 @@ _ANSWER = (
 
 def requests_of(connection: Connection, ids: Sequence[str]) -> list[Request | None]:
     """What was recorded under each request_id."""
-    query = select(t.request).where(t.request.c.request_id.in_(sorted(set(ids))))
-    found = {row.request_id: row for row in connection.execute(query)}
-    return [_request_of(found[one]) if one in found else None for one in ids]
+    columns = tuple(t.request.c[name] for name in (*REQUEST, "answer"))
+    found = {row[0]: row for row in rows_of(connection, columns, sorted(set(ids)))}
+    return [_request_of(*found[one]) if one in found else None for one in ids]
 
 
-def _request_of(row: Any) -> Request:
-    """A stored request."""
+def _request_of(
+    request_id: str, digest: str, reservation_id: str, answered: bytes | None
+) -> Request:
     answer = None
-    if row.answer is not None:
-        answer = record_from_pb(pb.ReservationRecord.FromString(row.answer), "", None)
-    return Request(row.request_id, row.digest, row.reservation_id, answer)
+    if answered is not None:
+        answer = record_from_pb(pb.ReservationRecord.FromString(answered), "", None)
+    return Request(request_id, digest, reservation_id, answer)
 
 
 def _request_row(request: Request) -> Row:
