@@ -204,7 +204,10 @@ class Agent:
         return self._book.backend.rules(self._book.placement(record.part.mapping))
 
     def watch(self) -> Watcher:
-        """The data plane of every part that is live or still configured, then each change."""
+        """The data plane of parts that are live or still configured, then each change.
+
+        Of what is SCHEDULED to begin later nothing need be told before that.
+        """
         return self.parts.watchers.open(self.parts.records.watched())
 
     def end_watches(self) -> None:

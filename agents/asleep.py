@@ -134,10 +134,6 @@ class Asleep:
         row = self._by_due.first(b"", _due_of)
         return _due_ms(row) if row else None
 
-    def snapshot(self) -> Sequence[bytes]:
-        """All rows as they are now, in the order of their keys."""
-        return list(self._by_key.since(b""))
-
     def __len__(self) -> int:
         return len(self._by_key)
 

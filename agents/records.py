@@ -152,15 +152,17 @@ class Records:
         awake = [self._by_key[key] for key in nsmallest(limit, keys)]
         return list(islice(_in_order(awake, self._asleep.after(after)), limit))
 
-    def watched(self) -> Iterator[Record]:
-        """Those that are live or still configured, as they are now, in the order of their keys."""
+    def watched(self) -> list[Record]:
+        """Those awake that are live or still configured, in the order of their keys.
+
+        What sleeps is SCHEDULED, as all is taken to be of which nothing is told, or RELEASED.
+        """
         awake = [
             record
             for record in self._by_key.values()
             if record.live or record.data_plane.state is not DataPlaneState.RELEASED
         ]
-        awake.sort(key=attrgetter("key"))
-        return _in_order(awake, iter(self._asleep.snapshot()))
+        return sorted(awake, key=attrgetter("key"))
 
     def all(self) -> Iterator[Record]:
         """Every record, in no order. Nothing must change meanwhile."""

@@ -86,7 +86,8 @@ class DomainAgentServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Changes of the data plane: first the present state of every live part, then each change.
+        """Changes of the data plane: first the present states of live parts, then each change. A part that
+        is not told of is SCHEDULED; there may be a million of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,9 @@ class DomainAgentStub:
     Holdings: _grpc.UnaryUnaryMultiCallable[_agent_pb2.HoldingsRequest, _agent_pb2.HoldingsResponse]
     """What this agent believes it holds, for reconciliation."""
     Watch: _grpc.UnaryStreamMultiCallable[_agent_pb2.WatchDomainRequest, _agent_pb2.DomainEvent]
-    """Changes of the data plane: first the present state of every live part, then each change."""
+    """Changes of the data plane: first the present states of live parts, then each change. A part that
+    is not told of is SCHEDULED; there may be a million of them.
+    """
 
 @_typing.type_check_only
 class DomainAgentAsyncStub(DomainAgentStub):
@@ -67,7 +69,9 @@ class DomainAgentAsyncStub(DomainAgentStub):
     Holdings: _aio.UnaryUnaryMultiCallable[_agent_pb2.HoldingsRequest, _agent_pb2.HoldingsResponse]  # type: ignore[assignment]
     """What this agent believes it holds, for reconciliation."""
     Watch: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchDomainRequest, _agent_pb2.DomainEvent]  # type: ignore[assignment]
-    """Changes of the data plane: first the present state of every live part, then each change."""
+    """Changes of the data plane: first the present states of live parts, then each change. A part that
+    is not told of is SCHEDULED; there may be a million of them.
+    """
 
 class DomainAgentServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -106,6 +110,8 @@ class DomainAgentServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.WatchDomainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.DomainEvent], _abc.AsyncIterator[_agent_pb2.DomainEvent]]:
-        """Changes of the data plane: first the present state of every live part, then each change."""
+        """Changes of the data plane: first the present states of live parts, then each change. A part that
+        is not told of is SCHEDULED; there may be a million of them.
+        """
 
 def add_DomainAgentServicer_to_server(servicer: DomainAgentServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

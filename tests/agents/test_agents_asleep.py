@@ -113,7 +113,8 @@ class RecordsAgainstDict(RuleBasedStateMachine):
         assert len(self.records) == len(self.model)
         live = sorted(key for key, each in found.items() if each.live)
         assert sorted(self.records.live_keys()) == live
-        assert [each.key for each in self.records.watched()] == live
+        awake = sorted(each.key for each in self.records.awake() if each.live)
+        assert [each.key for each in self.records.watched()] == awake
         states = [each.part.state for each in self.model.values()]
         assert +self.records.states() == {state: states.count(state) for state in set(states)}
         assert self.records.orchestrators() == {"orchestrator-1" for _ in self.model}
