@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any
 
@@ -41,36 +41,43 @@ class Intake:
         self._claims = _Texts(_claims_of)
         self._labels = _Texts(_labels_of)
 
-    def take(self, rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+    def take(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
         """Takes rows of the table ``agent_parts``; those that it leaves."""
-        for row in rows:
-            if not self._took(row):
-                yield row
+        asleep = [row for row in rows if self._may_sleep(row)]
+        self._take(asleep)
+        if len(asleep) == len(rows):
+            return []
+        taken = {row[:2] for row in asleep}
+        return [row for row in rows if row[:2] not in taken]
 
-    def _took(self, row: Sequence[Any]) -> bool:
-        _, _, reservation_id, orchestrator_id, state, prep, mapping = row[:7]
-        inquire_at_ms, _, start_s, end_s, data_plane = row[9:14]
-        if state == "HELD" or prep is None or inquire_at_ms is not None:
+    def _may_sleep(self, row: Sequence[Any]) -> bool:
+        state, data_plane = row[4], row[13]
+        if state == "HELD" or row[5] is None or row[9] is not None:
             return False
-        live = state == "COMMITTED"
-        due_ms = 1000 * (start_s if live else end_s)
-        if due_ms <= self._now_ms or data_plane != ("SCHEDULED" if live else "RELEASED"):
-            return False
-        if live:
-            self._note(mapping)
-        self.rows.append(packed(row, len(self.rows) + 1 if live else 0, due_ms))
-        self.kinds[state, orchestrator_id] += 1
-        self._starts_s.append(start_s)
-        self._ends_s.append(end_s)
-        self._reservations.append(hash(reservation_id) or 1 if live else 0)
-        return True
+        if state == "COMMITTED":
+            begins: bool = 1000 * row[11] > self._now_ms and data_plane == "SCHEDULED"
+            return begins
+        ends: bool = 1000 * row[12] > self._now_ms and data_plane == "RELEASED"
+        return ends
 
-    def _note(self, mapping: str) -> None:
-        """What the next row takes: the texts within a placement's JSON."""
+    def _take(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Column by column: there may be a million."""
+        self.kinds.update([(row[4], row[3]) for row in rows])
+        self._starts_s.extend([row[11] for row in rows])
+        self._ends_s.extend([row[12] for row in rows])
+        for number, row in enumerate(rows, len(self.rows) + 1):
+            live = row[4] == "COMMITTED"
+            if live:
+                self._note(row[6], number - 1)
+            self._reservations.append((hash(row[2]) or 1) if live else 0)
+            due_ms = 1000 * (row[11] if live else row[12])
+            self.rows.append(packed(row, number if live else 0, due_ms))
+
+    def _note(self, mapping: str, row: int) -> None:
+        """What a row takes: the texts within a placement's JSON."""
         claims, _, rest = mapping.partition(',"labels":')
-        labels, _, _ = rest.partition(',"detail":')
-        self._claims.add(claims.removeprefix('{"claims":'), len(self.rows))
-        self._labels.add(labels, len(self.rows))
+        self._claims.add(claims, row)
+        self._labels.add(rest.partition(',"detail":')[0], row)
 
     def taken(self) -> tuple[Taken, list[Record]]:
         """What is taken by those that sleep, and the parts that do not after all.
@@ -128,7 +135,7 @@ class _Texts:
     def _flush(self) -> None:
         for text, rows in self._rows.items():
             found = _ints(rows)
-            for thing, amount in self._read(json.loads(text)):
+            for thing, amount in self._read(json.loads(text.removeprefix('{"claims":'))):
                 columns = self._found.setdefault(thing, ([], []))
                 columns[0].append(found)
                 columns[1].append(np.full(len(found), amount, np.int64))

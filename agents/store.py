@@ -173,7 +173,8 @@ class DatabaseStore:
             life = _next_life(life_from_meta(meta), now_ms, incarnation, restored)
             self._tell(connection, {"domain": domain, "owner": self._owner, **life_to_meta(life)})
             intake = Intake(now_ms)
-            records = map(record_from_row, intake.take(_parts(connection)))
+            rows = (row for chunk in _parts(connection) for row in intake.take(chunk))
+            records = map(record_from_row, rows)
             decisions = map(decision_from_row, connection.execute(select(DECISIONS)))
             # Sorted here: databases differ in the order of text.
             by_key = attrgetter("key")
@@ -254,11 +255,10 @@ class DatabaseStore:
         connection.execute(self._put[META], rows)
 
 
-def _parts(connection: Connection) -> Iterator[Row[Any]]:
+def _parts(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
     """All rows as the driver has them, a chunk in memory at a time."""
-    streaming = {"yield_per": CHUNK_ROWS}
-    for rows in connection.exec_driver_sql(ALL_PARTS, execution_options=streaming).partitions():
-        yield from rows
+    rows = connection.exec_driver_sql(ALL_PARTS, execution_options={"stream_results": True})
+    return rows.partitions(CHUNK_ROWS)
 
 
 def _refuse_other(found: str | None, domain: str) -> None:
