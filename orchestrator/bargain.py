@@ -153,13 +153,15 @@ class LiveBargain:
         self, wanted: Mapping[str, frozenset[Pair]], window: Window
     ) -> Mapping[str, SendOffers | None]:
         left_s = self._left_s(self.patience.offers_s)
+        hurried = left_s < self.patience.offers_s
         until_s = asyncio.get_running_loop().time() + left_s
         asked = {name: self._begin(name, pairs, window, left_s) for name, pairs in wanted.items()}
         found = {}
         for domain, (question, span) in asked.items():
             if not question.done():
+                # A question ends by itself, but not for the sake of one of many who ask it.
                 rest_s = until_s - asyncio.get_running_loop().time()
-                await asyncio.wait([question], timeout=max(0.0, rest_s))
+                await asyncio.wait([question], timeout=max(0.0, rest_s) if hurried else None)
             offers = question.result() if question.done() else None
             if offers is not None and span is not None:
                 # It is a part of what was told of a longer time, and may say less than there is.

@@ -40,10 +40,14 @@ def must_last(stored: Transaction, after: Transaction) -> bool:
     """
     if stored is after:
         return False
-    if after.decision is not Decision.UNDECIDED:
-        return _lasting(stored) != _lasting(after)
-    # Parts are never taken away.
-    return len(stored.parts) != len(after.parts)
+    # Parts are never taken away, and lie in the order of their ids.
+    if len(stored.parts) != len(after.parts):
+        return True
+    if after.decision is Decision.UNDECIDED:
+        return False
+    if stored.decision is not after.decision or stored.told != after.told:
+        return True
+    return not all(map(_is_same, stored.parts, after.parts))
 
 
 def may_wait(before: Transaction, after: Transaction) -> bool:
@@ -60,11 +64,11 @@ def may_wait(before: Transaction, after: Transaction) -> bool:
 
 def same_parts(stored: Transaction, after: Transaction) -> frozenset[PartKey]:
     """The parts that need not be written again."""
-    known = {part.part_id: _lasting_of(part) for part in stored.parts}
+    known = {part.part_id: part for part in stored.parts}
     return frozenset(
         (after.transaction_id, part.part_id)
         for part in after.parts
-        if known.get(part.part_id) == _lasting_of(part)
+        if part.part_id in known and _is_same(known[part.part_id], part)
     )
 
 
@@ -76,12 +80,12 @@ def events_of(
     events = []
     if stored.decision is not after.decision:
         events.append(decided_event(reservation_id, after.decision.name, now_ms))
-    was = {part.part_id: part.status for part in stored.parts}
+    settled = [part for part in after.parts if part.status in SETTLED_WORDS]
+    was = {part.part_id: part.status for part in stored.parts} if settled else {}
     by_hand = hand.part_id if hand is not None else None
-    for part in after.parts:
-        word = SETTLED_WORDS.get(part.status)
-        moved = was.get(part.part_id) is not part.status and part.part_id != by_hand
-        if word is not None and moved:
+    for part in settled:
+        if was.get(part.part_id) is not part.status and part.part_id != by_hand:
+            word = SETTLED_WORDS[part.status]
             events.append(settled_event(reservation_id, part.domain, word, now_ms))
     return tuple(events)
 
@@ -100,10 +104,8 @@ def hurried(transaction: Transaction, domain: str) -> Transaction:
     return replace(transaction, parts=parts)
 
 
-def _lasting(transaction: Transaction) -> tuple[object, ...]:
-    """All that a step may change, without what retries count."""
-    return transaction.decision, transaction.told, [_lasting_of(p) for p in transaction.parts]
-
-
-def _lasting_of(part: CoordinatorPart) -> tuple[object, ...]:
-    return part.part_id, part.status, part.refusal, part.epoch
+def _is_same(one: CoordinatorPart, other: CoordinatorPart) -> bool:
+    """But for what retries count."""
+    return one is other or (
+        one.status is other.status and one.refusal == other.refusal and one.epoch == other.epoch
+    )

@@ -82,8 +82,8 @@ class Transactions:
     def adopt(self, transaction: Transaction) -> None:
         """Takes up a transaction as it is in the store."""
         live = self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
-        self._unsettled.add(transaction.transaction_id)
-        self._sort(live)
+        if not live.state.settled:
+            self._unsettled.add(transaction.transaction_id)
         ids = self._of_reservation.setdefault(transaction.reservation_id, set())
         ids.add(transaction.transaction_id)
 
@@ -174,26 +174,25 @@ class Transactions:
         """The new state: remembered, sent, told."""
         before, live.state = live.state, after
         self._send(outbound)
-        if after is not before:
-            self._time(live, before, after)
-            self._sort(live)
-            live.wake()
-
-    def _sort(self, live: _Live) -> None:
-        """Keeps apart what must be looked after."""
-        transaction_id = live.state.transaction_id
-        if self._live.get(transaction_id) is not live:
+        if after is before:
             return
-        if live.state.settled:
-            self._unsettled.discard(transaction_id)
-        else:
-            self._unsettled.add(transaction_id)
+        if after.decision is not Decision.UNDECIDED:
+            self._sort(live, before)
+        live.wake()
 
-    def _time(self, live: _Live, before: Transaction, after: Transaction) -> None:
+    def _sort(self, live: _Live, before: Transaction) -> None:
+        """Keeps apart what must be looked after, and tells how long it had to be."""
+        after, settled = live.state, live.state.settled
         if before.decision is not after.decision:
             live.decided_ms = self._clock.now_ms()
-        if live.decided_ms is not None and not before.settled and after.settled:
+        if settled and live.decided_ms is not None and not before.settled:
             self.on_settled((self._clock.now_ms() - live.decided_ms) / 1000)
+        if self._live.get(after.transaction_id) is not live:
+            return
+        if settled:
+            self._unsettled.discard(after.transaction_id)
+        else:
+            self._unsettled.add(after.transaction_id)
 
     async def _steps(
         self, live: _Live, causes: Sequence[Cause], extra: Extra | None
@@ -252,7 +251,7 @@ class Transactions:
         before = live.state
         after, outbound = step(before, Answered(domain, response), self._clock.now_ms())
         settled = after is before and before.decision is not Decision.UNDECIDED
-        if settled or (must_last(live.stored, after) and not may_wait(before, after)):
+        if settled or not (may_wait(before, after) or not must_last(live.stored, after)):
             return False
         self._enter(live, after, outbound)
         return True

@@ -24,7 +24,6 @@ from protocol.codec import (
     segment_from_pb,
     segment_to_pb,
     window_from_pb,
-    window_to_pb,
 )
 from substrate.labels import Plan
 from substrate.model import Criteria, Directionality, Path, Refusal, Strategy
@@ -34,7 +33,6 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
     """The answer to Get, Reserve, Modify and Cancel."""
     message = pb.ReservationRecord(
         reservation_id=record.reservation_id,
-        criteria=criteria_to_pb(record.criteria),
         version=record.version,
         state=record.state.value,  # type: ignore[arg-type]
         paths=[path_to_pb(path) for path in record.paths],
@@ -45,11 +43,13 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
         modifying=record.change is not None,
         modified=record.modified,
     )
-    message.criteria.request_id = record.request_id
-    message.criteria.description = record.description
-    message.criteria.negotiation_timeout_s = record.timeout_s
+    criteria = message.criteria
+    _fill_criteria(criteria, record.criteria)
+    criteria.request_id = record.request_id
+    criteria.description = record.description
+    criteria.negotiation_timeout_s = record.timeout_s
     if record.paths:
-        message.advice.CopyFrom(advice_to_pb(record.paths))
+        _fill_advice(message.advice, record.paths)
     whole = fold_data_plane(record.parts)
     if whole is not None:
         message.data_plane = data_plane_to_pb(whole)
@@ -107,15 +107,20 @@ def change_from_pb(message: pb.ReservationRecord, transaction_id: str) -> Change
 
 def criteria_to_pb(criteria: Criteria) -> pb.Reservation:
     """Criteria without the ids that belong to a request."""
-    return pb.Reservation(
-        source=criteria.source,
-        destination=criteria.destination,
-        bandwidth_bps=criteria.bandwidth_bps,
-        window=window_to_pb(criteria.window),
-        directionality=criteria.directionality.value,  # type: ignore[arg-type]
-        strategy=criteria.strategy.value,  # type: ignore[arg-type]
-        constraints=constraints_to_pb(criteria.constraints),
-    )
+    message = pb.Reservation()
+    _fill_criteria(message, criteria)
+    return message
+
+
+def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
+    message.source = criteria.source
+    message.destination = criteria.destination
+    message.bandwidth_bps = criteria.bandwidth_bps
+    message.window.start_s = criteria.window.start_s
+    message.window.end_s = criteria.window.end_s
+    message.directionality = criteria.directionality.value  # type: ignore[assignment]
+    message.strategy = criteria.strategy.value  # type: ignore[assignment]
+    message.constraints.CopyFrom(constraints_to_pb(criteria.constraints))
 
 
 def criteria_from_pb(message: pb.Reservation) -> Criteria:
@@ -148,17 +153,27 @@ def refused_plan_to_pb(refusals: tuple[Refusal, ...]) -> pb.PlanResponse:
 
 def advice_to_pb(paths: tuple[Path, ...]) -> pb.Advice:
     """How to use these paths."""
-    return pb.Advice(parallel_streams=parallel_streams(paths), text=advice_text(paths))
+    message = pb.Advice()
+    _fill_advice(message, paths)
+    return message
+
+
+def _fill_advice(message: pb.Advice, paths: tuple[Path, ...]) -> None:
+    message.parallel_streams = parallel_streams(paths)
+    message.text = advice_text(paths)
 
 
 def _part_to_pb(part: PartView) -> pb.DomainPart:
-    return pb.DomainPart(
+    message = pb.DomainPart(
         domain=part.domain,
         segments=[segment_to_pb(segment) for segment in part.segments],
         data_plane=data_plane_to_pb(part.data_plane),
-        reason=part.reason,
-        released=part.released,
     )
+    if part.reason:
+        message.reason = part.reason
+    if part.released:
+        message.released = True
+    return message
 
 
 def _part_from_pb(message: pb.DomainPart) -> PartView:

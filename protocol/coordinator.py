@@ -371,7 +371,7 @@ def _retry(tx: Transaction, now_ms: int) -> Step:
         outbound.append(Outbound(part.domain, _message(part)))
     if not outbound:
         return tx, ()
-    return replace(tx, parts=tuple(parts)), tuple(outbound)
+    return tx.having(parts), tuple(outbound)
 
 
 def _move(

@@ -82,6 +82,7 @@ async def test_an_agent_starts_on_the_live_reservations_that_are_written(tmp_pat
     # All are in the calendar, since it is empty once they are given back.
     assert not book.is_empty()
     for record in held:
+        assert agent.parts.records.get(record.key) == record
         book.free(*record.key)
     assert book.is_empty()
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -119,15 +119,21 @@ class Gate:
         self._open = asyncio.Event()
         self.waiting = 0
         agent: Any = world.agents[name].agent
-        answer = agent._answer
+        receive = agent.receive
 
-        async def answered(sender: Sender, message: ToAgent) -> None:
-            if isinstance(message, ReservationPrep):
-                self.waiting += 1
-                await self._open.wait()
-            await answer(sender, message)
+        def received(sender: Sender, *messages: ToAgent) -> asyncio.Task[None]:
+            return asyncio.create_task(passed(sender, messages))
 
-        agent._answer = answered
+        async def passed(sender: Sender, messages: Sequence[ToAgent]) -> None:
+            for message in messages:
+                if isinstance(message, ReservationPrep):
+                    self.waiting += 1
+                    await self._open.wait()
+                rest = receive(sender, message)
+                if rest is not None:
+                    await rest
+
+        agent.receive = received
         self.open()
 
     def open(self) -> None:
