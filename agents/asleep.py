@@ -32,7 +32,8 @@ Kind = tuple[str, str]
 def packed(values: Sequence[Any], number: int, due_ms: int) -> bytes:
     """A row, of the values of a row of the table ``agent_parts``."""
     ids = f"{values[0]}\0{values[1]}\0{values[2]}\0".encode()
-    return ids + marshal.dumps(tuple(values[3:])) + _TAIL.pack(number, min(due_ms, LAST_MS))
+    tail = _TAIL.pack(number, min(due_ms, LAST_MS))
+    return b"%b%b%b" % (ids, marshal.dumps(tuple(values[3:])), tail)
 
 
 def row_of(record: Record, number: int, due_ms: int) -> bytes:

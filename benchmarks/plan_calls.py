@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 IN_FLIGHT = 32
 HOT_PAIRS = 32
 BANDWIDTH_BPS = G
-HOURS = 24 * 30
+HOURS = {"hot": 24, "any": 24 * 30}
+"""In how many hours circuits begin: a night that many ask for, or a month."""
 UP_MAX_S = 120.0
 TIMEOUT_S = 300
 LIVE_NODES = 200
@@ -140,16 +141,16 @@ async def _ask(
     return used_s
 
 
-def _requests(prefix: str, pairs: list[tuple[str, str]]) -> Iterator[pb.Reservation]:
-    """Without end: pair after pair, at any hour of a month."""
+def _requests(variant: str, pairs: list[tuple[str, str]]) -> Iterator[pb.Reservation]:
+    """Without end: pair after pair, at any of the variant's hours."""
     dice = random.Random(3)
     midnight_s = int(time.time()) // 86_400 * 86_400 + 2 * 86_400
     number = 0
     while True:
         source, destination = pairs[number % len(pairs)]
-        start_s = midnight_s + 3600 * dice.randrange(HOURS)
+        start_s = midnight_s + 3600 * dice.randrange(HOURS[variant])
         yield pb.Reservation(
-            request_id=f"{prefix}-{number}",
+            request_id=f"{variant}-{number}",
             source=source,
             destination=destination,
             bandwidth_bps=BANDWIDTH_BPS,
