@@ -59,7 +59,7 @@ SEED ?= 1
 chaos: setup  ## two orchestrators, five agents, load, and a thousand kill -9: every promise kept
 	$(BIN)/python tools/chaos.py --kills $(KILLS) --seed $(SEED)
 
-bench: setup  ## how fast it is, beside a naive system in the same run, in six minutes: a table, and benchmarks/results.json
+bench: setup  ## how fast it is, beside a naive system in the same run, in a quarter of an hour: a table, and benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
 clean:  ## removes what the other targets made

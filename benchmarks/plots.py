@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,10 @@ def _draw(points: Points, x_label: str, y_label: str, file: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
         if len(points) > 1:
             axes.legend(frameon=False)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        drawn = StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    lines = [line.rstrip() for line in drawn.getvalue().splitlines()]
+    file.write_text("\n".join(lines) + "\n")
     return file
 
 
