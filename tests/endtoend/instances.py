@@ -54,8 +54,13 @@ class Instance:
         os.kill(self._process.pid, number)
 
     async def ended(self, within_s: float = 30) -> int:
-        """Its exit code, once it has ended."""
-        return await asyncio.wait_for(self._process.wait(), within_s)
+        """Its exit code, once it has ended; one that does not end says where all threads are."""
+        try:
+            return await asyncio.wait_for(self._process.wait(), within_s)
+        except TimeoutError:
+            self.signal(signal.SIGABRT)
+            await self._process.wait()
+            raise AssertionError(f"{self.name} did not end:\n{self.stderr}") from None
 
     async def kill(self) -> None:
         """As ``kill -9``."""
@@ -175,6 +180,7 @@ class Instances:
                 "--listen", "127.0.0.1:0", "--database", self.database, "--instance-id", name,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=file,
+                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
             )  # fmt: skip
         instance = Instance(process, name, log)
         self.all.append(instance)
