@@ -34,6 +34,7 @@ from agents.book import Book
 from agents.rows import PARTS, prep_to_bytes, record_to_row
 from agents.store import DatabaseStore
 from agents.values import DataPlane, Record
+from benchmarks.world import cpu_s_of
 from braid.v1 import agent_pb2
 from braid.v1.agent_pb2_grpc import DomainAgentStub
 from protocol.messages import ReservationPrep
@@ -53,7 +54,6 @@ DURATIONS_S = (600, 8 * 3600)
 VLANS = 4094
 PAGES = 20
 HOLDS = 2000
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SETTINGS: dict[str, Any] = {
     "domain": DOMAIN,
     "backend": "wan",
@@ -150,8 +150,7 @@ class _Process:
 
     def cpu_s(self) -> float:
         """What it has used of the processor."""
-        stat = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / TICKS_PER_S
+        return cpu_s_of(self.popen.pid)
 
     def rss_bytes(self) -> int:
         """What it has in memory."""

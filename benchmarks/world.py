@@ -114,7 +114,7 @@ class World:
 
     def cpu_s(self) -> list[float]:
         """Seconds of processor time of each process, in the order in which they were started."""
-        return [_cpu_s(process.pid) for process in self._processes]
+        return [cpu_s_of(process.pid) for process in self._processes]
 
     def settle(self, timeout_s: float = SETTLE_MAX_S) -> None:
         """Waits until nobody has anything left to do: what follows a start is not measured."""
@@ -158,7 +158,7 @@ def world(folder: Path, variant: str = "", fsync_ms: float = 0.0) -> Iterator[Wo
         made.stop()
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     """User and system time; fields 14 and 15 of proc(5), counted behind the command's name."""
     fields: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S

@@ -10,7 +10,6 @@ from typing import Any
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
-from orchestrator.knowledge import Pair
 from orchestrator.meter import Meter
 from orchestrator.negotiation import Answer, OffersCame, Progress, Segments
 from orchestrator.offers import Offers
@@ -21,6 +20,7 @@ from protocol.messages import ReqOffers, ReservationPrep, SendOffers
 from runtime import telemetry
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
+from substrate.options import Pair
 
 Asked = asyncio.Task[SendOffers | None]
 """A question that outlives whoever asks it: the offers, None when there were none in time."""

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from protocol.messages import SendOffers
 from substrate.model import Refusal, RefusalKind, Segment, Window, domain_of, least_within
-from substrate.options import Supply
+from substrate.options import Pair, Supply
 from substrate.vlans import EMPTY, VlanSet
-
-Pair = tuple[str, str]
 
 LEAVE_OUT = frozenset(
     {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from orchestrator.knowledge import Knowledge, Pair
+from orchestrator.knowledge import Knowledge
 from protocol.messages import SendOffers
 from substrate.labels import Plan, assign_labels
 from substrate.model import (
@@ -22,6 +22,7 @@ from substrate.model import (
     Strategy,
     Window,
 )
+from substrate.options import Pair
 from substrate.routes import Route, candidate_routes
 from substrate.splitting import compose
 from substrate.topology import Topology

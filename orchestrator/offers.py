@@ -12,9 +12,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.knowledge import Pair
 from protocol.messages import Offer, PortOffer, SendOffers
 from substrate.model import Directionality, Segment, Window
+from substrate.options import Pair
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400
