@@ -385,6 +385,8 @@ class Domain(_message.Message):
     SPLITS_FIELD_NUMBER: _builtins.int
     HORIZON_S_FIELD_NUMBER: _builtins.int
     HOLD_TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    LEAST_PHASE_S_FIELD_NUMBER: _builtins.int
+    LEAST_RATE_BPS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     visibility: Global___Visibility.ValueType
     backend: _builtins.str
@@ -399,6 +401,11 @@ class Domain(_message.Message):
     """The hold time after which this domain drops an uncommitted hold by itself (NSI style);
     absent for the domains that never do.
     """
+    least_phase_s: _builtins.int
+    """The shortest time for which a rate may last here, seconds, and the least rate; 0: any. They bind
+    circuits whose rate changes: this domain must configure each phase.
+    """
+    least_rate_bps: _builtins.int
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Port]: ...
     def __init__(
@@ -412,10 +419,12 @@ class Domain(_message.Message):
         splits: _builtins.bool = ...,
         horizon_s: _builtins.int = ...,
         hold_timeout_s: _builtins.int | None = ...,
+        least_phase_s: _builtins.int = ...,
+        least_rate_bps: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s", "hold_timeout_s", b"hold_timeout_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s", "backend", b"backend", "hold_timeout_s", b"hold_timeout_s", "horizon_s", b"horizon_s", "name", b"name", "ports", b"ports", "splits", b"splits", "swaps_labels", b"swaps_labels", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s", "backend", b"backend", "hold_timeout_s", b"hold_timeout_s", "horizon_s", b"horizon_s", "least_phase_s", b"least_phase_s", "least_rate_bps", b"least_rate_bps", "name", b"name", "ports", b"ports", "splits", b"splits", "swaps_labels", b"swaps_labels", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_timeout_s: _TypeAlias = _typing.Literal["hold_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__hold_timeout_s: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s"]  # noqa: Y015

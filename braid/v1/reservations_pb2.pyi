@@ -94,6 +94,31 @@ RESERVATION_STATE_ENDED: ReservationState.ValueType  # 5
 """The window has ended."""
 Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
 
+class _AlternativeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlternativeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlternativeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALTERNATIVE_KIND_UNSPECIFIED: _AlternativeKind.ValueType  # 0
+    ALTERNATIVE_KIND_LARGEST_BANDWIDTH: _AlternativeKind.ValueType  # 1
+    """The largest bandwidth in the window that was asked for."""
+    ALTERNATIVE_KIND_EARLIEST_START: _AlternativeKind.ValueType  # 2
+    """The earliest start for the bandwidth and duration that were asked for."""
+    ALTERNATIVE_KIND_SAME_VOLUME: _AlternativeKind.ValueType  # 3
+    """The same data moved by the window's end or as soon after it as can be, at a rate that changes."""
+
+class AlternativeKind(_AlternativeKind, metaclass=_AlternativeKindEnumTypeWrapper): ...
+
+ALTERNATIVE_KIND_UNSPECIFIED: AlternativeKind.ValueType  # 0
+ALTERNATIVE_KIND_LARGEST_BANDWIDTH: AlternativeKind.ValueType  # 1
+"""The largest bandwidth in the window that was asked for."""
+ALTERNATIVE_KIND_EARLIEST_START: AlternativeKind.ValueType  # 2
+"""The earliest start for the bandwidth and duration that were asked for."""
+ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
+"""The same data moved by the window's end or as soon after it as can be, at a rate that changes."""
+Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
+
 @_typing.final
 class Constraints(_message.Message):
     """The limits that a plan must keep. All optional."""
@@ -180,6 +205,61 @@ class Constraints(_message.Message):
 Global___Constraints: _TypeAlias = Constraints  # noqa: Y015
 
 @_typing.final
+class Flexibility(_message.Message):
+    """How far a request bends; absent or empty: not at all. What is granted keeps all of `constraints`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    LEAST_BANDWIDTH_BPS_FIELD_NUMBER: _builtins.int
+    VOLUME_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_PHASES_FIELD_NUMBER: _builtins.int
+    duration_s: _builtins.int
+    """The circuit lasts so long, anywhere within the window, as early as it can; more than 0, at most the
+    window. Absent: the whole window. Not together with volume_bytes.
+    """
+    least_bandwidth_bps: _builtins.int
+    """Any bandwidth from this one up to bandwidth_bps will do, the most that can be had; more than 0.
+    Not together with volume_bytes.
+    """
+    volume_bytes: _builtins.int
+    """So much data is to be moved within the window, at rates that may change in time and over paths, at
+    most bandwidth_bps (0: as fast as the two ports); more than 0.
+    """
+    max_phases: _builtins.int
+    """Most phases of different rate, 1 to 64; absent: 16. Only together with volume_bytes."""
+    def __init__(
+        self,
+        *,
+        duration_s: _builtins.int | None = ...,
+        least_bandwidth_bps: _builtins.int | None = ...,
+        volume_bytes: _builtins.int | None = ...,
+        max_phases: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_least_bandwidth_bps", b"_least_bandwidth_bps", "_max_phases", b"_max_phases", "_volume_bytes", b"_volume_bytes", "duration_s", b"duration_s", "least_bandwidth_bps", b"least_bandwidth_bps", "max_phases", b"max_phases", "volume_bytes", b"volume_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_least_bandwidth_bps", b"_least_bandwidth_bps", "_max_phases", b"_max_phases", "_volume_bytes", b"_volume_bytes", "duration_s", b"duration_s", "least_bandwidth_bps", b"least_bandwidth_bps", "max_phases", b"max_phases", "volume_bytes", b"volume_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
+    _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015
+    _WhichOneofReturnType__least_bandwidth_bps: _TypeAlias = _typing.Literal["least_bandwidth_bps"]  # noqa: Y015
+    _WhichOneofArgType__least_bandwidth_bps: _TypeAlias = _typing.Literal["_least_bandwidth_bps", b"_least_bandwidth_bps"]  # noqa: Y015
+    _WhichOneofReturnType__max_phases: _TypeAlias = _typing.Literal["max_phases"]  # noqa: Y015
+    _WhichOneofArgType__max_phases: _TypeAlias = _typing.Literal["_max_phases", b"_max_phases"]  # noqa: Y015
+    _WhichOneofReturnType__volume_bytes: _TypeAlias = _typing.Literal["volume_bytes"]  # noqa: Y015
+    _WhichOneofArgType__volume_bytes: _TypeAlias = _typing.Literal["_volume_bytes", b"_volume_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_s) -> _WhichOneofReturnType__duration_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__least_bandwidth_bps) -> _WhichOneofReturnType__least_bandwidth_bps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_phases) -> _WhichOneofReturnType__max_phases | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__volume_bytes) -> _WhichOneofReturnType__volume_bytes | None: ...
+
+Global___Flexibility: _TypeAlias = Flexibility  # noqa: Y015
+
+@_typing.final
 class Reservation(_message.Message):
     """The paper's Reservation (Table 1): a request for a multi-domain advance reservation."""
 
@@ -196,6 +276,8 @@ class Reservation(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     NEGOTIATION_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     DETACH_FIELD_NUMBER: _builtins.int
+    FLEXIBILITY_FIELD_NUMBER: _builtins.int
+    ACCEPT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller, unique per request: 1 to 128 characters of [A-Za-z0-9._:-]."""
     source: _builtins.str
@@ -211,12 +293,21 @@ class Reservation(_message.Message):
     """Most time to negotiate, seconds, 1 to 600; absent: 30."""
     detach: _builtins.bool
     """Reserve only: answer as soon as the request is recorded, and let Watch tell the rest."""
+    accept: _builtins.str
+    """Reserve only: the token of an Alternative, which is then what is asked for. Besides it only
+    request_id, description, negotiation_timeout_s and detach may be set. FAILED_PRECONDITION when it
+    has expired or another request has taken it.
+    """
     @_builtins.property
     def window(self) -> _common_pb2.Window:
         """start_s not in the past, end_s > start_s, at most 366 days long."""
 
     @_builtins.property
     def constraints(self) -> Global___Constraints: ...
+    @_builtins.property
+    def flexibility(self) -> Global___Flexibility:
+        """Absent: exactly this bandwidth in exactly this window."""
+
     def __init__(
         self,
         *,
@@ -231,10 +322,12 @@ class Reservation(_message.Message):
         description: _builtins.str = ...,
         negotiation_timeout_s: _builtins.int | None = ...,
         detach: _builtins.bool = ...,
+        flexibility: Global___Flexibility | None = ...,
+        accept: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "constraints", b"constraints", "negotiation_timeout_s", b"negotiation_timeout_s", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "constraints", b"constraints", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__negotiation_timeout_s: _TypeAlias = _typing.Literal["negotiation_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__negotiation_timeout_s: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s"]  # noqa: Y015
@@ -324,6 +417,7 @@ class Path(_message.Message):
     LATENCY_US_FIELD_NUMBER: _builtins.int
     HOPS_FIELD_NUMBER: _builtins.int
     FLOW_SLOTS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
     bandwidth_bps: _builtins.int
     latency_us: _builtins.int
     @_builtins.property
@@ -332,6 +426,10 @@ class Path(_message.Message):
     def flow_slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Which flows take this path: slot(flow) in flow_slots."""
 
+    @_builtins.property
+    def window(self) -> _common_pb2.Window:
+        """When it is there; absent: during the reservation's whole window. Only where the rate changes."""
+
     def __init__(
         self,
         *,
@@ -339,10 +437,11 @@ class Path(_message.Message):
         latency_us: _builtins.int = ...,
         hops: _abc.Iterable[Global___Hop] | None = ...,
         flow_slots: _abc.Iterable[_builtins.int] | None = ...,
+        window: _common_pb2.Window | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "flow_slots", b"flow_slots", "hops", b"hops", "latency_us", b"latency_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "flow_slots", b"flow_slots", "hops", b"hops", "latency_us", b"latency_us", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,6 +516,7 @@ class DomainPart(_message.Message):
     DATA_PLANE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     data_plane: _common_pb2.DataPlaneState.ValueType
     reason: _builtins.str
@@ -425,6 +525,10 @@ class DomainPart(_message.Message):
     """The hold of this domain is known to be released (after a cancel, a failure, or the end)."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Segment]: ...
+    @_builtins.property
+    def window(self) -> _common_pb2.Window:
+        """As in Path: a domain has a part of its own for each phase."""
+
     def __init__(
         self,
         *,
@@ -433,14 +537,98 @@ class DomainPart(_message.Message):
         data_plane: _common_pb2.DataPlaneState.ValueType = ...,
         reason: _builtins.str = ...,
         released: _builtins.bool = ...,
+        window: _common_pb2.Window | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_plane", b"data_plane", "domain", b"domain", "reason", b"reason", "released", b"released", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_plane", b"data_plane", "domain", b"domain", "reason", b"reason", "released", b"released", "segments", b"segments", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DomainPart: _TypeAlias = DomainPart  # noqa: Y015
+
+@_typing.final
+class Bottleneck(_message.Message):
+    """A place that keeps a request from being granted: one of a least cut between source and destination,
+    or a port without a VLAN. All places of a cut together carry less than what was asked for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    FREE_BPS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    resource: _builtins.str
+    """A port's STP, or "STP to STP" for the way through a domain."""
+    free_bps: _builtins.int
+    """What is free there, and when it is so little. Absent for labels."""
+    label: _builtins.bool
+    """No VLAN is left that could be used here."""
+    @_builtins.property
+    def window(self) -> _common_pb2.Window: ...
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        resource: _builtins.str = ...,
+        free_bps: _builtins.int | None = ...,
+        window: _common_pb2.Window | None = ...,
+        label: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_free_bps", b"_free_bps", "free_bps", b"free_bps", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_free_bps", b"_free_bps", "domain", b"domain", "free_bps", b"free_bps", "label", b"label", "resource", b"resource", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__free_bps: _TypeAlias = _typing.Literal["free_bps"]  # noqa: Y015
+    _WhichOneofArgType__free_bps: _TypeAlias = _typing.Literal["_free_bps", b"_free_bps"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__free_bps) -> _WhichOneofReturnType__free_bps | None: ...
+
+Global___Bottleneck: _TypeAlias = Bottleneck  # noqa: Y015
+
+@_typing.final
+class Alternative(_message.Message):
+    """A request that would be granted now, in place of one that was refused. Holds nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    LEAST_CHANGE_FIELD_NUMBER: _builtins.int
+    kind: Global___AlternativeKind.ValueType
+    token: _builtins.str
+    """For Reserve's `accept`, until expires_ms, once."""
+    text: _builtins.str
+    """One plain sentence: what changes."""
+    expires_ms: _builtins.int
+    least_change: _builtins.bool
+    """True for the one that changes least of what was asked for."""
+    @_builtins.property
+    def request(self) -> Global___Reservation:
+        """What would be asked for."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___AlternativeKind.ValueType = ...,
+        token: _builtins.str = ...,
+        request: Global___Reservation | None = ...,
+        text: _builtins.str = ...,
+        expires_ms: _builtins.int = ...,
+        least_change: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_ms", b"expires_ms", "kind", b"kind", "least_change", b"least_change", "request", b"request", "text", b"text", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alternative: _TypeAlias = Alternative  # noqa: Y015
 
 @_typing.final
 class ReservationRecord(_message.Message):
@@ -459,6 +647,9 @@ class ReservationRecord(_message.Message):
     UPDATED_MS_FIELD_NUMBER: _builtins.int
     MODIFYING_FIELD_NUMBER: _builtins.int
     MODIFIED_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    BOTTLENECKS_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
     """1 for the first criteria, one more per successful Modify."""
@@ -489,6 +680,18 @@ class ReservationRecord(_message.Message):
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Refusal]:
         """Why the last request (Reserve or Modify) failed; empty on success."""
 
+    @_builtins.property
+    def asked(self) -> Global___Reservation:
+        """Absent unless the request bends: as it was asked. `criteria` then are what was granted: their
+        window is from the first to the last second of all phases, their bandwidth the largest of a phase.
+        """
+
+    @_builtins.property
+    def bottlenecks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bottleneck]:
+        """FAILED only: what stood in the way, and what would be granted instead."""
+
+    @_builtins.property
+    def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...
     def __init__(
         self,
         *,
@@ -505,10 +708,13 @@ class ReservationRecord(_message.Message):
         updated_ms: _builtins.int = ...,
         modifying: _builtins.bool = ...,
         modified: _builtins.bool | None = ...,
+        asked: Global___Reservation | None = ...,
+        bottlenecks: _abc.Iterable[Global___Bottleneck] | None = ...,
+        alternatives: _abc.Iterable[Global___Alternative] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "advice", b"advice", "criteria", b"criteria", "modified", b"modified"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "advice", b"advice", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__modified: _TypeAlias = _typing.Literal["modified"]  # noqa: Y015
     _WhichOneofArgType__modified: _TypeAlias = _typing.Literal["_modified", b"_modified"]  # noqa: Y015
@@ -525,16 +731,31 @@ class PlanResponse(_message.Message):
     ADVICE_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_BLIND_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    BANDWIDTH_BPS_FIELD_NUMBER: _builtins.int
+    BOTTLENECKS_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
     feasible: _builtins.bool
     """Whether Reserve would now be tried with these paths."""
     depends_on_blind: _builtins.bool
     """True when a blind domain is on a path: only Reserve can tell whether it agrees."""
+    bandwidth_bps: _builtins.int
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___Path]: ...
     @_builtins.property
     def advice(self) -> Global___Advice: ...
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Refusal]: ...
+    @_builtins.property
+    def window(self) -> _common_pb2.Window:
+        """What would be granted: from the first to the last second, and the largest rate."""
+
+    @_builtins.property
+    def bottlenecks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bottleneck]:
+        """When not feasible: as in ReservationRecord."""
+
+    @_builtins.property
+    def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...
     def __init__(
         self,
         *,
@@ -543,10 +764,14 @@ class PlanResponse(_message.Message):
         advice: Global___Advice | None = ...,
         refusals: _abc.Iterable[_common_pb2.Refusal] | None = ...,
         depends_on_blind: _builtins.bool = ...,
+        window: _common_pb2.Window | None = ...,
+        bandwidth_bps: _builtins.int = ...,
+        bottlenecks: _abc.Iterable[Global___Bottleneck] | None = ...,
+        alternatives: _abc.Iterable[Global___Alternative] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "depends_on_blind", b"depends_on_blind", "feasible", b"feasible", "paths", b"paths", "refusals", b"refusals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "alternatives", b"alternatives", "bandwidth_bps", b"bandwidth_bps", "bottlenecks", b"bottlenecks", "depends_on_blind", b"depends_on_blind", "feasible", b"feasible", "paths", b"paths", "refusals", b"refusals", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
