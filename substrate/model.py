@@ -180,12 +180,16 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One path of a circuit from source to destination; ``flow_slots`` as in :class:`Segment`."""
+    """One path of a circuit from source to destination; ``flow_slots`` as in :class:`Segment`.
+
+    ``window``: when it is there; None: as long as the circuit.
+    """
 
     bandwidth_bps: int
     latency_us: int
     hops: tuple[Hop, ...]
     flow_slots: tuple[int, ...] = (0,)
+    window: Window | None = None
 
 
 class Strategy(Enum):
@@ -214,9 +218,30 @@ class Constraints:
     destination_vlans: VlanSet = EMPTY
 
 
+MAX_PHASES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bend:
+    """How far criteria bend; see Flexibility in reservations.proto. 0: they do not, in that way.
+
+    ``duration_s``: so long anywhere in the window. ``least_bps``: any bandwidth from this one up to
+    the criteria's. ``volume_bytes``: so much within the window, at rates up to the criteria's, in
+    at most ``max_phases`` phases; then the others are 0.
+    """
+
+    duration_s: int = 0
+    least_bps: int = 0
+    volume_bytes: int = 0
+    max_phases: int = MAX_PHASES
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What a circuit must be: two STPs, a bandwidth, a window, and limits (NSI: criteria)."""
+    """What a circuit must be: two STPs, a bandwidth, a window, and limits (NSI: criteria).
+
+    With ``bend`` the window is the time to choose from, and the bandwidth the most.
+    """
 
     source: str
     destination: str
@@ -225,6 +250,7 @@ class Criteria:
     directionality: Directionality = Directionality.BIDIRECTIONAL
     strategy: Strategy = Strategy.AUTO
     constraints: Constraints = field(default_factory=Constraints)
+    bend: Bend | None = None
 
 
 class DataPlaneState(Enum):
