@@ -1,7 +1,8 @@
 """Keeps the devices as the records say: the part in force is configured, and nothing else.
 
-All parts of a reservation are alternatives. The committed one of the newest version counts, and is
-in force during its window; hence a Modify switches, and releasing the new version switches back.
+All parts of a reservation are alternatives. The committed ones of the newest version count, each
+during its window: a phase of the rate; hence a Modify switches, and releasing the new version
+switches back.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ def in_force(records: Iterable[Record], now_s: int) -> Record | None:
     """Which of a reservation's parts should carry traffic at ``now_s``."""
     committed = [record for record in records if record.part.state is PartState.COMMITTED]
     newest = max(committed, key=_rank, default=None)
-    prep = newest.part.prep if newest is not None else None
-    if prep is None or not prep.window.start_s <= now_s < prep.window.end_s:
+    if newest is None:
         return None
-    return newest
+    # A circuit whose rate changes has a part for each phase.
+    phases = [record for record in committed if record.key[0] == newest.key[0]]
+    return next((record for record in phases if _lasts(record, now_s)), None)
 
 
 class Provisioner:
@@ -310,6 +312,11 @@ def _reservation(record: Record) -> str:
 
 def _rank(record: Record) -> tuple[int, Key]:
     return (record.part.prep.version if record.part.prep else 0, record.key)
+
+
+def _lasts(record: Record, now_s: int) -> bool:
+    prep = record.part.prep
+    return prep is not None and prep.window.start_s <= now_s < prep.window.end_s
 
 
 def _idle_state(record: Record, now_s: int) -> DataPlaneState:

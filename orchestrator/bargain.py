@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.breaker import Signal
@@ -127,6 +127,8 @@ class LiveBargain:
     offers: Offers
     anew: bool
     """Whether offers are asked for this request alone: for a Modify, whose own holds are free."""
+    told: Mapping[str, SendOffers] = field(default_factory=dict)
+    """What domains have told this request already, of a time that includes its window."""
     used_again: bool = False
     rounds: int = 0
 
@@ -139,8 +141,10 @@ class LiveBargain:
     def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
         if self.anew or self.rounds > 0:
             return None
-        directionality = self.criteria.directionality
-        found = self.offers.find(domain, pairs, window, directionality, self.now_ms())
+        found = self.told.get(domain)
+        if found is None:
+            directionality = self.criteria.directionality
+            found = self.offers.find(domain, pairs, window, directionality, self.now_ms())
         self.used_again = self.used_again or found is not None
         return found
 
@@ -241,7 +245,9 @@ class LiveBargain:
         ids = tuple(
             part.part_id
             for part in state.parts
-            if part.domain in domains and part.status in LIVE_STATUSES
+            if part.domain in domains
+            and part.status in LIVE_STATUSES
+            and part.prep.window == self.criteria.window
         )
         if ids:
             # Decided at this very moment, by a cancel: what is held is given back by that.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import structlog
 
@@ -16,6 +17,8 @@ from substrate.model import Criteria, Refusal, RefusalKind
 from substrate.topology import Topology
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 VIEWS_MAX = 64
 
@@ -102,7 +105,7 @@ class Breakers:
             if trial == question.trial:
                 self.hear(domain, Signal.RETURNED)
 
-    def explained(self, question: Question, outcome: Plan | Failure) -> Plan | Failure:
+    def explained(self, question: Question, outcome: T | Failure) -> T | Failure:
         """A failure that also names the domains which were left out and might have helped."""
         base = self._gateway.topology()
         out = self._left_out(base) - set(question.topology.domains)

@@ -11,16 +11,20 @@ import asyncio
 import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import structlog
 
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
+from orchestrator.bent import Told, negotiate_any
 from orchestrator.book import Live, LiveBook
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
+from orchestrator.explanation import EXPLAINED, NOTHING_TO_SAY, Explanation, explain
 from orchestrator.inbox import Inbox
+from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
 from orchestrator.meter import Meter
 from orchestrator.negotiation import (
     Bargain,
@@ -28,7 +32,6 @@ from orchestrator.negotiation import (
     Progress,
     Question,
     RouteFinder,
-    negotiate,
 )
 from orchestrator.offers import Offers
 from orchestrator.ports import (
@@ -39,7 +42,8 @@ from orchestrator.ports import (
     LostError,
     Store,
 )
-from orchestrator.records import Reservation, State
+from orchestrator.records import Granted, Reservation, State
+from orchestrator.tokens import sign
 from orchestrator.transactions import Transactions
 from orchestrator.work import Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
@@ -71,6 +75,8 @@ class Limits:
     patience: Patience = field(default_factory=Patience)
     offers_reuse_ms: int = 0
     """For how long the offers of domains serve other requests too; 0: not at all."""
+    explain: bool = True
+    """Whether refusals come with what would be granted instead."""
 
 
 class OvertakenError(Exception):
@@ -227,11 +233,16 @@ class Engine(Work):
         transaction_id: str = "",
         reservation_id: str = "",
         version: int = 0,
+        told: Told | None = None,
+        anew: bool = False,
     ) -> Bargain:
-        """How that negotiation reaches the domains; without ids it only asks for offers."""
+        """How that negotiation reaches the domains; without ids it only asks for offers.
+
+        ``told``: what domains have told it already. ``anew``: offers are asked for it alone.
+        """
 
         def report(progress: Progress) -> None:
-            if reservation_id and self._record_progress:
+            if transaction_id and self._record_progress:
                 self.emit(progress_event(reservation_id, progress, self.now_ms()))
 
         def announce(round_: int, domains: list[str]) -> None:
@@ -256,18 +267,22 @@ class Engine(Work):
             announce=announce,
             meter=self.meter,
             offers=self.offers,
-            anew=question.in_force is not None,
+            anew=anew or question.in_force is not None,
+            told=told or {},
         )
 
     async def negotiate(
         self, question: Question, transaction_id: str, reservation_id: str, version: int
-    ) -> Plan | Failure:
+    ) -> Granted | Failure:
         """Negotiates; a breakdown is a Failure too, its cause in the log."""
         telemetry.note(reservation_id=reservation_id, version=version)
         question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
-        bargain = self.bargain(question, transaction_id, reservation_id, version)
+
+        def bargains(each: Question, told: Told) -> Bargain:
+            return self.bargain(each, transaction_id, reservation_id, version, told)
+
         try:
-            return self.breakers.explained(question, await negotiate(question, bargain))
+            return self.breakers.explained(question, await negotiate_any(question, bargains))
         except LostError:
             raise
         except StorageError:
@@ -279,6 +294,23 @@ class Engine(Work):
         finally:
             self.breakers.ended(question)
         return Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
+
+    async def explain(
+        self, question: Question, failure: Failure, reservation_id: str = ""
+    ) -> Explanation:
+        """Why it was refused, and what would be granted instead; asks the domains once more.
+
+        What the reservation still holds counts as free.
+        """
+        refusal = next((r for r in reversed(failure.refusals) if r.kind in EXPLAINED), None)
+        if refusal is None or not self.limits.explain:
+            return NOTHING_TO_SAY
+        bargain = self.bargain(question, reservation_id=reservation_id, anew=True)
+        span = span_of(question, self.now_ms() // 1000, HORIZON_S)
+        ahead = await look_ahead(question, span, bargain)
+        if isinstance(ahead, Refusal):
+            return NOTHING_TO_SAY
+        return explain(ahead.search, refusal, ahead.least, partial(sign, self.ids, self.now_ms()))
 
     @telemetry.traced("commit")
     async def commit(self, live: Live, transaction_id: str, word: Word, refuse: Refuse) -> bool:
@@ -310,7 +342,12 @@ class Engine(Work):
         return True
 
     async def give_up(
-        self, live: Live, transaction_id: str, failure: Failure, refuse: Refuse
+        self,
+        live: Live,
+        transaction_id: str,
+        failure: Failure,
+        refuse: Refuse,
+        explanation: Explanation = NOTHING_TO_SAY,
     ) -> None:
         """Decides ABORT in one write with the record. Call it with the lock of ``live``.
 
@@ -318,6 +355,8 @@ class Engine(Work):
         """
         now_ms = self.now_ms()
         record = refuse(live.record, failure.refusals, now_ms)
+        if explanation is not NOTHING_TO_SAY:
+            record = replace(record, explanation=explanation)
 
         async def abort() -> None:
             await self.transactions.apply(

@@ -61,8 +61,7 @@ class MemoryStore:
 
     async def save(self, changes: Changes, fence: int = 0) -> None:
         self._check(changes, fence)
-        if changes.request is not None:
-            self._requests[changes.request.request_id] = changes.request
+        self._requests.update((request.request_id, request) for request in changes.requests)
         if changes.reservation is not None:
             self._reservations[changes.reservation.reservation_id] = changes.reservation
             self._owners[changes.reservation.reservation_id] = fence
@@ -269,8 +268,8 @@ class MemoryStore:
                 raise LostError(reservation_id)
         for transaction in changes.transactions:
             self._check_epochs(transaction)
-        if changes.request is not None:
-            known = self._requests.get(changes.request.request_id)
+        for request in changes.requests:
+            known = self._requests.get(request.request_id)
             if known is not None:
                 raise KnownRequestError(known)
         for transaction_id in changes.decides:

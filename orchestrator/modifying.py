@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.negotiation import Failure
-from orchestrator.records import Reservation, changed, unchanged, with_change_plan
+from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from orchestrator.reserving import stands, store_outcome, why_not
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
@@ -31,10 +31,10 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
         if isinstance(outcome, Failure):
             await engine.give_up(live, new_id, outcome, unchanged)
             return
-        plan = outcome
+        grant = outcome
 
         def word(transaction: Transaction, now_ms: int) -> Reservation:
-            planned = with_change_plan(live.record, plan, now_ms)
+            planned = with_change_grant(live.record, grant, now_ms)
             return changed(planned, now_ms) if transaction.told_success else planned
 
         if not await engine.commit(live, new_id, word, unchanged):

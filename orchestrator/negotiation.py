@@ -178,7 +178,7 @@ async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
     refusals: tuple[Refusal, ...] = ()
     for round_number in range(1, ROUNDS_MAX + 1):
         if bargain.now_ms() >= question.deadline_ms:
-            return Failure((*refusals, _too_late()))
+            return Failure((*refusals, too_late()))
         plan, knowledge = await _plan(question, knowledge, bargain, announce=round_number == 1)
         if isinstance(plan, Refusal):
             return Failure((*refusals, plan))
@@ -229,7 +229,7 @@ async def _plan(
     question: Question, knowledge: Knowledge, bargain: Bargain, *, announce: bool
 ) -> tuple[Plan | Refusal, Knowledge]:
     """Routes, offers for what is not yet known on them, composition, labels."""
-    routes = _routes(question, knowledge)
+    routes = routes_of(question, knowledge)
     if isinstance(routes, Refusal):
         return routes, knowledge
     if announce:
@@ -287,7 +287,8 @@ def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> 
     )
 
 
-def _routes(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:
+def routes_of(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:
+    """The candidate routes, without domains that are down."""
     criteria, constraints = question.criteria, question.criteria.constraints
     avoid = tuple(sorted({*constraints.avoid_domains, *knowledge.down}))
     if avoid != constraints.avoid_domains:
@@ -313,7 +314,7 @@ async def _ask(
     announce: bool,
 ) -> Knowledge:
     """Asks all visible domains on the routes at once; who does not answer is left out."""
-    wanted = _open_questions(routes, question.topology, knowledge.asked)
+    wanted = open_questions(routes, question.topology, knowledge.asked)
     if not wanted:
         return knowledge
     start_s = max(question.criteria.window.start_s, bargain.now_ms() // 1000)
@@ -329,7 +330,7 @@ async def _ask(
     return knowledge.with_answers(wanted, answers, window)
 
 
-def _open_questions(
+def open_questions(
     routes: tuple[Route, ...], topology: Topology, asked: frozenset[Pair]
 ) -> dict[str, frozenset[Pair]]:
     """Per visible domain the pairs that routes need and nobody asked for; domains sorted."""
@@ -383,5 +384,6 @@ def _labels_in_force(plan: Plan | None) -> Mapping[str, VlanSet]:
     return labels
 
 
-def _too_late() -> Refusal:
+def too_late() -> Refusal:
+    """The deadline has passed."""
     return Refusal(RefusalKind.TIMEOUT, "the time to negotiate is over")

@@ -129,6 +129,8 @@ class Changes:
     """What one step makes durable, all or nothing."""
 
     request: Request | None = None
+    accepted: Request | None = None
+    """An alternative that ``request`` takes, under its id; it can be taken once."""
     reservation: Reservation | None = None
     transactions: tuple[Transaction, ...] = ()
     events: tuple[Event, ...] = ()
@@ -142,6 +144,11 @@ class Changes:
     """When, for people."""
     hand: HandDecision | None = None
     """What an operator decided; it replaces an earlier decision about the same part."""
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """Both, of those that there are: neither may be recorded already."""
+        return tuple(each for each in (self.request, self.accepted) if each is not None)
 
     @property
     def reservation_ids(self) -> frozenset[str]:

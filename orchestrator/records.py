@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from orchestrator.explanation import NOTHING_TO_SAY, Explanation
+from substrate.bending import Phase, rigid
 from substrate.labels import Plan
 from substrate.model import (
     Criteria,
@@ -34,13 +37,32 @@ FINAL = frozenset({State.FAILED, State.CANCELLED, State.ENDED})
 
 @dataclass(frozen=True, slots=True)
 class PartView:
-    """One domain's part as the user sees it."""
+    """One domain's part as the user sees it.
+
+    ``window``: the phase that it belongs to; None: it lasts as long as the circuit.
+    """
 
     domain: str
     segments: tuple[Segment, ...]
     data_plane: DataPlaneState = DataPlaneState.SCHEDULED
     reason: str = ""
     released: bool = False
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What was negotiated: rigid criteria, and what carries them."""
+
+    criteria: Criteria
+    paths: tuple[Path, ...]
+    parts: tuple[PartView, ...]
+    depends_on_blind: bool = False
+
+    @property
+    def phased(self) -> bool:
+        """Whether its rate changes."""
+        return any(part.window is not None for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,9 @@ class Reservation:
     refusals: tuple[Refusal, ...] = ()
     change: Change | None = None
     modified: bool | None = None
+    asked: Criteria | None = None
+    """What was asked, where that bends: then ``criteria`` are what is granted."""
+    explanation: Explanation = NOTHING_TO_SAY
 
     @property
     def decided(self) -> bool:
@@ -86,8 +111,13 @@ class Reservation:
         """Whether a domain has not told yet that nothing of it is configured any more."""
         return any(part.data_plane is not DataPlaneState.RELEASED for part in self.parts)
 
+    @property
+    def granted(self) -> Granted:
+        """What was decided."""
+        return Granted(self.criteria, self.paths, self.parts)
+
     def plan(self) -> Plan:
-        """What is in force, as the planner made it."""
+        """What is in force, as the planner made it; only of a circuit whose rate is constant."""
         segments = {part.domain: part.segments for part in self.parts}
         return Plan(paths=self.paths, segments=segments, depends_on_blind=False)
 
@@ -110,27 +140,52 @@ class HandDecision:
     contradicted: bool = False
 
 
-def committed(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
+def granted(criteria: Criteria, phases: Sequence[tuple[Phase, Plan]]) -> Granted:
+    """What holds for these phases, in order of time, of one circuit."""
+    if len(phases) == 1:
+        phase, plan = phases[0]
+        return Granted(rigid(criteria, phase), plan.paths, _views(plan), plan.depends_on_blind)
+    window = Window(phases[0][0].window.start_s, phases[-1][0].window.end_s)
+    most_bps = max(phase.bandwidth_bps for phase, _ in phases)
+    return Granted(
+        criteria=rigid(criteria, Phase(window, most_bps)),
+        paths=tuple(replace(p, window=ph.window) for ph, plan in phases for p in plan.paths),
+        parts=tuple(part for phase, plan in phases for part in _views(plan, phase.window)),
+        depends_on_blind=any(plan.depends_on_blind for _, plan in phases),
+    )
+
+
+def granted_alone(criteria: Criteria, plan: Plan) -> Granted:
+    """What holds for rigid criteria."""
+    return granted(criteria, ((Phase(criteria.window, criteria.bandwidth_bps), plan),))
+
+
+def committed(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
     """The first negotiation succeeded."""
+    decided = with_grant(reservation, grant, now_ms)
+    return replace(decided, state=State.COMMITTED, refusals=())
+
+
+def with_grant(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
+    """Decided, but success may not be told yet: some domain could still drop its hold."""
     return replace(
         reservation,
-        state=State.COMMITTED,
-        paths=plan.paths,
-        parts=_views(plan),
-        refusals=(),
+        criteria=grant.criteria,
+        paths=grant.paths,
+        parts=grant.parts,
         updated_ms=now_ms,
     )
 
 
-def with_plan(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
-    """Decided, but success may not be told yet: some domain could still drop its hold."""
-    return replace(reservation, paths=plan.paths, parts=_views(plan), updated_ms=now_ms)
-
-
-def failed(reservation: Reservation, refusals: tuple[Refusal, ...], now_ms: int) -> Reservation:
+def failed(
+    reservation: Reservation,
+    refusals: tuple[Refusal, ...],
+    now_ms: int,
+) -> Reservation:
     """The first negotiation failed, or what it had decided was undone."""
     return replace(
         reservation,
+        criteria=reservation.asked or reservation.criteria,
         state=State.FAILED,
         refusals=refusals,
         paths=(),
@@ -139,10 +194,10 @@ def failed(reservation: Reservation, refusals: tuple[Refusal, ...], now_ms: int)
     )
 
 
-def with_change_plan(reservation: Reservation, plan: Plan, now_ms: int) -> Reservation:
+def with_change_grant(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
     """The Modify under way is decided, but success may not be told yet."""
     assert reservation.change is not None
-    change = replace(reservation.change, paths=plan.paths, parts=_views(plan))
+    change = replace(reservation.change, paths=grant.paths, parts=grant.parts)
     return replace(reservation, change=change, updated_ms=now_ms)
 
 
@@ -184,11 +239,21 @@ def ended(reservation: Reservation, now_ms: int) -> Reservation:
 
 
 def with_data_plane(
-    reservation: Reservation, domain: str, state: DataPlaneState, reason: str, now_ms: int
+    reservation: Reservation,
+    domain: str,
+    state: DataPlaneState,
+    reason: str,
+    now_ms: int,
+    window: Window | None = None,
 ) -> Reservation:
-    """A domain reported its data plane; the same report again changes nothing."""
+    """A domain reported its data plane; the same report again changes nothing.
+
+    ``window``: of the part that it means, where the rate changes.
+    """
     parts = tuple(
-        replace(part, data_plane=state, reason=reason) if part.domain == domain else part
+        replace(part, data_plane=state, reason=reason)
+        if part.domain == domain and part.window in (None, window)
+        else part
         for part in reservation.parts
     )
     if parts == reservation.parts:
@@ -196,10 +261,14 @@ def with_data_plane(
     return replace(reservation, parts=parts, updated_ms=now_ms)
 
 
-def with_released(reservation: Reservation, domain: str, now_ms: int) -> Reservation:
-    """A domain acknowledged that it holds nothing of the reservation any more."""
+def with_released(
+    reservation: Reservation, domain: str, now_ms: int, window: Window | None = None
+) -> Reservation:
+    """A domain acknowledged that it holds nothing of a part any more; ``window`` as above."""
     parts = tuple(
-        replace(part, released=True) if part.domain == domain else part
+        replace(part, released=True)
+        if part.domain == domain and part.window in (None, window)
+        else part
         for part in reservation.parts
     )
     if parts == reservation.parts:
@@ -208,8 +277,16 @@ def with_released(reservation: Reservation, domain: str, now_ms: int) -> Reserva
 
 
 def fold_data_plane(parts: tuple[PartView, ...]) -> DataPlaneState | None:
-    """The whole: FAILED if any failed, ACTIVE or RELEASED if all are so, else SCHEDULED."""
-    states = {part.data_plane for part in parts}
+    """The whole: FAILED if any failed, ACTIVE or RELEASED if all are so, else SCHEDULED.
+
+    Where the rate changes the phases that are over, or not begun, do not count while one is there.
+    """
+    phases: dict[Window | None, set[DataPlaneState]] = {}
+    for part in parts:
+        phases.setdefault(part.window, set()).add(part.data_plane)
+    if {DataPlaneState.ACTIVE} in phases.values():
+        phases = {key: states for key, states in phases.items() if DataPlaneState.ACTIVE in states}
+    states = {state for found in phases.values() for state in found}
     if not states:
         return None
     if DataPlaneState.FAILED in states:
@@ -228,5 +305,7 @@ def search_window(window: Window, now_ms: int) -> Window:
     return Window(start_s, max(window.end_s, start_s + 1))
 
 
-def _views(plan: Plan) -> tuple[PartView, ...]:
-    return tuple(PartView(domain, plan.segments[domain]) for domain in sorted(plan.segments))
+def _views(plan: Plan, window: Window | None = None) -> tuple[PartView, ...]:
+    return tuple(
+        PartView(domain, plan.segments[domain], window=window) for domain in sorted(plan.segments)
+    )

@@ -14,6 +14,7 @@ from orchestrator.records import State, with_data_plane, with_released
 from protocol.coordinator import PartStatus, Transaction
 from protocol.messages import Inquire, Reconciled, ReservationResp, SendOffers, ToOrchestrator
 from runtime.database import StorageError
+from substrate.model import Window
 
 
 class Reports:
@@ -97,15 +98,23 @@ class Reports:
             record = live.record
             if transaction.transaction_id != record.transaction_id:
                 return
-            noted = {part.domain for part in record.parts if part.released}
             for part in transaction.parts:
-                if part.status is PartStatus.RELEASED and part.domain not in noted:
-                    record = with_released(record, part.domain, self.engine.now_ms())
+                if part.status is PartStatus.RELEASED:
+                    window = part.prep.window
+                    record = with_released(record, part.domain, self.engine.now_ms(), window)
             if record is not live.record:
                 await self.engine.save(Changes(reservation=record))
                 live.set(record)
             if all(part.released for part in record.parts):
                 self.engine.book.forget(record.reservation_id)
+
+    async def _window(self, report: DataPlaneReport) -> Window | None:
+        """When the part is there that a report is about."""
+        transaction = self.engine.transactions.get(report.transaction_id)
+        if transaction is None:
+            transaction = await self.engine.store.transaction(report.transaction_id)
+        parts = transaction.parts if transaction is not None else ()
+        return next((p.prep.window for p in parts if p.part_id == report.part_id), None)
 
     async def _data_plane(self, domain: str, report: DataPlaneReport) -> None:
         live = self.engine.book.get(report.reservation_id)
@@ -116,7 +125,10 @@ class Reports:
             if live.record.transaction_id != report.transaction_id:
                 return
             now_ms = self.engine.now_ms()
-            record = with_data_plane(live.record, domain, report.state, report.reason, now_ms)
+            window = await self._window(report) if live.record.granted.phased else None
+            record = with_data_plane(
+                live.record, domain, report.state, report.reason, now_ms, window
+            )
             if record is live.record:
                 return
             event = data_plane_event(

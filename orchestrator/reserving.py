@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
+from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.negotiation import Failure
-from orchestrator.records import Reservation, State, committed, failed, with_plan
+from orchestrator.records import Reservation, State, committed, failed, with_grant
 from protocol.coordinator import Decision, Transaction
 from runtime import telemetry
 from substrate.model import Refusal, RefusalKind
@@ -17,21 +18,26 @@ WITHDRAWN = "it was withdrawn while its confirmation was awaited"
 async def negotiate_first(engine: Engine, live: Live) -> None:
     """Negotiates, decides, and tells; leaves at once when the user cancelled meanwhile."""
     record = live.record
-    question = engine.question(record.criteria, record.created_ms + record.timeout_s * 1000)
+    question = engine.question(
+        record.asked or record.criteria, record.created_ms + record.timeout_s * 1000
+    )
     outcome = await engine.negotiate(
         question, record.transaction_id, record.reservation_id, record.version
     )
+    explanation = NOTHING_TO_SAY
+    if isinstance(outcome, Failure):
+        explanation = await engine.explain(question, outcome, record.reservation_id)
     async with live.turn():
         if live.record.state is not State.NEGOTIATING:
             return
         if isinstance(outcome, Failure):
-            await engine.give_up(live, record.transaction_id, outcome, failed)
+            await engine.give_up(live, record.transaction_id, outcome, failed, explanation)
             return
-        plan = outcome
+        grant = outcome
 
         def word(transaction: Transaction, now_ms: int) -> Reservation:
             told = transaction.told_success
-            return (committed if told else with_plan)(live.record, plan, now_ms)
+            return (committed if told else with_grant)(live.record, grant, now_ms)
 
         if not await engine.commit(live, record.transaction_id, word, failed):
             return
@@ -48,7 +54,7 @@ async def await_first(engine: Engine, live: Live) -> None:
             return
         now_ms = engine.now_ms()
         if stands(transaction):
-            record = committed(live.record, live.record.plan(), now_ms)
+            record = committed(live.record, live.record.granted, now_ms)
         else:
             record = failed(live.record, why_not(transaction), now_ms)
         await store_outcome(engine, live, transaction, record)

@@ -88,7 +88,7 @@ class _Known:
         relied = [(tx.transaction_id, relied_on(tx)) for tx in transactions]
         decided = {one for changes in every for one in changes.decides}
         decided.update(one for one, parts in relied if parts)
-        asked = {changes.request.request_id for changes in every if changes.request is not None}
+        asked = {request.request_id for changes in every for request in changes.requests}
         domains = {part.domain for _, parts in relied for part in parts}
         self._owners = self._read_owners(
             {one for changes in every for one in changes.reservation_ids}
@@ -103,8 +103,9 @@ class _Known:
         self._check_owner(changes, fence)
         for transaction in changes.transactions:
             self._check_epochs(transaction)
-        if changes.request is not None and changes.request.request_id in self._requests:
-            raise KnownRequestError(self._requests[changes.request.request_id])
+        for request in changes.requests:
+            if request.request_id in self._requests:
+                raise KnownRequestError(self._requests[request.request_id])
         for transaction_id in changes.decides:
             stored = self._decisions.get(transaction_id)
             if stored is None or stored.decision != UNDECIDED:
@@ -112,8 +113,7 @@ class _Known:
 
     def learn(self, changes: Changes, fence: int) -> None:
         """The step is written."""
-        if changes.request is not None:
-            self._requests[changes.request.request_id] = changes.request
+        self._requests.update((request.request_id, request) for request in changes.requests)
         if changes.reservation is not None:
             self._owners[changes.reservation.reservation_id] = fence
         for tx in changes.transactions:
@@ -176,8 +176,7 @@ class _Rows:
 
     def add(self, changes: Changes, fence: int) -> None:
         record = changes.reservation
-        if changes.request is not None:
-            self.requests.append(_request_row(changes.request))
+        self.requests += [_request_row(request) for request in changes.requests]
         if record is not None:
             encoded = record_to_pb(record).SerializeToString()
             self.reservations[record.reservation_id] = reservation_row(record, encoded, fence)

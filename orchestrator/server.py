@@ -13,10 +13,12 @@ from grpc.aio import ServicerContext
 
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsServicer
+from orchestrator import tokens
+from orchestrator.explanation import Alternative, AlternativeKind, Explanation
+from orchestrator.flexibility import check_accept_alone
 from orchestrator.many import many
-from orchestrator.negotiation import Failure
 from orchestrator.ports import ConflictError, LostError
-from orchestrator.records import Reservation, State
+from orchestrator.records import Granted, Reservation, State
 from orchestrator.service import (
     DrainingError,
     NotFoundError,
@@ -24,7 +26,9 @@ from orchestrator.service import (
     Orchestrator,
     Order,
     RequestTakenError,
+    TokenTakenError,
 )
+from orchestrator.tokens import Accepted
 from orchestrator.validation import (
     REQUEST_ID,
     Bounds,
@@ -39,6 +43,7 @@ from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
 from orchestrator.work import TooManyError
 from runtime.database import StorageError
 from runtime.errors import RequestError, full, invalid, told
+from substrate.model import Criteria
 
 Context = ServicerContext[Any, Any]
 AWAITED_AGAIN_S = 2.0
@@ -65,10 +70,14 @@ class ReservationsService(ReservationsServicer):
         known = engine.gateway.known()
         with _not_yet(engine.gateway.awaited()):
             criteria = check_criteria(request, known, engine.now_ms(), self._bounds)
-        outcome = await self._orchestrator.plan(criteria, check_timeout(request))
-        if isinstance(outcome, Failure):
-            return refused_plan_to_pb(outcome.refusals)
-        return plan_to_pb(outcome)
+        return await self._plan(criteria, check_timeout(request))
+
+    async def _plan(self, criteria: Criteria, timeout_s: int) -> pb.PlanResponse:
+        outcome = await self._orchestrator.plan(criteria, timeout_s)
+        if isinstance(outcome, Granted):
+            return plan_to_pb(outcome)
+        failure, explanation = outcome
+        return refused_plan_to_pb(failure.refusals, explanation)
 
     async def Reserve(self, request: pb.Reservation, context: Context) -> pb.ReservationRecord:
         return await self._reserve(request)
@@ -93,7 +102,7 @@ class ReservationsService(ReservationsServicer):
         check_request_id(request.request_id)
         with _explained(request.request_id, ""):
             try:
-                record = await self._orchestrator.reserve(self._order(request))
+                record = await self._begin(request)
             except (RequestError, TooManyError, DrainingError, StorageError):
                 # What was a good request once may not be one now, and may be on record.
                 known = await self._orchestrator.recorded(request.request_id, digest(request))
@@ -103,6 +112,34 @@ class ReservationsService(ReservationsServicer):
             if not request.detach:
                 record = await self._orchestrator.decided(record.reservation_id)
         return record_to_pb(record)
+
+    async def _begin(self, request: pb.Reservation) -> Reservation:
+        if not request.accept:
+            return await self._orchestrator.reserve(self._order(request))
+        check_accept_alone(request)
+        accepted = tokens.read(request.accept)
+        order = self._order(request, accepted)
+        try:
+            if accepted.expires_ms > self._orchestrator.engine.now_ms():
+                return await self._orchestrator.reserve(order)
+            why = "has expired"
+        except TokenTakenError:
+            why = "was taken by another request"
+        raise await self._fresh(order, why)
+
+    async def _fresh(self, order: Order, why: str) -> RequestError:
+        """What is told instead of granting a token that is of no use any more."""
+        engine = self._orchestrator.engine
+        answer = await self._plan(order.criteria, order.timeout_s)
+        if answer.feasible:
+            again = Alternative(AlternativeKind.EARLIEST_START, order.criteria, "the same, again")
+            answer = refused_plan_to_pb(
+                (), Explanation(alternatives=(tokens.sign(engine.ids, engine.now_ms(), again),))
+            )
+        possible = f"a fresh alternative, of which the details have some: this one {why}"
+        return RequestError(
+            StatusCode.FAILED_PRECONDITION, "accept", order.accepts, possible, more=(answer,)
+        )
 
     async def Modify(self, request: pb.ModifyRequest, context: Context) -> pb.ReservationRecord:
         check_request_id(request.request_id)
@@ -196,10 +233,12 @@ class ReservationsService(ReservationsServicer):
                 if not page:
                     await _woken(woken)
 
-    def _order(self, request: pb.Reservation) -> Order:
+    def _order(self, request: pb.Reservation, accepted: Accepted | None = None) -> Order:
         engine = self._orchestrator.engine
         with _not_yet(engine.gateway.awaited()):
-            return check_order(request, engine.gateway.known(), engine.now_ms(), self._bounds)
+            return check_order(
+                request, engine.gateway.known(), engine.now_ms(), self._bounds, accepted
+            )
 
     def _change(self, request: pb.ModifyRequest, record: Reservation) -> Order:
         engine = self._orchestrator.engine

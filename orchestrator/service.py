@@ -10,11 +10,13 @@ from typing import TypeVar
 
 import structlog
 
+from orchestrator.bent import plan_any
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.events import state_event
+from orchestrator.explanation import Explanation
 from orchestrator.modifying import negotiate_next
-from orchestrator.negotiation import Failure, plan_only
+from orchestrator.negotiation import Failure
 from orchestrator.ports import (
     Changes,
     ConflictError,
@@ -25,6 +27,7 @@ from orchestrator.ports import (
 from orchestrator.records import (
     FINAL,
     Change,
+    Granted,
     Reservation,
     State,
     cancelled,
@@ -36,7 +39,6 @@ from orchestrator.reserving import negotiate_first
 from orchestrator.steps import is_over
 from protocol.coordinator import Transaction, begin
 from runtime.database import StorageError
-from substrate.labels import Plan
 from substrate.model import Criteria
 
 log = structlog.get_logger()
@@ -49,6 +51,8 @@ POLL_S = 0.2
 LINGER_S = 60
 """For how long after its end the reports of domains are noted."""
 OWN_ATTEMPTS = 3
+ACCEPTED = "accepted/"
+"""Before the id of an alternative: no request_id has a slash."""
 
 
 class NotFoundError(Exception):
@@ -57,6 +61,10 @@ class NotFoundError(Exception):
 
 class RequestTakenError(Exception):
     """The request_id was used with another body."""
+
+
+class TokenTakenError(Exception):
+    """Another request has taken the alternative."""
 
 
 class DrainingError(Exception):
@@ -76,6 +84,8 @@ class Order:
     criteria: Criteria
     timeout_s: int
     description: str = ""
+    accepts: str = ""
+    """The id of the alternative that is taken; empty: none."""
 
 
 class Orchestrator:
@@ -124,6 +134,7 @@ class Orchestrator:
             updated_ms=now_ms,
             description=order.description,
             timeout_s=order.timeout_s,
+            asked=order.criteria if order.criteria.bend is not None else None,
         )
         transaction = begin(record.transaction_id, record.reservation_id, record.version)
         with engine.place() as negotiate:
@@ -131,6 +142,8 @@ class Orchestrator:
             try:
                 await engine.save(_opening(order, record, transaction))
             except KnownRequestError as taken:
+                if taken.request.request_id != order.request_id:
+                    raise TokenTakenError from None
                 return await self._same(taken.request, order.digest)
             except LostError:
                 raise DrainingError("this instance begins anew, its lease had run out") from None
@@ -266,13 +279,18 @@ class Orchestrator:
             raise NotFoundError(request_id)
         return await self.get(request.reservation_id)
 
-    async def plan(self, criteria: Criteria, timeout_s: int) -> Plan | Failure:
-        """What ``reserve`` would first try to hold; holds nothing."""
+    async def plan(
+        self, criteria: Criteria, timeout_s: int
+    ) -> Granted | tuple[Failure, Explanation]:
+        """What ``reserve`` would first try to hold, or why it would refuse; holds nothing."""
         engine = self.engine
         question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)
         try:
-            outcome = await plan_only(question, engine.bargain(question))
-            return engine.breakers.explained(question, outcome)
+            outcome = await plan_any(question, lambda each, told: engine.bargain(each, told=told))
+            outcome = engine.breakers.explained(question, outcome)
+            if isinstance(outcome, Failure):
+                return outcome, await engine.explain(question, outcome)
+            return outcome
         finally:
             engine.breakers.ended(question)
 
@@ -360,6 +378,8 @@ class Orchestrator:
 
     def _must_rest(self, record: Reservation, request_id: str) -> None:
         self._must_stand(record)
+        if record.granted.phased:
+            raise NotNowError("its rate changes in time: cancel it and ask anew")
         # The same request again is recorded already, which saving it shows.
         if record.change is not None and record.change.request_id != request_id:
             raise NotNowError("another Modify of it is being negotiated")
@@ -375,6 +395,9 @@ def _opening(order: Order, record: Reservation, transaction: Transaction) -> Cha
     """What is recorded before anything is negotiated."""
     return Changes(
         request=Request(order.request_id, order.digest, record.reservation_id),
+        accepted=Request(ACCEPTED + order.accepts, order.digest, record.reservation_id)
+        if order.accepts
+        else None,
         reservation=record,
         transactions=(transaction,),
         events=(state_event(record, record.updated_ms),),

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from grpc import StatusCode
 
 from braid.v1 import common_pb2, reservations_pb2
+from orchestrator.flexibility import check_bend
 from orchestrator.records import Reservation
 from orchestrator.service import Order
+from orchestrator.tokens import Accepted
 from runtime.errors import RequestError, invalid
 from substrate.model import Constraints, Criteria, Directionality, Strategy, Window, domain_of
 from substrate.topology import Topology
@@ -39,16 +41,22 @@ class Bounds:
 
 
 def check_order(
-    message: reservations_pb2.Reservation, topology: Topology, now_ms: int, bounds: Bounds
+    message: reservations_pb2.Reservation,
+    topology: Topology,
+    now_ms: int,
+    bounds: Bounds,
+    accepted: Accepted | None = None,
 ) -> Order:
-    """A Reserve as a value. Raises RequestError."""
+    """A Reserve as a value; ``accepted``: what it asks for instead. Raises RequestError."""
     check_request_id(message.request_id)
+    asked = accepted.request if accepted is not None else message
     return Order(
         request_id=message.request_id,
         digest=digest(message),
-        criteria=check_criteria(message, topology, now_ms, bounds),
+        criteria=check_criteria(asked, topology, now_ms, bounds),
         timeout_s=check_timeout(message),
         description=_check_description(message.description),
+        accepts=accepted.id if accepted is not None else "",
     )
 
 
@@ -91,17 +99,26 @@ def check_criteria(
     if window.start_s < now_ms // 1000 - bounds.late_start_s:
         raise invalid("window.start_s", window.start_s, f"now ({now_ms // 1000}) or later")
     _check_window("window.end_s", window, now_ms, bounds)
+    ports_bps = ports_capacity_bps(source, destination, topology)
+    bandwidth_bps = message.bandwidth_bps
+    if bandwidth_bps == 0 and message.flexibility.volume_bytes:
+        bandwidth_bps = ports_bps
     criteria = Criteria(
         source=source,
         destination=destination,
-        bandwidth_bps=_check_bandwidth("bandwidth_bps", message.bandwidth_bps),
+        bandwidth_bps=_check_bandwidth("bandwidth_bps", bandwidth_bps),
         window=window,
         directionality=_check_directionality(message.directionality),
         strategy=_check_strategy(message.strategy),
         constraints=_check_constraints(message.constraints, source, destination, topology),
     )
     _check_fits_ports(criteria, topology)
-    return criteria
+    return replace(criteria, bend=check_bend(message, criteria))
+
+
+def ports_capacity_bps(source: str, destination: str, topology: Topology) -> int:
+    """The most that both ports carry."""
+    return min(topology.ports[stp].capacity_bps for stp in (source, destination))
 
 
 def check_request_id(request_id: str) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.advice import advice_text
+from orchestrator.explanation import (
+    NOTHING_TO_SAY,
+    Alternative,
+    AlternativeKind,
+    Explanation,
+)
 from orchestrator.records import (
     Change,
+    Granted,
     PartView,
     Reservation,
     State,
@@ -24,9 +33,18 @@ from protocol.codec import (
     segment_from_pb,
     segment_to_pb,
     window_from_pb,
+    window_to_pb,
 )
-from substrate.labels import Plan
-from substrate.model import Criteria, Directionality, Path, Refusal, Strategy
+from substrate.bottleneck import Bottleneck
+from substrate.model import (
+    MAX_PHASES,
+    Bend,
+    Criteria,
+    Directionality,
+    Path,
+    Refusal,
+    Strategy,
+)
 
 
 def record_to_pb(record: Reservation) -> pb.ReservationRecord:
@@ -48,6 +66,11 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
     criteria.request_id = record.request_id
     criteria.description = record.description
     criteria.negotiation_timeout_s = record.timeout_s
+    if record.asked is not None:
+        _fill_criteria(message.asked, record.asked)
+    if record.explanation is not NOTHING_TO_SAY:
+        message.bottlenecks.extend(_bottleneck_to_pb(b) for b in record.explanation.bottlenecks)
+        message.alternatives.extend(alternatives_to_pb(record.explanation.alternatives))
     if record.paths:
         _fill_advice(message.advice, record.paths)
     whole = fold_data_plane(record.parts)
@@ -76,6 +99,8 @@ def record_from_pb(
         refusals=tuple(refusal_from_pb(refusal) for refusal in message.refusals),
         change=change,
         modified=message.modified if message.HasField("modified") else None,
+        asked=criteria_from_pb(message.asked) if message.HasField("asked") else None,
+        explanation=_explanation_from_pb(message),
     )
 
 
@@ -121,6 +146,17 @@ def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
     message.directionality = criteria.directionality.value  # type: ignore[assignment]
     message.strategy = criteria.strategy.value  # type: ignore[assignment]
     message.constraints.CopyFrom(constraints_to_pb(criteria.constraints))
+    bend = criteria.bend
+    if bend is None:
+        return
+    flexibility = message.flexibility
+    if bend.duration_s:
+        flexibility.duration_s = bend.duration_s
+    if bend.least_bps:
+        flexibility.least_bandwidth_bps = bend.least_bps
+    if bend.volume_bytes:
+        flexibility.volume_bytes = bend.volume_bytes
+        flexibility.max_phases = bend.max_phases
 
 
 def criteria_from_pb(message: pb.Reservation) -> Criteria:
@@ -133,22 +169,93 @@ def criteria_from_pb(message: pb.Reservation) -> Criteria:
         directionality=Directionality(message.directionality),
         strategy=Strategy(message.strategy),
         constraints=constraints_from_pb(message.constraints),
+        bend=_bend_from_pb(message.flexibility) if message.HasField("flexibility") else None,
     )
 
 
-def plan_to_pb(plan: Plan) -> pb.PlanResponse:
+def _bend_from_pb(message: pb.Flexibility) -> Bend:
+    return Bend(
+        duration_s=message.duration_s,
+        least_bps=message.least_bandwidth_bps,
+        volume_bytes=message.volume_bytes,
+        max_phases=message.max_phases or MAX_PHASES,
+    )
+
+
+def plan_to_pb(plan: Granted) -> pb.PlanResponse:
     """A dry run that found something."""
     return pb.PlanResponse(
         feasible=True,
         paths=[path_to_pb(path) for path in plan.paths],
         advice=advice_to_pb(plan.paths),
         depends_on_blind=plan.depends_on_blind,
+        window=window_to_pb(plan.criteria.window),
+        bandwidth_bps=plan.criteria.bandwidth_bps,
     )
 
 
-def refused_plan_to_pb(refusals: tuple[Refusal, ...]) -> pb.PlanResponse:
+def refused_plan_to_pb(
+    refusals: tuple[Refusal, ...], explanation: Explanation = NOTHING_TO_SAY
+) -> pb.PlanResponse:
     """A dry run that found nothing."""
-    return pb.PlanResponse(refusals=[refusal_to_pb(refusal) for refusal in refusals])
+    return pb.PlanResponse(
+        refusals=[refusal_to_pb(refusal) for refusal in refusals],
+        bottlenecks=[_bottleneck_to_pb(bottleneck) for bottleneck in explanation.bottlenecks],
+        alternatives=alternatives_to_pb(explanation.alternatives),
+    )
+
+
+def alternatives_to_pb(alternatives: Sequence[Alternative]) -> list[pb.Alternative]:
+    """What would be granted."""
+    return [
+        pb.Alternative(
+            kind=each.kind.value,  # type: ignore[arg-type]
+            token=each.token,
+            request=criteria_to_pb(each.criteria),
+            text=each.text,
+            expires_ms=each.expires_ms,
+            least_change=each.least_change,
+        )
+        for each in alternatives
+    ]
+
+
+def _bottleneck_to_pb(bottleneck: Bottleneck) -> pb.Bottleneck:
+    return pb.Bottleneck(
+        domain=bottleneck.domain,
+        resource=bottleneck.resource,
+        free_bps=bottleneck.free_bps,
+        window=window_to_pb(bottleneck.window) if bottleneck.window else None,
+        label=bottleneck.label,
+    )
+
+
+def _explanation_from_pb(message: pb.ReservationRecord) -> Explanation:
+    if not message.bottlenecks and not message.alternatives:
+        return NOTHING_TO_SAY
+    return Explanation(
+        bottlenecks=tuple(
+            Bottleneck(
+                domain=each.domain,
+                resource=each.resource,
+                free_bps=each.free_bps if each.HasField("free_bps") else None,
+                window=window_from_pb(each.window) if each.HasField("window") else None,
+                label=each.label,
+            )
+            for each in message.bottlenecks
+        ),
+        alternatives=tuple(
+            Alternative(
+                kind=AlternativeKind(each.kind),
+                criteria=criteria_from_pb(each.request),
+                text=each.text,
+                token=each.token,
+                expires_ms=each.expires_ms,
+                least_change=each.least_change,
+            )
+            for each in message.alternatives
+        ),
+    )
 
 
 def advice_to_pb(paths: tuple[Path, ...]) -> pb.Advice:
@@ -173,6 +280,8 @@ def _part_to_pb(part: PartView) -> pb.DomainPart:
         message.reason = part.reason
     if part.released:
         message.released = True
+    if part.window is not None:
+        message.window.CopyFrom(window_to_pb(part.window))
     return message
 
 
@@ -183,4 +292,5 @@ def _part_from_pb(message: pb.DomainPart) -> PartView:
         data_plane=data_plane_from_pb(message.data_plane),
         reason=message.reason,
         released=message.released,
+        window=window_from_pb(message.window) if message.HasField("window") else None,
     )

@@ -183,6 +183,7 @@ def refusal_from_pb(message: pb.Refusal) -> Refusal:
 def path_to_pb(path: Path) -> reservations_pb2.Path:
     """A path."""
     return reservations_pb2.Path(
+        window=window_to_pb(path.window) if path.window else None,
         bandwidth_bps=path.bandwidth_bps,
         latency_us=path.latency_us,
         hops=[
@@ -205,7 +206,13 @@ def path_from_pb(message: reservations_pb2.Path) -> Path:
         Hop(hop.domain, hop.ingress_stp, hop.ingress_vlan, hop.egress_stp, hop.egress_vlan)
         for hop in message.hops
     )
-    return Path(message.bandwidth_bps, message.latency_us, hops, tuple(message.flow_slots))
+    return Path(
+        bandwidth_bps=message.bandwidth_bps,
+        latency_us=message.latency_us,
+        hops=hops,
+        flow_slots=tuple(message.flow_slots),
+        window=window_from_pb(message.window) if message.HasField("window") else None,
+    )
 
 
 def domain_to_pb(domain: Domain) -> pb.Domain:
@@ -219,6 +226,8 @@ def domain_to_pb(domain: Domain) -> pb.Domain:
         splits=domain.splits,
         horizon_s=domain.horizon_s,
         hold_timeout_s=domain.hold_timeout_s,
+        least_phase_s=domain.least_phase_s,
+        least_rate_bps=domain.least_rate_bps,
     )
 
 
@@ -237,6 +246,8 @@ def domain_from_pb(message: pb.Domain) -> Domain:
         hold_timeout_s=not_negative("domain.hold_timeout_s", message.hold_timeout_s)
         if message.HasField("hold_timeout_s")
         else None,
+        least_phase_s=not_negative("domain.least_phase_s", message.least_phase_s),
+        least_rate_bps=not_negative("domain.least_rate_bps", message.least_rate_bps),
     )
 
 

@@ -39,6 +39,7 @@ class RequestError(Exception):
     short phrase that completes "possible: …". ``code`` is one of the table in section 9 of the
     design. ``retry_after_s``: after how many seconds the same request may be served; None: it is
     not a matter of time. ``raw``: what was given, as it is; ``given``: as it is shown.
+    ``more``: further details for the status, such as what would be granted instead.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class RequestError(Exception):
         given: object,
         possible: str,
         retry_after_s: float | None = None,
+        more: tuple[Message, ...] = (),
     ) -> None:
         self.code = code
+        self.more = more
         self.retry_after_s = retry_after_s
         self.field = field
         self.raw = given
@@ -67,7 +70,7 @@ class RequestError(Exception):
         if self.retry_after_s is not None:
             return (info, _retry_info(self.retry_after_s))
         if self.code not in (StatusCode.INVALID_ARGUMENT, StatusCode.OUT_OF_RANGE):
-            return (info,)
+            return (info, *self.more)
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=self.field, description=str(self)
         )

@@ -19,14 +19,13 @@ from agents.values import Record
 from orchestrator.engine import Engine, Limits
 from orchestrator.memory import MemoryStore as OrchestratorStore
 from orchestrator.negotiation import Failure
-from orchestrator.records import Reservation
+from orchestrator.records import Granted, Reservation
 from orchestrator.service import Orchestrator, Order
 from protocol.coordinator import Decide, begin
 from protocol.participant import Rules
 from runtime.clock import Clock
 from simulations.clock import CountingIds, LoopClock
 from simulations.gateway import ORCHESTRATOR_ID, MemoryGateway, Passage, once, twice
-from substrate.labels import Plan
 from substrate.model import Criteria
 
 TICK_S = 0.5
@@ -103,10 +102,10 @@ class Network:
         record = await self.orchestrator.reserve(self._order(criteria, timeout_s))
         return await self.orchestrator.decided(record.reservation_id)
 
-    async def attempt(self, criteria: Criteria, timeout_s: int = 30) -> Plan | Failure:
+    async def attempt(self, criteria: Criteria, timeout_s: int = 30) -> Granted | Failure:
         """Negotiates until every domain holds its part, and aborts instead of committing.
 
-        A plan: the circuit could be had. What was held is given back at once.
+        A grant: the circuit could be had. What was held is given back at once.
         """
         engine, transaction_id, reservation_id = self.engine, self.ids.new(), self.ids.new()
         question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)

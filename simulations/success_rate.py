@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from orchestrator.records import Granted
 from simulations.clock import run_virtual
 from simulations.network import Network, build_network
 from simulations.pool import spread
@@ -30,7 +31,6 @@ from simulations.schedules import (
     draw_wishes,
     fill_up,
 )
-from substrate.labels import Plan
 from substrate.model import Criteria, Directionality, Strategy
 
 DOMAINS_MAX = 4
@@ -136,7 +136,7 @@ async def _count(network: Network, scenario: Scenario, wishes: tuple[Wish, ...])
             directionality=Directionality.UNIDIRECTIONAL,
             strategy=scenario.strategy,
         )
-        count += isinstance(await network.attempt(criteria), Plan)
+        count += isinstance(await network.attempt(criteria), Granted)
     return count
 
 

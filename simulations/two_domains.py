@@ -21,6 +21,7 @@ from itertools import combinations
 from random import Random
 from typing import Any
 
+from orchestrator.records import Granted
 from simulations.clock import run_virtual
 from simulations.network import Network, build_network
 from simulations.pool import spread
@@ -33,7 +34,6 @@ from simulations.schedules import (
     draw_wishes,
     fill_up,
 )
-from substrate.labels import Plan
 from substrate.model import Constraints, Criteria, Directionality, Strategy
 
 SITES = {"sitea": "rn1", "siteb": "rn2", "sitec": "rn2", "sited": "rn3"}
@@ -139,7 +139,7 @@ async def _count(network: Network, trial: Trial, wishes: list[tuple[Wish, str, s
             strategy=trial.strategy,
             constraints=constraints,
         )
-        count += isinstance(await network.attempt(criteria), Plan)
+        count += isinstance(await network.attempt(criteria), Granted)
     return count
 
 

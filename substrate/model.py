@@ -116,6 +116,8 @@ class Domain:
     splits: bool = False
     horizon_s: int = 0
     hold_timeout_s: int | None = None
+    least_phase_s: int = 0
+    least_rate_bps: int = 0
 
     def port(self, stp: str) -> Port | None:
         return next((port for port in self.ports if port.stp == stp), None)

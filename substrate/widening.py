@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from substrate.flow import Arc, cheapest_flow, ways_of
 from substrate.graph import INFINITE
 from substrate.model import Criteria, domain_of
-from substrate.options import Supply
+from substrate.options import Pair, Supply
 from substrate.routes import Route, acceptance, route_along
 from substrate.topology import LATENCY_COST, Topology
 
@@ -34,7 +34,7 @@ def widening_routes(criteria: Criteria, supply: Supply, topology: Topology) -> t
     ends = {domain_of(source), domain_of(destination)}
     if len(ends) == 1 or ends & avoided or not ends <= set(topology.domains):
         return ()
-    network = _Network(criteria, supply, topology, avoided)
+    network = Network(criteria, supply, topology, avoided)
     flow = cheapest_flow(
         network.leaving,
         SOURCE,
@@ -54,7 +54,7 @@ def widening_routes(criteria: Criteria, supply: Supply, topology: Topology) -> t
     return tuple(found)
 
 
-class _Network:
+class Network:
     """Arcs over the inter-domain links, and from port to port of each domain.
 
     A node is one end of a hop: 2n where hop n begins, 2n + 1 where it ends. SOURCE and SINK are
@@ -100,6 +100,19 @@ class _Network:
         else:
             hop = node >> 1
             yield Arc(node, node + 1, self._link_bps(hop), self._graph.costs[hop])
+
+    def place(self, arc: Arc) -> str | Pair:
+        """What limits an arc: a link's narrower port, or the way through a domain."""
+        if arc.tail == SOURCE:
+            return (self._source, self._graph.hops[arc.head >> 1].from_stp)
+        if arc.head == SINK:
+            return (self._graph.hops[arc.tail >> 1].to_stp, self._destination)
+        if arc.tail & 1:
+            ingress = self._graph.hops[arc.tail >> 1].to_stp
+            return (ingress, self._graph.hops[arc.head >> 1].from_stp)
+        hop = self._graph.hops[arc.tail >> 1]
+        known = self._supply.port_bps
+        return min(hop.from_stp, hop.to_stp, key=lambda s: known.get(s, hop.capacity_bps))
 
     def most_bps(self) -> int:
         """No more than this can leave the source, or arrive at the destination."""

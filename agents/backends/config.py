@@ -95,6 +95,8 @@ class DomainConfig(Strict):
     visible: bool = True
     hold_timeout_s: int | None = Field(default=None, ge=1)
     horizon_s: int = Field(default=0, ge=0)
+    least_phase_s: int = Field(default=0, ge=0)
+    least_rate: Bandwidth | None = None
     price: int = Field(default=0, ge=0)
     latency_us: int = Field(default=0, ge=0)
     ports: tuple[PortConfig, ...] = Field(min_length=1)
@@ -131,6 +133,8 @@ class DomainConfig(Strict):
             splits=splits,
             horizon_s=self.horizon_s,
             hold_timeout_s=self.hold_timeout_s,
+            least_phase_s=self.least_phase_s,
+            least_rate_bps=self.least_rate or 0,
         )
 
 

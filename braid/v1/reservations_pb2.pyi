@@ -102,21 +102,25 @@ class _AlternativeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Alter
     DESCRIPTOR: _descriptor.EnumDescriptor
     ALTERNATIVE_KIND_UNSPECIFIED: _AlternativeKind.ValueType  # 0
     ALTERNATIVE_KIND_LARGEST_BANDWIDTH: _AlternativeKind.ValueType  # 1
-    """The largest bandwidth in the window that was asked for."""
+    """The largest bandwidth, or volume, in the window that was asked for."""
     ALTERNATIVE_KIND_EARLIEST_START: _AlternativeKind.ValueType  # 2
-    """The earliest start for the bandwidth and duration that were asked for."""
+    """The earliest start for the bandwidth and duration that were asked for, or the earliest deadline
+    for the volume.
+    """
     ALTERNATIVE_KIND_SAME_VOLUME: _AlternativeKind.ValueType  # 3
-    """The same data moved by the window's end or as soon after it as can be, at a rate that changes."""
+    """The same data, moved as soon as it can be at a rate that changes."""
 
 class AlternativeKind(_AlternativeKind, metaclass=_AlternativeKindEnumTypeWrapper): ...
 
 ALTERNATIVE_KIND_UNSPECIFIED: AlternativeKind.ValueType  # 0
 ALTERNATIVE_KIND_LARGEST_BANDWIDTH: AlternativeKind.ValueType  # 1
-"""The largest bandwidth in the window that was asked for."""
+"""The largest bandwidth, or volume, in the window that was asked for."""
 ALTERNATIVE_KIND_EARLIEST_START: AlternativeKind.ValueType  # 2
-"""The earliest start for the bandwidth and duration that were asked for."""
+"""The earliest start for the bandwidth and duration that were asked for, or the earliest deadline
+for the volume.
+"""
 ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
-"""The same data moved by the window's end or as soon after it as can be, at a rate that changes."""
+"""The same data, moved as soon as it can be at a rate that changes."""
 Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
 @_typing.final
@@ -1301,3 +1305,34 @@ class CancelRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRequest: _TypeAlias = CancelRequest  # noqa: Y015
+
+@_typing.final
+class AcceptToken(_message.Message):
+    """What the token of an Alternative says; not for users to read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    expires_ms: _builtins.int
+    id: _builtins.str
+    """Which alternative it is: it is granted once."""
+    @_builtins.property
+    def request(self) -> Global___Reservation:
+        """Without request_id."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___Reservation | None = ...,
+        expires_ms: _builtins.int = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_ms", b"expires_ms", "id", b"id", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptToken: _TypeAlias = AcceptToken  # noqa: Y015

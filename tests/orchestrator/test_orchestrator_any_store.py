@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from test_orchestrator_store import CRITERIA, PLAN, creation
+from test_orchestrator_store import CRITERIA, GRANT, PLAN, creation
 
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import (
@@ -97,10 +97,10 @@ def writing(number: int, owner: int, stage: int, epoch: int, at_ms: int) -> Act:
 def recording(number: int, owner: int, kind: str) -> Act:
     before = reservation(number)
     after = {
-        "committed": committed(before, PLAN, 7),
+        "committed": committed(before, GRANT, 7),
         "failed": failed(before, (), 7),
-        "cancelled": cancelled(committed(before, PLAN, 7), 8),
-        "ended": ended(committed(before, PLAN, 7), 8),
+        "cancelled": cancelled(committed(before, GRANT, 7), 8),
+        "ended": ended(committed(before, GRANT, 7), 8),
     }[kind]
     return lambda store: store.save(Changes(reservation=after), owner)
 

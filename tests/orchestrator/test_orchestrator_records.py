@@ -11,6 +11,7 @@ from orchestrator.advice import advice_text
 from orchestrator.records import (
     FINAL,
     Change,
+    Granted,
     PartView,
     Reservation,
     State,
@@ -20,11 +21,12 @@ from orchestrator.records import (
     ended,
     failed,
     fold_data_plane,
+    granted_alone,
     parallel_streams,
     unchanged,
-    with_change_plan,
+    with_change_grant,
     with_data_plane,
-    with_plan,
+    with_grant,
     with_released,
 )
 from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb, record_to_pb
@@ -57,12 +59,16 @@ def plan(*domains: str, bps: int = 10 * G) -> Plan:
     return Plan((Path(bps, 5, hops),), segments, depends_on_blind=False)
 
 
+def grant(*domains: str, bps: int = 10 * G) -> Granted:
+    return granted_alone(replace(CRITERIA, bandwidth_bps=bps), plan(*domains, bps=bps))
+
+
 def fresh() -> Reservation:
     return Reservation("res", "r", CRITERIA, "tx-1", 1, 1)
 
 
 def standing() -> Reservation:
-    return committed(fresh(), plan("m1", "m2"), 2)
+    return committed(fresh(), grant("m1", "m2"), 2)
 
 
 def changing() -> Reservation:
@@ -85,13 +91,13 @@ def test_commit_shows_what_each_domain_holds() -> None:
 
 
 def test_a_plan_that_may_not_be_told_yet_is_kept_but_not_in_force() -> None:
-    record = with_plan(fresh(), plan("m1"), 2)
+    record = with_grant(fresh(), grant("m1"), 2)
     assert record.state is State.NEGOTIATING
-    assert committed(record, record.plan(), 3).paths == plan("m1").paths
+    assert committed(record, record.granted, 3).paths == plan("m1").paths
 
 
 def test_failure_keeps_the_reasons_and_nothing_else() -> None:
-    record = failed(with_plan(fresh(), plan("m1"), 2), WHY, 4)
+    record = failed(with_grant(fresh(), grant("m1"), 2), WHY, 4)
     assert (record.state, record.refusals) == (State.FAILED, WHY)
     assert (record.paths, record.parts) == ((), ())
     assert record.state in FINAL
@@ -99,7 +105,7 @@ def test_failure_keeps_the_reasons_and_nothing_else() -> None:
 
 def test_a_change_takes_effect_as_a_new_version() -> None:
     active = with_data_plane(changing(), "m1", A, "", 4)
-    record = changed(with_change_plan(active, plan("m1", "m3", bps=20 * G), 5), 6)
+    record = changed(with_change_grant(active, grant("m1", "m3", bps=20 * G), 5), 6)
     assert (record.version, record.transaction_id) == (2, "tx-2")
     assert record.criteria == WIDER
     assert (record.change, record.modified, record.refusals) == (None, True, ())
@@ -184,7 +190,7 @@ def test_a_record_reads_back_from_its_wire_form(record: Reservation) -> None:
 
 
 def test_a_change_reads_back_from_its_wire_form() -> None:
-    for record in (changing(), with_change_plan(changing(), plan("m3"), 5)):
+    for record in (changing(), with_change_grant(changing(), grant("m3"), 5)):
         assert record.change is not None
         wire = change_to_pb(record.change)
         assert change_from_pb(wire, record.change.transaction_id) == record.change

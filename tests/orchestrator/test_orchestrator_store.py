@@ -17,7 +17,8 @@ from orchestrator.records import (
     committed,
     ended,
     failed,
-    with_change_plan,
+    granted_alone,
+    with_change_grant,
     with_data_plane,
 )
 from orchestrator.steps import is_over
@@ -62,6 +63,7 @@ PLAN = Plan(
     segments={"m1": (SEGMENT,)},
     depends_on_blind=False,
 )
+GRANT = granted_alone(CRITERIA, PLAN)
 PREP = ReservationPrep("tx-1", "p-1", "res-1", 1, (SEGMENT,), Window(1000, 2000), "braid", 9000)
 PART = CoordinatorPart("m1", "p-1", PREP, False, PartStatus.PREPARING, None, 0, 0)
 
@@ -96,7 +98,7 @@ async def test_what_was_saved_is_read_back_whole(store: Store) -> None:
     refused = failed(record(), (Refusal(RefusalKind.LABEL, "no label", "m1", "m1:west"),), 7)
     await store.save(Changes(reservation=refused))
     assert await store.reservation("res-1") == refused
-    done = with_data_plane(committed(record(), PLAN, 8), "m1", DataPlaneState.FAILED, "burnt", 9)
+    done = with_data_plane(committed(record(), GRANT, 8), "m1", DataPlaneState.FAILED, "burnt", 9)
     await store.save(Changes(reservation=done))
     assert await store.reservation("res-1") == done
 
@@ -104,10 +106,10 @@ async def test_what_was_saved_is_read_back_whole(store: Store) -> None:
 async def test_a_change_under_way_is_read_back_whole(store: Store) -> None:
     await store.save(creation())
     change = Change("c-1", "tx-2", replace(CRITERIA, bandwidth_bps=5), 30, 77)
-    pending = replace(committed(record(), PLAN, 8), change=change)
+    pending = replace(committed(record(), GRANT, 8), change=change)
     await store.save(Changes(reservation=pending))
     assert await store.reservation("res-1") == pending
-    planned = with_change_plan(pending, PLAN, 9)
+    planned = with_change_grant(pending, GRANT, 9)
     await store.save(Changes(reservation=planned))
     assert await store.reservation("res-1") == planned
 
@@ -143,7 +145,7 @@ async def test_of_many_with_one_request_id_exactly_one_is_recorded(store: Store)
 async def test_the_answer_to_a_modify_is_kept_as_it_was_given(store: Store) -> None:
     await store.save(creation())
     await store.save(Changes(request=Request("c-1", "d", "res-1")))
-    answer = replace(committed(record(), PLAN, 8), modified=True, version=2)
+    answer = replace(committed(record(), GRANT, 8), modified=True, version=2)
     await store.save(Changes(reservation=answer, answers="c-1"))
     await store.save(Changes(reservation=ended(answer, 9)))
     kept = await store.request("c-1")
@@ -167,7 +169,7 @@ async def test_a_lost_decision_takes_everything_of_its_write_with_it(store: Stor
     decides = frozenset({"tx-1"})
     await store.save(Changes(transactions=(decided(commit=False),), decides=decides))
     lost = Changes(
-        reservation=committed(record(), PLAN, 9),
+        reservation=committed(record(), GRANT, 9),
         transactions=(decided(commit=True),),
         events=(decided_event("res-1", "COMMIT", 9),),
         decides=decides,

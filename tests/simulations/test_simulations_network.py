@@ -23,13 +23,12 @@ from simulated import (
 )
 
 from orchestrator.negotiation import Failure
-from orchestrator.records import State, fold_data_plane
+from orchestrator.records import Granted, State, fold_data_plane
 from orchestrator.service import NotNowError
 from protocol.messages import Commit, Inquire, ReqOffers, ReservationPrep, ReservationResp
 from runtime.settings import SettingsError
 from simulations.gateway import Message, once
 from simulations.network import build_network
-from substrate.labels import Plan
 from substrate.model import DataPlaneState, RefusalKind, Strategy, Window
 
 BOTH = pytest.mark.parametrize("duplicate", [False, True], ids=["once", "twice"])
@@ -86,7 +85,7 @@ async def test_a_modify_that_fits_replaces_the_old_version(duplicate: bool) -> N
         assert sum(shares(new).values()) == 180
         await asyncio.sleep(1)
         # What the old version held is free again: just 20 Gb/s are left.
-        assert isinstance(await network.attempt(circuit(20)), Plan)
+        assert isinstance(await network.attempt(circuit(20)), Granted)
         assert isinstance(await network.attempt(circuit(21)), Failure)
         assert all(len(parts) == 1 for parts in network.held().values())
         await network.cancel(old.reservation_id)
@@ -107,7 +106,7 @@ async def test_a_modify_that_does_not_fit_leaves_the_old_version(duplicate: bool
         assert refused.paths == old.paths
         await asyncio.sleep(1)
         assert network.held() == before
-        assert isinstance(await network.attempt(circuit(120)), Plan)
+        assert isinstance(await network.attempt(circuit(120)), Granted)
         assert isinstance(await network.attempt(circuit(121)), Failure)
 
 
@@ -159,7 +158,7 @@ async def test_an_agent_that_crashed_still_holds_what_it_promised() -> None:
         await network.restart("m1")
         assert network.members["m1"].agent.epoch == epochs["m1"]
         assert isinstance(await network.attempt(circuit(51)), Failure)
-        assert isinstance(await network.attempt(circuit(50)), Plan)
+        assert isinstance(await network.attempt(circuit(50)), Granted)
         await network.cancel(record.reservation_id)
         await asyncio.sleep(1)
         assert_nothing_held(network)
@@ -370,7 +369,7 @@ async def test_an_ended_reservation_cannot_be_cancelled() -> None:
 async def test_an_attempt_finds_what_reserve_would_and_holds_nothing() -> None:
     async with await build_network(diamond()) as network:
         plan = await network.attempt(circuit(150))
-        assert isinstance(plan, Plan)
+        assert isinstance(plan, Granted)
         await asyncio.sleep(1)
         assert_nothing_held(network)
         record = committed(await network.reserve(circuit(150)))

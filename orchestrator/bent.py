@@ -1,0 +1,172 @@
+"""Requests that bend: choose windows and rates, negotiate each as a rigid one, all or nothing.
+
+All phases belong to one transaction: a domain has a part for each, which are alternatives to one
+another like all parts of a reservation, and never at the same time. They are negotiated side by
+side. When one is refused, what was held is given up, and the lesson counts in the next choice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.explanation import Least
+from orchestrator.lookahead import look_ahead, span_of
+from orchestrator.negotiation import (
+    Bargain,
+    Failure,
+    Question,
+    negotiate,
+    plan_only,
+    too_late,
+)
+from orchestrator.records import Granted, granted, granted_alone
+from protocol.messages import SendOffers
+from substrate.bending import Phase, Search, Shortfall, rigid, slide, spread, widest
+from substrate.labels import Plan
+from substrate.model import Criteria, Refusal, RefusalKind, Window
+from substrate.options import Pair
+
+CHOICES_MAX = 6
+"""How often windows and rates are chosen, as long as domains refuse them."""
+
+Told = Mapping[str, SendOffers]
+Bargains = Callable[[Question, Told], Bargain]
+"""The bargain of a question that knows already what domains have told."""
+Lesson = tuple[Pair, Window, int]
+
+
+async def negotiate_any(question: Question, bargains: Bargains) -> Granted | Failure:
+    """Negotiates criteria, whether they bend or not. See ``negotiate_bent`` and ``negotiate``."""
+    if question.criteria.bend is not None:
+        return await negotiate_bent(question, bargains)
+    return _alone(question.criteria, await negotiate(question, bargains(question, {})))
+
+
+async def plan_any(question: Question, bargains: Bargains) -> Granted | Failure:
+    """What ``negotiate_any`` would first try to hold; holds nothing."""
+    if question.criteria.bend is not None:
+        return await plan_bent(question, bargains)
+    return _alone(question.criteria, await plan_only(question, bargains(question, {})))
+
+
+def _alone(criteria: Criteria, outcome: Plan | Failure) -> Granted | Failure:
+    if isinstance(outcome, Failure):
+        return outcome
+    return granted_alone(criteria, outcome)
+
+
+async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Failure:
+    """Everything granted is held; after a Failure the caller aborts what is left."""
+    lessons: list[Lesson] = []
+    refusals: tuple[Refusal, ...] = ()
+    for _ in range(CHOICES_MAX):
+        chosen = await _choose(question, bargains, lessons)
+        if isinstance(chosen, Refusal):
+            return Failure((*refusals, chosen))
+        phases, told = chosen
+        questions = [_of(question, phase) for phase in phases]
+        with_each = [(each, bargains(each, told)) for each in questions]
+        outcomes = await asyncio.gather(*(negotiate(each, bargain) for each, bargain in with_each))
+        plans = [outcome for outcome in outcomes if isinstance(outcome, Plan)]
+        if len(plans) == len(phases):
+            return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
+        every = frozenset(question.topology.domains)
+        for _, bargain in with_each:
+            await bargain.drop(every)
+        refusals = tuple(r for o in outcomes if isinstance(o, Failure) for r in o.refusals)
+        learnt = _lessons(phases, outcomes, question)
+        if not learnt:
+            break
+        lessons += learnt
+    return Failure(refusals)
+
+
+async def plan_bent(question: Question, bargains: Bargains) -> Granted | Failure:
+    """What ``negotiate_bent`` would first try to hold; holds nothing."""
+    chosen = await _choose(question, bargains, ())
+    if isinstance(chosen, Refusal):
+        return Failure((chosen,))
+    phases, told = chosen
+    plans = []
+    for phase in phases:
+        each = _of(question, phase)
+        plan = await plan_only(each, bargains(each, told))
+        if isinstance(plan, Failure):
+            return plan
+        plans.append(plan)
+    return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
+
+
+async def _choose(
+    question: Question, bargains: Bargains, lessons: Sequence[Lesson]
+) -> tuple[tuple[Phase, ...], Told] | Refusal:
+    bargain = bargains(question, {})
+    now_ms = bargain.now_ms()
+    if now_ms >= question.deadline_ms:
+        return too_late()
+    ahead = await look_ahead(question, span_of(question, now_ms // 1000), bargain)
+    if isinstance(ahead, Refusal):
+        return ahead
+    search = replace(ahead.search, forecast=ahead.search.forecast.capped(lessons))
+    phases = choose(search, ahead.least)
+    return phases if isinstance(phases, Refusal) else (phases, ahead.told)
+
+
+def choose(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
+    """Windows and rates for criteria that bend, or how much there is of what they ask. Pure."""
+    criteria, bend = search.criteria, search.criteria.bend
+    assert bend is not None
+    if bend.volume_bytes:
+        phases = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
+        if not isinstance(phases, Shortfall):
+            return phases
+        return _short(f"{bend.volume_bytes} bytes do not fit", f"about {phases.most} bytes do")
+    least_bps = bend.least_bps or criteria.bandwidth_bps
+    if bend.duration_s:
+        phase = slide(search, criteria.bandwidth_bps, least_bps, bend.duration_s)
+        if not isinstance(phase, Shortfall):
+            return (phase,)
+        most_bps = phase.most
+    else:
+        window = search.forecast.span
+        most_bps = widest(search, window, least_bps, criteria.bandwidth_bps)
+        if most_bps:
+            return (Phase(criteria.window, most_bps),)
+        most_bps = widest(search, window, 1, least_bps)
+    refusal = _short(f"{least_bps} bit/s do not fit", f"about {most_bps} bit/s do")
+    return replace(refusal, available_bps=most_bps)
+
+
+def _of(question: Question, phase: Phase) -> Question:
+    return replace(question, criteria=rigid(question.criteria, phase))
+
+
+def _short(what: str, instead: str) -> Refusal:
+    return Refusal(RefusalKind.BANDWIDTH, f"{what} within the window, {instead}")
+
+
+def _lessons(
+    phases: Sequence[Phase], outcomes: Sequence[Plan | Failure], question: Question
+) -> list[Lesson]:
+    """What is not to be tried again. Where a domain does not say what it has: half of it."""
+    found: list[Lesson] = []
+    for phase, outcome in zip(phases, outcomes, strict=True):
+        for refusal in outcome.refusals if isinstance(outcome, Failure) else ():
+            most_bps = refusal.available_bps
+            if most_bps is None or most_bps >= phase.bandwidth_bps:
+                most_bps = phase.bandwidth_bps // 2
+            found += [
+                (pair, phase.window, most_bps)
+                for pair in _pairs(question.criteria, refusal, question)
+            ]
+    return found
+
+
+def _pairs(criteria: Criteria, refusal: Refusal, question: Question) -> list[Pair]:
+    routes = question.finder.between(
+        question.topology, criteria.source, criteria.destination, criteria.constraints
+    )
+    return [pair for r in routes for c, pair in zip(r.crossings, r.pairs, strict=True)
+            if c.domain == refusal.domain]  # fmt: skip

@@ -1,0 +1,75 @@
+"""Checks how far a user's request bends, once, at the edge (design, section 9)."""
+
+from __future__ import annotations
+
+from braid.v1 import reservations_pb2 as pb
+from runtime.errors import RequestError, invalid
+from substrate.bending import BITS
+from substrate.model import MAX_PHASES, Bend, Criteria, Strategy
+
+VOLUME_MAX_BYTES = 2**53
+PHASES_MAX = 64
+ACCEPT_ALONE = frozenset({"request_id", "accept", "description", "negotiation_timeout_s", "detach"})
+
+
+def check_bend(message: pb.Reservation, criteria: Criteria) -> Bend | None:
+    """How far these criteria, which are those of ``message``, bend. Raises RequestError."""
+    asked = message.flexibility
+    if not asked.ListFields():
+        return None
+    if criteria.strategy is Strategy.EQUAL_SPLITTING:
+        raise invalid(
+            "strategy", criteria.strategy.name, "one that asks for offers, for a request that bends"
+        )
+    if asked.HasField("volume_bytes"):
+        return _check_volume(asked, criteria)
+    if asked.HasField("max_phases"):
+        raise invalid("flexibility.max_phases", asked.max_phases, "volume_bytes beside it")
+    bend = Bend()
+    if asked.HasField("duration_s"):
+        most_s = criteria.window.duration_s
+        _check_within("duration_s", asked.duration_s, most_s, "the length of the window")
+        # As long as the window: it cannot slide.
+        bend = Bend(duration_s=asked.duration_s if asked.duration_s < most_s else 0)
+    if asked.HasField("least_bandwidth_bps"):
+        most_bps = criteria.bandwidth_bps
+        _check_within("least_bandwidth_bps", asked.least_bandwidth_bps, most_bps, "bandwidth_bps")
+        bend = Bend(bend.duration_s, asked.least_bandwidth_bps)
+    return None if bend == Bend() else bend
+
+
+def check_accept_alone(message: pb.Reservation) -> None:
+    """A request that takes an alternative asks for nothing else. Raises RequestError."""
+    for field, value in message.ListFields():
+        if field.name not in ACCEPT_ALONE:
+            raise invalid(field.name, str(value).strip(), "nothing beside accept")
+
+
+def _check_volume(asked: pb.Flexibility, criteria: Criteria) -> Bend:
+    for name in ("duration_s", "least_bandwidth_bps"):
+        if asked.HasField(name):
+            raise invalid(f"flexibility.{name}", getattr(asked, name), "nothing with volume_bytes")
+    _check_within("volume_bytes", asked.volume_bytes, VOLUME_MAX_BYTES, "what can be counted")
+    rate_bps, duration_s = criteria.bandwidth_bps, criteria.window.duration_s
+    most_bytes = rate_bps * duration_s // BITS
+    if asked.volume_bytes > most_bytes:
+        needed_s = -(-asked.volume_bytes * BITS // rate_bps)
+        raise _too_much(asked.volume_bytes, most_bytes, duration_s, rate_bps, needed_s)
+    phases = asked.max_phases if asked.HasField("max_phases") else MAX_PHASES
+    _check_within("max_phases", phases, PHASES_MAX, "phases")
+    return Bend(volume_bytes=asked.volume_bytes, max_phases=phases)
+
+
+def _check_within(name: str, value: int, most: int, what: str) -> None:
+    if not 1 <= value <= most:
+        raise invalid(f"flexibility.{name}", value, f"1 to {most}, {what}")
+
+
+def _too_much(
+    given: int, most_bytes: int, duration_s: int, rate_bps: int, needed_s: int
+) -> RequestError:
+    possible = (
+        f"at most {most_bytes} bytes, which is {duration_s} s at {rate_bps} bit/s; "
+        f"{given} bytes need {needed_s} s at that rate"
+    )
+    return invalid("flexibility.volume_bytes", given, possible)

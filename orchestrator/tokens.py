@@ -1,0 +1,57 @@
+"""The tokens of alternatives: a request that somebody may take, until when, and which one it is.
+
+A token says itself what is asked for, so nothing is kept of the many that nobody takes. It is no
+secret and gives no right: it is a request like any other. That it is taken once is written with the
+reservation that takes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, replace
+
+from google.protobuf.message import DecodeError
+
+from braid.v1 import reservations_pb2 as pb
+from orchestrator.explanation import Alternative
+from orchestrator.wire import criteria_to_pb
+from runtime.clock import Ids
+from runtime.errors import invalid
+
+VALID_MS = 600_000
+"""After ten minutes most of what was free then may not be any more."""
+LENGTH_MAX = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a token says; ``request`` has no request_id."""
+
+    request: pb.Reservation
+    expires_ms: int
+    id: str
+
+
+def sign(ids: Ids, now_ms: int, alternative: Alternative) -> Alternative:
+    """The alternative with a token of its own."""
+    expires_ms = now_ms + VALID_MS
+    message = pb.AcceptToken(
+        request=criteria_to_pb(alternative.criteria), expires_ms=expires_ms, id=ids.new()
+    )
+    token = base64.urlsafe_b64encode(message.SerializeToString()).decode().rstrip("=")
+    return replace(alternative, token=token, expires_ms=expires_ms)
+
+
+def read(token: str) -> Accepted:
+    """The inverse; its request is still to be checked. Raises RequestError."""
+    try:
+        if len(token) > LENGTH_MAX:
+            raise ValueError
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        message = pb.AcceptToken.FromString(raw)
+    except (ValueError, binascii.Error, DecodeError):
+        raise invalid("accept", token, "the token of an alternative") from None
+    if not message.id or len(message.id) > 128 or not message.HasField("request"):
+        raise invalid("accept", token, "the token of an alternative")
+    return Accepted(message.request, message.expires_ms, message.id)

@@ -1,0 +1,130 @@
+"""What is known to be free over a span of time, slot by slot: a Supply that changes.
+
+Offers carry profiles. Here they are laid on common slots, each with the least that is free in it,
+so that what fits a slot fits every instant of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from substrate.model import Profile, Window
+from substrate.options import Pair, Supply
+
+SLOTS_MAX = 192
+"""More instants of change than this are rounded to a grid of so many slots."""
+
+Resource = str | Pair
+"""A port, or the way between two ports of a domain."""
+Levels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Free bandwidth per slot; slot i lasts from ``cuts[i]`` to ``cuts[i + 1]``, in seconds.
+
+    ``levels``: per resource bit/s in each slot. ``fixed``: what does not change with time; its own
+    bandwidths are the least over the whole span.
+    """
+
+    cuts: tuple[int, ...]
+    levels: Mapping[Resource, Levels]
+    fixed: Supply
+
+    @property
+    def span(self) -> Window:
+        return Window(self.cuts[0], self.cuts[-1])
+
+    @property
+    def slots(self) -> int:
+        return len(self.cuts) - 1
+
+    @property
+    def lengths_s(self) -> Levels:
+        """Seconds of each slot."""
+        lengths: Levels = np.diff(np.array(self.cuts, dtype=np.int64)).astype(np.int64)
+        return lengths
+
+    def slots_of(self, window: Window) -> slice:
+        """The slots that a window within the span touches."""
+        first = int(np.searchsorted(self.cuts, window.start_s, side="right")) - 1
+        return slice(max(first, 0), int(np.searchsorted(self.cuts, window.end_s, side="left")))
+
+    def within(self, window: Window) -> Supply:
+        """What is free during all of a window."""
+        slots = self.slots_of(window)
+        least = {key: int(levels[slots].min()) for key, levels in self.levels.items()}
+        return replace(
+            self.fixed,
+            pair_bps={key: bps for key, bps in least.items() if isinstance(key, tuple)},
+            port_bps={key: bps for key, bps in least.items() if isinstance(key, str)},
+        )
+
+    def until(self, end_s: int) -> Forecast:
+        """Only what begins before ``end_s``, a time within the span."""
+        count = self.slots_of(Window(self.cuts[0], end_s)).stop
+        levels = {key: found[:count] for key, found in self.levels.items()}
+        return replace(self, cuts=(*self.cuts[:count], end_s), levels=levels)
+
+    def coarser(self) -> Forecast:
+        """With half as many slots."""
+        at = np.arange(0, self.slots, 2)
+        levels = {key: np.minimum.reduceat(found, at) for key, found in self.levels.items()}
+        return replace(self, cuts=(*(self.cuts[i] for i in at), self.cuts[-1]), levels=levels)
+
+    def capped(self, caps: Iterable[tuple[Pair, Window, int]]) -> Forecast:
+        """With no more than so many bit/s between two ports during a window: what was refused."""
+        levels = dict(self.levels)
+        for pair, window, most_bps in caps:
+            if pair in levels:
+                levels[pair] = levels[pair].copy()
+                part = levels[pair][self.slots_of(window)]
+                np.minimum(part, most_bps, out=part)
+        return replace(self, levels=levels)
+
+
+def forecast(
+    span: Window,
+    fixed: Supply,
+    profiles: Mapping[Resource, Profile],
+    *,
+    also: Iterable[int] = (),
+    least_slot_s: int = 1,
+) -> Forecast:
+    """Lays profiles of the span on slots, cut where any changes and at the instants ``also``.
+
+    No slot is shorter than ``least_slot_s``, if the span is not.
+    """
+    cuts = _cuts(span, profiles.values(), also, least_slot_s)
+    starts = np.array(cuts[:-1], dtype=np.int64)
+    levels = {key: _least(profile, starts, span.end_s) for key, profile in profiles.items()}
+    return Forecast(cuts, levels, fixed)
+
+
+def _cuts(
+    span: Window, profiles: Iterable[Profile], also: Iterable[int], least_slot_s: int
+) -> tuple[int, ...]:
+    instants = {step.start_s for profile in profiles for step in profile} | set(also)
+    inside = sorted(s for s in instants if span.start_s < s < span.end_s)
+    apart = np.diff(np.array([span.start_s, *inside, span.end_s], dtype=np.int64))
+    if len(inside) >= SLOTS_MAX or apart.min() < least_slot_s:
+        count = max(1, min(SLOTS_MAX, span.duration_s // max(1, least_slot_s)))
+        inside = [span.start_s + span.duration_s * i // count for i in range(1, count)]
+    return (span.start_s, *inside, span.end_s)
+
+
+def _least(profile: Profile, starts: Levels, end_s: int) -> Levels:
+    """The least level of a profile within each slot."""
+    if not profile:
+        return np.zeros(len(starts), dtype=np.int64)
+    at = np.array([step.start_s for step in profile], dtype=np.int64)
+    bps = np.array([step.bandwidth_bps for step in profile], dtype=np.int64)
+    # A slot has the level that lasts at its start, and every one that begins inside it.
+    instants = np.union1d(at[(at > starts[0]) & (at < end_s)], starts)
+    at_instants = bps[np.maximum(np.searchsorted(at, instants, side="right") - 1, 0)]
+    least: Levels = np.minimum.reduceat(at_instants, np.searchsorted(instants, starts))
+    return least
