@@ -125,10 +125,12 @@ def widest(search: Search, window: Window, least_bps: int, wish_bps: int) -> int
     supply = search.forecast.within(window)
     if search.fits(wish_bps, window, supply):
         return wish_bps
-    hope_bps = search.hope_bps(window)
+    hope_bps = min(wish_bps, search.hope_bps(window))
     if hope_bps < least_bps or not search.fits(least_bps, window, supply):
         return 0
-    fits_bps, fails_bps = least_bps, min(wish_bps, hope_bps + 1)
+    if search.fits(hope_bps, window, supply):
+        return hope_bps
+    fits_bps, fails_bps = least_bps, hope_bps
     while fails_bps - fits_bps > max(1, wish_bps // FINENESS):
         middle_bps = (fits_bps + fails_bps) // 2
         if search.fits(middle_bps, window, supply):
