@@ -27,7 +27,7 @@ class Inbox:
     """What came in and is not worked off yet, per domain.
 
     Answers and inquiries beyond ANSWERS_MAX are dropped: coordinator and agents repeat what has no
-    effect. Reports of the data plane are not repeated: they wait, the newest of each circuit.
+    effect. Reports of the data plane are not repeated: they wait, the newest of each part.
     """
 
     def __init__(self, spawn: Spawn) -> None:
@@ -62,7 +62,7 @@ class Inbox:
         if waiting is None:
             waiting = self._reports[domain] = {}
             self._spawn(self._work_off(domain, waiting, note))
-        key = (report.reservation_id, report.transaction_id)
+        key = (report.reservation_id, report.part_id)
         if key not in waiting and len(waiting) >= REPORTS_MAX:
             log.warning("too many reports of the data plane wait", domain=domain)
             return

@@ -38,7 +38,7 @@ class Owner:
         self.ready = asyncio.Event()
         """Set when domains are there to negotiate with."""
         self.ready.set()
-        self._reports: OrderedDict[tuple[str, str], DataPlaneReport] = OrderedDict()
+        self._reports: OrderedDict[tuple[str, str], dict[str, DataPlaneReport]] = OrderedDict()
 
     async def take_orphans(self) -> bool:
         """Takes up some whose owner is gone, and goes on with them; False: there were none.
@@ -142,7 +142,7 @@ class Owner:
     def remember(self, domain: str, report: DataPlaneReport) -> None:
         """What a domain says of another's reservation: this instance may take that up next."""
         key = (report.reservation_id, domain)
-        self._reports[key] = report
+        self._reports.setdefault(key, {})[report.part_id] = report
         self._reports.move_to_end(key)
         if len(self._reports) > REMEMBERED_MAX:
             self._reports.popitem(last=False)
@@ -162,8 +162,8 @@ class Owner:
             )
         for record in found.reservations:
             for part in record.parts:
-                report = self._reports.pop((record.reservation_id, part.domain), None)
-                if report is not None:
+                reports = self._reports.pop((record.reservation_id, part.domain), {})
+                for report in reports.values():
                     self._report(part.domain, report)
         for live in waiting:
             if not live.lost:

@@ -41,6 +41,9 @@ async def negotiate_first(engine: Engine, live: Live) -> None:
 
         if not await engine.commit(live, record.transaction_id, word, failed):
             return
+        if record.asked is not None:
+            # It may end earlier than the window that it was chosen from.
+            engine.book.watch_end(live.record)
     await await_first(engine, live)
 
 
