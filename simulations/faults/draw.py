@@ -31,6 +31,7 @@ from random import Random
 
 from simulations.faults.plan import Item, Schedule, World
 
+BENDS = ("slide", "", "volume", "", "range", "", "volume", "", "")
 REQUESTS = frozenset({"reserve", "modify", "cancel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
 LAST_MS = 10_000
@@ -93,7 +94,9 @@ def _wish(dice: Random, at_ms: int) -> str:
     else:
         start_s = 3600 * dice.randint(1, 2)
         end_s = start_s + 3600 * dice.randint(1, 2)
-    return f"{_gbps(dice)} {start_s} {end_s} {dice.choice((5, 30))}"
+    word = f"{_gbps(dice)} {start_s} {end_s} {dice.choice((5, 30))}"
+    bend = BENDS[at_ms % len(BENDS)]
+    return f"{word} {bend}" if bend else word
 
 
 def _gbps(dice: Random) -> int:

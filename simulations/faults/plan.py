@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 """What items there are, and whom they may concern."""
 
 WORDS = {
-    "reserve": (r"\d+ \d+ \d+ \d+", "GBPS START END TIMEOUT"),
+    "reserve": (r"\d+ \d+ \d+ \d+( (slide|range|volume))?", "GBPS START END TIMEOUT [BEND]"),
     "modify": (r"\d+", "GBPS"),
     "write": ("refused|unknown|crash before|crash after",) * 2,
     "restore": ("told|silent",) * 2,

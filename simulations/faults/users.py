@@ -74,8 +74,9 @@ class Users:
             self.busy -= 1
 
     async def _reserve(self, item: Item, circuit: Circuit) -> None:
-        gbps, start_s, end_s, timeout_s = map(int, item.word.split())
-        base_s = EPOCH_MS // 1000
+        gbps, start_s, end_s, timeout_s = map(int, item.word.split()[:4])
+        bend = item.word.split()[4:]
+        base_s, duration_s = EPOCH_MS // 1000, end_s - start_s
         request = pb.Reservation(
             request_id=f"reserve-{item.number}",
             source="west:host",
@@ -84,10 +85,20 @@ class Users:
             window=common_pb2.Window(start_s=base_s + start_s, end_s=base_s + end_s),
             negotiation_timeout_s=timeout_s,
         )
+        if bend == ["range"]:
+            request.flexibility.least_bandwidth_bps = gbps * G // 3
+        elif bend:
+            request.window.end_s += 2 * duration_s
+        if bend == ["slide"]:
+            request.flexibility.duration_s = duration_s
+        if bend == ["volume"]:
+            request.flexibility.volume_bytes = gbps * G * duration_s // 8
         circuit.gbps = gbps
         record = await self._call(item, "Reserve", request, circuit)
         if record is not None:
             self._hear(item, circuit, record)
+            if bend and circuit.told == "COMMITTED":
+                circuit.gbps = record.criteria.bandwidth_bps // G
         circuit.decided.set()
 
     async def _modify(self, item: Item, circuit: Circuit) -> None:
