@@ -101,6 +101,8 @@ def _circuits(search: Search, least: Least) -> Iterator[Alternative]:
         text = f"{_times(later)}: {_span(wait_s)} later"
         criteria = rigid(asked, Phase(later, asked.bandwidth_bps))
         yield Alternative(AlternativeKind.EARLIEST_START, criteria, text, wait_s / duration_s)
+    if asked.constraints.survive:
+        return
     volume_bytes = asked.bandwidth_bps * duration_s // BITS
     phases = spread(search, volume_bytes, Bend().max_phases, least.phase_s, least.rate_bps)
     if not isinstance(phases, Shortfall):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from braid.v1 import reservations_pb2 as pb
 from runtime.errors import RequestError, invalid
 from substrate.bending import BITS
-from substrate.model import MAX_PHASES, Bend, Criteria, Strategy
+from substrate.model import MAX_PHASES, Bend, Criteria, Disjointness, Strategy
 
 VOLUME_MAX_BYTES = 2**53
 PHASES_MAX = 64
+SURVIVE_MAX = 3
 ACCEPT_ALONE = frozenset({"request_id", "accept", "description", "negotiation_timeout_s", "detach"})
 
 
@@ -21,6 +24,8 @@ def check_bend(message: pb.Reservation, criteria: Criteria) -> Bend | None:
         raise invalid(
             "strategy", criteria.strategy.name, "one that asks for offers, for a request that bends"
         )
+    if criteria.constraints.survive and not asked.HasField("duration_s"):
+        raise invalid("constraints.survive", criteria.constraints.survive, "a constant rate")
     if asked.HasField("volume_bytes"):
         return _check_volume(asked, criteria)
     if asked.HasField("max_phases"):
@@ -36,6 +41,43 @@ def check_bend(message: pb.Reservation, criteria: Criteria) -> Bend | None:
         _check_within("least_bandwidth_bps", asked.least_bandwidth_bps, most_bps, "bandwidth_bps")
         bend = Bend(bend.duration_s, asked.least_bandwidth_bps)
     return None if bend == Bend() else bend
+
+
+def check_survival(message: pb.Constraints, criteria: Criteria) -> Criteria:
+    """The criteria with what must be left after losses. Raises RequestError."""
+    if not message.survive:
+        for name in ("remaining_bps", "disjoint"):
+            if getattr(message, name):
+                raise invalid(f"constraints.{name}", getattr(message, name), "survive beside it")
+        return criteria
+    limits = criteria.constraints
+    if criteria.strategy is not Strategy.AUTO or limits.ero:
+        given = "ero" if limits.ero else criteria.strategy.name
+        raise invalid("constraints.survive", message.survive, f"nothing together with {given}")
+    if not 1 <= message.survive <= SURVIVE_MAX:
+        raise invalid("constraints.survive", message.survive, f"1 to {SURVIVE_MAX}")
+    if message.disjoint not in (0, *(each.value for each in Disjointness)):
+        names = ", ".join(each.name for each in Disjointness)
+        raise invalid("constraints.disjoint", message.disjoint, names)
+    asked_bps = criteria.bandwidth_bps
+    remaining_bps = asked_bps // 2
+    if message.HasField("remaining_bps"):
+        remaining_bps = message.remaining_bps
+    if not 1 <= remaining_bps < asked_bps:
+        possible = f"1 to {asked_bps - 1}, less than bandwidth_bps"
+        raise invalid("constraints.remaining_bps", remaining_bps, possible)
+    share_bps = (asked_bps - remaining_bps) // message.survive
+    needed = -(-asked_bps // share_bps) if share_bps else asked_bps
+    if needed > limits.max_paths:
+        possible = f"{needed} or more: without any {message.survive} of them {remaining_bps} bit/s"
+        raise invalid("constraints.max_paths", limits.max_paths, f"{possible} must be left")
+    surviving = replace(
+        limits,
+        survive=message.survive,
+        remaining_bps=remaining_bps,
+        disjoint=Disjointness(message.disjoint or Disjointness.LINK.value),
+    )
+    return replace(criteria, constraints=surviving)
 
 
 def check_accept_alone(message: pb.Reservation) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from grpc import StatusCode
 
 from braid.v1 import common_pb2, reservations_pb2
-from orchestrator.flexibility import check_bend
+from orchestrator.flexibility import check_bend, check_survival
 from orchestrator.records import Reservation
 from orchestrator.service import Order
 from orchestrator.tokens import Accepted
@@ -113,6 +113,7 @@ def check_criteria(
         constraints=_check_constraints(message.constraints, source, destination, topology),
     )
     _check_fits_ports(criteria, topology)
+    criteria = check_survival(message.constraints, criteria)
     return replace(criteria, bend=check_bend(message, criteria))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from braid.v1 import common_pb2 as pb, reservations_pb2
 from substrate.model import (
     Constraints,
     DataPlaneState,
     Directionality,
+    Disjointness,
     Domain,
     Hop,
     Path,
@@ -264,7 +265,18 @@ def constraints_to_pb(constraints: Constraints) -> reservations_pb2.Constraints:
         ero=constraints.ero,
         source_vlans=vlans_to_pb(constraints.source_vlans),
         destination_vlans=vlans_to_pb(constraints.destination_vlans),
+        **_survival(constraints),
     )
+
+
+def _survival(constraints: Constraints) -> dict[str, Any]:
+    if not constraints.survive:
+        return {}
+    return {
+        "survive": constraints.survive,
+        "remaining_bps": constraints.remaining_bps,
+        "disjoint": constraints.disjoint.value,
+    }
 
 
 def constraints_from_pb(message: reservations_pb2.Constraints) -> Constraints:
@@ -286,6 +298,9 @@ def constraints_from_pb(message: reservations_pb2.Constraints) -> Constraints:
         ero=tuple(message.ero),
         source_vlans=vlans_from_pb(message.source_vlans),
         destination_vlans=vlans_from_pb(message.destination_vlans),
+        survive=message.survive,
+        remaining_bps=message.remaining_bps,
+        disjoint=Disjointness(message.disjoint or Disjointness.LINK.value),
     )
 
 

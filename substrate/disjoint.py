@@ -8,7 +8,9 @@ out.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
+from substrate.flow import Arc, cheapest_flow, ways_of
 from substrate.graph import INFINITE, Graph
 
 Walk = tuple[int, ...]
@@ -29,6 +31,28 @@ def disjoint_walks(graph: Graph, start: int, end: int, most: int) -> list[Walk]:
             else:
                 flow.add(hop)
     return _walks(graph, flow, start, end)
+
+
+def domain_disjoint_walks(graph: Graph, start: int, end: int, most: int) -> list[Walk]:
+    """As ``disjoint_walks``, but of walks that share no domain besides the two ends."""
+    # Every domain is entered at 2n and left at 2n + 1, once.
+    hops: dict[tuple[int, int], list[int]] = {}
+
+    def leaving(node: int) -> Iterator[Arc]:
+        domain = node >> 1
+        if node & 1 == 0:
+            yield Arc(node, node + 1, most if domain in (start, end) else 1, 0)
+            return
+        for cost, there, hop in graph.ways[domain]:
+            hops.setdefault((node, 2 * there), []).append(hop)
+            yield Arc(node, 2 * there, 1, cost)
+
+    flow = cheapest_flow(leaving, 2 * start, 2 * end, most)
+    walks = []
+    for way in ways_of(flow, 2 * start, 2 * end):
+        arcs = [flow.arcs[i] for i in way.arcs if flow.arcs[i].tail & 1]
+        walks.append(tuple(hops[arc.tail, arc.head].pop(0) for arc in arcs))
+    return walks
 
 
 def _augmenting(

@@ -204,6 +204,13 @@ class Strategy(Enum):
     FULL_OFFERS = 5
 
 
+class Disjointness(Enum):
+    """What no two paths of a circuit share that survives losses; numbers as in the proto."""
+
+    LINK = 1
+    DOMAIN = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Constraints:
     """The limits that a plan must keep; see reservations.proto for each field."""
@@ -218,6 +225,9 @@ class Constraints:
     ero: tuple[str, ...] = ()
     source_vlans: VlanSet = EMPTY
     destination_vlans: VlanSet = EMPTY
+    survive: int = 0
+    remaining_bps: int = 0
+    disjoint: Disjointness = Disjointness.LINK
 
 
 MAX_PHASES = 16

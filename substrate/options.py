@@ -11,6 +11,8 @@ from substrate.topology import Topology
 from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 
 Pair = tuple[str, str]
+PATH = "path"
+"""Names what limits a path itself; no STP is called so."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,17 @@ class Options:
 
     def _option(self, i: int) -> Option | None:
         if i not in self._found:
-            option = self._look_at(self._routes[i])
+            option = self._look_at(self._routes[i], self._own(i))
             self._found[i] = option if option and self._keeps_limits(option) else None
         return self._found[i]
+
+    def _own(self, i: int) -> dict[str | Pair, int]:
+        """What one path may carry at most, so that enough is left without it."""
+        limits = self._criteria.constraints
+        if not limits.survive:
+            return {}
+        lost_bps = self._criteria.bandwidth_bps - limits.remaining_bps
+        return {f"{PATH} {i}": max(0, lost_bps) // limits.survive}
 
     def _keeps_limits(self, option: Option) -> bool:
         limits = self._criteria.constraints
@@ -138,9 +148,9 @@ class Options:
             most_us is None or option.latency_us <= most_us
         )
 
-    def _look_at(self, route: Route) -> Option | None:
+    def _look_at(self, route: Route, own: dict[str | Pair, int]) -> Option | None:
         supply, ports, asked = self._supply, self._topology.ports, self._asked
-        limits: dict[str | Pair, int] = {}
+        limits = own
         latency_us, price, blind = route.latency_us, 0, False
         for crossing in route.crossings:
             domain, pair = crossing.domain, (crossing.ingress_stp, crossing.egress_stp)

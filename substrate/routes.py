@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
-from substrate.disjoint import Walk, disjoint_walks
+from substrate.disjoint import Walk, disjoint_walks, domain_disjoint_walks
 from substrate.graph import INFINITE, Graph
-from substrate.model import Constraints, domain_of
+from substrate.model import Constraints, Disjointness, domain_of
 from substrate.search import Need, shortest_walks
 from substrate.topology import LATENCY_COST, Topology
 
@@ -77,6 +77,8 @@ def candidate_routes(
     graph = _graph(topology, constraints, {source, destination})
     start, end = graph.number[domain_of(source)], graph.number[domain_of(destination)]
     walks = [] if constraints.ero else disjoint_walks(graph, start, end, count)
+    if constraints.survive and constraints.disjoint is Disjointness.DOMAIN:
+        walks = list(dict.fromkeys([*domain_disjoint_walks(graph, start, end, count), *walks]))
     walks.sort(key=lambda walk: (sum(graph.costs[hop] for hop in walk), walk))
     routes = [route_along(graph, source, destination, walk) for walk in walks]
     chosen, known = [route for route in routes if accept(route)], set(walks)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from substrate.filling import fill
-from substrate.model import Criteria, Refusal, RefusalKind, Strategy
-from substrate.options import Option, Options, Pair, Supply
+from substrate.model import Criteria, Disjointness, Refusal, RefusalKind, Strategy
+from substrate.options import PATH, Option, Options, Pair, Supply
 from substrate.routes import Route, disjoint_routes
 from substrate.sets import Sets
 from substrate.topology import Topology
@@ -48,13 +48,19 @@ def compose(
     options = found.usable()
     if not options:
         return _nothing_usable(criteria, routes, supply)
-    composer = COMPOSERS[criteria.strategy]
+    surviving = criteria.constraints.survive > 0
+    composer = _surviving if surviving else COMPOSERS[criteria.strategy]
     labelled = found.labelled(options)
     if len(labelled) < len(options):
         shares = composer(criteria, labelled) if labelled else None
         if shares and not isinstance(shares, Refusal):
             return shares
     return composer(criteria, options)
+
+
+def _surviving(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+    """Disjoint routes, none of which carries more than may be lost."""
+    return _fewest(criteria, options) or _too_little(criteria, options, _most(criteria))
 
 
 def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
@@ -162,6 +168,8 @@ def _fewest(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     for chosen in _sets(options, _most(criteria), wanted):
         if spread_us is not None and _spread(chosen) > spread_us:
             continue
+        if limits.survive and not _share_nothing(chosen, limits.disjoint):
+            continue
         shares = _filled(chosen, wanted, limits.min_share_bps)
         if shares is not None:
             return shares
@@ -185,6 +193,22 @@ def _filled(chosen: Sequence[Option], wanted: int, min_share_bps: int) -> Shares
     if sum(amounts) < wanted:
         return None
     return _shares(chosen, amounts)
+
+
+def _share_nothing(chosen: Sequence[Option], disjoint: Disjointness) -> bool:
+    used: set[str] = set()
+    for option in chosen:
+        route = option.route
+        if disjoint is Disjointness.DOMAIN:
+            own = set(route.domains[1:-1])
+            # Straight from one end to the other: there is the link alone.
+            own = own or {stp for place in route.places[1:-1] for stp in place}
+        else:
+            own = {stp for place in route.places[1:-1] for stp in place}
+        if own & used:
+            return False
+        used |= own
+    return True
 
 
 def _disjoint(options: Sequence[Option], most: int) -> list[Option]:
@@ -287,19 +311,26 @@ def _too_little(
         fits_bps = max(_fits(near, wanted, max(1, most)) for near in _near(criteria, options))
     tightest = min(widest[0].limits, key=lambda key: (widest[0].limits[key], str(key)))
     place = tightest if isinstance(tightest, str) else " to ".join(tightest)
+    where = f"at {place}"
+    if place.startswith(PATH):
+        place, where = "", "for enough to be left without it"
     paths = "1 path" if most == 1 else f"{len(widest)} of at most {most} paths"
+    if limits.survive:
+        paths += f" that share no {limits.disjoint.name.lower()}"
     if limits.max_latency_spread_us is not None:
         paths += f" within a latency spread of {limits.max_latency_spread_us} us"
     if fits_bps >= wanted:
         reason = (
             f"fits over {paths} only with shares below {_human(limits.min_share_bps)} or unequal"
+            if not limits.survive
+            else f"fits, but not over {paths}"
         )
     else:
         reason = f"was asked for, about {_human(fits_bps)} fits over {paths}"
     return Refusal(
         RefusalKind.BANDWIDTH,
         f"{_human(wanted)} {reason};"
-        f" the widest is limited to {_human(widest[0].bottleneck_bps)} at {place}",
+        f" the widest is limited to {_human(widest[0].bottleneck_bps)} {where}",
         domain=place.partition(":")[0],
         resource=place,
         available_bps=fits_bps if fits_bps < wanted else None,

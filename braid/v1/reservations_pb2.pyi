@@ -61,6 +61,29 @@ STRATEGY_FULL_OFFERS: Strategy.ValueType  # 5
 """Visible domains only (paper 003 section 5.2)."""
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
+class _Disjointness:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisjointnessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disjointness.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISJOINTNESS_UNSPECIFIED: _Disjointness.ValueType  # 0
+    """Taken as LINK."""
+    DISJOINTNESS_LINK: _Disjointness.ValueType  # 1
+    """No inter-domain link."""
+    DISJOINTNESS_DOMAIN: _Disjointness.ValueType  # 2
+    """No domain but those of the two STPs."""
+
+class Disjointness(_Disjointness, metaclass=_DisjointnessEnumTypeWrapper): ...
+
+DISJOINTNESS_UNSPECIFIED: Disjointness.ValueType  # 0
+"""Taken as LINK."""
+DISJOINTNESS_LINK: Disjointness.ValueType  # 1
+"""No inter-domain link."""
+DISJOINTNESS_DOMAIN: Disjointness.ValueType  # 2
+"""No domain but those of the two STPs."""
+Global___Disjointness: _TypeAlias = Disjointness  # noqa: Y015
+
 class _ReservationState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -139,6 +162,9 @@ class Constraints(_message.Message):
     ERO_FIELD_NUMBER: _builtins.int
     SOURCE_VLANS_FIELD_NUMBER: _builtins.int
     DESTINATION_VLANS_FIELD_NUMBER: _builtins.int
+    SURVIVE_FIELD_NUMBER: _builtins.int
+    REMAINING_BPS_FIELD_NUMBER: _builtins.int
+    DISJOINT_FIELD_NUMBER: _builtins.int
     max_paths: _builtins.int
     """Most paths to split over, 1 to 16; absent: 4."""
     min_share_bps: _builtins.int
@@ -149,6 +175,14 @@ class Constraints(_message.Message):
     """Most difference of latency between two paths, 0 or more."""
     max_domains: _builtins.int
     """Most domains on a path, 1 to 128."""
+    survive: _builtins.int
+    """After the loss of any so many paths at least remaining_bps is left; 1 to 3; absent: 0. Paths then
+    share nothing between the two STPs, see `disjoint`.
+    """
+    remaining_bps: _builtins.int
+    """More than 0, less than bandwidth_bps; absent: half of it. Only together with survive."""
+    disjoint: Global___Disjointness.ValueType
+    """What no two paths share. Only together with survive."""
     @_builtins.property
     def via_domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Every path must cross all of these."""
@@ -180,10 +214,13 @@ class Constraints(_message.Message):
         ero: _abc.Iterable[_builtins.str] | None = ...,
         source_vlans: _abc.Iterable[_common_pb2.VlanRange] | None = ...,
         destination_vlans: _abc.Iterable[_common_pb2.VlanRange] | None = ...,
+        survive: _builtins.int | None = ...,
+        remaining_bps: _builtins.int | None = ...,
+        disjoint: Global___Disjointness.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_domains", b"_max_domains", "_max_latency_spread_us", b"_max_latency_spread_us", "_max_latency_us", b"_max_latency_us", "_max_paths", b"_max_paths", "_min_share_bps", b"_min_share_bps", "max_domains", b"max_domains", "max_latency_spread_us", b"max_latency_spread_us", "max_latency_us", b"max_latency_us", "max_paths", b"max_paths", "min_share_bps", b"min_share_bps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_domains", b"_max_domains", "_max_latency_spread_us", b"_max_latency_spread_us", "_max_latency_us", b"_max_latency_us", "_max_paths", b"_max_paths", "_min_share_bps", b"_min_share_bps", "_remaining_bps", b"_remaining_bps", "_survive", b"_survive", "max_domains", b"max_domains", "max_latency_spread_us", b"max_latency_spread_us", "max_latency_us", b"max_latency_us", "max_paths", b"max_paths", "min_share_bps", b"min_share_bps", "remaining_bps", b"remaining_bps", "survive", b"survive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_domains", b"_max_domains", "_max_latency_spread_us", b"_max_latency_spread_us", "_max_latency_us", b"_max_latency_us", "_max_paths", b"_max_paths", "_min_share_bps", b"_min_share_bps", "avoid_domains", b"avoid_domains", "destination_vlans", b"destination_vlans", "ero", b"ero", "max_domains", b"max_domains", "max_latency_spread_us", b"max_latency_spread_us", "max_latency_us", b"max_latency_us", "max_paths", b"max_paths", "min_share_bps", b"min_share_bps", "source_vlans", b"source_vlans", "via_domains", b"via_domains"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_domains", b"_max_domains", "_max_latency_spread_us", b"_max_latency_spread_us", "_max_latency_us", b"_max_latency_us", "_max_paths", b"_max_paths", "_min_share_bps", b"_min_share_bps", "_remaining_bps", b"_remaining_bps", "_survive", b"_survive", "avoid_domains", b"avoid_domains", "destination_vlans", b"destination_vlans", "disjoint", b"disjoint", "ero", b"ero", "max_domains", b"max_domains", "max_latency_spread_us", b"max_latency_spread_us", "max_latency_us", b"max_latency_us", "max_paths", b"max_paths", "min_share_bps", b"min_share_bps", "remaining_bps", b"remaining_bps", "source_vlans", b"source_vlans", "survive", b"survive", "via_domains", b"via_domains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_domains: _TypeAlias = _typing.Literal["max_domains"]  # noqa: Y015
     _WhichOneofArgType__max_domains: _TypeAlias = _typing.Literal["_max_domains", b"_max_domains"]  # noqa: Y015
@@ -195,6 +232,10 @@ class Constraints(_message.Message):
     _WhichOneofArgType__max_paths: _TypeAlias = _typing.Literal["_max_paths", b"_max_paths"]  # noqa: Y015
     _WhichOneofReturnType__min_share_bps: _TypeAlias = _typing.Literal["min_share_bps"]  # noqa: Y015
     _WhichOneofArgType__min_share_bps: _TypeAlias = _typing.Literal["_min_share_bps", b"_min_share_bps"]  # noqa: Y015
+    _WhichOneofReturnType__remaining_bps: _TypeAlias = _typing.Literal["remaining_bps"]  # noqa: Y015
+    _WhichOneofArgType__remaining_bps: _TypeAlias = _typing.Literal["_remaining_bps", b"_remaining_bps"]  # noqa: Y015
+    _WhichOneofReturnType__survive: _TypeAlias = _typing.Literal["survive"]  # noqa: Y015
+    _WhichOneofArgType__survive: _TypeAlias = _typing.Literal["_survive", b"_survive"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_domains) -> _WhichOneofReturnType__max_domains | None: ...
     @_typing.overload
@@ -205,6 +246,10 @@ class Constraints(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_paths) -> _WhichOneofReturnType__max_paths | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_share_bps) -> _WhichOneofReturnType__min_share_bps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_bps) -> _WhichOneofReturnType__remaining_bps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__survive) -> _WhichOneofReturnType__survive | None: ...
 
 Global___Constraints: _TypeAlias = Constraints  # noqa: Y015
 
