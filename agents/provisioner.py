@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import pairwise
 
 import structlog
 
@@ -35,8 +36,11 @@ def in_force(records: Iterable[Record], now_s: int) -> Record | None:
     if newest is None:
         return None
     # A circuit whose rate changes has a part for each phase.
-    phases = [record for record in committed if record.key[0] == newest.key[0]]
-    return next((record for record in phases if _lasts(record, now_s)), None)
+    chosen: Record | None = None
+    for record in _phases(committed, newest):
+        if _lasts(record, now_s) and (chosen is None or now_s >= _turn_s(chosen, record)):
+            chosen = record
+    return chosen
 
 
 class Provisioner:
@@ -260,14 +264,16 @@ class Provisioner:
     def boundary_ms(self, reservation_id: str) -> int | None:
         """When a window of a committed part begins or ends next."""
         now_s = self._now_s()
-        times = [
-            time_s
-            for record in self._parts_of(reservation_id)
-            if record.part.state is PartState.COMMITTED and record.part.prep is not None
-            for time_s in (record.part.prep.window.start_s, record.part.prep.window.end_s)
-            if time_s > now_s
-        ]
-        return min(times) * 1000 if times else None
+        records = self._parts_of(reservation_id)
+        committed = [record for record in records if record.part.state is PartState.COMMITTED]
+        windows = [record.part.prep.window for record in committed if record.part.prep is not None]
+        times = {time_s for window in windows for time_s in (window.start_s, window.end_s)}
+        newest = max(committed, key=_rank, default=None)
+        if newest is not None:
+            phases = _phases(committed, newest)
+            times |= {_turn_s(one, other) for one, other in pairwise(phases)}
+        coming = [time_s for time_s in times if time_s > now_s]
+        return min(coming) * 1000 if coming else None
 
     def _now_s(self) -> int:
         return self._clock.now_ms() // 1000
@@ -312,6 +318,26 @@ def _reservation(record: Record) -> str:
 
 def _rank(record: Record) -> tuple[int, Key]:
     return (record.part.prep.version if record.part.prep else 0, record.key)
+
+
+def _phases(committed: Iterable[Record], newest: Record) -> list[Record]:
+    """The parts of the version in force, in order of time."""
+    found = [record for record in committed if record.key[0] == newest.key[0]]
+    return sorted(found, key=_start_s)
+
+
+def _start_s(record: Record) -> int:
+    return record.part.prep.window.start_s if record.part.prep is not None else 0
+
+
+def _turn_s(record: Record, after: Record) -> int:
+    """When one phase takes over from the one before: amid the time in which both are there.
+
+    Domains that only one of them needs have it by then, and still have it.
+    """
+    prep = record.part.prep
+    end_s = prep.window.end_s if prep is not None else 0
+    return (max(_start_s(after), 0) + end_s) // 2
 
 
 def _lasts(record: Record, now_s: int) -> bool:

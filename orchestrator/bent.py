@@ -31,6 +31,9 @@ from substrate.options import Pair
 CHOICES_MAX = 6
 """How often windows and rates are chosen, as long as domains refuse them."""
 
+OVERLAP_S = 30
+"""For how long before and after a migration both the old and the new paths are there."""
+
 Told = Mapping[str, SendOffers]
 Bargains = Callable[[Question, Told], Bargain]
 """The bargain of a question that knows already what domains have told."""
@@ -42,6 +45,31 @@ async def negotiate_any(question: Question, bargains: Bargains) -> Granted | Fai
     if question.criteria.bend is not None:
         return await negotiate_bent(question, bargains)
     return _alone(question.criteria, await negotiate(question, bargains(question, {})))
+
+
+async def negotiate_migration(
+    question: Question, switch_s: int, bargains: Bargains
+) -> Granted | Failure:
+    """The paths in force until ``switch_s``, from then on others; for OVERLAP_S both.
+
+    Capacity counts once where both lie: the phases are alternatives.
+    """
+    kept, window = question.in_force, question.criteria.window
+    assert kept is not None
+    until = Window(window.start_s, min(switch_s + OVERLAP_S, window.end_s))
+    since = Window(max(switch_s - OVERLAP_S, window.start_s), window.end_s)
+    rate_bps = question.criteria.bandwidth_bps
+    before, after = Phase(until, rate_bps), Phase(since, rate_bps)
+    first = _of(question, before)
+    answers = await bargains(first, {}).prepare(kept.segments)
+    refusals = tuple(answer for answer in answers.values() if answer is not None)
+    if refusals:
+        return Failure(refusals)
+    second = _of(question, after)
+    outcome = await negotiate(second, bargains(second, {}))
+    if isinstance(outcome, Failure):
+        return outcome
+    return granted(question.criteria, ((before, kept), (after, outcome)))
 
 
 async def plan_any(question: Question, bargains: Bargains) -> Granted | Failure:

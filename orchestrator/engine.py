@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
-from orchestrator.bent import Told, negotiate_any
+from orchestrator.bent import Told, negotiate_any, negotiate_migration
 from orchestrator.book import Live, LiveBook
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
@@ -272,9 +272,17 @@ class Engine(Work):
         )
 
     async def negotiate(
-        self, question: Question, transaction_id: str, reservation_id: str, version: int
+        self,
+        question: Question,
+        transaction_id: str,
+        reservation_id: str,
+        version: int,
+        switch_s: int | None = None,
     ) -> Granted | Failure:
-        """Negotiates; a breakdown is a Failure too, its cause in the log."""
+        """Negotiates; a breakdown is a Failure too, its cause in the log.
+
+        ``switch_s``: until then the paths in force stay.
+        """
         telemetry.note(reservation_id=reservation_id, version=version)
         question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
 
@@ -282,7 +290,11 @@ class Engine(Work):
             return self.bargain(each, transaction_id, reservation_id, version, told)
 
         try:
-            return self.breakers.explained(question, await negotiate_any(question, bargains))
+            if switch_s is None:
+                outcome = await negotiate_any(question, bargains)
+            else:
+                outcome = await negotiate_migration(question, switch_s, bargains)
+            return self.breakers.explained(question, outcome)
         except LostError:
             raise
         except StorageError:

@@ -75,9 +75,8 @@ def explain(
     ``sign`` gives an alternative its token.
     """
     found = list(_volumes(search, least) if _volume(search.criteria) else _circuits(search, least))
-    if found:
-        best = min(found, key=lambda alternative: alternative.change)
-        found = [replace(each, least_change=each is best) for each in found]
+    found.sort(key=lambda alternative: alternative.change)
+    found = [replace(each, least_change=i == 0) for i, each in enumerate(found)]
     return Explanation(
         bottlenecks(search, _inside(search, search.criteria.window), refusal),
         tuple(sign(alternative) for alternative in found),

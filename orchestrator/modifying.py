@@ -24,7 +24,9 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
         change.criteria, change.asked_ms + change.timeout_s * 1000, record.plan()
     )
     new_id, old_id = change.transaction_id, record.transaction_id
-    outcome = await engine.negotiate(question, new_id, record.reservation_id, record.version + 1)
+    outcome = await engine.negotiate(
+        question, new_id, record.reservation_id, record.version + 1, change.switch_s
+    )
     async with live.turn():
         if not _pending(live.record, new_id):
             return

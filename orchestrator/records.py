@@ -76,6 +76,8 @@ class Change:
     asked_ms: int
     paths: tuple[Path, ...] = ()
     parts: tuple[PartView, ...] = ()
+    switch_s: int | None = None
+    """When its paths take over; None: at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +208,13 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
     change = reservation.change
     assert change is not None
     before = {part.domain: part.data_plane for part in reservation.parts}
+    start_s = change.criteria.window.start_s
     parts = tuple(
-        replace(part, data_plane=before.get(part.domain, part.data_plane)) for part in change.parts
+        # A later phase is not there yet, whatever was there before.
+        replace(part, data_plane=before.get(part.domain, part.data_plane))
+        if part.window is None or part.window.start_s <= start_s
+        else part
+        for part in change.parts
     )
     return replace(
         reservation,

@@ -86,6 +86,8 @@ class Order:
     description: str = ""
     accepts: str = ""
     """The id of the alternative that is taken; empty: none."""
+    switch_s: int | None = None
+    """Of a Modify: when its paths take over; None: at once."""
 
 
 class Orchestrator:
@@ -177,7 +179,12 @@ class Orchestrator:
                 record, now_ms = live.record, engine.now_ms()
                 self._must_rest(record, order.request_id)
                 change = Change(
-                    order.request_id, engine.ids.new(), order.criteria, order.timeout_s, now_ms
+                    order.request_id,
+                    engine.ids.new(),
+                    order.criteria,
+                    order.timeout_s,
+                    now_ms,
+                    switch_s=order.switch_s,
                 )
                 record = replace(record, change=change, modified=None, updated_ms=now_ms)
                 transaction = begin(change.transaction_id, reservation_id, record.version + 1)
@@ -379,7 +386,7 @@ class Orchestrator:
     def _must_rest(self, record: Reservation, request_id: str) -> None:
         self._must_stand(record)
         if record.granted.phased:
-            raise NotNowError("its rate changes in time: cancel it and ask anew")
+            raise NotNowError("its rate or paths change in time: cancel it and ask anew")
         # The same request again is recorded already, which saving it shows.
         if record.change is not None and record.change.request_id != request_id:
             raise NotNowError("another Modify of it is being negotiated")

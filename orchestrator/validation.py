@@ -69,8 +69,9 @@ def check_change(
 ) -> Order:
     """A Modify as a value: the record's criteria with the changes. Raises RequestError."""
     check_request_id(message.request_id)
-    if not message.HasField("bandwidth_bps") and not message.HasField("end_s"):
-        raise invalid("bandwidth_bps", "absent", "bandwidth_bps, end_s or both")
+    given = {field.name for field, _ in message.ListFields()}
+    if not given & {"bandwidth_bps", "end_s", "constraints"}:
+        raise invalid("bandwidth_bps", "absent", "bandwidth_bps, end_s, constraints or several")
     criteria = record.criteria
     if message.HasField("bandwidth_bps"):
         bandwidth_bps = _check_bandwidth("bandwidth_bps", message.bandwidth_bps)
@@ -82,7 +83,18 @@ def check_change(
         window = Window(criteria.window.start_s, message.end_s)
         _check_window("end_s", window, now_ms, bounds)
         criteria = replace(criteria, window=window)
-    return Order(message.request_id, digest(message), criteria, check_timeout(message))
+    if message.HasField("constraints"):
+        limits = _check_constraints(
+            message.constraints, criteria.source, criteria.destination, topology
+        )
+        criteria = check_survival(message.constraints, replace(criteria, constraints=limits))
+    return Order(
+        message.request_id,
+        digest(message),
+        criteria,
+        check_timeout(message),
+        switch_s=_check_switch(message, criteria.window, now_ms),
+    )
 
 
 def check_criteria(
@@ -169,6 +181,23 @@ def digest(
         body.ClearField("detach")
     kind = type(message).__name__.encode()
     return hashlib.sha256(kind + body.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _check_switch(
+    message: reservations_pb2.ModifyRequest, window: Window, now_ms: int
+) -> int | None:
+    if not message.HasField("switch_s"):
+        return None
+    given, now_s = message.switch_s, now_ms // 1000
+    for name in ("bandwidth_bps", "end_s"):
+        if message.HasField(name):
+            raise invalid("switch_s", given, f"nothing together with {name}")
+    if not message.HasField("constraints"):
+        raise invalid("switch_s", given, "constraints beside it")
+    if not max(now_s, window.start_s) < given < window.end_s:
+        possible = f"after {max(now_s, window.start_s)} and before {window.end_s}"
+        raise invalid("switch_s", given, possible)
+    return given
 
 
 def _check_window(field: str, window: Window, now_ms: int, bounds: Bounds) -> None:

@@ -114,6 +114,8 @@ def change_to_pb(change: Change) -> pb.ReservationRecord:
     )
     message.criteria.request_id = change.request_id
     message.criteria.negotiation_timeout_s = change.timeout_s
+    if change.switch_s is not None:
+        message.switch_s = change.switch_s
     return message
 
 
@@ -127,6 +129,7 @@ def change_from_pb(message: pb.ReservationRecord, transaction_id: str) -> Change
         asked_ms=message.created_ms,
         paths=tuple(path_from_pb(path) for path in message.paths),
         parts=tuple(_part_from_pb(part) for part in message.parts),
+        switch_s=message.switch_s if message.HasField("switch_s") else None,
     )
 
 

@@ -115,10 +115,17 @@ class Network:
         engine.transactions.forget_settled(transaction_id)
         return outcome
 
-    async def modify(self, reservation_id: str, timeout_s: int = 30, **changes: Any) -> Reservation:
+    async def modify(
+        self,
+        reservation_id: str,
+        timeout_s: int = 30,
+        switch_s: int | None = None,
+        **changes: Any,
+    ) -> Reservation:
         """Asks for other criteria and waits until that is decided. Raises as the orchestrator."""
         record = await self.orchestrator.get(reservation_id)
         order = self._order(replace(record.criteria, **changes), timeout_s)
+        order = replace(order, switch_s=switch_s)
         await self.orchestrator.modify(reservation_id, order)
         return await self.orchestrator.decided(reservation_id)
 

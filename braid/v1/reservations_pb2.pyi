@@ -698,6 +698,7 @@ class ReservationRecord(_message.Message):
     MODIFIED_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
     BOTTLENECKS_FIELD_NUMBER: _builtins.int
+    SWITCH_S_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
@@ -713,6 +714,8 @@ class ReservationRecord(_message.Message):
     """True while a Modify is being negotiated."""
     modified: _builtins.bool
     """Modify only: whether the last Modify took effect. Absent when there was none."""
+    switch_s: _builtins.int
+    """Only where a Modify under way is stored: its switch_s."""
     @_builtins.property
     def criteria(self) -> Global___Reservation:
         """The request as it stands now: Modify changes bandwidth and window."""
@@ -759,15 +762,21 @@ class ReservationRecord(_message.Message):
         modified: _builtins.bool | None = ...,
         asked: Global___Reservation | None = ...,
         bottlenecks: _abc.Iterable[Global___Bottleneck] | None = ...,
+        switch_s: _builtins.int | None = ...,
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__modified: _TypeAlias = _typing.Literal["modified"]  # noqa: Y015
     _WhichOneofArgType__modified: _TypeAlias = _typing.Literal["_modified", b"_modified"]  # noqa: Y015
+    _WhichOneofReturnType__switch_s: _TypeAlias = _typing.Literal["switch_s"]  # noqa: Y015
+    _WhichOneofArgType__switch_s: _TypeAlias = _typing.Literal["_switch_s", b"_switch_s"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__modified) -> _WhichOneofReturnType__modified | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__switch_s) -> _WhichOneofReturnType__switch_s | None: ...
 
 Global___ReservationRecord: _TypeAlias = ReservationRecord  # noqa: Y015
 
@@ -1295,6 +1304,8 @@ class ModifyRequest(_message.Message):
     BANDWIDTH_BPS_FIELD_NUMBER: _builtins.int
     END_S_FIELD_NUMBER: _builtins.int
     NEGOTIATION_TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    SWITCH_S_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller: the same id with the same body gives the recorded answer."""
     reservation_id: _builtins.str
@@ -1304,6 +1315,16 @@ class ModifyRequest(_message.Message):
     """Absent: as it is. After now and after the start."""
     negotiation_timeout_s: _builtins.int
     """1 to 600; absent: 30."""
+    switch_s: _builtins.int
+    """When the new paths take over, within the window and after now; absent: at once. Only together with
+    constraints, and without bandwidth_bps and end_s.
+    """
+    @_builtins.property
+    def constraints(self) -> Global___Constraints:
+        """Absent: as they are. Others migrate the circuit to paths that keep them: the new paths are there
+        before the old ones go.
+        """
+
     def __init__(
         self,
         *,
@@ -1312,10 +1333,12 @@ class ModifyRequest(_message.Message):
         bandwidth_bps: _builtins.int | None = ...,
         end_s: _builtins.int | None = ...,
         negotiation_timeout_s: _builtins.int | None = ...,
+        constraints: Global___Constraints | None = ...,
+        switch_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "bandwidth_bps", b"bandwidth_bps", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "_switch_s", b"_switch_s", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "bandwidth_bps", b"bandwidth_bps", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "_switch_s", b"_switch_s", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "reservation_id", b"reservation_id", "switch_s", b"switch_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bandwidth_bps: _TypeAlias = _typing.Literal["bandwidth_bps"]  # noqa: Y015
     _WhichOneofArgType__bandwidth_bps: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps"]  # noqa: Y015
@@ -1323,12 +1346,16 @@ class ModifyRequest(_message.Message):
     _WhichOneofArgType__end_s: _TypeAlias = _typing.Literal["_end_s", b"_end_s"]  # noqa: Y015
     _WhichOneofReturnType__negotiation_timeout_s: _TypeAlias = _typing.Literal["negotiation_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__negotiation_timeout_s: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s"]  # noqa: Y015
+    _WhichOneofReturnType__switch_s: _TypeAlias = _typing.Literal["switch_s"]  # noqa: Y015
+    _WhichOneofArgType__switch_s: _TypeAlias = _typing.Literal["_switch_s", b"_switch_s"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bandwidth_bps) -> _WhichOneofReturnType__bandwidth_bps | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__end_s) -> _WhichOneofReturnType__end_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__negotiation_timeout_s) -> _WhichOneofReturnType__negotiation_timeout_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__switch_s) -> _WhichOneofReturnType__switch_s | None: ...
 
 Global___ModifyRequest: _TypeAlias = ModifyRequest  # noqa: Y015
 

@@ -127,7 +127,7 @@ class ReservationsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Modify(self, request, context):
-        """Changes bandwidth and/or end as a new version: old or new, never neither. Answers when decided.
+        """Changes bandwidth, end or paths as a new version: old or new, never neither. Answers when decided.
         FAILED_PRECONDITION unless the reservation is committed and not ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

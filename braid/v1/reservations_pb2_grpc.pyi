@@ -57,7 +57,7 @@ class ReservationsStub:
     Watch: _grpc.UnaryStreamMultiCallable[_reservations_pb2.WatchRequest, _reservations_pb2.ReservationEvent]
     """Every change of one reservation, or of all: first what happened since `after_sequence`, then live."""
     Modify: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.ModifyRequest, _reservations_pb2.ReservationRecord]
-    """Changes bandwidth and/or end as a new version: old or new, never neither. Answers when decided.
+    """Changes bandwidth, end or paths as a new version: old or new, never neither. Answers when decided.
     FAILED_PRECONDITION unless the reservation is committed and not ended.
     """
     Cancel: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.CancelRequest, _reservations_pb2.ReservationRecord]
@@ -88,7 +88,7 @@ class ReservationsAsyncStub(ReservationsStub):
     Watch: _aio.UnaryStreamMultiCallable[_reservations_pb2.WatchRequest, _reservations_pb2.ReservationEvent]  # type: ignore[assignment]
     """Every change of one reservation, or of all: first what happened since `after_sequence`, then live."""
     Modify: _aio.UnaryUnaryMultiCallable[_reservations_pb2.ModifyRequest, _reservations_pb2.ReservationRecord]  # type: ignore[assignment]
-    """Changes bandwidth and/or end as a new version: old or new, never neither. Answers when decided.
+    """Changes bandwidth, end or paths as a new version: old or new, never neither. Answers when decided.
     FAILED_PRECONDITION unless the reservation is committed and not ended.
     """
     Cancel: _aio.UnaryUnaryMultiCallable[_reservations_pb2.CancelRequest, _reservations_pb2.ReservationRecord]  # type: ignore[assignment]
@@ -158,7 +158,7 @@ class ReservationsServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.ModifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.ReservationRecord, _abc.Awaitable[_reservations_pb2.ReservationRecord]]:
-        """Changes bandwidth and/or end as a new version: old or new, never neither. Answers when decided.
+        """Changes bandwidth, end or paths as a new version: old or new, never neither. Answers when decided.
         FAILED_PRECONDITION unless the reservation is committed and not ended.
         """
 
