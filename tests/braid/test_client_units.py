@@ -155,7 +155,7 @@ def test_volumes(text: str | float, volume_bytes: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "lots", "0", "-1TB", "1iB", "TB", "1e9", "0.1", "4 0TB"])
 def test_what_is_not_a_volume_says_so(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a volume; possible: 40TB, 1.5TiB, 500GB"):
+    with pytest.raises(ValueError, match="is not a volume; possible: 40TB"):
         units.parse_volume(text)
 
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from braid import requests
+from braid import retries
 from braid.client import Client
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from commands import live, reservations
@@ -26,7 +26,7 @@ Code = grpc.StatusCode
 
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BACKOFF_S", (0.01,))
+    monkeypatch.setattr(retries, "BACKOFF_S", (0.01,))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def braid(target: str, *arguments: str) -> Result:
 def test_a_failed_call_is_one_line_on_standard_error_and_its_exit_code(
     target: str, fake: FakeOrchestrator, arguments: list[str], code: grpc.StatusCode, exit_code: int
 ) -> None:
-    fake.fail(code, "the orchestrator's own words", times=requests.ATTEMPTS)
+    fake.fail(code, "the orchestrator's own words", times=retries.ATTEMPTS)
     result = braid(target, *arguments, "--json")
     assert result.exit_code == exit_code
     assert result.stderr == "braid: the orchestrator's own words\n"
