@@ -195,8 +195,8 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         begun.state = pb.RESERVATION_STATE_NEGOTIATING
         for field in ("paths", "parts", "advice", "refusals", "data_plane"):
             begun.ClearField(field)
-        for field in ("bottlenecks", "alternatives"):
-            begun.ClearField(field)
+        begun.ClearField("bottlenecks")
+        begun.ClearField("alternatives")
         return begun
 
     def ReserveMany(
