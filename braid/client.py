@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from braid import requests
+from braid import requests, retries
+from braid.calls import Calls
 from braid.errors import (
     BraidError,
     CircuitRefused,
@@ -33,8 +34,9 @@ from braid.errors import (
     Unreachable,
 )
 from braid.many import Asking, Outcome
-from braid.requests import Amount, Circuit
-from braid.v1 import reservations_pb2 as pb, topology_pb2
+from braid.requests import Circuit
+from braid.units import Amount
+from braid.v1 import reservations_pb2 as pb
 from braid.v1.doubts_pb2_grpc import DoubtsStub
 from braid.v1.reservations_pb2_grpc import ReservationsStub
 from braid.v1.topology_pb2_grpc import TopologyStub
@@ -60,92 +62,7 @@ CALL_TIMEOUT_S = 30.0
 POLL_S = 0.2
 
 
-class _Calls:
-    """Every call, once: ``_call`` sends a request, blocking or as a coroutine."""
-
-    _reservations: Any
-    _topology: Any
-    _doubts: Any
-
-    def _call(self, method: Any, message: Any) -> Any:
-        raise NotImplementedError
-
-    def plan(self, source: str, destination: str, bandwidth: Amount, **wishes: Any) -> Any:
-        """A dry run: a PlanResponse. ``wishes`` as for :func:`braid.requests.reservation`."""
-        message = requests.reservation(source, destination, bandwidth, **wishes)
-        return self._call(self._reservations.Plan, message)
-
-    def reserve(self, source: str, destination: str, bandwidth: Amount, **wishes: Any) -> Any:
-        """Negotiates a circuit: a ReservationRecord, COMMITTED or FAILED with its refusals."""
-        message = requests.reservation(source, destination, bandwidth, **wishes)
-        return self._call(self._reservations.Reserve, message)
-
-    def get(self, reservation_id: str = "", *, request_id: str = "") -> Any:
-        """The ReservationRecord as it is now, by one of the two ids."""
-        message = requests.get(reservation_id, request_id=request_id)
-        return self._call(self._reservations.Get, message)
-
-    def list(
-        self, states: Iterable[str] = (), page_size: int | None = None, page_token: str = ""
-    ) -> Any:
-        """A ListResponse, newest first; ``states`` by short names such as "committed"."""
-        message = requests.listing(states, page_size)
-        message.page_token = page_token
-        return self._call(self._reservations.List, message)
-
-    def modify(self, reservation_id: str, **changes: Any) -> Any:
-        """Changes ``bandwidth`` and/or ``end``: a ReservationRecord whose ``modified`` tells."""
-        message = requests.modify(reservation_id, **changes)
-        return self._call(self._reservations.Modify, message)
-
-    def cancel(self, reservation_id: str) -> Any:
-        """Gives it back everywhere: the ReservationRecord."""
-        message = pb.CancelRequest(reservation_id=reservation_id)
-        return self._call(self._reservations.Cancel, message)
-
-    def topology(self) -> Any:
-        """All domains, their state and links: a GetTopologyResponse."""
-        return self._call(self._topology.Get, topology_pb2.GetTopologyRequest())
-
-    def availability(
-        self, ingress_stp: str, egress_stp: str, *, start: Amount = "now", duration: Amount = "1d"
-    ) -> Any:
-        """Free bandwidth and VLANs between two STPs of one visible domain."""
-        message = requests.availability(ingress_stp, egress_stp, start=start, duration=duration)
-        return self._call(self._topology.Availability, message)
-
-    def register(self, domain: str, target: str) -> Any:
-        """Makes the orchestrator connect to a domain's agent, for good."""
-        message = topology_pb2.RegisterRequest(domain=domain, target=target)
-        return self._call(self._topology.Register, message)
-
-    def unregister(self, domain: str) -> Any:
-        """Makes the orchestrator forget a domain."""
-        message = topology_pb2.UnregisterRequest(domain=domain)
-        return self._call(self._topology.Unregister, message)
-
-    def doubts(
-        self,
-        older_than: Amount | None = None,
-        page_size: int | None = None,
-        page_token: str = "",
-    ) -> Any:
-        """What is in doubt at an orchestrator or agent: a ListDoubtsResponse, oldest first."""
-        message = requests.doubts(older_than, page_size)
-        message.page_token = page_token
-        return self._call(self._doubts.List, message)
-
-    def settle(
-        self, transaction_id: str, part_id: str, settlement: str, *, operator: str, reason: str
-    ) -> Any:
-        """Settles a part in doubt by hand, "commit" or "give-up": a SettleResponse."""
-        message = requests.settle(
-            transaction_id, part_id, settlement, operator=operator, reason=reason
-        )
-        return self._call(self._doubts.Settle, message)
-
-
-class Client(_Calls):
+class Client(Calls):
     """A blocking client. ``target``: "host:port". TLS unless ``insecure``; PEM files as bytes.
 
     ``timeout_s``: most time for one call, more than 0; a call that negotiates gets its
@@ -196,7 +113,7 @@ class Client(_Calls):
         after ``timeout_s`` seconds.
         """
         message = requests.watch(reservation_id, after_sequence, until_decided)
-        watching = requests.Watching(message, time.monotonic(), timeout_s)
+        watching = retries.Watching(message, time.monotonic(), timeout_s)
         while True:
             left_s = watching.left_s(time.monotonic())
             call = self._reservations.Watch(message, timeout=left_s)
@@ -245,7 +162,7 @@ class Client(_Calls):
         self,
         source: str,
         destination: str,
-        bandwidth: Amount,
+        bandwidth: Amount | None = None,
         *,
         wait_active_s: float | None = None,
         **wishes: Any,
@@ -258,7 +175,7 @@ class Client(_Calls):
         message = requests.reservation(source, destination, bandwidth, **wishes)
         try:
             record = self._call(self._reservations.Reserve, message)
-        except requests.NOTHING_RESERVED:
+        except retries.NOTHING_RESERVED:
             raise
         except BaseException:
             # It may have been reserved all the same.
@@ -283,16 +200,16 @@ class Client(_Calls):
                 self.cancel(record.reservation_id)
 
     def _call(self, method: Any, message: Any) -> Any:
-        attempt, timeout_s = 0, requests.call_timeout(message, self._timeout_s)
+        attempt, timeout_s = 0, retries.call_timeout(message, self._timeout_s)
         while True:
             try:
                 return method(message, timeout=timeout_s)
             except grpc.RpcError as error:
                 attempt += 1
-                time.sleep(requests.pause_before(attempt, error))
+                time.sleep(retries.pause_before(attempt, error))
 
 
-class AsyncClient(_Calls):
+class AsyncClient(Calls):
     """The same client for asyncio: its calls are coroutines, its iterators asynchronous."""
 
     def __init__(
@@ -335,7 +252,7 @@ class AsyncClient(_Calls):
     ) -> AsyncIterator[pb.ReservationEvent]:
         """As :meth:`Client.watch`."""
         message = requests.watch(reservation_id, after_sequence, until_decided)
-        watching = requests.Watching(message, time.monotonic(), timeout_s)
+        watching = retries.Watching(message, time.monotonic(), timeout_s)
         while True:
             left_s = watching.left_s(time.monotonic())
             call = self._reservations.Watch(message, timeout=left_s)
@@ -380,7 +297,7 @@ class AsyncClient(_Calls):
         self,
         source: str,
         destination: str,
-        bandwidth: Amount,
+        bandwidth: Amount | None = None,
         *,
         wait_active_s: float | None = None,
         **wishes: Any,
@@ -389,7 +306,7 @@ class AsyncClient(_Calls):
         message = requests.reservation(source, destination, bandwidth, **wishes)
         try:
             record = await self._call(self._reservations.Reserve, message)
-        except requests.NOTHING_RESERVED:
+        except retries.NOTHING_RESERVED:
             raise
         except BaseException:
             # It may have been reserved all the same.
@@ -414,13 +331,13 @@ class AsyncClient(_Calls):
                 await self.cancel(record.reservation_id)
 
     async def _call(self, method: Any, message: Any) -> Any:
-        attempt, timeout_s = 0, requests.call_timeout(message, self._timeout_s)
+        attempt, timeout_s = 0, retries.call_timeout(message, self._timeout_s)
         while True:
             try:
                 return await method(message, timeout=timeout_s)
             except grpc.RpcError as error:
                 attempt += 1
-                await asyncio.sleep(requests.pause_before(attempt, error))
+                await asyncio.sleep(retries.pause_before(attempt, error))
 
 
 async def _taken(frames: asyncio.Queue[T | None]) -> AsyncIterator[T]:

@@ -7,7 +7,7 @@ BraidError                  anything below
 ├── Refused                 not permitted, or no room now: ask later or ask less
 ├── Unreachable             nobody answers: ask again with the same request_id
 ├── DeadlinePassed          the call's time is over; the work goes on
-└── CircuitRefused          no capacity: ``refusals`` say why and what would fit
+└── CircuitRefused          no capacity: ``refusals`` say why, ``alternatives`` what would fit
 """
 
 from __future__ import annotations
@@ -86,6 +86,16 @@ class CircuitRefused(BraidError):
     def refusals(self) -> Sequence[common_pb2.Refusal]:
         """Why, and what would fit."""
         return self.record.refusals
+
+    @property
+    def bottlenecks(self) -> Sequence[pb.Bottleneck]:
+        """What stands in the way; may be empty."""
+        return self.record.bottlenecks
+
+    @property
+    def alternatives(self) -> Sequence[pb.Alternative]:
+        """What would be granted instead; may be empty. ``Client.accept`` takes their tokens."""
+        return self.record.alternatives
 
 
 KINDS: dict[grpc.StatusCode, type[BraidError]] = {

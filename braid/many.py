@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import grpc
 
 from braid.errors import BraidError, Unreachable, error_of_status
-from braid.requests import RETRYABLE, Circuit, circuit_of, pause_before, repeats_after_s
+from braid.requests import Circuit, circuit_of
+from braid.retries import RETRYABLE, pause_before, repeats_after_s
 from braid.v1 import reservations_pb2 as pb
 
 FRAME_REQUESTS = 512

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
-from braid.errors import (
-    BraidError,
-    CircuitRefused,
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    Refused,
-    error_of,
+from braid.bending import asked
+from braid.errors import CircuitRefused
+from braid.units import (
+    Amount,
+    parse_bandwidth,
+    parse_duration,
+    parse_latency,
+    parse_time,
+    parse_vlans,
 )
-from braid.units import parse_bandwidth, parse_duration, parse_latency, parse_time, parse_vlans
 from braid.v1 import common_pb2, doubts_pb2, reservations_pb2 as pb, topology_pb2
-
-Amount = str | float
-"""As people write it ("10G", "2h", "tomorrow 06:00") or a plain number in the wire's unit."""
 
 STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
     name.removeprefix("STRATEGY_").lower(): value
@@ -35,19 +31,6 @@ SETTLEMENTS: Mapping[str, doubts_pb2.Settlement.ValueType] = {
     "commit": doubts_pb2.SETTLEMENT_COMMIT,
     "give-up": doubts_pb2.SETTLEMENT_GIVE_UP,
 }
-RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
-TOO_SLOW = grpc.StatusCode.RESOURCE_EXHAUSTED
-"""How a watcher that lags behind is cut off; it may go on where it was."""
-NOTHING_RESERVED = (InvalidRequest, NotFound, Conflict, Refused)
-"""After these a Reserve has certainly left nothing behind under its request_id."""
-ATTEMPTS = 5
-BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
-HINT_MAX_S = 60.0
-"""A longer delay than this is the caller's to wait, not the library's."""
-HINT_SPREAD = 0.5
-"""Up to this share is added to a delay, so that those refused together do not return together."""
-NEGOTIATION_TIMEOUT_S = 30
-"""The orchestrator's own, when a request names none."""
 CHANNEL_OPTIONS = (
     # Else a watcher would never learn that the other end is gone.
     ("grpc.keepalive_time_ms", 20_000),
@@ -63,13 +46,63 @@ def new_request_id() -> str:
 def reservation(
     source: str,
     destination: str,
-    bandwidth: Amount,
+    bandwidth: Amount | None = None,
     *,
     start: Amount = "now",
     end: Amount | None = None,
     duration: Amount | None = None,
+    window: Amount | None = None,
+    at_least: Amount | None = None,
+    volume: Amount | None = None,
+    deadline: Amount | None = None,
+    max_phases: int | None = None,
     strategy: str = "auto",
     unidirectional: bool = False,
+    description: str = "",
+    request_id: str = "",
+    timeout_s: int | None = None,
+    detach: bool = False,
+    **limits: Any,
+) -> pb.Reservation:
+    """A Reservation. How it may bend: :func:`braid.bending.asked`; ``limits``: :func:`constraints`.
+
+    Raises ValueError.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy: given '{strategy}', possible: {', '.join(STRATEGIES)}")
+    one_way, both_ways = (
+        common_pb2.DIRECTIONALITY_UNIDIRECTIONAL,
+        common_pb2.DIRECTIONALITY_BIDIRECTIONAL,
+    )
+    message = pb.Reservation(
+        request_id=request_id or new_request_id(),
+        source=source,
+        destination=destination,
+        directionality=one_way if unidirectional else both_ways,
+        strategy=STRATEGIES[strategy],
+        constraints=constraints(**limits),
+        description=description,
+        negotiation_timeout_s=timeout_s,
+        detach=detach,
+    )
+    message.MergeFrom(
+        asked(
+            bandwidth,
+            start=start,
+            end=end,
+            duration=duration,
+            window=window,
+            at_least=at_least,
+            volume=volume,
+            deadline=deadline,
+            max_phases=max_phases,
+        )
+    )
+    return message
+
+
+def constraints(
+    *,
     max_paths: int | None = None,
     min_share: Amount | None = None,
     max_latency: Amount | None = None,
@@ -80,20 +113,9 @@ def reservation(
     ero: Iterable[str] = (),
     source_vlans: str = "",
     destination_vlans: str = "",
-    description: str = "",
-    request_id: str = "",
-    timeout_s: int | None = None,
-    detach: bool = False,
-) -> pb.Reservation:
-    """A Reservation. Exactly one of ``end`` and ``duration``. Raises ValueError."""
-    now_s = int(time.time())
-    start_s = parse_time(start, now_s)
-    if (end is None) is (duration is None):
-        raise ValueError("say either when it ends or how long it lasts")
-    end_s = parse_time(end, now_s) if end is not None else start_s + parse_duration(duration or "")
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy: given '{strategy}', possible: {', '.join(STRATEGIES)}")
-    constraints = pb.Constraints(
+) -> pb.Constraints:
+    """The limits that a plan must keep. Raises ValueError."""
+    return pb.Constraints(
         max_paths=max_paths,
         min_share_bps=parse_bandwidth(min_share) if min_share is not None else None,
         max_latency_us=parse_latency(max_latency) if max_latency is not None else None,
@@ -107,19 +129,22 @@ def reservation(
         source_vlans=_vlans(source_vlans),
         destination_vlans=_vlans(destination_vlans),
     )
+
+
+def acceptance(
+    token: str,
+    *,
+    description: str = "",
+    request_id: str = "",
+    timeout_s: int | None = None,
+    detach: bool = False,
+) -> pb.Reservation:
+    """A Reservation of the alternative that has this token. Raises ValueError."""
+    if not token:
+        raise ValueError("token: given '', possible: the token of an alternative")
     return pb.Reservation(
         request_id=request_id or new_request_id(),
-        source=source,
-        destination=destination,
-        bandwidth_bps=parse_bandwidth(bandwidth),
-        window=common_pb2.Window(start_s=start_s, end_s=end_s),
-        directionality=(
-            common_pb2.DIRECTIONALITY_UNIDIRECTIONAL
-            if unidirectional
-            else common_pb2.DIRECTIONALITY_BIDIRECTIONAL
-        ),
-        strategy=STRATEGIES[strategy],
-        constraints=constraints,
+        accept=token,
         description=description,
         negotiation_timeout_s=timeout_s,
         detach=detach,
@@ -261,68 +286,6 @@ def is_active(record: pb.ReservationRecord) -> bool:
     if record.data_plane == common_pb2.DATA_PLANE_STATE_FAILED:
         raise CircuitRefused(record)
     return record.data_plane == common_pb2.DATA_PLANE_STATE_ACTIVE
-
-
-def pause_before(
-    attempt: int, error: grpc.RpcError, retryable: Set[grpc.StatusCode] = RETRYABLE
-) -> float:
-    """Seconds to wait before that attempt, as the server asks where it does.
-
-    RESOURCE_EXHAUSTED with such a hint may be repeated like ``retryable`` codes: nothing was done.
-    Raises a BraidError when there should be no other attempt.
-    """
-    known = error_of(error)
-    pause_s = repeats_after_s(attempt, known, retryable)
-    if pause_s is None:
-        raise known from error
-    return pause_s
-
-
-def repeats_after_s(
-    attempt: int, error: BraidError, retryable: Set[grpc.StatusCode] = RETRYABLE
-) -> float | None:
-    """As ``pause_before``; None: there should be no other attempt."""
-    hint_s = error.retry_after_s
-    full = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and hint_s is not None
-    too_long = hint_s is not None and hint_s > HINT_MAX_S
-    if attempt >= ATTEMPTS or too_long or not (full or error.code in retryable):
-        return None
-    if hint_s is not None:
-        return hint_s * (1 + random.random() * HINT_SPREAD)
-    return BACKOFF_S[min(attempt - 1, len(BACKOFF_S) - 1)]
-
-
-def call_timeout(message: Message, timeout_s: float) -> float:
-    """Seconds for a call: beyond ``timeout_s``, what the request itself gives to negotiate."""
-    if isinstance(message, pb.Reservation | pb.ModifyRequest):
-        named = message.HasField("negotiation_timeout_s")
-        timeout_s += message.negotiation_timeout_s if named else NEGOTIATION_TIMEOUT_S
-    return timeout_s
-
-
-@dataclass
-class Watching:
-    """A stream of events that goes on after the last one seen when its connection is lost."""
-
-    request: pb.WatchRequest
-    began_s: float
-    timeout_s: float | None
-    attempts: int = 0
-
-    def left_s(self, now_s: float) -> float | None:
-        """Seconds until the whole of it has lasted long enough; None: no limit."""
-        return None if self.timeout_s is None else max(0.0, self.began_s + self.timeout_s - now_s)
-
-    def seen(self, event: pb.ReservationEvent) -> pb.ReservationEvent:
-        """Notes that the event has come."""
-        self.request.after_sequence = event.sequence
-        self.attempts = 0
-        return event
-
-    def pause(self, error: grpc.RpcError) -> float:
-        """Seconds to wait before watching again. Raises a BraidError when it is over."""
-        self.attempts += 1
-        return pause_before(self.attempts, error, RETRYABLE | {TOO_SLOW})
 
 
 def credentials(

@@ -1,4 +1,4 @@
-"""Bandwidths, times and sizes as people write them. The wire knows only bit/s and UTC seconds."""
+"""Bandwidths, times and volumes as people write them. The wire knows bit/s, UTC seconds, bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
+Amount = str | float
+"""As people write it ("10G", "2h", "tomorrow 06:00") or a plain number in the wire's unit."""
+
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
 _BANDWIDTH = re.compile(rf"\s*{_NUMBER}\s*([kKmMgGtTpP]?)\s*(?:(?i:bits?/s|bits?)|bps|b/s|b)?\s*")
 _BYTES = re.compile(r"[^B]*[kKmMgGtTpP\d\s]B(?:ps|/s)?\s*")
-_SIZE = re.compile(rf"\s*{_NUMBER}\s*([kKmMgGtTpP]?)\s*B?\s*")
+_BITS = re.compile(r".*[kKmMgGtTpP\d\s]b(?:its?)?\s*")
+_VOLUME = re.compile(rf"\s*{_NUMBER}\s*(?:([kKmMgGtTpP])(i?))?\s*B?\s*")
 _PIECE = re.compile(rf"{_NUMBER}\s*(w|d|h|min|m|s)\s*", re.I)
 _LATENCY = re.compile(rf"\s*{_NUMBER}\s*(us|µs|ms|s|)\s*", re.I)
 _MICROSECONDS = {"us": 1, "µs": 1, "": 1, "ms": 1000, "s": 1_000_000}
@@ -34,20 +38,28 @@ def parse_bandwidth(text: str | float) -> int:
 
 def format_bandwidth(bandwidth_bps: int) -> str:
     """ "10 Gb/s", "2.5 Gb/s", "999 b/s"."""
-    for prefix in ("p", "t", "g", "m", "k"):
-        if bandwidth_bps >= _PREFIX[prefix]:
-            shown = prefix if prefix == "k" else prefix.upper()
-            return f"{bandwidth_bps / _PREFIX[prefix]:.6g} {shown}b/s"
-    return f"{bandwidth_bps} b/s"
+    return _with_prefix(bandwidth_bps, "b/s")
 
 
-def parse_size(text: str | float) -> int:
-    """Bytes from "40TB", "500 GB" (powers of ten). Raises ValueError."""
-    match = _SIZE.fullmatch(_plain(text))
-    value = round(Decimal(match[1]) * _PREFIX[match[2].lower()]) if match else 0
+def parse_volume(text: str | float) -> int:
+    """Bytes, 1 or more, from "40TB" (powers of ten), "1.5TiB" (of two) or a number of them.
+
+    Raises ValueError.
+    """
+    plain = _plain(text)
+    match = _VOLUME.fullmatch(plain)
+    value = round(Decimal(match[1]) * _bytes_in(match[2], match[3])) if match else 0
     if value <= 0:
-        raise ValueError(f"'{text}' is not a size; possible: 40TB, 500GB, more than 0")
+        hint = " (b is bits)" if _BITS.fullmatch(plain) else ""
+        raise ValueError(
+            f"'{text}' is not a volume{hint}; possible: 40TB, 1.5TiB, 500GB, more than 0"
+        )
     return value
+
+
+def format_volume(volume_bytes: int) -> str:
+    """ "40 TB", "1.5 GB", "999 B": powers of ten."""
+    return _with_prefix(volume_bytes, "B")
 
 
 def parse_duration(text: str | float, *, least: int = 1) -> int:
@@ -131,6 +143,25 @@ def parse_time(text: str | float, now_s: int, zone: tzinfo | None = None) -> int
         ) from None
 
 
+def parse_end(text: str | float, start_s: int, now_s: int, zone: tzinfo | None = None) -> int:
+    """UTC seconds from a duration after ``start_s`` ("12h"), or a time as for ``parse_time``.
+
+    Raises ValueError.
+    """
+    try:
+        length_s = parse_duration(text)
+    except ValueError:
+        try:
+            return parse_time(text, now_s, zone)
+        except ValueError:
+            raise ValueError(
+                f"'{text}' is neither a duration nor a time; possible: 90m, 1d12h, +12h, "
+                "tomorrow 06:00, 2027-01-31T06:00Z"
+            ) from None
+    # A number that would be longer than all time until then is UTC seconds.
+    return length_s if length_s > start_s else start_s + length_s
+
+
 def format_time(at_s: int, zone: tzinfo | None = None) -> str:
     """ "2027-01-31 06:00:00 CET", in ``zone`` (None: this machine's)."""
     return datetime.fromtimestamp(at_s, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
@@ -157,6 +188,19 @@ def _named_day(plain: str, now: datetime) -> datetime | None:
     if word:
         return None
     return at if at > now else at + timedelta(days=1)
+
+
+def _bytes_in(prefix: str | None, binary: str | None) -> int:
+    decimal = _PREFIX[(prefix or "").lower()]
+    return 1024 ** ((len(str(decimal)) - 1) // 3) if binary else decimal
+
+
+def _with_prefix(amount: int, unit: str) -> str:
+    for prefix in ("p", "t", "g", "m", "k"):
+        if amount >= _PREFIX[prefix]:
+            shown = prefix if prefix == "k" else prefix.upper()
+            return f"{amount / _PREFIX[prefix]:.6g} {shown}{unit}"
+    return f"{amount} {unit}"
 
 
 def _plain(number: str | float) -> str:

@@ -23,7 +23,8 @@ from braid.v1.agent_pb2_grpc import DomainAgentStub
 from commands.context import UNEXPECTED, AsJson, as_dict, console, fail, print_json, reporting
 from commands.live import follow
 from commands.processes import World, terminating
-from commands.views import event_text, record_view, refusal_lines, topology_view
+from commands.views import event_text, record_view, topology_view
+from commands.views_refused import refused_rows
 
 SOURCE, DESTINATION = "sitea:dtn", "sited:dtn"
 BIG, MORE = "150G", "120G"
@@ -80,7 +81,7 @@ def _tell_the_story(
     )
     if refused.state != pb.RESERVATION_STATE_FAILED:
         fail("the impossible request was not refused", UNEXPECTED)
-    for line in refusal_lines(refused.refusals):
+    for line in refused_rows(refused):
         screen.print(line)
     screen.print(Rule("4  the domains act by their own clocks"))
     _watch_the_data_plane(client, world, record, screen)

@@ -30,7 +30,7 @@ from commands.context import (
     fail,
     print_json,
 )
-from commands.views import styled
+from commands.words import styled
 
 app = typer.Typer(
     no_args_is_help=True,

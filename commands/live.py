@@ -14,7 +14,8 @@ from braid.client import Client
 from braid.units import format_bandwidth
 from braid.v1 import reservations_pb2 as pb
 from commands.context import console
-from commands.views import event_text, styled
+from commands.views import event_text
+from commands.words import styled
 
 
 def follow(client: Client, record: pb.ReservationRecord, *, quiet: bool) -> pb.ReservationRecord:

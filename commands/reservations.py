@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
@@ -26,65 +27,56 @@ from commands.context import (
     print_json,
 )
 from commands.live import follow
+from commands.options import (
+    Accept,
+    AtLeast,
+    Avoid,
+    Bandwidth,
+    Deadline,
+    Description,
+    Destination,
+    DestinationVlans,
+    Detach,
+    Duration,
+    End,
+    Ero,
+    MaxDomains,
+    MaxLatency,
+    MaxPaths,
+    MaxPhases,
+    MaxSpread,
+    MinShare,
+    Patience,
+    RateAtMost,
+    RequestId,
+    ReservationId,
+    SearchWindow,
+    Source,
+    SourceVlans,
+    Start,
+    Strategy,
+    Unidirectional,
+    Via,
+    Volume,
+    wishes,
+)
 from commands.views import event_text, list_view, plan_view, record_view
-
-Source = Annotated[str, typer.Argument(help="STP where it begins, domain:port")]
-Destination = Annotated[str, typer.Argument(help="STP where it ends, domain:port")]
-Bandwidth = Annotated[str, typer.Argument(help="such as 10G, 2.5Gb/s, 400M")]
-Start = Annotated[
-    str, typer.Option("--start", help='now, +10m, "tomorrow 06:00", "friday 18:00", ISO 8601')
-]
-End = Annotated[str | None, typer.Option("--end", help="a time, as --start")]
-Duration = Annotated[str | None, typer.Option("--duration", help="such as 90m, 2h, 1d12h")]
-Strategy = Annotated[
-    str, typer.Option("--strategy", help="one of " + ", ".join(requests.STRATEGIES))
-]
-MaxPaths = Annotated[
-    int | None, typer.Option("--max-paths", help="most paths to split over, 1 to 16")
-]
-MinShare = Annotated[str | None, typer.Option("--min-share", help="least bandwidth of one path")]
-MaxLatency = Annotated[
-    str | None, typer.Option("--max-latency", help="most latency of a path, such as 50ms")
-]
-MaxSpread = Annotated[
-    str | None, typer.Option("--max-spread", help="most difference of latency between paths")
-]
-MaxDomains = Annotated[int | None, typer.Option("--max-domains", help="most domains on a path")]
-Via = Annotated[list[str] | None, typer.Option("--via", help="a domain that every path crosses")]
-Avoid = Annotated[list[str] | None, typer.Option("--avoid", help="a domain that no path crosses")]
-Ero = Annotated[
-    list[str] | None, typer.Option("--ero", help="an STP that the path passes, in this order")
-]
-SourceVlans = Annotated[str, typer.Option("--source-vlans", help="allowed there: 100-199,300")]
-DestinationVlans = Annotated[str, typer.Option("--destination-vlans", help="allowed there")]
-Unidirectional = Annotated[
-    bool, typer.Option("--unidirectional", help="reserve from source to destination only")
-]
-RequestId = Annotated[
-    str, typer.Option("--request-id", help="your id: the same one again is answered as before")
-]
-Description = Annotated[str, typer.Option("--description", help="a name for people")]
-Patience = Annotated[
-    int | None, typer.Option("--timeout", help="most seconds to negotiate, 1 to 600")
-]
-ReservationId = Annotated[str, typer.Argument(help="the id that reserve answered")]
-
-
-def _wishes(**wishes: Any) -> dict[str, Any]:
-    """Keyword arguments of ``braid.requests.reservation``; lists that were not given are empty."""
-    if wishes["end"] is None and wishes["duration"] is None:
-        wishes["duration"] = "1h"
-    return {name: ([] if value is None and name in ("via", "avoid", "ero") else value)
-            for name, value in wishes.items()}  # fmt: skip
 
 
 def plan(
+    context: typer.Context,
     source: Source,
     destination: Destination,
-    bandwidth: Bandwidth,
+    bandwidth: Bandwidth = None,
     start: Start = "now",
     end: End = None,
     duration: Duration = None,
+    window: SearchWindow = None,
+    at_least: AtLeast = None,
+    volume: Volume = None,
+    deadline: Deadline = None,
+    rate_at_most: RateAtMost = None,
+    max_phases: MaxPhases = None,
     strategy: Strategy = "auto",
     max_paths: MaxPaths = None,
     min_share: MinShare = None,
@@ -97,7 +89,7 @@ def plan(
     source_vlans: SourceVlans = "",
     destination_vlans: DestinationVlans = "",
     unidirectional: Unidirectional = False,
-    timeout: Patience = None,
+    timeout_s: Patience = None,
     as_json: AsJson = False,
     target: Target = DEFAULT_TARGET,
     insecure: Insecure = False,
@@ -107,41 +99,29 @@ def plan(
 ) -> None:
     """Tell what reserve would do now, or why not; hold nothing. Exit 3: it does not fit."""
     with connected(target, insecure, ca, cert, key) as client:
-        answer: pb.PlanResponse = client.plan(
-            source,
-            destination,
-            bandwidth,
-            **_wishes(
-                start=start,
-                end=end,
-                duration=duration,
-                strategy=strategy,
-                max_paths=max_paths,
-                min_share=min_share,
-                max_latency=max_latency,
-                max_latency_spread=max_latency_spread,
-                max_domains=max_domains,
-                via=via,
-                avoid=avoid,
-                ero=ero,
-                source_vlans=source_vlans,
-                destination_vlans=destination_vlans,
-                unidirectional=unidirectional,
-                timeout_s=timeout,
-            ),
-        )
-    print_json(answer) if as_json else console().print(plan_view(answer))
+        wanted = wishes(context)
+        answer: pb.PlanResponse = client.plan(**wanted)
+        asked = requests.reservation(**wanted)
+    print_json(answer) if as_json else console().print(plan_view(answer, asked))
     if not answer.feasible:
         raise typer.Exit(REFUSED)
 
 
 def reserve(
-    source: Source,
-    destination: Destination,
-    bandwidth: Bandwidth,
+    context: typer.Context,
+    source: Source = None,
+    destination: Destination = None,
+    bandwidth: Bandwidth = None,
     start: Start = "now",
     end: End = None,
     duration: Duration = None,
+    window: SearchWindow = None,
+    at_least: AtLeast = None,
+    volume: Volume = None,
+    deadline: Deadline = None,
+    rate_at_most: RateAtMost = None,
+    max_phases: MaxPhases = None,
+    accept: Accept = None,
     strategy: Strategy = "auto",
     max_paths: MaxPaths = None,
     min_share: MinShare = None,
@@ -156,8 +136,8 @@ def reserve(
     unidirectional: Unidirectional = False,
     description: Description = "",
     request_id: RequestId = "",
-    timeout: Patience = None,
-    detach: Annotated[bool, typer.Option("--detach", help="do not wait for the outcome")] = False,
+    timeout_s: Patience = None,
+    detach: Detach = False,
     as_json: AsJson = False,
     target: Target = DEFAULT_TARGET,
     insecure: Insecure = False,
@@ -167,32 +147,10 @@ def reserve(
 ) -> None:
     """Reserve a circuit: all of it or nothing. Exit 3: it was refused, with the reason."""
     with connected(target, insecure, ca, cert, key) as client:
-        record: pb.ReservationRecord = client.reserve(
-            source,
-            destination,
-            bandwidth,
-            detach=True,
-            **_wishes(
-                start=start,
-                end=end,
-                duration=duration,
-                strategy=strategy,
-                max_paths=max_paths,
-                min_share=min_share,
-                max_latency=max_latency,
-                max_latency_spread=max_latency_spread,
-                max_domains=max_domains,
-                via=via,
-                avoid=avoid,
-                ero=ero,
-                source_vlans=source_vlans,
-                destination_vlans=destination_vlans,
-                unidirectional=unidirectional,
-                description=description,
-                request_id=request_id,
-                timeout_s=timeout,
-            ),
-        )
+        wanted = wishes(context)
+        # Detached, so that it can be watched meanwhile.
+        call = client.reserve if accept is None else partial(client.accept, accept)
+        record: pb.ReservationRecord = call(**{**wanted, "detach": True})
         if not detach:
             record = _followed(client, record, quiet=as_json)
     print_json(record) if as_json else console().print(record_view(record))
@@ -275,7 +233,7 @@ def modify(
         str | None, typer.Option("--duration", help="the new length, from the old start")
     ] = None,
     request_id: RequestId = "",
-    timeout: Patience = None,
+    timeout_s: Patience = None,
     as_json: AsJson = False,
     target: Target = DEFAULT_TARGET,
     insecure: Insecure = False,
@@ -291,7 +249,7 @@ def modify(
             bandwidth=bandwidth,
             end=wanted,
             request_id=request_id,
-            timeout_s=timeout,
+            timeout_s=timeout_s,
         )
     print_json(record) if as_json else console().print(record_view(record))
     if not record.modified:

@@ -10,19 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from braid.requests import state_name
-from braid.units import format_bandwidth, format_duration, format_time
+from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
-
-STYLES = {
-    "committed": "green",
-    "active": "green",
-    "up": "green",
-    "failed": "red",
-    "down": "red",
-    "silent": "red",
-    "negotiating": "yellow",
-    "scheduled": "yellow",
-}
+from commands.views_paths import by_phase, moved_bytes, paths_view
+from commands.views_refused import refused_rows
+from commands.words import (
+    data_plane_name,
+    phase_text,
+    rate_text,
+    styled,
+    vlans_text,
+    volume_text,
+    when_text,
+    window_text,
+)
 
 
 def record_view(record: pb.ReservationRecord) -> RenderableType:
@@ -31,10 +32,10 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
     criteria = record.criteria
     facts.add_row("reservation", record.reservation_id)
     facts.add_row("state", styled(state_name(record.state)))
-    facts.add_row("from", criteria.source)
-    facts.add_row("to", criteria.destination)
-    facts.add_row("bandwidth", format_bandwidth(criteria.bandwidth_bps))
-    facts.add_row("window", window_text(criteria.window))
+    asked = record.asked if record.HasField("asked") else criteria
+    facts.add_row("from", asked.source)
+    facts.add_row("to", asked.destination)
+    _add_terms(facts, asked, criteria.bandwidth_bps, criteria.window, record.paths)
     if criteria.description:
         facts.add_row("description", Text(criteria.description))
     if record.version > 1:
@@ -43,46 +44,57 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
         facts.add_row("", styled("a change is being negotiated", "yellow"))
     if record.paths:
         facts.add_row("data plane", styled(data_plane_name(record.data_plane)))
-    away = [part.domain for part in record.parts if not part.released]
+    # A domain has a part for each phase.
+    away = dict.fromkeys(part.domain for part in record.parts if not part.released)
     if record.state == pb.RESERVATION_STATE_CANCELLED and away:
         facts.add_row("to be released", Text(f"{', '.join(away)}: told, no answer yet"))
     rows: list[RenderableType] = [facts]
     if record.paths:
-        rows += [paths_view(record.paths), Text(record.advice.text)]
-    rows += refusal_lines(record.refusals)
-    rows += [styled(f"{part.domain}: {part.reason}", "red") for part in record.parts if part.reason]
+        rows += [paths_view(record.paths, criteria.window), Text(record.advice.text)]
+    rows += refused_rows(record)
+    broken = dict.fromkeys(f"{part.domain}: {part.reason}" for part in record.parts if part.reason)
+    rows += [styled(line, "red") for line in broken]
     return Group(*rows)
 
 
-def plan_view(plan: pb.PlanResponse) -> RenderableType:
-    """A dry run."""
+def plan_view(plan: pb.PlanResponse, asked: pb.Reservation) -> RenderableType:
+    """A dry run of what was asked."""
     if not plan.feasible:
-        return Group(styled("it does not fit", "red"), *refusal_lines(plan.refusals))
-    rows: list[RenderableType] = [paths_view(plan.paths), Text(plan.advice.text)]
+        return Group(styled("it does not fit", "red"), *refused_rows(plan))
+    rows: list[RenderableType] = []
+    if asked.HasField("flexibility"):
+        facts = Table.grid(padding=(0, 2))
+        _add_terms(facts, asked, plan.bandwidth_bps, plan.window, plan.paths)
+        rows.append(facts)
+    rows += [paths_view(plan.paths, plan.window), Text(plan.advice.text)]
     if plan.depends_on_blind:
         rows.append(Text("A blind domain is on the way: only a reservation can tell if it agrees."))
     return Group(*rows)
 
 
-def paths_view(paths: Sequence[pb.Path]) -> Table:
-    """The split, with VLANs hop by hop."""
-    table = Table("path", "bandwidth", "latency", "route (VLAN in domain VLAN)", box=None)
-    for number, path in enumerate(paths, start=1):
-        table.add_row(
-            str(number),
-            format_bandwidth(path.bandwidth_bps),
-            f"{path.latency_us / 1000:g} ms",
-            Text(path_text(path)),
-        )
-    return table
-
-
-def path_text(path: pb.Path) -> str:
-    """ "[101] sitea [102] rn1 [103] …": the VLAN on each side of every domain."""
-    pieces = [f"[{path.hops[0].ingress_vlan}]"] if path.hops else []
-    for hop in path.hops:
-        pieces += [hop.domain, f"[{hop.egress_vlan}]"]
-    return " ".join(pieces)
+def _add_terms(
+    facts: Table,
+    asked: pb.Reservation,
+    bandwidth_bps: int,
+    window: common_pb2.Window,
+    paths: Sequence[pb.Path],
+) -> None:
+    """How much and when: as granted, beside what was asked where that bends."""
+    wanted = {"bandwidth": rate_text(asked), "window": when_text(asked)}
+    if volume := volume_text(asked):
+        wanted["volume"] = volume
+    if not (paths and asked.HasField("flexibility")):
+        for name, text in wanted.items():
+            facts.add_row(name, text)
+        return
+    most = "up to " if len(by_phase(paths, window)) > 1 else ""
+    granted = {
+        "bandwidth": most + format_bandwidth(bandwidth_bps),
+        "window": window_text(window),
+        "volume": format_volume(moved_bytes(paths, window)),
+    }
+    for name, text in wanted.items():
+        facts.add_row(name, granted[name], styled(f"asked: {text}", "dim"))
 
 
 def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
@@ -90,12 +102,14 @@ def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
     table = Table("reservation", "state", "from", "to", "bandwidth", "start", "for", box=None)
     for record in records:
         criteria = record.criteria
+        rate = format_bandwidth(criteria.bandwidth_bps)
         table.add_row(
             record.reservation_id,
             styled(state_name(record.state)),
             criteria.source,
             criteria.destination,
-            format_bandwidth(criteria.bandwidth_bps),
+            # A volume has no rate of its own before one is granted.
+            rate if criteria.bandwidth_bps else volume_text(criteria),
             format_time(criteria.window.start_s),
             format_duration(criteria.window.end_s - criteria.window.start_s),
         )
@@ -104,7 +118,9 @@ def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
 
 def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
     """Domains and links."""
-    domains = Table("domain", "state", "kind", "offers", "ports for users", "agent", box=None)
+    domains = Table(
+        "domain", "state", "kind", "offers", "least phase", "ports for users", "agent", box=None
+    )
     for status in answer.domains:
         domain = status.domain
         ports = [port.stp for port in domain.ports if not port.remote_stp]
@@ -115,6 +131,7 @@ def topology_view(answer: topology_pb2.GetTopologyResponse) -> RenderableType:
             domain_state(status),
             Text(domain.backend),
             "blind" if blind else "visible",
+            phase_text(domain),
             Text(", ".join(ports)),
             Text(status.target + (f"  ({reason})" if (reason := domain_reason(status)) else "")),
         )
@@ -163,14 +180,6 @@ def availability_view(answer: topology_pb2.AvailabilityResponse) -> RenderableTy
     )  # fmt: skip
 
 
-def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType]:
-    """Why not, one line each."""
-    return [
-        Text.assemble(("no: ", "red"), f"{r.domain}: " if r.domain else "", r.reason)
-        for r in refusals
-    ]
-
-
 def event_text(event: pb.ReservationEvent) -> str:
     """One line for what happened; empty for what is not worth a line."""
     kind = event.WhichOneof("kind")
@@ -188,10 +197,7 @@ def event_text(event: pb.ReservationEvent) -> str:
         case "offers_received":
             return f"no offers from {body.domain}: left out"
         case "planned":
-            shares = [
-                f"{format_bandwidth(path.bandwidth_bps)} over {' > '.join(_domains(path))}"
-                for path in body.paths
-            ]
+            shares = [_share_text(path) for path in body.paths]
             return f"plan {body.round}: " + "; ".join(shares)
         case "prepare_sent":
             return f"ReservationPrep to {', '.join(body.domains)}"
@@ -213,28 +219,9 @@ def event_text(event: pb.ReservationEvent) -> str:
     return ""
 
 
-def window_text(window: common_pb2.Window) -> str:
-    """Start, end and length."""
-    length = format_duration(window.end_s - window.start_s)
-    return f"{format_time(window.start_s)} to {format_time(window.end_s)} ({length})"
-
-
-def data_plane_name(state: int) -> str:
-    """ "active" for DATA_PLANE_STATE_ACTIVE."""
-    name = common_pb2.DataPlaneState.Name(state)  # type: ignore[arg-type]
-    return name.removeprefix("DATA_PLANE_STATE_").lower()
-
-
-def vlans_text(ranges: Iterable[common_pb2.VlanRange]) -> str:
-    """ "100-199,300"."""
-    pieces = [f"{r.first}" if r.first == r.last else f"{r.first}-{r.last}" for r in ranges]
-    return ",".join(pieces) or "none"
-
-
-def styled(word: str, style: str | None = None) -> Text:
-    """A word in the colour of what it says."""
-    return Text(word, style if style is not None else STYLES.get(word, ""))
-
-
-def _domains(path: pb.Path) -> list[str]:
-    return [hop.domain for hop in path.hops]
+def _share_text(path: pb.Path) -> str:
+    text = f"{format_bandwidth(path.bandwidth_bps)} over {' > '.join(h.domain for h in path.hops)}"
+    if not path.HasField("window"):
+        return text
+    length = format_duration(path.window.end_s - path.window.start_s)
+    return f"{text} from {format_time(path.window.start_s)} for {length}"

@@ -8,13 +8,13 @@ import pytest
 from client_world import Either
 from fake_orchestrator import FakeOrchestrator, serving
 
-from braid import requests
+from braid import retries
 from braid.client import AsyncClient, Client
 
 
 @pytest.fixture
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BACKOFF_S", (0.01, 0.02))
+    monkeypatch.setattr(retries, "BACKOFF_S", (0.01, 0.02))
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """An orchestrator that keeps everything in memory, for tests of clients; the services are real.
 
-Circuits of up to 100 Gb/s get one path, of up to 200 Gb/s two; larger ones are refused. ``asked``
-notes every request. ``fail`` makes next calls fail, before or after their work is done.
+Circuits of up to 100 Gb/s get one path, of up to 200 Gb/s two. Larger ones are refused, with
+``bottlenecks`` and ``alternatives``. ``granted`` is answered instead of what it would make itself.
+``asked`` notes every request. ``fail`` makes next calls fail, before or after their work is done.
 """
 
 from __future__ import annotations
@@ -137,6 +138,9 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         self.topology = FakeTopology(self.asked, self.failures)
         self.records: dict[str, pb.ReservationRecord] = {}
         self.events: list[pb.ReservationEvent] = []
+        self.bottlenecks: list[pb.Bottleneck] = []
+        self.alternatives: list[pb.Alternative] = []
+        self.granted: pb.PlanResponse | pb.ReservationRecord | None = None
         self.active_after_gets: int | None = None
         self.watch_breaks_after: int | None = None
         self.watch_fails = 0
@@ -155,7 +159,13 @@ class FakeOrchestrator(Notes, ReservationsServicer):
     @_noted
     def Plan(self, request: pb.Reservation, context: Context) -> pb.PlanResponse:
         if request.bandwidth_bps > MOST_BPS:
-            return pb.PlanResponse(refusals=[refusal(request.bandwidth_bps)])
+            return pb.PlanResponse(
+                refusals=[refusal(request.bandwidth_bps)],
+                bottlenecks=self.bottlenecks,
+                alternatives=self.alternatives,
+            )
+        if isinstance(self.granted, pb.PlanResponse):
+            return self.granted
         found = paths(request.bandwidth_bps)
         return pb.PlanResponse(
             feasible=True,
@@ -166,10 +176,11 @@ class FakeOrchestrator(Notes, ReservationsServicer):
 
     @_noted
     def Reserve(self, request: pb.Reservation, context: Context) -> pb.ReservationRecord:
-        _check_stps(request, context)
+        if not request.accept:
+            _check_stps(request, context)
         record = self._recorded(request.request_id, request, context)
         if record is None:
-            record = self._negotiate(request)
+            record = self._negotiate(self._meant(request, context))
             self._requests[request.request_id] = (_body(request), record.reservation_id)
         self.reserving.set()
         time.sleep(self.reserve_takes_s)
@@ -184,6 +195,8 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         begun.state = pb.RESERVATION_STATE_NEGOTIATING
         for field in ("paths", "parts", "advice", "refusals", "data_plane"):
             begun.ClearField(field)
+        begun.ClearField("bottlenecks")
+        begun.ClearField("alternatives")
         return begun
 
     def ReserveMany(
@@ -310,17 +323,32 @@ class FakeOrchestrator(Notes, ReservationsServicer):
             context.abort(grpc.StatusCode.ALREADY_EXISTS, f"request_id: given '{request_id}'")
         return self.records[reservation_id]
 
+    def _meant(self, request: pb.Reservation, context: Context) -> pb.Reservation:
+        """The request, or the alternative that it accepts; each can be taken once."""
+        if not request.accept:
+            return request
+        for number, alternative in enumerate(self.alternatives):
+            if alternative.token == request.accept:
+                return self.alternatives.pop(number).request
+        text = f"accept: given '{request.accept}', possible: a token that has not expired"
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+
     def _negotiate(self, request: pb.Reservation) -> pb.ReservationRecord:
         name = f"r{len(self.records) + 1}"
         record = pb.ReservationRecord(reservation_id=name, criteria=request, version=1)
         if request.bandwidth_bps > MOST_BPS:
             record.state = pb.RESERVATION_STATE_FAILED
             record.refusals.append(refusal(request.bandwidth_bps))
+            record.bottlenecks.extend(self.bottlenecks)
+            record.alternatives.extend(self.alternatives)
         else:
             record.state = pb.RESERVATION_STATE_COMMITTED
             record.data_plane = self.data_plane_at_start
             record.paths.extend(paths(request.bandwidth_bps))
             record.advice.CopyFrom(advice(list(record.paths)))
+            if isinstance(self.granted, pb.ReservationRecord):
+                record.ClearField("paths")
+                record.MergeFrom(self.granted)
         self.records[name] = record
         self._tell(record)
         return record

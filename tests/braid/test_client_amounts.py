@@ -16,12 +16,12 @@ from braid.units import (
     parse_bandwidth,
     parse_duration,
     parse_latency,
-    parse_size,
     parse_time,
+    parse_volume,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")
-AMOUNTS = (parse_bandwidth, parse_size, parse_duration, parse_latency)
+AMOUNTS = (parse_bandwidth, parse_volume, parse_duration, parse_latency)
 
 
 def at(text: str, zone: ZoneInfo = BERLIN) -> int:
@@ -43,10 +43,10 @@ def test_bytes_are_not_taken_for_bits(text: str) -> None:
         parse_bandwidth(text)
 
 
-@pytest.mark.parametrize("text", ["40Tb", "40 Tbit"])
+@pytest.mark.parametrize("text", ["40Tb", "40 Tbit", "7bits"])
 def test_bits_are_not_taken_for_bytes(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size"):
-        parse_size(text)
+    with pytest.raises(ValueError, match=r"is not a volume \(b is bits\); possible: 40TB"):
+        parse_volume(text)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, 0.0, True])

@@ -11,7 +11,7 @@ import pytest
 from client_world import ROUTE, Either
 from fake_orchestrator import FakeOrchestrator
 
-from braid import requests
+from braid import requests, retries
 from braid.client import (
     AsyncClient,
     CircuitRefused,
@@ -108,10 +108,10 @@ async def test_the_callers_request_id_is_used(client: Either, fake: FakeOrchestr
 async def test_nobody_there_is_unreachable_after_a_few_attempts(
     client: Either, fake: FakeOrchestrator
 ) -> None:
-    fake.fail(LOST, "draining", times=requests.ATTEMPTS)
+    fake.fail(LOST, "draining", times=retries.ATTEMPTS)
     with pytest.raises(Unreachable, match="draining"):
         await client("get", "r1")
-    assert len(fake.asked) == requests.ATTEMPTS
+    assert len(fake.asked) == retries.ATTEMPTS
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,10 @@ async def test_a_watch_that_never_comes_back_is_unreachable(
     client: Either, fake: FakeOrchestrator
 ) -> None:
     record = await client("reserve", *ROUTE, "1G", duration="2h")
-    fake.watch_fails = requests.ATTEMPTS
+    fake.watch_fails = retries.ATTEMPTS
     with pytest.raises(Unreachable):
         await client.watched(record.reservation_id, until_decided=True)
-    assert len(fake.asked_of(pb.WatchRequest)) == requests.ATTEMPTS
+    assert len(fake.asked_of(pb.WatchRequest)) == retries.ATTEMPTS
 
 
 async def test_a_watch_ends_at_its_deadline(client: Either) -> None:
@@ -242,7 +242,7 @@ async def test_a_circuit_whose_device_failed_is_given_back(
     assert states(fake) == [CANCELLED]
 
 
-@pytest.mark.parametrize("times", [1, requests.ATTEMPTS])
+@pytest.mark.parametrize("times", [1, retries.ATTEMPTS])
 async def test_a_circuit_whose_answer_was_lost_is_given_back(
     client: Either, fake: FakeOrchestrator, times: int
 ) -> None:
@@ -278,10 +278,10 @@ async def test_a_call_that_is_cancelled_while_it_reserves_leaves_nothing_behind(
 def test_a_call_that_negotiates_may_take_as_long_as_the_negotiation() -> None:
     patient = requests.reservation(*ROUTE, "1G", duration="1h", timeout_s=600)
     usual = requests.reservation(*ROUTE, "1G", duration="1h")
-    assert requests.call_timeout(patient, 10) == 610
-    assert requests.call_timeout(usual, 10) == 40
-    assert requests.call_timeout(requests.modify("r", bandwidth="1G", timeout_s=5), 10) == 15
-    assert requests.call_timeout(requests.get("r"), 10) == 10
+    assert retries.call_timeout(patient, 10) == 610
+    assert retries.call_timeout(usual, 10) == 40
+    assert retries.call_timeout(requests.modify("r", bandwidth="1G", timeout_s=5), 10) == 15
+    assert retries.call_timeout(requests.get("r"), 10) == 10
 
 
 async def test_a_call_to_a_silent_orchestrator_ends(fake: FakeOrchestrator, target: str) -> None:
@@ -296,4 +296,4 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         return {n: list(inspect.signature(f).parameters) for n, f in methods if n[0] != "_"}
 
     assert public(Client) == public(AsyncClient)
-    assert len(public(Client)) == 16
+    assert len(public(Client)) == 17

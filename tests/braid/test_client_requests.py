@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from braid import errors, requests
+from braid import errors, requests, retries
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from runtime.errors import RequestError, status_of
 
@@ -94,32 +94,32 @@ def told_to_wait(delay_s: float, code: grpc.StatusCode = FULL) -> Failed:
 
 
 def test_a_full_server_is_asked_again_when_it_says_and_not_for_ever() -> None:
-    for attempt in range(1, requests.ATTEMPTS):
-        assert 2.5 <= requests.pause_before(attempt, told_to_wait(2.5)) <= 2.5 * 1.5
-    spread = {requests.pause_before(1, told_to_wait(2.5)) for _ in range(20)}
+    for attempt in range(1, retries.ATTEMPTS):
+        assert 2.5 <= retries.pause_before(attempt, told_to_wait(2.5)) <= 2.5 * 1.5
+    spread = {retries.pause_before(1, told_to_wait(2.5)) for _ in range(20)}
     assert len(spread) > 1
     with pytest.raises(errors.Refused, match="10 at once") as caught:
-        requests.pause_before(requests.ATTEMPTS, told_to_wait(2.5))
+        retries.pause_before(retries.ATTEMPTS, told_to_wait(2.5))
     assert caught.value.retry_after_s == 2.5
 
 
 def test_a_delay_that_is_too_long_is_left_to_the_caller() -> None:
     with pytest.raises(errors.Refused) as caught:
-        requests.pause_before(1, told_to_wait(3600))
+        retries.pause_before(1, told_to_wait(3600))
     assert caught.value.retry_after_s == 3600
 
 
 def test_a_delay_counts_also_for_what_is_repeated_anyway_and_for_nothing_else() -> None:
     lost = told_to_wait(7, grpc.StatusCode.UNAVAILABLE)
-    assert requests.pause_before(1, lost) >= 7
+    assert retries.pause_before(1, lost) >= 7
     with pytest.raises(errors.Conflict):
-        requests.pause_before(1, told_to_wait(7, grpc.StatusCode.FAILED_PRECONDITION))
+        retries.pause_before(1, told_to_wait(7, grpc.StatusCode.FAILED_PRECONDITION))
 
 
 @pytest.mark.parametrize("status", [None, b"", b"\xff\xff", b"\x1a\x02\x08"])
 def test_without_a_delay_a_full_server_is_not_asked_again(status: bytes | None) -> None:
     with pytest.raises(errors.Refused) as caught:
-        requests.pause_before(1, Failed(FULL, "too large", status))
+        retries.pause_before(1, Failed(FULL, "too large", status))
     assert caught.value.retry_after_s is None
 
 
@@ -147,12 +147,12 @@ def test_kinds_of_errors() -> None:
 
 def test_a_lost_connection_is_tried_again_but_not_for_ever() -> None:
     lost = Failed(grpc.StatusCode.UNAVAILABLE)
-    pauses = [requests.pause_before(attempt, lost) for attempt in range(1, requests.ATTEMPTS)]
+    pauses = [retries.pause_before(attempt, lost) for attempt in range(1, retries.ATTEMPTS)]
     assert pauses == sorted(pauses)
     with pytest.raises(errors.Unreachable):
-        requests.pause_before(requests.ATTEMPTS, lost)
+        retries.pause_before(retries.ATTEMPTS, lost)
     with pytest.raises(errors.NotFound):
-        requests.pause_before(1, Failed(grpc.StatusCode.NOT_FOUND))
+        retries.pause_before(1, Failed(grpc.StatusCode.NOT_FOUND))
 
 
 def record(state: Any, **fields: Any) -> pb.ReservationRecord:

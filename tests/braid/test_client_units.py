@@ -133,7 +133,61 @@ def test_what_are_not_vlans_says_so(text: str) -> None:
         units.parse_vlans(text)
 
 
-def test_sizes() -> None:
-    assert units.parse_size("40TB") == 40 * 10**12
-    with pytest.raises(ValueError, match="not a size"):
-        units.parse_size("lots")
+@pytest.mark.parametrize(
+    ("text", "volume_bytes"),
+    [
+        ("40TB", 40 * 10**12),
+        ("40 TB", 40 * 10**12),
+        ("500G", 500 * 10**9),
+        ("2.5kB", 2500),
+        ("1.5TiB", 3 * 2**39),
+        ("1KiB", 1024),
+        ("2PiB", 2**51),
+        ("7B", 7),
+        ("123456789", 123_456_789),
+        (10**15 + 1, 10**15 + 1),
+        (4e13, 4 * 10**13),
+    ],
+)
+def test_volumes(text: str | float, volume_bytes: int) -> None:
+    assert units.parse_volume(text) == volume_bytes
+
+
+@pytest.mark.parametrize("text", ["", "lots", "0", "-1TB", "1iB", "TB", "1e9", "0.1", "4 0TB"])
+def test_what_is_not_a_volume_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a volume; possible: 40TB"):
+        units.parse_volume(text)
+
+
+@pytest.mark.parametrize(
+    ("volume_bytes", "text"),
+    [(40 * 10**12, "40 TB"), (1_500_000, "1.5 MB"), (999, "999 B"), (2**40, "1.09951 TB")],
+)
+def test_a_volume_is_shown_in_powers_of_ten(volume_bytes: int, text: str) -> None:
+    assert units.format_volume(volume_bytes) == text
+
+
+@given(st.integers(1, 10**18))
+def test_a_formatted_volume_reads_back(volume_bytes: int) -> None:
+    read = units.parse_volume(units.format_volume(volume_bytes))
+    assert abs(read - volume_bytes) <= volume_bytes * 1e-5
+
+
+@pytest.mark.parametrize(
+    ("text", "end_s"),
+    [
+        ("12h", NOW_S + 3600 + 43_200),
+        (600, NOW_S + 4200),
+        ("+12h", NOW_S + 43_200),
+        ("tomorrow 06:00", int(datetime(2026, 11, 21, 6, tzinfo=UTC).timestamp())),
+        (1_900_000_000, 1_900_000_000),
+    ],
+)
+def test_an_end_is_a_duration_from_the_start_or_a_time(text: str | int, end_s: int) -> None:
+    assert units.parse_end(text, NOW_S + 3600, NOW_S, UTC) == end_s
+
+
+@pytest.mark.parametrize("text", ["", "late", "-12h", "12 hours"])
+def test_what_is_not_an_end_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="is neither a duration nor a time; possible: 90m"):
+        units.parse_end(text, NOW_S, NOW_S, UTC)

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner, Result
 
-from braid import requests
+from braid import retries
 from braid.v1 import doubts_pb2 as pb
 from braid.v1.doubts_pb2_grpc import DoubtsServicer, add_DoubtsServicer_to_server
 from commands import doubt as command
@@ -96,7 +96,7 @@ def desk() -> Desk:
 
 @pytest.fixture
 def target(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(requests, "BACKOFF_S", (0.01,))
+    monkeypatch.setattr(retries, "BACKOFF_S", (0.01,))
     server = grpc.server(ThreadPoolExecutor(2))
     add_DoubtsServicer_to_server(desk, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -290,7 +290,7 @@ def test_a_refusal_is_one_line_and_its_exit_code(
 def test_a_lost_answer_is_asked_for_again(target: str, desk: Desk) -> None:
     desk.refusal = (grpc.StatusCode.UNAVAILABLE, "away")
     assert settle(target).exit_code == 5
-    assert len(desk.settled) == requests.ATTEMPTS
+    assert len(desk.settled) == retries.ATTEMPTS
     assert len({request.SerializeToString() for request in desk.settled}) == 1
 
 

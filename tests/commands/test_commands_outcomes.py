@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from braid import requests
+from braid import retries
 from braid.client import Client
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from commands import live, reservations
@@ -26,7 +26,7 @@ Code = grpc.StatusCode
 
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BACKOFF_S", (0.01,))
+    monkeypatch.setattr(retries, "BACKOFF_S", (0.01,))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def braid(target: str, *arguments: str) -> Result:
 def test_a_failed_call_is_one_line_on_standard_error_and_its_exit_code(
     target: str, fake: FakeOrchestrator, arguments: list[str], code: grpc.StatusCode, exit_code: int
 ) -> None:
-    fake.fail(code, "the orchestrator's own words", times=requests.ATTEMPTS)
+    fake.fail(code, "the orchestrator's own words", times=retries.ATTEMPTS)
     result = braid(target, *arguments, "--json")
     assert result.exit_code == exit_code
     assert result.stderr == "braid: the orchestrator's own words\n"
@@ -116,7 +116,7 @@ def test_every_field_of_a_record_is_in_its_json(target: str) -> None:
     record = json.loads(result.stdout)
     assert set(record) >= {field.name for field in pb.ReservationRecord.DESCRIPTOR.fields} - {
         # Absent when they say nothing.
-        *("modified",),
+        *("modified", "asked"),
     }
     assert [path["bandwidth_bps"] for path in record["paths"]] == ["75000000000"] * 2
 

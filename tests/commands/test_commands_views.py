@@ -11,10 +11,14 @@ from rich.console import Console
 
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 from commands import views
+from commands.views_paths import path_text
+from commands.views_refused import refusal_lines
+from commands.words import vlans_text
 
 G = 10**9
 START_S = 1_900_000_000
 WINDOW = common_pb2.Window(start_s=START_S, end_s=START_S + 5400)
+EXACT = pb.Reservation(bandwidth_bps=G, window=WINDOW)
 
 
 def shown(view: Any) -> str:
@@ -78,17 +82,17 @@ def test_a_cancelled_record_tells_who_has_not_released_yet() -> None:
 
 def test_a_path_tells_the_vlan_on_each_side_of_every_domain() -> None:
     path = pb.Path(hops=[hop("a", 1, 2), hop("b", 2, 3), hop("c", 3, 4)])
-    assert views.path_text(path) == "[1] a [2] b [3] c [4]"
-    assert views.path_text(pb.Path()) == ""
+    assert path_text(path) == "[1] a [2] b [3] c [4]"
+    assert path_text(pb.Path()) == ""
 
 
 def test_a_plan_that_depends_on_a_blind_domain_says_so() -> None:
     plan = pb.PlanResponse(feasible=True, paths=[pb.Path(bandwidth_bps=G)])
-    assert "blind" not in shown(views.plan_view(plan))
+    assert "blind" not in shown(views.plan_view(plan, EXACT))
     plan.depends_on_blind = True
-    assert "only a reservation can tell" in shown(views.plan_view(plan))
+    assert "only a reservation can tell" in shown(views.plan_view(plan, EXACT))
     no = pb.PlanResponse(refusals=[common_pb2.Refusal(reason="too much")])
-    assert shown(views.plan_view(no)).split("\n")[:2] == ["it does not fit", "no: too much"]
+    assert shown(views.plan_view(no, EXACT)).split("\n")[:2] == ["it does not fit", "no: too much"]
 
 
 def status(**fields: Any) -> topology_pb2.DomainStatus:
@@ -156,7 +160,7 @@ def test_the_topology_names_ports_for_users_and_leaves_out_those_between_domains
 )
 def test_vlans_are_shown_as_they_are_written(ranges: list[tuple[int, int]], text: str) -> None:
     found = [common_pb2.VlanRange(first=first, last=last) for first, last in ranges]
-    assert views.vlans_text(found) == text
+    assert vlans_text(found) == text
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ PRINTABLE = st.text(max_size=40).map(lambda text: "".join(c for c in text if c.i
 @given(PRINTABLE, PRINTABLE | st.sampled_from(["[/]", "[red]", "\\[", ":warning:"]))
 def test_no_text_of_others_is_taken_for_markup(name: str, reason: str) -> None:
     refusal = common_pb2.Refusal(domain=name, reason=reason)
-    for line in views.refusal_lines([refusal]):
+    for line in refusal_lines([refusal]):
         assert getattr(line, "plain", "").endswith(reason)
     rich = record(refusals=[refusal], parts=[pb.DomainPart(domain=name, reason=reason)])
     rich.criteria.description = reason

@@ -171,7 +171,7 @@ async def test_every_wish_reaches_the_orchestrator(running: World) -> None:
         (["topology", "join", "new", "not-a-target"], 2, "target"),
         (["topology", "join", "new", "127.0.0.1:1"], 5, "down"),
         (["topology", "availability", "m1:west", "m2:east"], 2, "egress_stp"),
-        (["reserve", *ROUTE], 2, "Missing argument"),
+        (["reserve", *ROUTE], 2, "either the bandwidth, or the volume"),
         (["frobnicate"], 2, "frobnicate"),
     ],
 )

@@ -1,0 +1,91 @@
+"""How much, and when: a request that is exact, or one that bends."""
+
+from __future__ import annotations
+
+import time
+
+from braid.units import (
+    Amount,
+    parse_bandwidth,
+    parse_duration,
+    parse_end,
+    parse_time,
+    parse_volume,
+)
+from braid.v1 import common_pb2, reservations_pb2 as pb
+
+_NEEDS = {"volume": "deadline", "deadline": "volume", "max_phases": "volume", "window": "duration"}
+_EXCLUDES = (
+    *(("volume", other) for other in ("end", "duration", "window", "at_least")),
+    ("window", "end"),
+)
+
+
+def asked(
+    bandwidth: Amount | None,
+    *,
+    start: Amount,
+    end: Amount | None,
+    duration: Amount | None,
+    window: Amount | None,
+    at_least: Amount | None,
+    volume: Amount | None,
+    deadline: Amount | None,
+    max_phases: int | None,
+) -> pb.Reservation:
+    """Bandwidth, window and flexibility of a Reservation, and nothing else of it.
+
+    Exact: ``bandwidth`` from ``start`` to ``end``, or for a ``duration``. It bends in time with
+    ``window``: so long, anywhere between ``start`` and that end, which is a time or a duration from
+    ``start``. It bends in bandwidth with ``at_least``. With ``volume`` so much is moved from
+    ``start`` to ``deadline``, at rates of at most ``bandwidth`` (None: as fast as the ports), in at
+    most ``max_phases``. Raises ValueError.
+    """
+    _check(
+        end=end,
+        duration=duration,
+        window=window,
+        at_least=at_least,
+        volume=volume,
+        deadline=deadline,
+        max_phases=max_phases,
+    )
+    if volume is None and (end is None) is (duration is None):
+        raise ValueError("say either when it ends or how long it lasts")
+    if volume is None and bandwidth is None:
+        raise ValueError("say either the bandwidth, or the volume and its deadline")
+    now_s = int(time.time())
+    start_s = parse_time(start, now_s)
+    length_s = parse_duration(duration) if duration is not None else 0
+    until = deadline if end is None else end
+    if window is not None:
+        end_s = parse_end(window, start_s, now_s)
+    elif until is not None:
+        end_s = parse_time(until, now_s)
+    else:
+        end_s = start_s + length_s
+    message = pb.Reservation(
+        bandwidth_bps=parse_bandwidth(bandwidth) if bandwidth is not None else 0,
+        window=common_pb2.Window(start_s=start_s, end_s=end_s),
+    )
+    if (window, at_least, volume) != (None, None, None):
+        message.flexibility.CopyFrom(
+            pb.Flexibility(
+                duration_s=length_s if window is not None else None,
+                least_bandwidth_bps=parse_bandwidth(at_least) if at_least is not None else None,
+                volume_bytes=parse_volume(volume) if volume is not None else None,
+                max_phases=max_phases,
+            )
+        )
+    return message
+
+
+def _check(**given: Amount | None) -> None:
+    """Raises ValueError for words that do not go together."""
+    said = {name for name, value in given.items() if value is not None}
+    for one, other in _EXCLUDES:
+        if {one, other} <= said:
+            raise ValueError(f"{one}: not together with {other}")
+    for name, needed in _NEEDS.items():
+        if name in said and needed not in said:
+            raise ValueError(f"{name}: only together with {needed}")

@@ -1,0 +1,119 @@
+"""What plan and reserve can be told, and how it becomes a request."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import typer
+
+from braid import requests
+
+Source = Annotated[str | None, typer.Argument(help="STP where it begins, domain:port")]
+Destination = Annotated[str | None, typer.Argument(help="STP where it ends, domain:port")]
+Bandwidth = Annotated[
+    str | None, typer.Argument(help="such as 10G, 2.5Gb/s, 400M; not needed with --volume")
+]
+Start = Annotated[
+    str, typer.Option("--start", help='now, +10m, "tomorrow 06:00", "friday 18:00", ISO 8601')
+]
+End = Annotated[str | None, typer.Option("--end", help="a time, as --start")]
+Duration = Annotated[str | None, typer.Option("--duration", help="such as 90m, 2h, 1d12h")]
+SearchWindow = Annotated[
+    str | None,
+    typer.Option("--window", help="anywhere in it: a duration from --start, or a time it ends"),
+]
+AtLeast = Annotated[
+    str | None, typer.Option("--at-least", help="any bandwidth from this one up to BANDWIDTH")
+]
+Volume = Annotated[
+    str | None, typer.Option("--volume", help="data to move, such as 40TB, 1.5TiB, by --deadline")
+]
+Deadline = Annotated[
+    str | None, typer.Option("--deadline", help="when --volume is moved: a time, as --start")
+]
+RateAtMost = Annotated[
+    str | None, typer.Option("--rate-at-most", help="with --volume: most bandwidth at any time")
+]
+MaxPhases = Annotated[
+    int | None,
+    typer.Option("--max-phases", help="with --volume: most phases, each of one rate, 1 to 64"),
+]
+Accept = Annotated[
+    str | None,
+    typer.Option("--accept", help="the token of an alternative, in place of all that it is about"),
+]
+Strategy = Annotated[
+    str, typer.Option("--strategy", help="one of " + ", ".join(requests.STRATEGIES))
+]
+MaxPaths = Annotated[
+    int | None, typer.Option("--max-paths", help="most paths to split over, 1 to 16")
+]
+MinShare = Annotated[str | None, typer.Option("--min-share", help="least bandwidth of one path")]
+MaxLatency = Annotated[
+    str | None, typer.Option("--max-latency", help="most latency of a path, such as 50ms")
+]
+MaxSpread = Annotated[
+    str | None, typer.Option("--max-spread", help="most difference of latency between paths")
+]
+MaxDomains = Annotated[int | None, typer.Option("--max-domains", help="most domains on a path")]
+Via = Annotated[list[str] | None, typer.Option("--via", help="a domain that every path crosses")]
+Avoid = Annotated[list[str] | None, typer.Option("--avoid", help="a domain that no path crosses")]
+Ero = Annotated[
+    list[str] | None, typer.Option("--ero", help="an STP that the path passes, in this order")
+]
+SourceVlans = Annotated[str, typer.Option("--source-vlans", help="allowed there: 100-199,300")]
+DestinationVlans = Annotated[str, typer.Option("--destination-vlans", help="allowed there")]
+Unidirectional = Annotated[
+    bool, typer.Option("--unidirectional", help="reserve from source to destination only")
+]
+RequestId = Annotated[
+    str, typer.Option("--request-id", help="your id: the same one again is answered as before")
+]
+Description = Annotated[str, typer.Option("--description", help="a name for people")]
+Patience = Annotated[
+    int | None, typer.Option("--timeout", help="most seconds to negotiate, 1 to 600")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="do not wait for the outcome")]
+ReservationId = Annotated[str, typer.Argument(help="the id that reserve answered")]
+
+ANSWERING = frozenset(inspect.signature(requests.acceptance).parameters)
+WISHES = frozenset(
+    name
+    for build in (requests.reservation, requests.constraints)
+    for name, parameter in inspect.signature(build).parameters.items()
+    if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+)
+"""What may be said besides a token, and what may be said at all."""
+
+
+def wishes(context: typer.Context) -> dict[str, Any]:
+    """Keyword arguments of ``braid.requests.reservation``; of ``acceptance`` where one is accepted.
+
+    Raises ValueError for what does not go together.
+    """
+    given = {name: value for name, value in context.params.items() if value is not None}
+    rate = given.get("rate_at_most")
+    if "accept" in given:
+        _check_acceptance(context)
+        return {name: value for name, value in given.items() if name in ANSWERING}
+    if not {"source", "destination"} <= given.keys():
+        raise ValueError("say SOURCE and DESTINATION, or --accept and a token")
+    if rate is not None and "volume" not in given:
+        raise ValueError("rate_at_most: only together with volume")
+    if rate is not None and "bandwidth" in given:
+        raise ValueError("rate_at_most: not together with bandwidth")
+    wanted = {name: value for name, value in given.items() if name in WISHES}
+    if rate is not None:
+        wanted["bandwidth"] = rate
+    if not wanted.keys() & {"end", "duration", "window", "volume", "deadline"}:
+        wanted["duration"] = "1h"
+    return wanted
+
+
+def _check_acceptance(context: typer.Context) -> None:
+    for name in context.params:
+        said = context.get_parameter_source(name)
+        about = name in WISHES - ANSWERING or name == "rate_at_most"
+        if about and said is not None and said.name == "COMMANDLINE":
+            raise ValueError(f"accept: not together with {name}")

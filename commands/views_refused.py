@@ -1,0 +1,61 @@
+"""How a refusal looks: why, what stands in the way, and what would be granted instead."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from braid.units import format_bandwidth, format_time
+from braid.v1 import common_pb2, reservations_pb2 as pb
+from commands.words import rate_text, styled, volume_text, when_text, window_text
+
+
+def refused_rows(answer: pb.ReservationRecord | pb.PlanResponse) -> list[RenderableType]:
+    """All that a refusal says; nothing when there is none."""
+    rows = refusal_lines(answer.refusals)
+    if answer.bottlenecks:
+        rows += [Text("in the way:"), bottlenecks_view(answer.bottlenecks)]
+    if answer.alternatives:
+        rows += [Text("what would be granted now instead:")]
+        for number, alternative in enumerate(answer.alternatives, start=1):
+            rows += alternative_lines(number, alternative)
+    return rows
+
+
+def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType]:
+    """Why not, one line each."""
+    return [
+        Text.assemble(("no: ", "red"), f"{r.domain}: " if r.domain else "", r.reason)
+        for r in refusals
+    ]
+
+
+def bottlenecks_view(bottlenecks: Iterable[pb.Bottleneck]) -> Table:
+    """Where there is too little, how much, and when."""
+    table = Table("domain", "where", "free", "when", box=None)
+    for place in bottlenecks:
+        table.add_row(
+            Text(place.domain),
+            Text(place.resource),
+            "no VLAN" if place.label else format_bandwidth(place.free_bps),
+            window_text(place.window) if place.HasField("window") else "",
+        )
+    return table
+
+
+def alternative_lines(number: int, alternative: pb.Alternative) -> list[RenderableType]:
+    """What changes; how much and when; and the command that accepts it, on a line of its own."""
+    request = alternative.request
+    pieces = [volume_text(request), rate_text(request), when_text(request)]
+    terms = ", ".join(piece for piece in pieces if piece)
+    least = " (the least change)" if alternative.least_change else ""
+    until = format_time(alternative.expires_ms // 1000)
+    return [
+        Text.assemble(f"{number}. {alternative.text}", (least, "green")),
+        Text(f"   {terms}; can be accepted until {until}:"),
+        styled(f"   braid reserve --accept {shlex.quote(alternative.token)}", "bold"),
+    ]
