@@ -740,7 +740,7 @@ class ReservationRecord(_message.Message):
 
     @_builtins.property
     def bottlenecks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bottleneck]:
-        """FAILED only: what stood in the way, and what would be granted instead."""
+        """FAILED only: what stood in the way, and what would be granted instead, the least change first."""
 
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...
