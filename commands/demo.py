@@ -49,9 +49,15 @@ def demo(
         with Client(world.target, insecure=True) as client:
             _wait_until_up(client, len(world.agents))
             screen.print(topology_view(client.topology()))
-            record, refused = _tell_the_story(client, world, screen)
+            record, refused, accepted = _tell_the_story(client, world, screen)
             if as_json:
-                print_json({"reservation": as_dict(record), "refused": as_dict(refused)})
+                print_json(
+                    {
+                        "reservation": as_dict(record),
+                        "refused": as_dict(refused),
+                        "accepted": as_dict(accepted),
+                    }
+                )
             screen.print(Rule("done"))
             if keep:
                 _stay(world, screen)
@@ -59,7 +65,7 @@ def demo(
 
 def _tell_the_story(
     client: Client, world: World, screen: Console
-) -> tuple[pb.ReservationRecord, pb.ReservationRecord]:
+) -> tuple[pb.ReservationRecord, pb.ReservationRecord, pb.ReservationRecord]:
     screen.print(
         Rule(f"2  {BIG} from {SOURCE} to {DESTINATION}: no single path has more than 100G")
     )
@@ -74,7 +80,7 @@ def _tell_the_story(
     if record.state != pb.RESERVATION_STATE_COMMITTED:
         fail(f"the demo's circuit was refused: {record.refusals}", UNEXPECTED)
     screen.print(record_view(record))
-    screen.print(Rule(f"3  {MORE} more at the same time: impossible, and said so"))
+    screen.print(Rule(f"3  {MORE} more at the same time: no, but this would be granted"))
     window = record.criteria.window
     refused: pb.ReservationRecord = client.reserve(
         SOURCE, DESTINATION, MORE, start=window.start_s, end=window.end_s
@@ -83,10 +89,25 @@ def _tell_the_story(
         fail("the impossible request was not refused", UNEXPECTED)
     for line in refused_rows(refused):
         screen.print(line)
-    screen.print(Rule("4  the domains act by their own clocks"))
+    accepted = _accept(client, refused, screen)
+    screen.print(Rule("5  the domains act by their own clocks"))
     _watch_the_data_plane(client, world, record, screen)
     final: pb.ReservationRecord = client.get(record.reservation_id)
-    return final, refused
+    return final, refused, accepted
+
+
+def _accept(client: Client, refused: pb.ReservationRecord, screen: Console) -> pb.ReservationRecord:
+    """Takes the alternative that begins later; by then the first circuit has ended."""
+    kind = pb.ALTERNATIVE_KIND_EARLIEST_START
+    later = next((each for each in refused.alternatives if each.kind == kind), None)
+    if later is None:
+        fail("the refusal offered no later start", UNEXPECTED)
+    screen.print(Rule(f"4  braid reserve --accept …: {later.text}"))
+    accepted: pb.ReservationRecord = client.accept(later.token)
+    if accepted.state != pb.RESERVATION_STATE_COMMITTED:
+        fail(f"what was offered was refused: {accepted.refusals}", UNEXPECTED)
+    screen.print(record_view(accepted))
+    return accepted
 
 
 def _watch_the_data_plane(
@@ -146,6 +167,7 @@ def _stay(world: World, screen: Console) -> None:
             "braid topology show\n"
             f"braid plan    {SOURCE} {DESTINATION} 180G --start +1m --duration 10m\n"
             f"braid reserve {SOURCE} {DESTINATION} 180G --start +1m --duration 10m\n"
+            f"braid reserve {SOURCE} {DESTINATION} --volume 5TB --deadline +30m\n"
             "braid list\n"
             "braid watch\n"
             "braid modify ID --bandwidth 90G\n"
