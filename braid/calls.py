@@ -70,7 +70,9 @@ class Calls:
         return self._call(self._reservations.List, message)
 
     def modify(self, reservation_id: str, **changes: Any) -> Any:
-        """Changes ``bandwidth`` and/or ``end``: a ReservationRecord whose ``modified`` tells."""
+        """Changes ``bandwidth``, ``end`` or ``limits`` (then ``at`` a time): a ReservationRecord
+        whose ``modified`` tells.
+        """
         message = requests.modify(reservation_id, **changes)
         return self._call(self._reservations.Modify, message)
 

@@ -27,6 +27,11 @@ STRATEGIES: Mapping[str, pb.Strategy.ValueType] = {
     for name, value in pb.Strategy.items()
     if value != pb.STRATEGY_UNSPECIFIED
 }
+DISJOINT: Mapping[str, pb.Disjointness.ValueType] = {
+    "": pb.DISJOINTNESS_UNSPECIFIED,
+    "link": pb.DISJOINTNESS_LINK,
+    "domain": pb.DISJOINTNESS_DOMAIN,
+}
 SETTLEMENTS: Mapping[str, doubts_pb2.Settlement.ValueType] = {
     "commit": doubts_pb2.SETTLEMENT_COMMIT,
     "give-up": doubts_pb2.SETTLEMENT_GIVE_UP,
@@ -113,9 +118,23 @@ def constraints(
     ero: Iterable[str] = (),
     source_vlans: str = "",
     destination_vlans: str = "",
+    survive: int | None = None,
+    remaining: Amount | None = None,
+    disjoint: str | None = None,
 ) -> pb.Constraints:
-    """The limits that a plan must keep. Raises ValueError."""
+    """The limits that a plan must keep. Raises ValueError.
+
+    ``survive``: how many paths may be lost so that ``remaining`` is left (half when not said);
+    ``disjoint``: "link" or "domain", what no two paths share then.
+    """
+    if survive is None and (remaining is not None or disjoint is not None):
+        raise ValueError("remaining, disjoint: only together with survive")
+    if disjoint is not None and disjoint not in ("link", "domain"):
+        raise ValueError(f"disjoint: given '{disjoint}', possible: link, domain")
     return pb.Constraints(
+        survive=survive,
+        remaining_bps=parse_bandwidth(remaining) if remaining is not None else None,
+        disjoint=DISJOINT[disjoint or ""],
         max_paths=max_paths,
         min_share_bps=parse_bandwidth(min_share) if min_share is not None else None,
         max_latency_us=parse_latency(max_latency) if max_latency is not None else None,
@@ -156,15 +175,23 @@ def modify(
     *,
     bandwidth: Amount | None = None,
     end: Amount | None = None,
+    limits: pb.Constraints | None = None,
+    at: Amount | None = None,
     request_id: str = "",
     timeout_s: int | None = None,
 ) -> pb.ModifyRequest:
-    """A ModifyRequest. Raises ValueError."""
+    """A ModifyRequest. ``limits``: in place of those that it had; ``at``: when its new paths take
+    over, at once when not said. Raises ValueError.
+    """
+    if at is not None and limits is None:
+        raise ValueError("at: only together with limits")
     return pb.ModifyRequest(
         request_id=request_id or new_request_id(),
         reservation_id=reservation_id,
         bandwidth_bps=parse_bandwidth(bandwidth) if bandwidth is not None else None,
         end_s=parse_time(end, int(time.time())) if end is not None else None,
+        constraints=limits,
+        switch_s=parse_time(at, int(time.time())) if at is not None else None,
         negotiation_timeout_s=timeout_s,
     )
 

@@ -64,6 +64,16 @@ Ero = Annotated[
 ]
 SourceVlans = Annotated[str, typer.Option("--source-vlans", help="allowed there: 100-199,300")]
 DestinationVlans = Annotated[str, typer.Option("--destination-vlans", help="allowed there")]
+Survive = Annotated[
+    int | None,
+    typer.Option("--survive", help="so many paths may be lost, 1 to 3, and enough remains"),
+]
+Remaining = Annotated[
+    str | None, typer.Option("--remaining", help="what remains with --survive; half of it")
+]
+Disjoint = Annotated[
+    str | None, typer.Option("--disjoint", help="what no two paths share then: link or domain")
+]
 Unidirectional = Annotated[
     bool, typer.Option("--unidirectional", help="reserve from source to destination only")
 ]

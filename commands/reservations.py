@@ -1,4 +1,4 @@
-"""plan, reserve, list, show, watch, modify, cancel."""
+"""plan, reserve, list, show, watch, modify, migrate, cancel."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from commands.options import (
     Destination,
     DestinationVlans,
     Detach,
+    Disjoint,
     Duration,
     End,
     Ero,
@@ -48,6 +49,7 @@ from commands.options import (
     MinShare,
     Patience,
     RateAtMost,
+    Remaining,
     RequestId,
     ReservationId,
     SearchWindow,
@@ -55,6 +57,7 @@ from commands.options import (
     SourceVlans,
     Start,
     Strategy,
+    Survive,
     Unidirectional,
     Via,
     Volume,
@@ -88,6 +91,9 @@ def plan(
     ero: Ero = None,
     source_vlans: SourceVlans = "",
     destination_vlans: DestinationVlans = "",
+    survive: Survive = None,
+    remaining: Remaining = None,
+    disjoint: Disjoint = None,
     unidirectional: Unidirectional = False,
     timeout_s: Patience = None,
     as_json: AsJson = False,
@@ -133,6 +139,9 @@ def reserve(
     ero: Ero = None,
     source_vlans: SourceVlans = "",
     destination_vlans: DestinationVlans = "",
+    survive: Survive = None,
+    remaining: Remaining = None,
+    disjoint: Disjoint = None,
     unidirectional: Unidirectional = False,
     description: Description = "",
     request_id: RequestId = "",
@@ -250,6 +259,41 @@ def modify(
             end=wanted,
             request_id=request_id,
             timeout_s=timeout_s,
+        )
+    print_json(record) if as_json else console().print(record_view(record))
+    if not record.modified:
+        raise typer.Exit(REFUSED)
+
+
+def migrate(
+    reservation_id: ReservationId,
+    via: Via = None,
+    avoid: Avoid = None,
+    ero: Ero = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="when, as --start; at once when not said")
+    ] = None,
+    request_id: RequestId = "",
+    timeout_s: Patience = None,
+    as_json: AsJson = False,
+    target: Target = DEFAULT_TARGET,
+    insecure: Insecure = False,
+    ca: Authority = None,
+    cert: Certificate = None,
+    key: PrivateKey = None,
+) -> None:
+    """Move a live circuit to other paths, new before old: all of it or not. Exit 3: refused."""
+    with connected(target, insecure, ca, cert, key) as client:
+        limits = client.get(reservation_id).criteria.constraints
+        for kept, given in (
+            (limits.via_domains, via),
+            (limits.avoid_domains, avoid),
+            (limits.ero, ero),
+        ):
+            if given is not None:
+                kept[:] = given
+        record: pb.ReservationRecord = client.modify(
+            reservation_id, limits=limits, at=at, request_id=request_id, timeout_s=timeout_s
         )
     print_json(record) if as_json else console().print(record_view(record))
     if not record.modified:
