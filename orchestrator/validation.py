@@ -70,7 +70,7 @@ def check_change(
     """A Modify as a value: the record's criteria with the changes. Raises RequestError."""
     check_request_id(message.request_id)
     given = {field.name for field, _ in message.ListFields()}
-    if not given & {"bandwidth_bps", "end_s", "constraints"}:
+    if not given & {"bandwidth_bps", "end_s", "constraints", "switch_s"}:
         raise invalid("bandwidth_bps", "absent", "bandwidth_bps, end_s, constraints or several")
     criteria = record.criteria
     if message.HasField("bandwidth_bps"):

@@ -58,7 +58,17 @@ CONSTRAINTS = optional(
     ero=st.lists(STPS, max_size=3),
     source_vlans=st.lists(RANGES, max_size=3),
     destination_vlans=st.lists(RANGES, max_size=3),
+    survive=UINT32 | st.integers(0, 4),
+    remaining_bps=INT64 | st.integers(1, 10**12),
+    disjoint=ENUM,
 ).map(lambda fields: pb.Constraints(**fields))
+
+FLEXIBILITY = optional(
+    duration_s=INT64 | st.integers(1, 10_000),
+    least_bandwidth_bps=INT64 | st.integers(1, 10**12),
+    volume_bytes=INT64 | st.integers(1, 10**12),
+    max_phases=UINT32 | st.integers(0, 65),
+).map(lambda fields: pb.Flexibility(**fields))
 
 REQUESTS = optional(
     request_id=IDS,
@@ -71,6 +81,7 @@ REQUESTS = optional(
     constraints=CONSTRAINTS,
     description=st.text(max_size=300),
     negotiation_timeout_s=UINT32 | st.integers(0, 601),
+    flexibility=FLEXIBILITY,
 ).map(lambda fields: pb.Reservation(**fields))
 
 CHANGES = optional(
@@ -79,6 +90,8 @@ CHANGES = optional(
     bandwidth_bps=INT64 | st.integers(1, 10**12),
     end_s=TIME_S,
     negotiation_timeout_s=UINT32 | st.integers(0, 601),
+    constraints=CONSTRAINTS,
+    switch_s=TIME_S,
 ).map(lambda fields: pb.ModifyRequest(**fields))
 
 
