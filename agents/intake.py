@@ -96,7 +96,7 @@ class Intake:
 
     def join(self, other: Intake) -> None:
         """Takes what another has taken, whose numbers are different ones."""
-        count, live = len(self.rows), len(self._live)
+        count = len(self.rows)
         self.rows += other.rows
         self.kinds.update(other.kinds)
         self._starts_s += other._starts_s
@@ -104,8 +104,8 @@ class Intake:
         self._dues_ms += other._dues_ms
         self._numbers += other._numbers
         self._live.frombytes((_ints(other._live) + count).tobytes())
-        self._claims.join(other._claims, live)
-        self._labels.join(other._labels, live)
+        self._claims.join(other._claims)
+        self._labels.join(other._labels)
         self.last_number = max(self.last_number, other.last_number)
 
     def taken(self) -> tuple[Taken, Sleepers, list[Record]]:

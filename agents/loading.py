@@ -1,6 +1,9 @@
-"""Reads an agent's parts at start: of many in an SQLite file a second process reads half.
+"""Reads an agent's parts at start: of many in an SQLite file a second process reads a share.
 
-python -m agents.loading < what it is to read > what it found
+    python -m agents.loading < what it is to read > what it has found
+
+This process reads pieces from the first on, the second one from the last, until they meet. Two
+threads would take turns: only one of them runs Python at a time.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from queue import SimpleQueue
 from subprocess import PIPE, Popen
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 import structlog
 from sqlalchemy import Connection, select, text
@@ -25,56 +30,80 @@ from runtime.statements import stream
 
 MANY_ROWS = 100_000
 """With fewer the second process would not be there in time to help."""
+PIECE_ROWS = 32_768
 CHUNK_ROWS = 256
+"""Of larger chunks the first rows have left the processor's cache when they are looked at."""
+FAR = 1 << 32
+"""Numbers of reservations above it are given by the second process."""
 ALL_PARTS = str(select(PARTS))
 SPAN = text(f"SELECT min(rowid), max(rowid) FROM {PARTS.name}")
 
 Row = Sequence[Any]
+Found = tuple[Intake, list[Row]]
+"""What sleeps of some rows, and the others."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Half:
-    """What the second process is to read: the rows above ``above`` in the file at ``url``.
-
-    ``above`` is an SQLite rowid; ``last_number``: see :class:`agents.intake.Intake`.
-    """
+class _Task:
+    """All parts in the SQLite file at ``url``, whose rowids are from ``first`` to ``last``."""
 
     url: str
-    above: int
     now_ms: int
-    last_number: int
+    first: int
+    last: int
+
+    def pieces(self) -> list[str]:
+        """Conditions, each of which takes in about as many rows."""
+        firsts = range(self.first, self.last + 1, PIECE_ROWS)
+        return [f" WHERE rowid BETWEEN {at} AND {at + PIECE_ROWS - 1}" for at in firsts]
 
 
-def load_parts(connection: Connection, now_ms: int) -> tuple[Intake, list[Row]]:
+def load_parts(connection: Connection, now_ms: int) -> Found:
     """What sleeps, and the rows of all other parts.
 
     The transaction must keep others from writing, and have changed no part.
     """
     intake = Intake(now_ms)
-    middle = _middle(connection)
-    if middle is None:
+    task = _task(connection, now_ms)
+    if task is None:
         return intake, _read(connection, intake)
-    first, above = middle
-    url = connection.engine.url.render_as_string(hide_password=False)
-    with _second_process(_Half(url, above, now_ms, above - first + 1)) as process:
-        left = _read(connection, intake, f" WHERE rowid <= {above}")
-        found = _found(process)
-    if found is None:
-        return intake, left + _read(connection, intake, f" WHERE rowid > {above}")
-    intake.join(found[0])
-    return intake, left + found[1]
+    with _second_process(task) as found:
+        return intake, _share(connection, intake, task.pieces(), found)
 
 
-def _middle(connection: Connection) -> tuple[int, int] | None:
-    """The first rowid, and one about in the middle, where half of the rows are worth a process."""
-    if connection.dialect.name != "sqlite" or (os.cpu_count() or 1) < 2:
+def _task(connection: Connection, now_ms: int) -> _Task | None:
+    """What is worth a second process, if it is."""
+    if connection.dialect.name != "sqlite" or len(os.sched_getaffinity(0)) < 2:
         return None
     first, last = connection.execute(SPAN).one()
     if first is None or last - first < MANY_ROWS:
         return None
-    return first, (first + last) // 2
+    return _Task(connection.engine.url.render_as_string(hide_password=False), now_ms, first, last)
+
+
+def _share(
+    connection: Connection, intake: Intake, pieces: list[str], found: SimpleQueue[Found | None]
+) -> list[Row]:
+    """Takes all pieces into ``intake``; the rows that it leaves."""
+    left: list[Row] = []
+    at, end, helped = 0, len(pieces), True
+    while at < end:
+        # The second process is at work on the last of them.
+        if helped and (at == end - 1 or not found.empty()):
+            other = found.get()
+            if other is None:
+                _log.warning("the second process has failed: the agent starts more slowly")
+                helped = False
+                continue
+            intake.join(other[0])
+            left += other[1]
+            end -= 1
+        else:
+            left += _read(connection, intake, pieces[at])
+            at += 1
+    return left
 
 
 def _read(connection: Connection, intake: Intake, where: str = "") -> list[Row]:
@@ -84,40 +113,42 @@ def _read(connection: Connection, intake: Intake, where: str = "") -> list[Row]:
 
 
 @contextmanager
-def _second_process(half: _Half) -> Iterator[Popen[bytes]]:
-    """Reads half at the same time; a process of its own, as one thread runs Python at a time."""
-    path = os.pathsep.join(each for each in sys.path if each)
-    command = [sys.executable, "-m", "agents.loading"]
-    environment = {**os.environ, "PYTHONPATH": path}
-    with Popen(command, stdin=PIPE, stdout=PIPE, env=environment) as process:
+def _second_process(task: _Task) -> Iterator[SimpleQueue[Found | None]]:
+    """Reads pieces, the last first, while the block lasts; None after the last one of all."""
+    found: SimpleQueue[Found | None] = SimpleQueue()
+    command = [sys.executable, "-m", "agents.loading", json.dumps(asdict(task))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with Popen(command, stdout=PIPE, env=environment) as process:
+        assert process.stdout is not None
+        receiver = Thread(target=_receive, args=(process.stdout, found), name="pieces")
+        receiver.start()
         try:
-            assert process.stdin is not None
-            with process.stdin:
-                process.stdin.write(json.dumps(asdict(half)).encode())
-            yield process
+            yield found
         finally:
             process.kill()
+            receiver.join()
 
 
-def _found(process: Popen[bytes]) -> tuple[Intake, list[Row]] | None:
-    """What the second process has found; None: it has failed."""
-    assert process.stdout is not None
+def _receive(source: IO[bytes], found: SimpleQueue[Found | None]) -> None:
     try:
-        found: tuple[Intake, list[Row]] = pickle.load(process.stdout)
-    except (EOFError, pickle.UnpicklingError) as error:
-        _log.warning("the second process has not read its half", error=str(error))
-        return None
-    return found
+        while True:
+            found.put(pickle.load(source))
+    except (EOFError, pickle.UnpicklingError):
+        found.put(None)
 
 
 def _main() -> None:
     """The second process."""
-    half = _Half(**json.load(sys.stdin))
-    engine = open_engine(half.url).execution_options(sqlite_begin="DEFERRED")
-    intake = Intake(half.now_ms, half.last_number)
+    task = _Task(**json.loads(sys.argv[1]))
+    engine = open_engine(task.url).execution_options(sqlite_begin="DEFERRED")
+    last_number = FAR
     with engine.begin() as connection:
-        left = _read(connection, intake, f" WHERE rowid > {half.above}")
-    pickle.dump((intake, left), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+        for piece in reversed(task.pieces()):
+            intake = Intake(task.now_ms, last_number)
+            left = _read(connection, intake, piece)
+            last_number = intake.last_number
+            pickle.dump((intake, left), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -40,10 +40,19 @@ class Sayings:
         if len(known) > TEXTS_MAX:
             self._flush()
 
-    def join(self, other: Sayings, speakers: int) -> None:
-        """Adds what others have said, as speakers from that number on."""
-        for thing, (who, amounts) in other.columns().items():
-            self._found.setdefault(thing, []).append((who + speakers, amounts))
+    def join(self, other: Sayings) -> None:
+        """What others have said, as further speakers."""
+        if other._speakers:
+            self._flush()
+            for thing, found in other._found.items():
+                shifted = [(who + self._speakers, amounts) for who, amounts in found]
+                self._found.setdefault(thing, []).extend(shifted)
+            self._speakers += other._speakers
+        known = self._texts
+        numbers = np.array([known.setdefault(text, len(known)) for text in other._texts], np.int64)
+        self._said.frombytes(numbers[np.array(other._said, np.int64)].tobytes())
+        if len(known) > TEXTS_MAX:
+            self._flush()
 
     def columns(self) -> dict[Any, Columns]:
         """Per thing: speakers, each as often as it says something of it, and the amounts."""
