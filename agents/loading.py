@@ -53,11 +53,13 @@ class _Task:
     now_ms: int
     first: int
     last: int
+    piece_rows: int
 
     def pieces(self) -> list[str]:
         """Conditions, each of which takes in about as many rows."""
-        firsts = range(self.first, self.last + 1, PIECE_ROWS)
-        return [f" WHERE rowid BETWEEN {at} AND {at + PIECE_ROWS - 1}" for at in firsts]
+        size = self.piece_rows
+        firsts = range(self.first, self.last + 1, size)
+        return [f" WHERE rowid BETWEEN {at} AND {at + size - 1}" for at in firsts]
 
 
 def load_parts(connection: Connection, now_ms: int) -> Found:
@@ -75,12 +77,13 @@ def load_parts(connection: Connection, now_ms: int) -> Found:
 
 def _task(connection: Connection, now_ms: int) -> _Task | None:
     """What is worth a second process, if it is."""
-    if connection.dialect.name != "sqlite" or len(os.sched_getaffinity(0)) < 2:
+    if connection.dialect.name != "sqlite" or (os.cpu_count() or 1) < 2:
         return None
     first, last = connection.execute(SPAN).one()
     if first is None or last - first < MANY_ROWS:
         return None
-    return _Task(connection.engine.url.render_as_string(hide_password=False), now_ms, first, last)
+    url = connection.engine.url.render_as_string(hide_password=False)
+    return _Task(url, now_ms, first, last, PIECE_ROWS)
 
 
 def _share(
@@ -118,7 +121,13 @@ def _second_process(task: _Task) -> Iterator[SimpleQueue[Found | None]]:
     found: SimpleQueue[Found | None] = SimpleQueue()
     command = [sys.executable, "-m", "agents.loading", json.dumps(asdict(task))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with Popen(command, stdout=PIPE, env=environment) as process:
+    try:
+        process = Popen(command, stdout=PIPE, env=environment)
+    except OSError:
+        found.put(None)
+        yield found
+        return
+    with process:
         assert process.stdout is not None
         receiver = Thread(target=_receive, args=(process.stdout, found), name="pieces")
         receiver.start()

@@ -15,6 +15,8 @@ from substrate.sorting import Ints, order_of, ranges
 
 TEXTS_MAX = 1 << 16
 """So many different texts are gathered before they go into arrays."""
+TOGETHER = 1 << 16
+"""So many speakers' words are sorted at once: more would not fit into a processor's cache."""
 
 Columns = tuple[Ints, Ints]
 """Who says something of a thing, and its amounts."""
@@ -68,20 +70,25 @@ class Sayings:
             return
         read = [tuple(self._read(text)) for text in self._texts]
         things = {thing: i for i, thing in enumerate({thing for thing, _ in chain(*read)})}
-        lengths = np.array([len(each) for each in read], np.int64)
         names = np.array([things[thing] for thing, _ in chain(*read)], np.int64)
         amounts = np.array([amount for _, amount in chain(*read)], np.int64)
+        ends = np.cumsum([len(each) for each in read])
+        firsts = ends - [len(each) for each in read]
         said = np.array(self._said, np.int64)
-        ends = np.cumsum(lengths)
-        places, who = ranges((ends - lengths)[said], ends[said])
-        names, amounts, who = names[places], amounts[places], who + self._speakers
+        for at in range(0, len(said), TOGETHER):
+            some = said[at : at + TOGETHER]
+            places, who = ranges(firsts[some], ends[some])
+            self._sort(things, names[places], who + self._speakers, amounts[places])
+            self._speakers += len(some)
+        self._texts, self._said = {}, array("q")
+
+    def _sort(self, things: dict[Any, int], names: Ints, who: Ints, amounts: Ints) -> None:
+        """Keeps what is said by thing; ``names``: numbers of things."""
         order = order_of(names)
         bounds = np.searchsorted(names[order], np.arange(len(things) + 1))
         for thing, i in things.items():
             chosen = order[bounds[i] : bounds[i + 1]]
             self._found.setdefault(thing, []).append((who[chosen], amounts[chosen]))
-        self._speakers += len(said)
-        self._texts, self._said = {}, array("q")
 
 
 def read_claims(text: str) -> Iterator[tuple[Resource, int]]:
