@@ -5,156 +5,147 @@ No record is made of them, and no placement: :mod:`agents.asleep` has the form o
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row
+import numpy.typing as npt
 
-from agents.asleep import Kind, packed, record_of
+from agents.asleep import Kind, Sleepers, packed, record_of, reservations_of
+from agents.sayings import Sayings, read_claims, read_labels
 from agents.usage import Taken
 from agents.values import Record
-from substrate.calendar import Direction, Resource
-from substrate.levels import Ints
+from protocol.participant import PartState
+from substrate.model import DataPlaneState
+from substrate.sorting import Ints
 
-TEXTS_MAX = 4096
-"""So many different claims, or labels, are gathered before they go into arrays."""
+START_S, END_S = 11, 12
+_WAKES = {
+    (state.name, plane.name): column
+    for states, plane, column in (
+        ({PartState.COMMITTED}, DataPlaneState.SCHEDULED, START_S),
+        ({*PartState} - {PartState.HELD, PartState.COMMITTED}, DataPlaneState.RELEASED, END_S),
+    )
+    for state in states
+}
+"""The column that tells until when a part sleeps, by its state and its data plane's."""
 
 
 class Intake:
     """What sleeps at ``now_ms``: parts that begin later, or were given up and end later.
 
-    ``rows`` are as in :class:`agents.asleep.Asleep`, of the ``kinds``.
+    ``rows`` are as in :class:`agents.asleep.Asleep`, of the ``kinds``; reservations have numbers
+    above ``last_number``, which goes up.
     """
 
-    def __init__(self, now_ms: int) -> None:
-        self._now_ms = now_ms
+    def __init__(self, now_ms: int, last_number: int = 0) -> None:
+        self._now_ms, self.last_number = now_ms, last_number
         self.rows: list[bytes] = []
         self.kinds: Counter[Kind] = Counter()
-        # Per row: its window, and what tells its reservation from others, 0 where it takes nothing.
+        # Per row: its window, when it wants attention, and the number of its reservation.
         self._starts_s, self._ends_s = array("q"), array("q")
-        self._reservations = array("q")
-        self._claims = _Texts(_claims_of)
-        self._labels = _Texts(_labels_of)
+        self._dues_ms, self._numbers = array("q"), array("q")
+        # Which rows are live, and what each of these takes.
+        self._live = array("q")
+        self._claims, self._labels = Sayings(read_claims), Sayings(read_labels)
 
-    def take(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    def take(self, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """Takes rows of the table ``agent_parts``; those that it leaves."""
-        asleep = [row for row in rows if self._may_sleep(row)]
-        self._take(asleep)
-        if len(asleep) == len(rows):
-            return []
-        taken = {row[:2] for row in asleep}
-        return [row for row in rows if row[:2] not in taken]
-
-    def _may_sleep(self, row: Sequence[Any]) -> bool:
-        state, data_plane = row[4], row[13]
-        if state == "HELD" or row[5] is None or row[9] is not None:
-            return False
-        if state == "COMMITTED":
-            begins: bool = 1000 * row[11] > self._now_ms and data_plane == "SCHEDULED"
-            return begins
-        ends: bool = 1000 * row[12] > self._now_ms and data_plane == "RELEASED"
-        return ends
+        left: list[Sequence[Any]] = []
+        asleep: list[Sequence[Any]] = []
+        for row in rows:
+            wakes = _WAKES.get((row[4], row[13]))
+            if wakes is None or row[5] is None or row[9] is not None:
+                left.append(row)
+            elif 1000 * row[wakes] > self._now_ms:
+                asleep.append(row)
+            else:
+                left.append(row)
+        if asleep:
+            self._take(asleep)
+        return left
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> None:
         """Column by column: there may be a million."""
         self.kinds.update([(row[4], row[3]) for row in rows])
-        self._starts_s.extend([row[11] for row in rows])
-        self._ends_s.extend([row[12] for row in rows])
-        for number, row in enumerate(rows, len(self.rows) + 1):
-            live = row[4] == "COMMITTED"
-            if live:
-                self._note(row[6], number - 1)
-            self._reservations.append((hash(row[2]) or 1) if live else 0)
-            due_ms = 1000 * (row[11] if live else row[12])
-            self.rows.append(packed(row, number if live else 0, due_ms))
+        live = np.array([row[4] == "COMMITTED" for row in rows])
+        starts_s = np.array([row[START_S] for row in rows], np.int64)
+        ends_s = np.array([row[END_S] for row in rows], np.int64)
+        dues_ms = 1000 * np.where(live, starts_s, ends_s)
+        numbers = np.where(live, np.arange(1, len(rows) + 1) + self.last_number, 0)
+        self.last_number += len(rows)
+        self._live.frombytes((np.flatnonzero(live) + len(self.rows)).tobytes())
+        for column, values in (
+            (self._starts_s, starts_s),
+            (self._ends_s, ends_s),
+            (self._dues_ms, dues_ms),
+            (self._numbers, numbers),
+        ):
+            column.frombytes(values.tobytes())
+        self._note([row[6] for row in compress(rows, live)])
+        self.rows += packed(rows, numbers, dues_ms)
 
-    def _note(self, mapping: str, row: int) -> None:
-        """What a row takes: the texts within a placement's JSON."""
-        claims, _, rest = mapping.partition(',"labels":')
-        self._claims.add(claims, row)
-        self._labels.add(rest.partition(',"detail":')[0], row)
+    def _note(self, mappings: Sequence[str]) -> None:
+        """What live rows take: the texts within each placement's JSON."""
+        split = [mapping.partition(',"labels":') for mapping in mappings]
+        self._claims.add([claims for claims, _, _ in split])
+        self._labels.add([rest.partition(',"detail":')[0] for _, _, rest in split])
 
-    def taken(self) -> tuple[Taken, list[Record]]:
-        """What is taken by those that sleep, and the parts that do not after all.
+    def join(self, other: Intake) -> None:
+        """Takes what another has taken, whose numbers are different ones."""
+        count = len(self.rows)
+        self.rows += other.rows
+        self.kinds.update(other.kinds)
+        self._starts_s += other._starts_s
+        self._ends_s += other._ends_s
+        self._dues_ms += other._dues_ms
+        self._numbers += other._numbers
+        self._live.frombytes((_ints(other._live) + count).tobytes())
+        self._claims.join(other._claims)
+        self._labels.join(other._labels)
+        self.last_number = max(self.last_number, other.last_number)
+
+    def taken(self) -> tuple[Taken, Sleepers, list[Record]]:
+        """What is taken by those that sleep, what sleeps, and the parts that do not after all.
 
         Those are of reservations that have several: what they take is not the sum.
         """
-        starts_s, ends_s = _ints(self._starts_s), _ints(self._ends_s)
-        alone = _alone(_ints(self._reservations))
-        claims = {}
-        for resource, (rows, bandwidths_bps) in self._claims.columns().items():
-            kept = alone[rows]
-            rows = rows[kept]
-            claims[resource] = (starts_s[rows], ends_s[rows], bandwidths_bps[kept])
-        labels = {}
-        for stp, (rows, vlans) in self._labels.columns().items():
-            kept = alone[rows]
-            rows = rows[kept]
-            labels[stp] = (vlans[kept], starts_s[rows], ends_s[rows], rows + 1)
-        last_number = len(self.rows)
+        starts_s, ends_s, numbers = map(_ints, (self._starts_s, self._ends_s, self._numbers))
+        dues_ms, live = _ints(self._dues_ms), _ints(self._live)
+        reservations = reservations_of(self.rows)
+        alone = np.ones(len(self.rows), np.bool_)
+        alone[live] = _single(reservations[live])
+        claims, labels = {}, {}
+        for resource, (who, bandwidths_bps) in self._claims.columns().items():
+            at = live[who]
+            kept, at = alone[at], at[alone[at]]
+            claims[resource] = (starts_s[at], ends_s[at], bandwidths_bps[kept])
+        for stp, (who, vlans) in self._labels.columns().items():
+            at = live[who]
+            kept, at = alone[at], at[alone[at]]
+            labels[stp] = (vlans[kept], starts_s[at], ends_s[at], numbers[at])
         awake = [record_of(row) for row in compress(self.rows, ~alone)]
-        if awake:
-            self.rows = list(compress(self.rows, alone))
         for record in awake:
             prep = record.part.prep
             assert prep is not None
             self.kinds[record.part.state.name, prep.orchestrator_id] -= 1
-        return Taken(claims, labels, last_number), awake
+        rows = list(compress(self.rows, alone)) if awake else self.rows
+        sleepers = Sleepers(rows, reservations[alone], dues_ms[alone], self.kinds)
+        return Taken(claims, labels, self.last_number), sleepers, awake
 
 
-class _Texts:
-    """What many mappings say of claims, or of labels: few say different things."""
-
-    def __init__(self, read: Any) -> None:
-        self._read = read
-        self._rows: dict[str, array[int]] = {}
-        self._found: dict[Any, tuple[list[Ints], list[Ints]]] = {}
-
-    def add(self, text: str, row: int) -> None:
-        """A row that says ``text``."""
-        rows = self._rows.get(text)
-        if rows is None:
-            if len(self._rows) == TEXTS_MAX:
-                self._flush()
-            rows = self._rows[text] = array("q")
-        rows.append(row)
-
-    def columns(self) -> dict[Any, tuple[Ints, Ints]]:
-        """Per resource, or port: rows, and what each of them takes."""
-        self._flush()
-        return {
-            thing: (np.concatenate(rows), np.concatenate(amounts))
-            for thing, (rows, amounts) in self._found.items()
-        }
-
-    def _flush(self) -> None:
-        for text, rows in self._rows.items():
-            found = _ints(rows)
-            for thing, amount in self._read(json.loads(text.removeprefix('{"claims":'))):
-                columns = self._found.setdefault(thing, ([], []))
-                columns[0].append(found)
-                columns[1].append(np.full(len(found), amount, np.int64))
-        self._rows.clear()
+def _single(values: Ints) -> npt.NDArray[np.bool_]:
+    """Which of them occur once."""
+    order = np.argsort(values)
+    ordered = values[order]
+    differs = np.concatenate(([True], ordered[1:] != ordered[:-1], [True]))
+    found = np.empty(len(values), np.bool_)
+    found[order] = differs[1:] & differs[:-1]
+    return found
 
 
-def _claims_of(stored: list[list[Any]]) -> Iterator[tuple[Resource, int]]:
-    return ((Resource(name, Direction(direction)), bps) for name, direction, bps in stored)
-
-
-def _labels_of(stored: list[list[Any]]) -> Iterator[tuple[str, int]]:
-    return ((str(stp), int(vlan)) for stp, vlan in stored)
-
-
-def _alone(reservations: Ints) -> Any:
-    """Which rows are the only ones of theirs; those that take nothing count as such."""
-    _, index, counts = np.unique(reservations, return_inverse=True, return_counts=True)
-    return (counts[index] == 1) | (reservations == 0)
-
-
-def _ints(values: Sequence[int]) -> Ints:
+def _ints(values: array[int]) -> Ints:
     return np.array(values, np.int64)

@@ -93,13 +93,13 @@ class Parts:
         """Takes up what sleeps; the records that must be awake all the same."""
         if intake is None or not intake.rows:
             return []
-        taken, awake = intake.taken()
+        taken, sleepers, awake = intake.taken()
         try:
             self.book.fill(taken)
         except CalendarError:
             # One by one, to name the part that does not fit.
-            return [*awake, *map(record_of, intake.rows)]
-        self.records.fill(intake.rows, intake.kinds)
+            return [*awake, *map(record_of, sleepers.rows)]
+        self.records.fill(sleepers)
         return awake
 
     def rouse(self) -> None:

@@ -12,7 +12,7 @@ from heapq import merge, nsmallest
 from itertools import chain, islice
 from operator import attrgetter
 
-from agents.asleep import Asleep, Kind, kind_of, number_of, record_of, rows_of
+from agents.asleep import Asleep, Sleepers, kind_of, number_of, record_of, rows_of
 from agents.values import Key, Record
 from protocol.participant import PartState
 from substrate.model import DataPlaneState
@@ -71,9 +71,9 @@ class Records:
         self.wake(reservation_id)
         return [self._by_key[key] for key in sorted(self._by_reservation.get(reservation_id, ()))]
 
-    def fill(self, rows: list[bytes], kinds: Counter[Kind]) -> None:
+    def fill(self, sleepers: Sleepers) -> None:
         """At start: those that sleep, of reservations that have no part awake."""
-        self._asleep.fill(rows, kinds)
+        self._asleep.fill(sleepers)
 
     def wake(self, reservation_id: str) -> None:
         """Wakes a reservation, if it is there and sleeps."""

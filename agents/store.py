@@ -8,15 +8,16 @@ over, and the first can neither write nor, therefore, answer.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agents.intake import Intake
+from agents.loading import load_parts
 from agents.rows import (
     DECISIONS,
     META,
@@ -40,9 +41,6 @@ from runtime.statements import insert_rows, rows_of
 PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)
 
-CHUNK_ROWS = 4096
-
-ALL_PARTS = str(select(PARTS))
 FORGOTTEN = ("b_transaction_id", "b_part_id")
 FORGET = delete(PARTS).where(
     PARTS.c.transaction_id == bindparam(FORGOTTEN[0]),
@@ -172,8 +170,7 @@ class DatabaseStore:
             _refuse_other(meta.get("domain"), domain)
             life = _next_life(life_from_meta(meta), now_ms, incarnation, restored)
             self._tell(connection, {"domain": domain, "owner": self._owner, **life_to_meta(life)})
-            intake = Intake(now_ms)
-            rows = (row for chunk in _parts(connection) for row in intake.take(chunk))
+            intake, rows = load_parts(connection, now_ms)
             records = map(record_from_row, rows)
             decisions = map(decision_from_row, connection.execute(select(DECISIONS)))
             # Sorted here: databases differ in the order of text.
@@ -253,12 +250,6 @@ class DatabaseStore:
     def _tell(self, connection: Connection, told: dict[str, str]) -> None:
         rows = [{"key": key, "value": value} for key, value in told.items()]
         connection.execute(self._put[META], rows)
-
-
-def _parts(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
-    """All rows as the driver has them, a chunk in memory at a time."""
-    rows = connection.exec_driver_sql(ALL_PARTS, execution_options={"stream_results": True})
-    return rows.partitions(CHUNK_ROWS)
 
 
 def _refuse_other(found: str | None, domain: str) -> None:

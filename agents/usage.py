@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from agents.backends.base import Placement
 from substrate.calendar import Resource
-from substrate.levels import Ints
 from substrate.model import Profile, Step, Window
+from substrate.sorting import Ints
 
 
 @dataclass(frozen=True, slots=True)

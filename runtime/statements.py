@@ -8,7 +8,7 @@ take from Python, and give back, without help: integers, booleans, text, bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -56,6 +56,23 @@ def rows_of(
     for chunk in _chunks(keys):
         text = _select(connection.dialect.name, columns, len(chunk), locked)
         yield from _run(connection, text, tuple(chunk))
+
+
+def stream(
+    connection: Connection, text: str, size: int
+) -> Generator[Sequence[tuple[Any, ...]], None, None]:
+    """SELECTs rows without keeping them: up to ``size`` at a time. Close it."""
+    # By its name PostgreSQL knows that not all rows are wanted at once.
+    named = {"name": "stream"} if connection.dialect.name == "postgresql" else {}
+    cursor: Any = connection.connection.cursor(**named)
+    try:
+        cursor.execute(text)
+        while rows := cursor.fetchmany(size):
+            yield rows
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(text, None, error) from error
+    finally:
+        cursor.close()
 
 
 def _run(connection: Connection, text: str, values: tuple[Any, ...]) -> Sequence[Any]:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from substrate.grid import Grid
-from substrate.levels import Ints, Levels
+from substrate.levels import Levels
 from substrate.model import Profile, Step, Window
+from substrate.sorting import Ints
 
 
 class Direction(Enum):

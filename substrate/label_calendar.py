@@ -12,17 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from substrate.calendar import CalendarError
 from substrate.model import Window
+from substrate.sorting import Ints, order_of, ranges
 from substrate.vlans import EMPTY, VLAN_MAX, VlanSet
 
 HOUR_S = 3_600
 DAY_S = 24 * HOUR_S
 NOBODY = 0
-
-Ints = npt.NDArray[np.int64]
+VLAN_BITS = VLAN_MAX.bit_length()
+TOGETHER = 1 << 15
+"""So many holds are marked at once: more would not fit into a processor's cache."""
 
 
 class LabelCalendar:
@@ -74,11 +75,9 @@ class LabelCalendar:
         allowed = np.array(list(self.ranges.get(stp, EMPTY)), np.int64)
         if not np.isin(vlans, allowed).all():
             raise CalendarError(f"{stp} has not all of the VLANs")
-        order = np.lexsort((starts_s, vlans))
-        vlans, starts_s, ends_s, holders = (x[order] for x in (vlans, starts_s, ends_s, holders))
-        if ((vlans[1:] == vlans[:-1]) & (starts_s[1:] < ends_s[:-1])).any():
+        columns = [column[order_of(starts_s)] for column in (vlans, starts_s, ends_s, holders)]
+        if not self._ports[stp].fill(*columns):
             raise CalendarError(f"VLANs at {stp} are held twice")
-        self._ports[stp].fill(vlans, starts_s, ends_s, holders)
 
     def is_empty(self) -> bool:
         """Whether nothing at all is held."""
@@ -182,20 +181,33 @@ class _PortLabels:
             for hour in range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1):
                 self.hours[hour] = self.hours.get(hour, 0) | bit
 
-    def fill(self, vlans: Ints, starts_s: Ints, ends_s: Ints, holders: Ints) -> None:
-        """Of each VLAN together, in the order of their starts."""
-        for vlan, first, last in _runs(vlans):
-            columns = (starts_s[first:last], ends_s[first:last], holders[first:last])
-            self.entries[vlan] = _Entries.of(*columns)
-        days, number = _numbers(starts_s // DAY_S, (ends_s - 1) // DAY_S + 1)
-        self.days = _masks_of(days, vlans[number])
+    def fill(self, vlans: Ints, starts_s: Ints, ends_s: Ints, holders: Ints) -> bool:
+        """In the order of their starts; False, and nothing done, where two of a VLAN overlap."""
+        order = order_of(vlans)
+        sorted_vlans = vlans[order]
+        columns = [column[order] for column in (starts_s, ends_s, holders)]
+        same = sorted_vlans[1:] == sorted_vlans[:-1]
+        if (same & (columns[0][1:] < columns[1][:-1])).any():
+            return False
+        for vlan, first, last in _runs(sorted_vlans):
+            self.entries[vlan] = _Entries.of(*(column[first:last] for column in columns))
+        # Of those that begin at about one time, which have the same days and hours.
+        for at in range(0, len(vlans), TOGETHER):
+            piece = slice(at, at + TOGETHER)
+            self._mark(vlans[piece], starts_s[piece], ends_s[piece])
+        return True
+
+    def _mark(self, vlans: Ints, starts_s: Ints, ends_s: Ints) -> None:
+        """Adds holds to the masks."""
+        days, number = ranges(starts_s // DAY_S, (ends_s - 1) // DAY_S + 1)
+        _unite(self.days, days, vlans[number])
         from_s = np.maximum(starts_s[number], days * DAY_S)
         to_s = np.minimum(ends_s[number], (days + 1) * DAY_S)
         whole = to_s - from_s == DAY_S
-        self.whole_days = _masks_of(days[whole], vlans[number[whole]])
+        _unite(self.whole_days, days[whole], vlans[number[whole]])
         from_s, to_s, number = from_s[~whole], to_s[~whole], number[~whole]
-        hours, piece = _numbers(from_s // HOUR_S, (to_s - 1) // HOUR_S + 1)
-        self.hours = _masks_of(hours, vlans[number[piece]])
+        hours, piece = ranges(from_s // HOUR_S, (to_s - 1) // HOUR_S + 1)
+        _unite(self.hours, hours, vlans[number[piece]])
 
     def give(self, vlan: int, window: Window, holder: int) -> bool:
         entries = self.entries.get(vlan)
@@ -249,14 +261,6 @@ def _pieces(start_s: int, end_s: int, length_s: int) -> Iterator[tuple[int, int,
         yield number, max(start_s, first_s), min(end_s, first_s + length_s)
 
 
-def _numbers(firsts: Ints, ends: Ints) -> tuple[Ints, Ints]:
-    """All numbers of the ranges [first, end), each with the index of its range."""
-    counts = ends - firsts
-    index = np.repeat(np.arange(len(counts)), counts)
-    before = np.cumsum(counts) - counts
-    return np.arange(len(index)) - before[index] + firsts[index], index
-
-
 def _runs(values: Ints) -> Iterator[tuple[int, int, int]]:
     """Each value of a sorted array, with where it begins and ends."""
     ends = np.flatnonzero(np.append(values[1:] != values[:-1], len(values) > 0)) + 1
@@ -264,16 +268,15 @@ def _runs(values: Ints) -> Iterator[tuple[int, int, int]]:
     return zip(values[ends - 1].tolist(), bounds[:-1], bounds[1:], strict=True)
 
 
-def _masks_of(numbers: Ints, vlans: Ints) -> dict[int, int]:
-    """Of each number the mask of its VLANs."""
-    found: dict[int, int] = {}
-    codes = np.sort(numbers * (VLAN_MAX + 2) + vlans)
-    numbers, vlans = np.divmod(codes, VLAN_MAX + 2)
+def _unite(masks: dict[int, int], numbers: Ints, vlans: Ints) -> None:
+    """Adds to the mask of each number its VLANs."""
+    codes = np.sort(numbers << VLAN_BITS | vlans)
+    numbers, vlans = codes >> VLAN_BITS, codes & (1 << VLAN_BITS) - 1
     for name, first, last in _runs(numbers):
-        bits = np.zeros(VLAN_MAX + 2, np.bool_)
+        bits = np.zeros(1 << VLAN_BITS, np.bool_)
         bits[vlans[first:last]] = True
-        found[name] = int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
-    return found
+        mask = int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+        masks[name] = masks.get(name, 0) | mask
 
 
 def _clear(masks: dict[int, int], key: int, bit: int) -> None:

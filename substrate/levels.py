@@ -12,15 +12,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from substrate.model import Window
+from substrate.sorting import Ints, order_of
 
 CHUNK_MAX = 512
 FEW = 24
 """Up to so many levels a loop beats numpy."""
 
-Ints = npt.NDArray[np.int64]
 Piece = tuple[int, int, int]
 """A chunk's index, and positions in it: first, and behind the last."""
 LAZY, MOST, LEAST = range(3)
@@ -45,7 +44,7 @@ class Levels:
     def of(cls, starts_s: Ints, ends_s: Ints, amounts: Ints) -> Levels:
         """The sum of amounts, each within its window [start, end): arrays of one length."""
         times = np.concatenate((starts_s, ends_s))
-        order = np.argsort(times)
+        order = order_of(times)
         times, levels = times[order], np.cumsum(np.concatenate((amounts, -amounts))[order])
         last = np.append(times[1:] != times[:-1], len(times) > 0)[: len(times)]
         times, levels = times[last], levels[last]

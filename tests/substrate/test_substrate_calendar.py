@@ -342,6 +342,7 @@ def test_labels_that_are_filled_in_are_as_if_taken_one_by_one(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(label_calendar, "HOUR_S", sizes[0])
         patch.setattr(label_calendar, "DAY_S", sizes[1])
+        patch.setattr(label_calendar, "TOGETHER", 3)
         calendar, filled, taken = LabelCalendar({STP: RANGE}), LabelCalendar({STP: RANGE}), []
         for number, (window, vlan) in enumerate(asked, 1):
             if calendar.holder(STP, vlan, window) is None:
