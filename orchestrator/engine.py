@@ -20,6 +20,7 @@ from orchestrator.book import Live, LiveBook
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
+from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
 from orchestrator.negotiation import (
@@ -27,7 +28,6 @@ from orchestrator.negotiation import (
     Failure,
     Progress,
     Question,
-    RouteFinder,
     negotiate,
 )
 from orchestrator.offers import Offers

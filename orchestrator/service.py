@@ -14,7 +14,8 @@ from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.events import state_event
 from orchestrator.modifying import negotiate_next
-from orchestrator.negotiation import Failure, plan_only
+from orchestrator.negotiation import Failure
+from orchestrator.planning import plan_only
 from orchestrator.ports import (
     Changes,
     ConflictError,
