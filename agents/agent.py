@@ -15,6 +15,7 @@ import structlog
 
 from agents import hand
 from agents.book import Book
+from agents.followers import FOLLOWED_MS, Followers
 from agents.meter import Meter
 from agents.parts import Parts
 from agents.peers import Send, Sender
@@ -88,6 +89,8 @@ class Agent:
         self.recovery = Recovery(self.parts, self._timers, send, orchestrators)
         self.superseded = self.parts.superseded
         self.meter = Meter()
+        self._followers = Followers(send)
+        book.changed = self._followers.changed
 
     @property
     def life(self) -> Life:
@@ -122,6 +125,7 @@ class Agent:
         """Takes no new holds and finishes what is under way; devices stay as they are."""
         self.drain()
         self._timers.stop()
+        self._followers.stop()
         await self.parts.provisioner.stop()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -130,6 +134,7 @@ class Agent:
     def abandon(self) -> None:
         """Stops at once and finishes nothing, as a crash would: for simulations."""
         self._timers.stop()
+        self._followers.stop()
         self.parts.provisioner.abandon()
         for task in list(self._tasks):
             task.cancel()
@@ -187,11 +192,14 @@ class Agent:
         """See :func:`agents.hand.settle`."""
         return await self._finished(hand.settle(self.parts, order))
 
-    def offers(self, request: ReqOffers) -> SendOffers:
+    def offers(self, sender: Sender, request: ReqOffers) -> SendOffers:
         """What a visible domain could carry; nothing for a blind one."""
         if not self.domain.visible:
             return SendOffers(request.query_id, self.domain.name, (), ())
-        return self._book.offers(request, self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        if request.follow and self._followers.follow(sender, request.window, now_ms):
+            return replace(self._book.offers(request, now_ms, FOLLOWED_MS), followed=True)
+        return self._book.offers(request, now_ms)
 
     def holdings(self, after: Key | None, limit: int) -> list[Record]:
         """Live records in the order of their keys, from behind ``after``."""
@@ -219,7 +227,7 @@ class Agent:
     ) -> tuple[Step, ...]:
         """What a message is to change, while its turn is kept; empty: nothing, it is answered."""
         if isinstance(message, ReqOffers):
-            self._respond(sender, message, self.offers(message), began_s)
+            self._respond(sender, message, self.offers(sender, message), began_s)
             return ()
         changes = False
         try:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from agents.backends.base import Backend, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
+from agents.free import FreeFor
 from agents.usage import Taken, Usage, envelope, raised
-from protocol.messages import PortOffer, ReqOffers, ReservationPrep, SendOffers
+from protocol.messages import Offer, PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
 from substrate.calendar import Calendar, CalendarError, Resource
 from substrate.label_calendar import NOBODY, LabelCalendar
@@ -56,6 +57,8 @@ class Book:
         self.domain = backend.describe()
         self.calendar, self.labels = self._calendars()
         self.wake: Callable[[str], None] = lambda reservation_id: None
+        self.changed: Callable[[Window], None] = lambda window: None
+        """Hears when what is free within a window changes."""
         self._ports = {port.stp: port for port in self.domain.ports}
         self._held: dict[str, _Held] = {}
         self._owner: dict[Key, str] = {}
@@ -147,22 +150,22 @@ class Book:
         for stp, vlan in placement.labels:
             self.labels.give(stp, vlan, window, held.number)
         self._reckon(reservation_id)
+        self.changed(window)
 
     def placement(self, mapping: str) -> Placement:
         """What a part's ``mapping`` says."""
         return Placement.from_json(mapping)
 
-    def offers(self, request: ReqOffers, now_ms: int) -> SendOffers:
+    def offers(self, request: ReqOffers, now_ms: int, valid_ms: int = OFFER_VALID_MS) -> SendOffers:
         """What the domain could carry; pairs of ports that it does not have get no offer."""
         self.wake(request.reservation_id)
-        free = _FreeFor(self, request.reservation_id, request.window)
+        free = FreeFor(self, request.reservation_id, request.window, ports_apart=request.follow)
         known = {port.stp for port in self.domain.ports}
         pairs = [pair for pair in request.pairs if set(pair) <= known]
         offers = self.backend.offers(pairs, request.window, request.directionality, free)
-        until_ms = now_ms + OFFER_VALID_MS
+        until_ms = now_ms + valid_ms
         stamped = tuple(
-            replace(offer, token=f"{request.query_id}.{i}", valid_until_ms=until_ms)
-            for i, offer in enumerate(offers)
+            [_stamped(o, f"{request.query_id}.{i}", until_ms) for i, o in enumerate(offers)]
         )
         ports = tuple(
             PortOffer(stp, self._port_profile(stp, resources, free), free.free_vlans(stp))
@@ -218,14 +221,14 @@ class Book:
         wrong = self._wrong(prep)
         if wrong is not None:
             return wrong
-        free = _FreeFor(self, prep.reservation_id, prep.window)
+        free = FreeFor(self, prep.reservation_id, prep.window)
         placement = self.backend.place(prep.segments, prep.window, free)
         if isinstance(placement, Refusal):
             return placement
         return self._verified(prep, placement, free)
 
     def _verified(
-        self, prep: ReservationPrep, placement: Placement, free: _FreeFor
+        self, prep: ReservationPrep, placement: Placement, free: FreeFor
     ) -> Placement | Refusal:
         """The placement as it can be held: one claim per resource, every VLAN of the segments.
 
@@ -318,6 +321,7 @@ class Book:
         for stp, vlan in placement.labels:
             self.labels.take(stp, vlan, window, held.number)
         self._reckon(reservation_id, checked)
+        self.changed(window)
 
     def _reckon(self, reservation_id: str, checked: bool = False) -> None:
         """Puts the envelope of the reservation's live parts in the place of the former one."""
@@ -331,8 +335,8 @@ class Book:
         if not held.parts:
             del self._held[reservation_id]
 
-    def _port_profile(self, stp: str, resources: Iterable[Resource], free: _FreeFor) -> Profile:
-        profiles = [free.profile(r) for r in resources if r in self.calendar.capacities]
+    def _port_profile(self, stp: str, resources: Iterable[Resource], free: FreeFor) -> Profile:
+        profiles = [free.outline(r) for r in resources if r in self.calendar.capacities]
         if profiles:
             return least_profile(profiles)
         # The backend does not count ports: then only their own capacity limits them.
@@ -350,42 +354,6 @@ class Book:
         return replace(refusal, available_bps=None)
 
 
-class _FreeFor:
-    """The :class:`agents.backends.base.Free` of one reservation and window.
-
-    Remembers what it looked up, so it must not outlive a change of the book.
-    """
-
-    def __init__(self, book: Book, reservation_id: str, window: Window) -> None:
-        self._book, self._reservation_id, self.window = book, reservation_id, window
-        self._free_bps: dict[Resource, int] = {}
-        self._profiles: dict[Resource, Profile] = {}
-        self._at_least: dict[Resource, int] | None = None
-
-    def free_bps(self, resource: Resource) -> int:
-        known = self._free_bps.get(resource)
-        if known is None:
-            known = self._book.free_bps(resource, self.window, self._reservation_id)
-            self._free_bps[resource] = known
-        return known
-
-    def profile(self, resource: Resource) -> Profile:
-        known = self._profiles.get(resource)
-        if known is None:
-            known = self._book.outline(resource, self.window, self._reservation_id)
-            self._profiles[resource] = known
-        return known
-
-    def at_least_bps(self, resource: Resource) -> int:
-        if self._at_least is None:
-            self._at_least = self._book.calendar.at_least(self.window)
-        known = self._at_least.get(resource)
-        return self.free_bps(resource) if known is None else known
-
-    def free_vlans(self, stp: str) -> VlanSet:
-        return self._book.free_vlans(stp, self.window, self._reservation_id)
-
-
 def _port_uses(
     pairs: Iterable[tuple[str, str]], directionality: Directionality
 ) -> dict[str, list[Resource]]:
@@ -397,6 +365,12 @@ def _port_uses(
             if resource not in known:
                 known.append(resource)
     return uses
+
+
+def _stamped(offer: Offer, token: str, until_ms: int) -> Offer:
+    """A domain may offer a hundred at once, and dataclasses.replace is slow."""
+    ends = (offer.ingress_stp, offer.egress_stp)
+    return Offer(token, *ends, offer.profile, offer.latency_us, offer.price, until_ms)
 
 
 def _refusal(kind: RefusalKind, reason: str, stp: str, segment: Segment) -> Refusal:

@@ -24,6 +24,7 @@ VARIANTS = {
     "stream": ("#d95f02", "o"),
     "hot": ("#d95f02", "o"),
     "any": ("#1f77b4", "s"),
+    "known": ("#7570b3", "^"),
 }
 
 Points = dict[str, list[tuple[float, float]]]

@@ -12,7 +12,7 @@ from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.meter import Meter
 from orchestrator.negotiation import Answer, OffersCame, Progress, Segments
-from orchestrator.offers import Offers
+from orchestrator.offers import Offers, more_pairs, only
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
@@ -54,15 +54,24 @@ class OpenQuestions:
         self._gateway, self._ids = gateway, ids
         self._patience, self._breakers = patience, breakers
         self._spawn, self._meter = spawn, meter
-        self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers]]] = {}
+        self._waiting: dict[str, tuple[str, asyncio.Future[SendOffers], Keep]] = {}
         self._together: dict[Together, Asked] = {}
 
-    async def ask(self, domain: str, question: ReqOffers, timeout_s: float) -> SendOffers | None:
-        """The domain's offers, or None when it is down or silent for ``timeout_s``."""
+    async def ask(
+        self,
+        domain: str,
+        question: ReqOffers,
+        timeout_s: float,
+        keep: Keep = lambda _offers: None,
+    ) -> SendOffers | None:
+        """The domain's offers, or None when it is down or silent for ``timeout_s``.
+
+        ``keep`` hears the offers before any message that comes after them.
+        """
         query_id = self._ids.new()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[SendOffers] = loop.create_future()
-        self._waiting[query_id] = (domain, answer)
+        self._waiting[query_id] = (domain, answer, keep)
         began_s = loop.time()
         try:
             if not self._gateway.send(domain, replace(question, query_id=query_id)):
@@ -87,20 +96,19 @@ class OpenQuestions:
         """One question for all who would ask the same at this moment; ``keep`` hears the answer."""
         asked = self._together.get(key)
         if asked is None:
-            asked = self._together[key] = self._spawn(self._ask_for_all(key[0], ask(), keep))
+            work = self.ask(key[0], ask(), self._patience.offers_s, keep)
+            asked = self._together[key] = self._spawn(work)
             asked.add_done_callback(lambda _: self._together.pop(key))
         return asked
 
-    async def _ask_for_all(self, domain: str, question: ReqOffers, keep: Keep) -> SendOffers | None:
-        offers = await self.ask(domain, question, self._patience.offers_s)
-        if offers is not None:
-            keep(offers)
-        return offers
-
     def answered(self, domain: str, offers: SendOffers) -> None:
         """Hands an answer to who asked; late, doubled and foreign ones are dropped."""
-        asked, answer = self._waiting.get(offers.query_id, ("", None))
-        if answer is not None and asked == domain and not answer.done():
+        waiting = self._waiting.get(offers.query_id)
+        if waiting is None:
+            return
+        asked, answer, keep = waiting
+        if asked == domain and not answer.done():
+            keep(offers)
             answer.set_result(offers)
 
 
@@ -170,6 +178,7 @@ class LiveBargain:
             if offers is not None and span is not None:
                 # It is a part of what was told of a longer time, and may say less than there is.
                 self.used_again = True
+                offers = only(offers, wanted[domain])
             found[domain] = offers
             self.tell(OffersCame(domain, offers, window))
         return found
@@ -185,15 +194,23 @@ class LiveBargain:
             question = self._question(pairs, window, self.reservation_id)
             return self.questions.begin(domain, question, left_s), None
         directionality = self.criteria.directionality
+        pairs = self._more(domain, pairs)
 
         def ask() -> ReqOffers:
-            return self._question(pairs, span, "")
+            return replace(self._question(pairs, span, ""), follow=True)
 
         def keep(offers: SendOffers) -> None:
             self.offers.keep(pairs, window, directionality, offers, self.now_ms())
 
         key = (domain, span, pairs, directionality)
         return self.questions.begin_for_all(key, ask, keep), span
+
+    def _more(self, domain: str, pairs: frozenset[Pair]) -> frozenset[Pair]:
+        """What else to ask, for others. One way a port's offer depends on what else is asked."""
+        described = self.gateway.domain(domain)
+        if described is None or self.criteria.directionality is Directionality.UNIDIRECTIONAL:
+            return pairs
+        return more_pairs(pairs, described)
 
     def _question(self, pairs: frozenset[Pair], window: Window, reservation_id: str) -> ReqOffers:
         return ReqOffers(

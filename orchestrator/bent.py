@@ -18,9 +18,9 @@ from orchestrator.negotiation import (
     Failure,
     Question,
     negotiate,
-    plan_only,
     too_late,
 )
+from orchestrator.planning import plan_only
 from orchestrator.records import Granted, granted, granted_alone
 from protocol.messages import SendOffers
 from substrate.bending import Phase, Search, Shortfall, rigid, slide, spread, widest

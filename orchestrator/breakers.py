@@ -9,7 +9,8 @@ from typing import TypeVar
 import structlog
 
 from orchestrator.breaker import CLOSED, Breaker, BreakerState, Signal, step
-from orchestrator.negotiation import Failure, Question, RouteFinder
+from orchestrator.finder import RouteFinder
+from orchestrator.negotiation import Failure, Question
 from orchestrator.ports import Gateway
 from runtime.clock import Clock
 from substrate.labels import Plan

@@ -23,6 +23,7 @@ from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
 from orchestrator.explanation import EXPLAINED, NOTHING_TO_SAY, Explanation, explain
+from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
 from orchestrator.meter import Meter
@@ -31,7 +32,6 @@ from orchestrator.negotiation import (
     Failure,
     Progress,
     Question,
-    RouteFinder,
 )
 from orchestrator.offers import Offers
 from orchestrator.ports import (

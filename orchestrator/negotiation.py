@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
 from protocol.messages import SendOffers
 from substrate.labels import Plan, assign_labels
 from substrate.model import (
-    Constraints,
     Criteria,
     Refusal,
     RefusalKind,
@@ -23,17 +23,15 @@ from substrate.model import (
     Window,
 )
 from substrate.options import Pair
-from substrate.routes import Route, candidate_routes
+from substrate.routes import Route
 from substrate.splitting import compose
 from substrate.topology import Topology
 from substrate.vlans import EMPTY, VlanSet
 from substrate.widening import widening_routes
 
 ROUNDS_MAX = 8
-ROUTES_MAX = 16
 WIDER_MAX = 24
 """Routes among which a plan is looked for, once wider ones were needed."""
-REMEMBERED_MAX = 4096
 
 Segments = tuple[Segment, ...]
 Answer = Refusal | None
@@ -122,29 +120,6 @@ class HoldAnswered:
 Progress = RoutesFound | OffersAsked | OffersCame | PlanMade | HoldAnswered
 
 
-class RouteFinder:
-    """Remembers the routes of one topology: many requests join the same two sites."""
-
-    def __init__(self) -> None:
-        self._topology: Topology | None = None
-        self._known: dict[tuple[str, str, Constraints], tuple[Route, ...]] = {}
-
-    def between(
-        self,
-        topology: Topology,
-        source: str,
-        destination: str,
-        constraints: Constraints,
-    ) -> tuple[Route, ...]:
-        """At most ROUTES_MAX candidate routes, disjoint ones first; empty when there is none."""
-        if topology is not self._topology or len(self._known) >= REMEMBERED_MAX:
-            self._topology, self._known = topology, {}
-        key = (source, destination, constraints)
-        if key not in self._known:
-            self._known[key] = candidate_routes(topology, *key, ROUTES_MAX)
-        return self._known[key]
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is negotiated: criteria, for whom, until when, and what is kept if it can be."""
@@ -179,7 +154,7 @@ async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
     for round_number in range(1, ROUNDS_MAX + 1):
         if bargain.now_ms() >= question.deadline_ms:
             return Failure((*refusals, too_late()))
-        plan, knowledge = await _plan(question, knowledge, bargain, announce=round_number == 1)
+        plan, knowledge = await plan_for(question, knowledge, bargain, announce=round_number == 1)
         if isinstance(plan, Refusal):
             return Failure((*refusals, plan))
         bargain.tell(PlanMade(round_number, plan))
@@ -202,12 +177,6 @@ async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
     return Failure(refusals)
 
 
-async def plan_only(question: Question, bargain: Bargain) -> Plan | Failure:
-    """The first plan that ``negotiate`` would try to hold; holds nothing."""
-    plan, _ = await _plan(question, Knowledge(), bargain, announce=True)
-    return Failure((plan,)) if isinstance(plan, Refusal) else plan
-
-
 def may_replan(strategy: Strategy, refusals: tuple[Refusal, ...], topology: Topology) -> bool:
     """Whether another round is within the strategy.
 
@@ -225,7 +194,7 @@ def may_replan(strategy: Strategy, refusals: tuple[Refusal, ...], topology: Topo
     return True
 
 
-async def _plan(
+async def plan_for(
     question: Question, knowledge: Knowledge, bargain: Bargain, *, announce: bool
 ) -> tuple[Plan | Refusal, Knowledge]:
     """Routes, offers for what is not yet known on them, composition, labels."""
@@ -236,18 +205,18 @@ async def _plan(
         bargain.tell(RoutesFound(routes))
     if question.criteria.strategy is not Strategy.EQUAL_SPLITTING:
         silent_before = knowledge.down
-        knowledge = await _ask(question, routes, knowledge, bargain, announce=announce)
+        knowledge = await ask(question, routes, knowledge, bargain, announce=announce)
         if knowledge.down != silent_before:
-            return await _plan(question, knowledge, bargain, announce=False)
+            return await plan_for(question, knowledge, bargain, announce=False)
     plan = fit(question, routes, knowledge)
     if isinstance(plan, Refusal):
         wider = _wider(question, routes, plan, knowledge)
         if wider:
-            knowledge = await _ask(question, wider, knowledge, bargain, announce=False)
+            knowledge = await ask(question, wider, knowledge, bargain, announce=False)
             plan = fit(question, (*wider, *routes)[:WIDER_MAX], knowledge)
     if isinstance(plan, Refusal) and bargain.forgets():
         # What was remembered may be out of date: nothing is refused for that.
-        return await _plan(question, knowledge.anew(), bargain, announce=False)
+        return await plan_for(question, knowledge.anew(), bargain, announce=False)
     return plan, knowledge
 
 
@@ -305,7 +274,7 @@ def routes_of(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | R
     )
 
 
-async def _ask(
+async def ask(
     question: Question,
     routes: tuple[Route, ...],
     knowledge: Knowledge,
@@ -336,9 +305,8 @@ def open_questions(
     """Per visible domain the pairs that routes need and nobody asked for; domains sorted."""
     wanted: dict[str, set[Pair]] = {}
     for route in routes:
-        for crossing in route.crossings:
-            pair = (crossing.ingress_stp, crossing.egress_stp)
-            if topology.domains[crossing.domain].visible and pair not in asked:
+        for crossing, pair in zip(route.crossings, route.pairs, strict=True):
+            if pair not in asked and crossing.domain not in topology.blind:
                 wanted.setdefault(crossing.domain, set()).add(pair)
     return {domain: frozenset(wanted[domain]) for domain in sorted(wanted)}
 

@@ -1,27 +1,31 @@
-"""Offers are used again for a short while: hot pairs of sites do not ask every time.
+"""Offers are used again: hot pairs of sites do not ask every time.
 
 An offer is a hint, only a hold binds; so what is out of date costs another round, and no request is
 refused because of it: before that all is asked anew (:meth:`Bargain.forgets`). To serve many
-windows, offers are asked for whole days. VLANs are told as free only if they
-are free all these days long.
+windows and routes, offers are asked for whole days and more pairs. VLANs are told as free only if
+they are free all these days long.
+
+They serve for a short while, or until the domain says that they are stale, if it follows them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from protocol.messages import Offer, PortOffer, SendOffers
-from substrate.model import Directionality, Segment, Window
+from protocol.messages import Offer, OffersStale, PortOffer, SendOffers
+from substrate.model import Directionality, Domain, Segment, Window, least_profile
 from substrate.options import Pair
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400
 DAYS_MAX = 2
 """Windows that touch more days are asked for as they are: profiles over long spans are long."""
-REMEMBERED_MAX = 4096
+REMEMBERED_MAX = 8192
 STEPS_MAX, DENSE_MS = 256, 60_000
+PAIRS_MAX = 132
+"""Of as many pairs a domain is asked at once: twelve ports."""
 
 Key = tuple[str, Directionality, int, int]
 """Domain, directionality, first day and the day behind the last."""
@@ -32,6 +36,8 @@ class _Told:
     """What a domain told of some days. ``pairs``: what it was asked, also where it has no offer."""
 
     until_ms: int
+    short_ms: int
+    """Until when it may serve once the domain has said that it is stale."""
     pairs: set[Pair] = field(default_factory=set)
     offers: dict[Pair, Offer] = field(default_factory=dict)
     ports: dict[str, PortOffer] = field(default_factory=dict)
@@ -64,7 +70,7 @@ class Offers:
     def find(
         self,
         domain: str,
-        pairs: Iterable[Pair],
+        pairs: Collection[Pair],
         window: Window,
         directionality: Directionality,
         now_ms: int,
@@ -72,10 +78,9 @@ class Offers:
         """What the domain has told of all these pairs for the days of the window; None: not, or
         not now."""
         told = self._told.get((domain, directionality, *_days(window)))
-        wanted = sorted(pairs)
-        if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(wanted):
+        if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(pairs):
             return None
-        return _of(domain, told, wanted)
+        return _of(domain, told, sorted(pairs))
 
     def keep(
         self,
@@ -88,10 +93,12 @@ class Offers:
         """Remembers an answer to a question about ``span(window)``."""
         key = (offers.domain, directionality, *_days(window))
         told, wanted = self._told.get(key), sorted(pairs)
-        if told is None or now_ms >= told.until_ms:
-            told = self._told[key] = _Told(now_ms + self._reuse_ms)
+        short_ms = now_ms + self._reuse_ms
         valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
-        told.until_ms = min(told.until_ms, *valid) if valid else told.until_ms
+        until_ms = min(valid) if valid and offers.followed else min([short_ms, *valid])
+        if told is None or now_ms >= told.until_ms:
+            told = self._told[key] = _Told(until_ms, short_ms)
+        told.until_ms = min(told.until_ms, until_ms)
         told.pairs.update(wanted)
         for pair in wanted:
             told.offers.pop(pair, None)
@@ -114,10 +121,45 @@ class Offers:
                 told.take(segment.ingress_stp, segment.ingress_vlan)
                 told.take(segment.egress_stp, segment.egress_vlan)
 
+    def stale(self, domain: str, stale: OffersStale) -> None:
+        """The domain does not stand by what it told of these windows: it serves shortly at most."""
+        for window in stale.windows:
+            for directionality in Directionality:
+                told = self._told.get((domain, directionality, *_days(window)))
+                if told is not None:
+                    told.until_ms = min(told.until_ms, told.short_ms)
+
     def drop(self, domain: str) -> None:
         """Forgets what the domain has told: it has shown to be out of date."""
         for key in [key for key in self._told if key[0] == domain]:
             del self._told[key]
+
+
+def only(offers: SendOffers, pairs: Collection[Pair]) -> SendOffers:
+    """What is said of these pairs; offers tell what their ports limit, too."""
+    stps = {stp for pair in pairs for stp in pair}
+    ports = {port.stp: port for port in offers.ports if port.stp in stps}
+    found = []
+    for offer in offers.offers:
+        ends = (offer.ingress_stp, offer.egress_stp)
+        if ends in pairs:
+            limits = [ports[stp].profile for stp in ends if stp in ports]
+            found.append(replace(offer, profile=least_profile([offer.profile, *limits])))
+    return SendOffers(offers.query_id, offers.domain, tuple(found), tuple(ports.values()))
+
+
+def more_pairs(pairs: frozenset[Pair], domain: Domain) -> frozenset[Pair]:
+    """These, and others that routes may need soon: all of a domain that is not large.
+
+    Of a larger one those between links and what was asked of, or just what was asked.
+    """
+    asked = {stp for pair in pairs for stp in pair}
+    every = {port.stp for port in domain.ports}
+    linked = {port.stp for port in domain.ports if port.remote_stp is not None}
+    for stps in (every, asked | linked):
+        if len(stps) * (len(stps) - 1) <= PAIRS_MAX:
+            return pairs.union((one, other) for one in stps for other in stps if one != other)
+    return pairs
 
 
 def _days(window: Window) -> tuple[int, int]:

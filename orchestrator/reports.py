@@ -12,7 +12,14 @@ from orchestrator.ports import AgentIdentity, Changes, DataPlaneReport, Holdings
 from orchestrator.reconciling import Reconciling
 from orchestrator.records import State, with_data_plane, with_released
 from protocol.coordinator import PartStatus, Transaction
-from protocol.messages import Inquire, Reconciled, ReservationResp, SendOffers, ToOrchestrator
+from protocol.messages import (
+    Inquire,
+    OffersStale,
+    Reconciled,
+    ReservationResp,
+    SendOffers,
+    ToOrchestrator,
+)
 from runtime.database import StorageError
 from substrate.model import Window
 
@@ -30,6 +37,8 @@ class Reports:
         match message:
             case SendOffers():
                 self.engine.questions.answered(domain, message)
+            case OffersStale():
+                self.engine.offers.stale(domain, message)
             case ReservationResp():
                 odd = self.hand.is_odd(message)
                 if odd or not self.engine.transactions.take(domain, message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
@@ -68,7 +68,7 @@ class ReservationsService(ReservationsServicer):
     async def Plan(self, request: pb.Reservation, context: Context) -> pb.PlanResponse:
         engine = self._orchestrator.engine
         known = engine.gateway.known()
-        with _not_yet(engine.gateway.awaited()):
+        with _not_yet(engine.gateway.awaited):
             criteria = check_criteria(request, known, engine.now_ms(), self._bounds)
         return await self._plan(criteria, check_timeout(request))
 
@@ -235,7 +235,7 @@ class ReservationsService(ReservationsServicer):
 
     def _order(self, request: pb.Reservation, accepted: Accepted | None = None) -> Order:
         engine = self._orchestrator.engine
-        with _not_yet(engine.gateway.awaited()):
+        with _not_yet(engine.gateway.awaited):
             return check_order(
                 request, engine.gateway.known(), engine.now_ms(), self._bounds, accepted
             )
@@ -243,7 +243,7 @@ class ReservationsService(ReservationsServicer):
     def _change(self, request: pb.ModifyRequest, record: Reservation) -> Order:
         engine = self._orchestrator.engine
         topology = engine.gateway.known()
-        with _not_yet(engine.gateway.awaited()):
+        with _not_yet(engine.gateway.awaited):
             return check_change(request, record, topology, engine.now_ms(), self._bounds)
 
     async def _get(self, reservation_id: str) -> Reservation:
@@ -267,14 +267,14 @@ async def _woken(woken: asyncio.Event) -> None:
 
 
 @contextmanager
-def _not_yet(awaited: frozenset[str]) -> Iterator[None]:
+def _not_yet(awaited: Callable[[], frozenset[str]]) -> Iterator[None]:
     """What a domain may have that has not described itself since the start is not NOT_FOUND."""
     try:
         yield
     except RequestError as error:
         domain = str(error.raw).partition(":")[0]
         # An alias does not say whose it is.
-        names = sorted(awaited if domain == "urn" else awaited & {domain})
+        names = sorted(awaited() if domain == "urn" else awaited() & {domain})
         if error.code is not StatusCode.NOT_FOUND or not names:
             raise
         possible = f"to ask again: {', '.join(names)} cannot be reached since this instance started"

@@ -38,6 +38,7 @@ from protocol.messages import (
     Commit,
     Inquire,
     Offer,
+    OffersStale,
     Phase,
     PortOffer,
     Reconciled,
@@ -49,6 +50,7 @@ from protocol.messages import (
     ToAgent,
     ToOrchestrator,
 )
+from substrate.model import Profile
 
 __all__ = [
     "CodecError",
@@ -129,6 +131,9 @@ def to_orchestrator_to_pb(message: ToOrchestrator) -> pb.AgentMessage:
     match message:
         case SendOffers():
             return pb.AgentMessage(send_offers=_send_offers_to_pb(message))
+        case OffersStale(windows):
+            stale = pb.OffersStale(windows=[window_to_pb(window) for window in windows])
+            return pb.AgentMessage(offers_stale=stale)
         case ReservationResp():
             found = pb.AgentMessage()
             _fill_resp(found.reservation_resp, message)
@@ -150,6 +155,9 @@ def to_orchestrator_from_pb(message: pb.AgentMessage) -> ToOrchestrator:
     match message.WhichOneof("kind"):
         case "send_offers":
             return _send_offers_from_pb(message.send_offers)
+        case "offers_stale":
+            windows = message.offers_stale.windows
+            return OffersStale(tuple(window_from_pb(window) for window in windows))
         case "reservation_resp":
             return _resp_from_pb(message.reservation_resp)
         case "inquire":
@@ -212,6 +220,7 @@ def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
         directionality=directionality_to_pb(message.directionality),
         reservation_id=message.reservation_id,
         traceparent=message.traceparent,
+        follow=message.follow,
     )
 
 
@@ -224,6 +233,7 @@ def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
         directionality=directionality_from_pb(message.directionality),
         reservation_id=message.reservation_id,
         traceparent=message.traceparent,
+        follow=message.follow,
     )
 
 
@@ -249,27 +259,32 @@ def _send_offers_to_pb(message: SendOffers) -> pb.SendOffers:
             )
             for port in message.ports
         ],
+        followed=message.followed,
     )
 
 
 def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:
-    offers = tuple(
+    # Many are alike, and an orchestrator remembers them for long.
+    alike: dict[Profile, Profile] = {}
+    offers = [
         Offer(
-            token=offer.token,
-            ingress_stp=offer.ingress_stp,
-            egress_stp=offer.egress_stp,
-            profile=profile_from_pb(offer.profile),
-            latency_us=not_negative("latency_us", offer.latency_us),
-            price=not_negative("price", offer.price),
-            valid_until_ms=offer.valid_until_ms,
+            offer.token,
+            offer.ingress_stp,
+            offer.egress_stp,
+            alike.setdefault(profile := profile_from_pb(offer.profile), profile),
+            not_negative("latency_us", offer.latency_us),
+            not_negative("price", offer.price),
+            offer.valid_until_ms,
         )
         for offer in message.offers
-    )
-    ports = tuple(
+    ]
+    ports = [
         PortOffer(port.stp, profile_from_pb(port.profile), vlans_from_pb(port.vlans))
         for port in message.ports
+    ]
+    return SendOffers(
+        message.query_id, message.domain, tuple(offers), tuple(ports), message.followed
     )
-    return SendOffers(message.query_id, message.domain, offers, ports)
 
 
 def _fill_resp(message: pb.ReservationResp, resp: ReservationResp) -> None:

@@ -79,11 +79,11 @@ def profile_to_pb(profile: Profile) -> list[pb.BandwidthStep]:
 
 def profile_from_pb(steps: Iterable[pb.BandwidthStep]) -> Profile:
     """The inverse of profile_to_pb. Raises CodecError unless starts ascend and no level is < 0."""
-    profile = tuple(Step(step.start_s, step.bandwidth_bps) for step in steps)
+    profile = tuple([Step(step.start_s, step.bandwidth_bps) for step in steps])
     for step in profile:
         if step.bandwidth_bps < 0:
             raise CodecError("profile.bandwidth_bps", step.bandwidth_bps, "0 or more")
-    for before, after in itertools.pairwise(profile):
+    for before, after in itertools.pairwise(profile) if len(profile) > 1 else ():
         if after.start_s <= before.start_s:
             raise CodecError("profile.start_s", after.start_s, f"more than {before.start_s}")
     return profile

@@ -23,6 +23,7 @@ class ReqOffers:
     directionality: Directionality = Directionality.BIDIRECTIONAL
     reservation_id: str = ""
     traceparent: str = ""
+    follow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ class SendOffers:
     domain: str
     offers: tuple[Offer, ...]
     ports: tuple[PortOffer, ...]
+    followed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OffersStale:
+    """What the domain has told of these windows may be out of date."""
+
+    windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +167,4 @@ class Inquire:
 
 PartMessage = ReservationPrep | Commit | Abort | Release
 ToAgent = ReqOffers | PartMessage | Claims
-ToOrchestrator = SendOffers | ReservationResp | Inquire | Reconciled
+ToOrchestrator = SendOffers | OffersStale | ReservationResp | Inquire | Reconciled

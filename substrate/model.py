@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from operator import attrgetter
+from typing import NamedTuple
 
 from substrate.vlans import EMPTY, VlanSet
 
@@ -30,8 +31,7 @@ class Window:
         return self.start_s < other.end_s and other.start_s < self.end_s
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """``bandwidth_bps`` holds from ``start_s`` until the next step of the profile."""
 
     start_s: int
@@ -63,13 +63,14 @@ def least_within(profile: Profile, window: Window) -> int:
 
 
 _START = attrgetter("start_s")
+_LEVEL = attrgetter("bandwidth_bps")
 
 
 def least_profile(profiles: Sequence[Profile]) -> Profile:
     """The pointwise least of profiles over the same window."""
+    if max(map(len, profiles), default=0) == 1:
+        return (min([profile[0] for profile in profiles], key=_LEVEL),)
     starts = sorted({step.start_s for profile in profiles for step in profile})
-    if len(starts) == 1:
-        return (Step(starts[0], min(profile[0].bandwidth_bps for profile in profiles)),)
     levels: list[Step] = []
     at = [0] * len(profiles)
     for start_s in starts:

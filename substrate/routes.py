@@ -5,9 +5,10 @@ A route crosses every domain at most once; parallel links between two domains ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import islice, pairwise
 
 from substrate.disjoint import Walk, disjoint_walks, domain_disjoint_walks
 from substrate.graph import INFINITE, Graph
@@ -25,31 +26,31 @@ class Crossing:
     egress_stp: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """A way from a source STP to a destination STP; ``latency_us`` is that of its links."""
 
     crossings: tuple[Crossing, ...]
     latency_us: int
 
-    @property
+    @cached_property
     def domains(self) -> tuple[str, ...]:
         """The domains, in order."""
         return tuple(crossing.domain for crossing in self.crossings)
 
-    @property
+    @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """(ingress, egress) of each domain, in order."""
         return tuple((c.ingress_stp, c.egress_stp) for c in self.crossings)
 
-    @property
+    @cached_property
     def places(self) -> list[tuple[str, ...]]:
         """Where it has a label: the source STP, both ends of each link, the destination STP."""
         crossings = self.crossings
         between = [(one.egress_stp, other.ingress_stp) for one, other in pairwise(crossings)]
         return [(crossings[0].ingress_stp,), *between, (crossings[-1].egress_stp,)]
 
-    @property
+    @cached_property
     def link_stps(self) -> frozenset[str]:
         """The egress STPs of its inter-domain links: with direction, the links' identity."""
         return frozenset(c.egress_stp for c in self.crossings[:-1])
@@ -66,31 +67,48 @@ def candidate_routes(
 
     First a largest set of link-disjoint routes of least total latency, then the next shortest.
     """
-    domains = {domain_of(source), domain_of(destination), *constraints.via_domains}
-    if not domains <= set(topology.domains) or domains & set(constraints.avoid_domains):
-        return ()
-    accept = acceptance(constraints, source, destination)
-    if domain_of(source) == domain_of(destination):
-        return tuple(
-            filter(accept, [Route((Crossing(domain_of(source), source, destination),), 0)])
-        )
+    ends = {domain_of(source), domain_of(destination)}
+    if len(ends) == 1 or constraints.ero or not _may_join(topology, ends, constraints):
+        return tuple(islice(nearest_routes(topology, source, destination, constraints), count))
     graph = _graph(topology, constraints, {source, destination})
     start, end = graph.number[domain_of(source)], graph.number[domain_of(destination)]
-    walks = [] if constraints.ero else disjoint_walks(graph, start, end, count)
+    walks = disjoint_walks(graph, start, end, count)
     if constraints.survive and constraints.disjoint is Disjointness.DOMAIN:
         walks = list(dict.fromkeys([*domain_disjoint_walks(graph, start, end, count), *walks]))
     walks.sort(key=lambda walk: (sum(graph.costs[hop] for hop in walk), walk))
     routes = [route_along(graph, source, destination, walk) for walk in walks]
-    chosen, known = [route for route in routes if accept(route)], set(walks)
-    need = _need(graph, constraints, source, destination)
-    for walk in shortest_walks(graph, start, end, need):
+    chosen = list(filter(acceptance(constraints, source, destination), routes))
+    for route in nearest_routes(topology, source, destination, constraints):
         if len(chosen) >= count:
             break
-        if walk not in known:
-            route = route_along(graph, source, destination, walk)
-            if accept(route):
-                chosen.append(route)
+        if route not in chosen:
+            chosen.append(route)
     return tuple(chosen[:count])
+
+
+def nearest_routes(
+    topology: Topology, source: str, destination: str, constraints: Constraints
+) -> Iterator[Route]:
+    """Routes that keep the constraints by ascending latency; each is looked for when it is due."""
+    start_in, end_in = domain_of(source), domain_of(destination)
+    if not _may_join(topology, {start_in, end_in}, constraints):
+        return
+    accept = acceptance(constraints, source, destination)
+    if start_in == end_in:
+        yield from filter(accept, [Route((Crossing(start_in, source, destination),), 0)])
+        return
+    graph = _graph(topology, constraints, {source, destination})
+    need = _need(graph, constraints, source, destination)
+    for walk in shortest_walks(graph, graph.number[start_in], graph.number[end_in], need):
+        route = route_along(graph, source, destination, walk)
+        if accept(route):
+            yield route
+
+
+def _may_join(topology: Topology, ends: set[str], constraints: Constraints) -> bool:
+    """Whether all domains that must be crossed are there, and none is to be avoided."""
+    domains = {*ends, *constraints.via_domains}
+    return domains <= set(topology.domains) and not domains & set(constraints.avoid_domains)
 
 
 def disjoint_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:

@@ -9,7 +9,7 @@ from agents.backends.base import Claim, Free
 from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Refusal, RefusalKind, Segment
 
-WAYS_MAX = 4096
+WAYS_MAX = 16_384
 """Ways whose resources are remembered: few are taken most of the time."""
 
 LinkWay = tuple[str, Direction]

@@ -27,6 +27,7 @@ class Inside:
     def __init__(self, links: Iterable[InsideLink], port_nodes: Mapping[str, str]) -> None:
         self.links = tuple(links)
         self._port_nodes = dict(port_nodes)
+        self._latencies_us = {link.name: link.latency_us for link in self.links}
         self._ways: dict[str, list[tuple[str, LinkWay, int]]] = {}
         for link in self.links:
             there, back = (link.name, Direction.IN), (link.name, Direction.OUT)
@@ -35,8 +36,11 @@ class Inside:
 
     def latency_us(self, ways: Iterable[LinkWay]) -> int:
         """The sum over links."""
-        latencies = {link.name: link.latency_us for link in self.links}
-        return sum(latencies[name] for name, _ in ways)
+        return sum([self._latencies_us[name] for name, _ in ways])
+
+    def at_one_node(self, ingress_stp: str, egress_stp: str) -> bool:
+        """Whether no link is needed between the two."""
+        return self._port_nodes[ingress_stp] == self._port_nodes[egress_stp]
 
     def quickest(
         self, ingress_stp: str, egress_stp: str, room: Callable[[LinkWay], int], least_bps: int

@@ -113,6 +113,8 @@ class WanBackend:
     def _widest(
         self, ingress: str, egress: str, directionality: Directionality, free: Free
     ) -> tuple[LinkWay, ...] | None:
+        if self._inside.at_one_node(ingress, egress):
+            return ()
         ports = way_resources(ingress, egress, (), directionality)
         port_bps = min(free.free_bps(port) for port in ports)
         return self._inside.widest(ingress, egress, _room(free, directionality, port_bps), port_bps)

@@ -213,6 +213,7 @@ class AgentMessage(_message.Message):
     RESERVATION_RESP_FIELD_NUMBER: _builtins.int
     INQUIRE_FIELD_NUMBER: _builtins.int
     RECONCILED_FIELD_NUMBER: _builtins.int
+    OFFERS_STALE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def send_offers(self) -> Global___SendOffers: ...
     @_builtins.property
@@ -221,6 +222,8 @@ class AgentMessage(_message.Message):
     def inquire(self) -> Global___Inquire: ...
     @_builtins.property
     def reconciled(self) -> Global___Reconciled: ...
+    @_builtins.property
+    def offers_stale(self) -> Global___OffersStale: ...
     def __init__(
         self,
         *,
@@ -228,12 +231,13 @@ class AgentMessage(_message.Message):
         reservation_resp: Global___ReservationResp | None = ...,
         inquire: Global___Inquire | None = ...,
         reconciled: Global___Reconciled | None = ...,
+        offers_stale: Global___OffersStale | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "reconciled", b"reconciled", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "offers_stale", b"offers_stale", "reconciled", b"reconciled", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "reconciled", b"reconciled", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inquire", b"inquire", "kind", b"kind", "offers_stale", b"offers_stale", "reconciled", b"reconciled", "reservation_resp", b"reservation_resp", "send_offers", b"send_offers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_offers", "reservation_resp", "inquire", "reconciled"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_offers", "reservation_resp", "inquire", "reconciled", "offers_stale"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -252,6 +256,7 @@ class ReqOffers(_message.Message):
     DIRECTIONALITY_FIELD_NUMBER: _builtins.int
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     """Made by the orchestrator, repeated in SendOffers."""
     bandwidth_bps: _builtins.int
@@ -261,6 +266,10 @@ class ReqOffers(_message.Message):
     """The reservation on whose behalf is asked: what it already holds counts as free."""
     traceparent: _builtins.str
     """W3C Trace Context: below which span the agent's own are; absent: this is not traced."""
+    follow: _builtins.bool
+    """Asks for OffersStale once the answer is out of date. Offers between ports may then leave out what
+    the ports themselves limit: the offers of the ports tell it.
+    """
     @_builtins.property
     def window(self) -> _common_pb2.Window: ...
     @_builtins.property
@@ -275,10 +284,11 @@ class ReqOffers(_message.Message):
         directionality: _common_pb2.Directionality.ValueType = ...,
         reservation_id: _builtins.str = ...,
         traceparent: _builtins.str = ...,
+        follow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "follow", b"follow", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,8 +324,13 @@ class SendOffers(_message.Message):
     DOMAIN_FIELD_NUMBER: _builtins.int
     OFFERS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
+    FOLLOWED_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     domain: _builtins.str
+    followed: _builtins.bool
+    """Until valid_until_ms of its offers this stands, unless OffersStale names the window that was
+    asked for. False: there will be no OffersStale.
+    """
     @_builtins.property
     def offers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offer]: ...
     @_builtins.property
@@ -329,14 +344,39 @@ class SendOffers(_message.Message):
         domain: _builtins.str = ...,
         offers: _abc.Iterable[Global___Offer] | None = ...,
         ports: _abc.Iterable[Global___PortOffer] | None = ...,
+        followed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "offers", b"offers", "ports", b"ports", "query_id", b"query_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "followed", b"followed", "offers", b"offers", "ports", b"ports", "query_id", b"query_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendOffers: _TypeAlias = SendOffers  # noqa: Y015
+
+@_typing.final
+class OffersStale(_message.Message):
+    """What was told before of these windows, as ReqOffers with ``follow`` had them, may be out of date.
+    Told together, some times a second at most; it may get lost.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Window]: ...
+    def __init__(
+        self,
+        *,
+        windows: _abc.Iterable[_common_pb2.Window] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OffersStale: _TypeAlias = OffersStale  # noqa: Y015
 
 @_typing.final
 class Offer(_message.Message):

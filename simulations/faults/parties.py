@@ -35,7 +35,7 @@ from simulations.faults.loop import FaultLoop, Process
 from simulations.faults.pipeline import Pipeline, Writes
 from simulations.faults.rpc import Channel, Services
 from simulations.faults.wire import Wire
-from substrate.model import Directionality, Window
+from substrate.model import Directionality, Step, Window
 
 LIMITS = Limits(offers_reuse_ms=2000)
 START_AGAIN_S = 1.0
@@ -253,6 +253,6 @@ def _make_lie(book: Book, truth: Callable[[], int]) -> None:
 
 def _untrue(offer: Offer, percent: int) -> Offer:
     profile = tuple(
-        replace(step, bandwidth_bps=step.bandwidth_bps * percent // 100) for step in offer.profile
+        Step(step.start_s, step.bandwidth_bps * percent // 100) for step in offer.profile
     )
     return replace(offer, profile=profile)

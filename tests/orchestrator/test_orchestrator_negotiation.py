@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from networks import VLANS, G, diamond, line
 
+from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import (
     Answer,
     Failure,
@@ -17,11 +18,10 @@ from orchestrator.negotiation import (
     PlanMade,
     Progress,
     Question,
-    RouteFinder,
     Segments,
     negotiate,
-    plan_only,
 )
+from orchestrator.planning import plan_only
 from protocol.messages import Offer, PortOffer, SendOffers
 from substrate.labels import Plan
 from substrate.model import (

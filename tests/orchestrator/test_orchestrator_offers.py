@@ -6,11 +6,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from orchestrated import NOW_S, Orchestrated, sites, virtual, wanted
+from networks import domain, port
+from orchestrated import NO_CONTEXT, NOW_S, Orchestrated, sites, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from orchestrator.offers import DAY_S, Offers
-from protocol.messages import Offer, PortOffer, ReqOffers, SendOffers
+from orchestrator.offers import DAY_S, PAIRS_MAX, Offers, more_pairs, only
+from protocol.messages import Offer, OffersStale, PortOffer, ReqOffers, SendOffers
 from simulations.gateway import Message
 from substrate.model import Directionality, Segment, Step, Window, least_within
 from substrate.vlans import VlanSet
@@ -52,6 +53,46 @@ def test_it_lasts_as_long_as_it_may_and_no_longer() -> None:
     offers.keep([PAIR], HOUR, BOTH, told(valid_until_ms=2500), 2000)
     assert offers.find("m1", [PAIR], HOUR, BOTH, 2499) is not None
     assert offers.find("m1", [PAIR], HOUR, BOTH, 2500) is None
+
+
+def test_what_is_followed_lasts_until_the_domain_says_that_it_is_stale() -> None:
+    offers = Offers(2000)
+    followed = replace(told(valid_until_ms=60_000), followed=True)
+    offers.keep([PAIR], HOUR, BOTH, followed, 0)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 59_999) is not None
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 60_000) is None
+    offers.stale("m2", OffersStale((DAY,)))
+    offers.stale("m1", OffersStale((Window(DAY.end_s, DAY.end_s + DAY_S),)))
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 2000) is not None
+    offers.stale("m1", OffersStale((DAY,)))
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 1999) is not None
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 2000) is None
+
+
+def test_a_small_domain_is_asked_for_all_its_pairs_at_once() -> None:
+    small = domain("d", [port("d:user"), port("d:x", "x:d"), port("d:y", "y:d")])
+    asked = frozenset([("d:user", "d:x")])
+    assert len(more_pairs(asked, small)) == 6
+
+
+def test_a_larger_one_for_those_between_links_and_an_immense_one_for_what_is_needed() -> None:
+    users = [port(f"d:user{n}") for n in range(100)]
+    asked = frozenset([("d:user1", "d:x")])
+    larger = domain("d", [*users, port("d:x", "x:d"), port("d:y", "y:d")])
+    assert {stp for pair in more_pairs(asked, larger) for stp in pair} == {
+        "d:user1",
+        "d:x",
+        "d:y",
+    }
+    links = [port(f"d:{n}", f"x{n}:d") for n in range(PAIRS_MAX)]
+    assert more_pairs(asked, domain("d", [*users, *links])) == asked
+
+
+def test_an_offer_that_leaves_out_what_ports_limit_is_told_with_it() -> None:
+    wide = (Step(DAY.start_s, 100),)
+    other = Offer("o", "m1:east", "m1:west", wide)
+    found = only(replace(told(), offers=(Offer("o", *PAIR, wide), other)), [PAIR])
+    assert [offer.profile for offer in found.offers] == [PROFILE]
 
 
 def test_other_pairs_days_directions_and_domains_are_asked() -> None:
@@ -156,6 +197,22 @@ async def test_those_who_ask_at_the_same_moment_ask_the_domains_once() -> None:
         records = await asyncio.gather(*asked)
         assert {record.state for record in records} == {COMMITTED}
         assert questions.count == 3
+
+
+@virtual
+async def test_while_nothing_changes_nobody_is_asked_again() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one, questions = await world.start(), Questions(world)
+        for hour in range(5):
+            assert (await one.reservations.Plan(at(hour, 90), NO_CONTEXT)).feasible
+            await asyncio.sleep(10)
+        assert questions.count == 3
+        assert (await one.reserve(at(7, 90))).state == COMMITTED
+        await asyncio.sleep(3)
+        assert not (await one.reservations.Plan(at(7, 90), NO_CONTEXT)).feasible
+        before = questions.count
+        assert (await one.reservations.Plan(at(8, 90), NO_CONTEXT)).feasible
+        assert questions.count == before
 
 
 @virtual
