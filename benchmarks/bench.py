@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.bend_calls import bend_calls
 from benchmarks.commits import commit, hot_link, slow_disk
 from benchmarks.long_calendars import long_calendars
 from benchmarks.plan_calls import plan_calls, plan_calls_live
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, Callable[[Setting], None]] = {
     "fsync": slow_disk,
     "hot": hot_link,
     "live": long_calendars,
+    "bend": bend_calls,
     "plan": plan_calls,
     "plan-live": plan_calls_live,
     "planning": lambda setting: alone(setting, "planning", setting.nodes, "nodes"),

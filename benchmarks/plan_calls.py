@@ -51,7 +51,7 @@ def plan_calls(setting: Setting) -> None:
                 continue
             domains = real
         with world(setting.place(name)) as made:
-            _start(made, domains)
+            start(made, domains)
             _both(setting, made, name, domains, baselines)
 
 
@@ -63,12 +63,12 @@ def plan_calls_live(setting: Setting) -> None:
         name, domains = f"plan, {nodes:,} nodes, {count:,} live", networks.network(nodes)
         with world(setting.place(name)) as made:
             if count:
-                _fill(made, domains, count // nodes)
-            _start(made, domains)
+                fill(made, domains, count // nodes)
+            start(made, domains)
             _both(setting, made, name, domains, baselines)
 
 
-def _fill(made: World, domains: Domains, count: int) -> None:
+def fill(made: World, domains: Domains, count: int) -> None:
     """Databases for the agents; the tables are made once and copied, which is quicker."""
     empty = made.folder / "empty.db"
     schema.upgrade(f"sqlite:///{empty}", "agent")
@@ -77,7 +77,8 @@ def _fill(made: World, domains: Domains, count: int) -> None:
         live.fill(made.database(domain["domain"]), domain, count)
 
 
-def _start(made: World, domains: Domains) -> None:
+def start(made: World, domains: Domains) -> None:
+    """An agent for each domain, in one process, and an orchestrator."""
     file = made.folder / "domains.json"
     file.write_text(json.dumps(domains))
     made.start("benchmarks.agents", str(file), str(made.folder))
@@ -112,16 +113,24 @@ def _measured(
     measured = Measured()
     warm_up_s = setting.warm_up_s * (LEARNING if variant == "known" else 1)
     setting = replace(setting, warm_up_s=warm_up_s)
-    cpu_s = asyncio.run(_ask(setting, made, measured, _requests(variant, pairs)))
+    wanted = _requests(variant, pairs)
+    cpu_s = asyncio.run(ask(setting, made, measured, wanted, IN_FLIGHT))
     if measured.refused or not measured.latencies_s:
         raise BrokenError(f"{name}, {variant}: {measured.refused} infeasible\n{made.errors()}")
     return measured.row(name, variant, IN_FLIGHT, cpu_s)
 
 
-async def _ask(
-    setting: Setting, made: World, measured: Measured, wanted: Iterator[pb.Reservation]
+async def ask(
+    setting: Setting,
+    made: World,
+    measured: Measured,
+    wanted: Iterator[pb.Reservation],
+    in_flight: int,
 ) -> float:
-    """Seconds of processor time that the world used meanwhile."""
+    """Asks ``Plan`` for all of them, so many at once, until the time is over.
+
+    Seconds of processor time that the world used while it was measured.
+    """
     began_s = time.perf_counter() + setting.warm_up_s
     until_s = began_s + setting.seconds
 
@@ -137,7 +146,7 @@ async def _ask(
                 return
 
     async with grpc.aio.insecure_channel(made.target) as channel:
-        asking = [asyncio.create_task(one(ReservationsStub(channel))) for _ in range(IN_FLIGHT)]
+        asking = [asyncio.create_task(one(ReservationsStub(channel))) for _ in range(in_flight)]
         await asyncio.wait(asking, timeout=setting.warm_up_s)
         before_s = sum(made.cpu_s())
         await asyncio.wait(asking, timeout=setting.seconds)
