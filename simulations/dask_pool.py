@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
+
+from runtime.logs import configure
+from runtime.settings import LogSettings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,8 +47,14 @@ def spread_over_dask(
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise DaskError(f"no Dask scheduler answers at {address}: {error}") from error
-    with client:
-        futures = client.map(work, items, pure=False)
-        for _ in as_completed(futures):
+    with client, client.as_current():
+        futures = client.map(partial(_quietly, work), items, pure=False)
+        for future in as_completed(futures):
+            future.result()
             done()
         return list(client.gather(futures))
+
+
+def _quietly(work: Callable[[T], R], item: T) -> R:
+    configure(LogSettings(level="warning", format="console"))
+    return work(item)

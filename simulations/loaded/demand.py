@@ -14,7 +14,7 @@ from simulations.schedules import dice
 from substrate.model import Window
 
 SLOTS = 72
-SLOT_S = 300
+SLOT_S = 60
 """Short, as agents look for what is due every few seconds; nothing else depends on it."""
 FIRST_S = EPOCH_MS // 1000
 """When slot 0 begins."""

@@ -34,7 +34,7 @@ def network(tmp_path: Path) -> Path:
 
 
 def loaded(network: Path, *more: str) -> Result:
-    options = ["--topology", str(network), "--runs", "1", "--jobs", "1", "--load", "0.5", *more]
+    options = ["--topology", str(network), "--runs", "1", "--jobs", "1", "--load", "0.3", *more]
     return CliRunner().invoke(app, ["simulate", "loaded", *options])
 
 
@@ -46,7 +46,7 @@ def test_json_tells_a_row_for_each_strategy(network: Path) -> None:
     assert [row["strategy"] for row in found["rows"]] == list(OFFERED)
     for row in found["rows"]:
         assert list(row) == [*KEYS, "seed", "requests", "fairness"]
-        assert (row["topology"], row["load"], row["seed"]) == ("line", 0.5, 7)
+        assert (row["topology"], row["load"], row["seed"]) == ("line", 0.3, 7)
         assert 0 < row["success"] <= row["bound_success"] <= 1
         assert len(row["fairness"]) == 4
 
@@ -55,7 +55,7 @@ def test_a_table_shows_each_share_beside_its_bound(network: Path) -> None:
     done = loaded(network, "--strategy", "single_path")
     assert done.exit_code == 0, done.output
     (row,) = [line.split() for line in done.stdout.splitlines() if "single_path" in line]
-    assert row[0] == "0.5"
+    assert row[0] == "0.3"
     assert all(cell.endswith("%") for cell in row[3:])
     assert len(row) == 11
 
@@ -63,11 +63,11 @@ def test_a_table_shows_each_share_beside_its_bound(network: Path) -> None:
 def test_rows_and_figure_go_into_files(network: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     table, figure = tmp_path / "rows.csv", tmp_path / "figure.svg"
-    done = loaded(network, "--load", "1", "--csv", str(table), "--plot", str(figure))
+    done = loaded(network, "--load", "0.4", "--csv", str(table), "--plot", str(figure))
     assert done.exit_code == 0, done.output
     with table.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["load"] for row in rows] == ["0.5"] * len(OFFERED) + ["1.0"] * len(OFFERED)
+    assert [row["load"] for row in rows] == ["0.3"] * len(OFFERED) + ["0.4"] * len(OFFERED)
     assert len(rows[0]["fairness"].split()) == 4
     assert "<svg" in figure.read_text()
 

@@ -1,4 +1,4 @@
-"""The offline bound: by hand where that can be done, and against the program written out in full."""
+"""The offline bound: by hand where that can be done, and against the full program."""
 
 from __future__ import annotations
 
