@@ -1,7 +1,8 @@
 """Published topologies of real networks as settings of agents.
 
-read_topology   a file in one of FORMATS as domains, with remarks on what did not fit
-write_topology  a settings file per agent, and one for the orchestrator that lists them
+read_topology      a file in one of FORMATS as domains, with remarks on what did not fit
+read_any_topology  the same for a file that tells its format by what is in it
+write_topology     a settings file per agent, and one for the orchestrator that lists them
 """
 
 from __future__ import annotations
@@ -30,7 +31,22 @@ def read_topology(format_: str, file: Path, *, add_user_ports: bool = True) -> I
     """The topology in ``file``; ``add_user_ports``: for atlanticwave only. Raises SettingsError."""
     if format_ not in LOOKS:
         raise SettingsError(f"format '{format_}' is not known; possible are {', '.join(FORMATS)}")
+    return _imported(format_, _read_json(file), file, add_user_ports)
+
+
+def read_any_topology(file: Path) -> Imported:
+    """The topology in ``file``, in whatever format it looks like. Raises SettingsError."""
     document = _read_json(file)
+    for format_, looks in LOOKS.items():
+        if looks(document):
+            return _imported(format_, document, file, True)
+    raise SettingsError(
+        f"{file}: is not a topology in one of the formats {', '.join(FORMATS)}: its keys are"
+        f" {_some(list(document))}"
+    )
+
+
+def _imported(format_: str, document: dict[str, Any], file: Path, add_user_ports: bool) -> Imported:
     if not LOOKS[format_](document):
         others = [name for name, looks in LOOKS.items() if looks(document)]
         hint = f"it looks like {others[0]}" if others else f"its keys are {_some(list(document))}"

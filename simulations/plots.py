@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simulations.analytic import equal_splitting, full_offers, partial_offers
+from simulations.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, canvas, write
 from simulations.success_rate import Row
 from simulations.two_domains import PairRow
 from substrate.model import Strategy
@@ -20,19 +21,13 @@ PAPER_FOUR_VISIBLE = 0.99
 PAPER_ONE_PATH = 0.50
 PAPER_TWO_PATHS = 0.85
 
-BLUE, GREEN, ORANGE, RED = "#1f5fa8", "#2a7f4f", "#d97b16", "#b3261e"
-PURPLE, GREY = "#7a3e9d", "#555555"
 ALL = "all visible (full and partial offers)"
 NONE = "none visible (equal splitting)"
 
 
-class PlotError(Exception):
-    """A figure cannot be drawn; the text says why and what to do."""
-
-
 def plot_success_rate(rows: Sequence[Row], file: Path) -> None:
-    """Figure 6c as a PNG. Raises PlotError."""
-    figure, axes = _canvas(8.4, 5.6)
+    """Figure 6c as a file. Raises PlotError."""
+    figure, (axes,) = canvas(8.4, 5.6)
     most = max(row.domains for row in rows)
     axes.axhline(100 * PAPER_ONE_DOMAIN, color=GREY, linestyle=":", linewidth=1.2)
     for name, color, marker, points in _series(rows):
@@ -60,12 +55,12 @@ def plot_success_rate(rows: Sequence[Row], file: Path) -> None:
         f"Success rate of the negotiation, {rows[0].requests:,} requests per point", loc="left"
     )
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False)
-    _write(figure, file)
+    write(figure, file)
 
 
 def plot_two_domains(rows: Sequence[PairRow], file: Path) -> None:
-    """Figure 6b as a PNG. Raises PlotError."""
-    figure, axes = _canvas(7.0, 4.8)
+    """Figure 6b as a file. Raises PlotError."""
+    figure, (axes,) = canvas(7.0, 4.8)
     names = ["R&E-1 alone", "R&E-2 alone", "multi-path over both"]
     groups = [
         ("paper", GREY, [PAPER_ONE_PATH, PAPER_ONE_PATH, PAPER_TWO_PATHS]),
@@ -82,7 +77,7 @@ def plot_two_domains(rows: Sequence[PairRow], file: Path) -> None:
     axes.set_ylabel("success rate (%)")
     axes.set_title(f"One path and two over two R&E networks, {rows[0].requests:,} requests")
     axes.legend(loc="upper left", frameon=False)
-    _write(figure, file)
+    write(figure, file)
 
 
 def _series(rows: Iterable[Row]) -> list[tuple[str, str, str, list[tuple[int, float]]]]:
@@ -132,35 +127,3 @@ def _paper_points(axes: Axes, most: int) -> None:
         color="black",
         label='paper: four visible, "approximately 99%"',
     )
-
-
-def need_matplotlib() -> None:
-    """Raises PlotError when figures cannot be drawn here."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise PlotError(
-            "drawing needs matplotlib, which is not installed: pip install"
-            " 'braid-orchestrator[simulations]'"
-        ) from None
-
-
-def _canvas(width: float, height: float) -> tuple[Any, Axes]:
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _write(figure: Any, file: Path) -> None:
-    try:
-        figure.savefig(file, format="png")
-    except OSError as error:
-        raise PlotError(f"{file}: cannot be written: {error.strerror}") from error

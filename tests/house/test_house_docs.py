@@ -112,6 +112,7 @@ def distribution(requirement: str) -> str:
         ("The client library", "braid/pyproject.toml", None),
         ("The services", "pyproject.toml", None),
         ("Simulations", "pyproject.toml", "simulations"),
+        ("Dask", "pyproject.toml", "dask"),
         ("Traces", "pyproject.toml", "telemetry"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from simulations import plots
 from simulations.analytic import success_rate
+from simulations.canvas import PlotError
 from simulations.success_rate import Row, scenarios
 from simulations.two_domains import TRIALS, PairRow
 
@@ -41,7 +42,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that were drawn, instead of files."""
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     drawn: list[Any] = []
-    monkeypatch.setattr(plots, "_write", lambda figure, _file: drawn.append(figure))
+    monkeypatch.setattr(plots, "write", lambda figure, _file: drawn.append(figure))
     return drawn
 
 
@@ -59,6 +60,12 @@ def test_both_figures_are_written(tmp_path: Path) -> None:
         width, height = size(tmp_path / name)
         assert width > 900
         assert height > 600
+
+
+def test_a_figure_is_an_svg_where_its_name_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    plots.plot_two_domains(PAIR_ROWS, tmp_path / "b.svg")
+    assert "<svg" in (tmp_path / "b.svg").read_text()
 
 
 def test_the_figure_shows_every_row_and_its_formula(figures: list[Any]) -> None:
@@ -118,12 +125,12 @@ def test_without_matplotlib_the_error_says_what_to_install(
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(plots.PlotError, match=r"braid-orchestrator\[simulations\]"):
+    with pytest.raises(PlotError, match=r"braid-orchestrator\[simulations\]"):
         plots.plot_two_domains(PAIR_ROWS, tmp_path / "b.png")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    with pytest.raises(plots.PlotError, match=r"no/such\.png: cannot be written"):
+    with pytest.raises(PlotError, match=r"no/such\.png: cannot be written"):
         plots.plot_two_domains(PAIR_ROWS, tmp_path / "no" / "such.png")

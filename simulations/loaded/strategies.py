@@ -1,0 +1,68 @@
+"""Strategies: what the same request looks like to Braid, by how much of it may bend.
+
+A strategy is nothing but the shape of the criteria; the planner is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from simulations.loaded.demand import SLOT_S, Demand
+from simulations.loaded.world import HOST
+from substrate.model import Bend, Constraints, Criteria, Directionality, Strategy, Window
+
+PATHS_MAX = 16
+
+Shape = Callable[[Demand], Criteria]
+
+
+def _criteria(
+    demand: Demand,
+    window: Window,
+    strategy: Strategy = Strategy.AUTO,
+    constraints: Constraints | None = None,
+    bend: Bend | None = None,
+) -> Criteria:
+    return Criteria(
+        source=f"{demand.source}:{HOST}",
+        destination=f"{demand.destination}:{HOST}",
+        bandwidth_bps=demand.bandwidth_bps,
+        window=window,
+        directionality=Directionality.UNIDIRECTIONAL,
+        strategy=strategy,
+        constraints=constraints or Constraints(max_paths=PATHS_MAX),
+        bend=bend,
+    )
+
+
+def _rigid(strategy: Strategy, demand: Demand) -> Criteria:
+    return _criteria(demand, demand.window, strategy, Constraints())
+
+
+def _max_flow_split(demand: Demand) -> Criteria:
+    return _criteria(demand, demand.window)
+
+
+def _slide(demand: Demand) -> Criteria:
+    bend = Bend(duration_s=demand.window.duration_s)
+    return _criteria(demand, demand.wide_window, bend=bend)
+
+
+def _malleable(demand: Demand) -> Criteria:
+    bend = Bend(volume_bytes=demand.volume * SLOT_S // 8)
+    return _criteria(demand, demand.wide_window, bend=bend)
+
+
+SHAPES: dict[str, Shape] = {
+    "single_path": partial(_rigid, Strategy.SINGLE_PATH),
+    "equal_split": partial(_rigid, Strategy.EQUAL_SPLITTING),
+    "full_offers": partial(_rigid, Strategy.FULL_OFFERS),
+    "max_flow_split": _max_flow_split,
+    "slide": _slide,
+    "malleable": _malleable,
+}
+"""By name, as in rows."""
+
+OFFERED = ("single_path", "equal_split", "full_offers", "max_flow_split")
+"""Those that the orchestrator knows how to serve; it does not bend requests yet."""
