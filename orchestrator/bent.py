@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.explanation import Least
-from orchestrator.lookahead import look_ahead, span_of
+from orchestrator.finder import ROUTES_MAX
+from orchestrator.knowledge import Knowledge
+from orchestrator.lookahead import Ahead, look_ahead, span_of
 from orchestrator.negotiation import (
     Bargain,
     Failure,
     Question,
     negotiate,
+    plan_for,
     too_late,
 )
 from orchestrator.planning import plan_only
@@ -27,7 +30,10 @@ from substrate.bending import Phase, Search, Shortfall, rigid, slide, spread, wi
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.options import Pair
+from substrate.routes import Route
 
+FEW_ROUTES = 4
+"""So many are asked about first."""
 CHOICES_MAX = 6
 """How often windows and rates are chosen, as long as domains refuse them."""
 
@@ -93,9 +99,9 @@ async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Fa
         chosen = await _choose(question, bargains, lessons)
         if isinstance(chosen, Refusal):
             return Failure((*refusals, chosen))
-        phases, told = chosen
-        questions = [_of(question, phase) for phase in phases]
-        with_each = [(each, bargains(each, told)) for each in questions]
+        phases, ahead = chosen
+        questions = [_of(question, phase, ahead.search.routes) for phase in phases]
+        with_each = [(each, bargains(each, ahead.told)) for each in questions]
         outcomes = await asyncio.gather(*(negotiate(each, bargain) for each, bargain in with_each))
         plans = [outcome for outcome in outcomes if isinstance(outcome, Plan)]
         if len(plans) == len(phases):
@@ -116,30 +122,47 @@ async def plan_bent(question: Question, bargains: Bargains) -> Granted | Failure
     chosen = await _choose(question, bargains, ())
     if isinstance(chosen, Refusal):
         return Failure((chosen,))
-    phases, told = chosen
+    phases, ahead = chosen
     plans = []
     for phase in phases:
-        each = _of(question, phase)
-        plan = await plan_only(each, bargains(each, told))
-        if isinstance(plan, Failure):
-            return plan
+        each = _of(question, phase, ahead.search.routes)
+        bargain = bargains(each, ahead.told)
+        plan, _ = await plan_for(each, Knowledge(), bargain, announce=False)
+        if isinstance(plan, Refusal):
+            return Failure((plan,))
         plans.append(plan)
     return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
 
 
 async def _choose(
     question: Question, bargains: Bargains, lessons: Sequence[Lesson]
-) -> tuple[tuple[Phase, ...], Told] | Refusal:
+) -> tuple[tuple[Phase, ...], Ahead] | Refusal:
     bargain = bargains(question, {})
     now_ms = bargain.now_ms()
     if now_ms >= question.deadline_ms:
         return too_late()
-    ahead = await look_ahead(question, span_of(question, now_ms // 1000), bargain)
-    if isinstance(ahead, Refusal):
-        return ahead
-    search = replace(ahead.search, forecast=ahead.search.forecast.capped(lessons))
-    phases = choose(search, ahead.least)
-    return phases if isinstance(phases, Refusal) else (phases, ahead.told)
+    span = span_of(question, now_ms // 1000)
+    before: Ahead | None = None
+    phases: tuple[Phase, ...] | Refusal
+    for most in (FEW_ROUTES, ROUTES_MAX):
+        ahead = await look_ahead(question, span, bargain, most, before)
+        if isinstance(ahead, Refusal):
+            return ahead
+        search = replace(ahead.search, forecast=ahead.search.forecast.capped(lessons))
+        phases = choose(search, ahead.least)
+        if not isinstance(phases, Refusal) and _cannot_be_better(question, phases, span):
+            break
+        before = ahead
+    return phases if isinstance(phases, Refusal) else (phases, ahead)
+
+
+def _cannot_be_better(question: Question, phases: Sequence[Phase], span: Window) -> bool:
+    """Whether more routes would change nothing: a volume fills the first ones first."""
+    criteria, bend = question.criteria, question.criteria.bend
+    if bend is not None and bend.volume_bytes:
+        return True
+    soonest = phases[0].window.start_s <= span.start_s
+    return soonest and phases[0].bandwidth_bps == criteria.bandwidth_bps
 
 
 def choose(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
@@ -167,8 +190,8 @@ def choose(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
     return replace(refusal, available_bps=most_bps)
 
 
-def _of(question: Question, phase: Phase) -> Question:
-    return replace(question, criteria=rigid(question.criteria, phase))
+def _of(question: Question, phase: Phase, routes: tuple[Route, ...] = ()) -> Question:
+    return replace(question, criteria=rigid(question.criteria, phase), routes=routes)
 
 
 def _short(what: str, instead: str) -> Refusal:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.explanation import Least
+from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
 from orchestrator.negotiation import Bargain, Question, open_questions, routes_of
 from protocol.messages import SendOffers
@@ -25,23 +26,35 @@ class Ahead:
     search: Search
     least: Least
     told: Mapping[str, SendOffers]
+    knowledge: Knowledge
 
 
-async def look_ahead(question: Question, span: Window, bargain: Bargain) -> Ahead | Refusal:
-    """Asks all visible domains on the candidate routes what they have free over a span.
+async def look_ahead(
+    question: Question,
+    span: Window,
+    bargain: Bargain,
+    most: int = ROUTES_MAX,
+    before: Ahead | None = None,
+) -> Ahead | Refusal:
+    """Asks the visible domains on the first candidate routes what they have free over a span.
 
-    Who does not answer is left out, and the routes are chosen anew.
+    Who does not answer is left out, and the routes are chosen anew. ``before``: what was found on
+    fewer routes, and is not asked again.
     """
-    knowledge, told = Knowledge(), dict[str, SendOffers]()
+    knowledge = before.knowledge if before is not None else Knowledge()
+    told = dict(before.told) if before is not None else {}
     while True:
-        routes = routes_of(question, knowledge)
-        if isinstance(routes, Refusal):
-            return routes
+        found = routes_of(question, knowledge)
+        if isinstance(found, Refusal):
+            return found
+        routes = found[:most]
         wanted = open_questions(routes, question.topology, knowledge.asked)
         if not wanted:
             break
         answers = await bargain.ask(wanted, span)
-        told.update((domain, offers) for domain, offers in answers.items() if offers is not None)
+        for domain, offers in answers.items():
+            if offers is not None:
+                told[domain] = _both(told.get(domain), offers)
         knowledge = knowledge.with_answers(wanted, answers, span)
         if not knowledge.down.intersection(wanted):
             break
@@ -78,7 +91,15 @@ def _ahead(
         also=(window.start_s, window.end_s),
         least_slot_s=least.phase_s,
     )
-    return Ahead(Search(question.criteria, routes, found, question.topology), least, told)
+    search = Search(question.criteria, routes, found, question.topology)
+    return Ahead(search, least, told, knowledge)
+
+
+def _both(before: SendOffers | None, offers: SendOffers) -> SendOffers:
+    """What a domain has told, of some pairs and later of others."""
+    if before is None:
+        return offers
+    return replace(offers, offers=before.offers + offers.offers, ports=before.ports + offers.ports)
 
 
 def _least(question: Question, routes: tuple[Route, ...]) -> Least:

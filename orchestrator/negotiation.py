@@ -134,6 +134,8 @@ class Question:
     """Where to begin to look for free labels: spreads requests that come at once."""
     trial: int = 0
     """Not 0: this negotiation alone tries domains that were silent (orchestrator.breakers)."""
+    routes: tuple[Route, ...] = ()
+    """Not empty: only these are to be used, of which is known already what is free on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,9 @@ def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> 
 
 def routes_of(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:
     """The candidate routes, without domains that are down."""
+    kept = tuple(r for r in question.routes if knowledge.down.isdisjoint(r.domains))
+    if kept:
+        return kept
     criteria, constraints = question.criteria, question.criteria.constraints
     avoid = tuple(sorted({*constraints.avoid_domains, *knowledge.down}))
     if avoid != constraints.avoid_domains:
