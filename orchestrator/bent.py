@@ -23,10 +23,11 @@ from orchestrator.negotiation import (
 )
 from orchestrator.records import Granted, granted, granted_alone
 from protocol.messages import SendOffers
-from substrate.bending import Phase, Search, Shortfall, rigid, slide, spread, widest
+from substrate.bending import Phase, Search, Shortfall, rigid, slide, widest
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.options import Pair
+from substrate.spreading import spread
 
 CHOICES_MAX = 6
 """How often windows and rates are chosen, as long as domains refuse them."""
