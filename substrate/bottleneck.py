@@ -6,7 +6,6 @@ together. The cheapest flow over what is known finds it: what its last search co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from substrate.bending import Search
@@ -62,34 +61,32 @@ def _cut(search: Search, supply: Supply) -> list[tuple[Resource, int]]:
         for stp in (criteria.source, criteria.destination)
     ]
     free_bps, stp = min(ends)
-    wanted = min(criteria.bandwidth_bps, free_bps)
+    between = _between(search, supply, min(criteria.bandwidth_bps, free_bps))
+    if between is not None:
+        return between
+    return [(stp, free_bps)] if free_bps < criteria.bandwidth_bps else []
+
+
+def _between(search: Search, supply: Supply, wanted: int) -> list[tuple[Resource, int]] | None:
+    """A least cut between the two ports; None where so much can cross it, as far as was seen."""
+    criteria = search.criteria
     if domain_of(criteria.source) == domain_of(criteria.destination):
         pair = (criteria.source, criteria.destination)
-        carried = supply.pair_bps.get(pair, wanted)
-        between: list[tuple[Resource, int]] = [(pair, carried)] if carried < wanted else []
-    else:
-        between = list(_between(search, supply, wanted))
-    if between or free_bps >= criteria.bandwidth_bps:
-        return between
-    return [(stp, free_bps)]
-
-
-def _between(search: Search, supply: Supply, wanted: int) -> Iterator[tuple[Resource, int]]:
-    """A least cut between two domains, if less than ``wanted`` can cross it."""
-    avoided = {*search.criteria.constraints.avoid_domains, *supply.down}
-    network = Network(search.criteria, supply, search.topology, avoided)
+        free_bps = supply.pair_bps.get(pair, wanted)
+        return [(pair, free_bps)] if free_bps < wanted else None
+    avoided = {*criteria.constraints.avoid_domains, *supply.down}
+    network = Network(criteria, supply, search.topology, avoided)
     flow = cheapest_flow(
         network.leaving, SOURCE, SINK, wanted, to_go=network.to_go, rounds_max=ROUNDS_MAX
     )
     carried = sum(n for arc, n in zip(flow.arcs, flow.amounts, strict=True) if arc.head == SINK)
-    if carried >= wanted:
-        return
     reached = _reached(flow)
-    if not reached <= set(flow.leaving):
-        return  # It gave up before it had seen all.
-    for arc in flow.arcs:
-        if arc.tail in reached and arc.head not in reached:
-            yield network.place(arc), arc.capacity
+    # Who reaches what the search did not look at, or the sink, has found no cut.
+    if carried >= wanted or not reached <= set(flow.leaving):
+        return None
+    cut = (arc for arc in flow.arcs if arc.tail in reached and arc.head not in reached)
+    # A link may be crossed both ways, and is one place.
+    return list(dict.fromkeys((network.place(arc), arc.capacity) for arc in cut))
 
 
 def _reached(flow: Flow) -> set[int]:

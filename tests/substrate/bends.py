@@ -21,13 +21,17 @@ WAYS = "bcd"
 
 
 def fan(
-    latencies: Sequence[int] = (1, 1, 1), capacity_bps: int = 60, host_bps: int = 100
+    latencies: Sequence[int] = (1, 1, 1),
+    capacity_bps: int = 60,
+    host_bps: int = 100,
+    blind: str = "",
 ) -> Topology:
     """From a to z through each of b, c, d; a and z split."""
     links = []
     for name, latency_us in zip(WAYS, latencies, strict=False):
         links += [Link("a", name, capacity_bps, latency_us), Link(name, "z", capacity_bps, 0)]
-    return network(links, hosts={"a": host_bps, "z": host_bps}, splitting="az", swapping="az")
+    hosts = {"a": host_bps, "z": host_bps}
+    return network(links, hosts=hosts, splitting="az", swapping="az", blind=blind)
 
 
 def pairs_of(topology: Topology) -> list[tuple[str, str]]:
@@ -44,17 +48,18 @@ def pairs_of(topology: Topology) -> list[tuple[str, str]]:
 
 def search_of(
     topology: Topology,
-    told: Mapping[Resource, Profile],
+    told: Mapping[Any, Profile],
     bandwidth_bps: int,
     span: Window = SPAN,
     strategy: Strategy = Strategy.AUTO,
+    ends: tuple[str, str] = ("a:host", "z:host"),
     **limits: Any,
 ) -> Search:
     """Ways that nothing is told of have room for everything."""
     open_ways: dict[Resource, Profile] = {
         pair: (Step(span.start_s, 10**12),) for pair in pairs_of(topology)
     }
-    wish = ask(bandwidth_bps, strategy=strategy, constraints=Constraints(**limits))
+    wish = ask(bandwidth_bps, *ends, strategy=strategy, constraints=Constraints(**limits))
     known = forecast(span, Supply(), {**open_ways, **told})
     return Search(wish, routes_of(topology, wish), known, topology)
 

@@ -112,3 +112,11 @@ def test_a_least_share_does_not_hide_what_fits() -> None:
     told = {way(name): steps((START_S, 10), (110, 45), (120, 10)) for name in "bcd"}
     search = search_of(fan(), told, 100, max_paths=2, min_share_bps=40)
     assert slide(search, 100, 50, 10) == Phase(Window(110, 120), 90)
+
+
+def test_what_a_blind_domain_refused_is_not_tried_again() -> None:
+    search = search_of(fan((1,), blind="b"), {way("b"): steps((START_S, 60))}, 60)
+    refused = Window(105, 110)
+    capped = replace(search, forecast=search.forecast.capped([(way("b"), refused, 20)]))
+    assert widest(search, refused, 1, 60) == 60
+    assert widest(capped, refused, 1, 60) == 20

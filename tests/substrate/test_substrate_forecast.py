@@ -153,4 +153,4 @@ def test_without_steps_nothing_is_free() -> None:
 def test_what_does_not_change_is_kept() -> None:
     fixed = Supply(pair_latency_us={PAIR: 5}, caps={PAIR: 3}, down=frozenset({"x"}))
     supply = forecast(SPAN, fixed, {PAIR: (Step(100, 7),)}).within(SPAN)
-    assert (supply.pair_latency_us, supply.caps, supply.down) == ({PAIR: 5}, {PAIR: 3}, {"x"})
+    assert (supply.pair_latency_us, supply.caps, supply.down) == ({PAIR: 5}, {PAIR: 3}, fixed.down)
