@@ -93,12 +93,20 @@ class Forecast:
 
     def capped(self, caps: Iterable[tuple[Pair, Window, int]]) -> Forecast:
         """With no more than so many bit/s between two ports during a window: what was refused."""
-        levels = self.levels.copy()
+        caps = list(caps)
+        found = self._cut_at({at_s for _, w, _ in caps for at_s in (w.start_s, w.end_s)})
         for pair, window, most_bps in caps:
-            if pair in self._rows:
-                part = levels[self._rows[pair], self.slots_of(window)]
+            if pair in found._rows:
+                part = found.levels[found._rows[pair], found.slots_of(window)]
                 np.minimum(part, most_bps, out=part)
-        return replace(self, levels=levels)
+        return found
+
+    def _cut_at(self, instants: Iterable[int]) -> Forecast:
+        """A copy that is cut at these instants too, as far as they lie within the span."""
+        inside = (s for s in instants if self.cuts[0] < s < self.cuts[-1])
+        cuts = sorted({*self.cuts, *inside})
+        slots = [bisect_right(self.cuts, start_s) - 1 for start_s in cuts[:-1]]
+        return replace(self, cuts=tuple(cuts), levels=self.levels[:, slots])
 
 
 def forecast(

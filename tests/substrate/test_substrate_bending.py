@@ -120,3 +120,4 @@ def test_what_a_blind_domain_refused_is_not_tried_again() -> None:
     capped = replace(search, forecast=search.forecast.capped([(way("b"), refused, 20)]))
     assert widest(search, refused, 1, 60) == 60
     assert widest(capped, refused, 1, 60) == 20
+    assert soonest(capped, 60, 10) == Window(110, 120)

@@ -135,12 +135,8 @@ def test_what_was_refused_is_not_promised_in_that_window_and_all_else_stays(
     for resource, profile in told.items():
         plain = second_by_second(profile, window)
         assert free(found, resource, window) == plain
-        if resource != PAIR or not cut_at(found, refused).overlaps(window):
-            assert free(capped, resource, window) == plain
-        elif refused.overlaps(window):
-            assert free(capped, resource, window) == min(plain, most_bps)
-        else:
-            assert min(plain, most_bps) <= free(capped, resource, window) <= plain
+        refusing = resource == PAIR and refused.overlaps(window)
+        assert free(capped, resource, window) == (min(plain, most_bps) if refusing else plain)
     assert (PAIR in capped.within(window).pair_bps) == (PAIR in told)
 
 
