@@ -171,3 +171,9 @@ def test_without_a_narrow_cut_it_is_the_place_that_the_refusal_names() -> None:
     assert bottlenecks(search, SPAN, unknown) == (Bottleneck("q", "q:x", window=SPAN),)
     assert bottlenecks(search, SPAN, REFUSED) == ()
     assert bottlenecks(search, SPAN, Refusal(RefusalKind.POLICY, "no", resource="q:x")) == ()
+
+
+def test_what_just_fits_has_none() -> None:
+    told = {way("b"): steps((START_S, 45))}
+    assert bottlenecks(search_of(fan((1,)), told, 45), SPAN, REFUSED) == ()
+    assert bottlenecks(search_of(fan((1,)), told, 46), SPAN, REFUSED) != ()
