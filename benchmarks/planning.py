@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,11 +18,24 @@ from agents.backends import open_backend
 from orchestrator.knowledge import Knowledge
 from protocol.messages import Offer, PortOffer, SendOffers
 from simulations.importer import read_topology
+from substrate.bending import Search, soonest
+from substrate.forecast import Resource, forecast
 from substrate.labels import assign_labels
-from substrate.model import Constraints, Criteria, Domain, Port, Refusal, Step, Strategy, Window
+from substrate.model import (
+    Constraints,
+    Criteria,
+    Domain,
+    Port,
+    Profile,
+    Refusal,
+    Step,
+    Strategy,
+    Window,
+)
 from substrate.options import Supply
 from substrate.routes import Route, candidate_routes
 from substrate.splitting import compose
+from substrate.spreading import spread
 from substrate.topology import Topology
 from substrate.vlans import ALL_VLANS
 from substrate.widening import widening_routes
@@ -167,6 +181,37 @@ def chain_us(rounds: int = 2000) -> float:
     return 1e6 * _average_s(lambda _: plan(topology, wish, routes, supply), range(rounds))
 
 
+def bent_ms(topology: Topology, hours: int = 168) -> dict[str, float]:
+    """CPU time of looking for a window, and for phases, in free bandwidth that changes every hour.
+
+    At the median: half a day's worth of 10 Gb/s, and the earliest four hours of 60 Gb/s.
+    """
+    spreads = [_search(topology, wish, hours) for wish in _wishes(topology, 10 * G)]
+    slides = [_search(topology, wish, hours) for wish in _wishes(topology, 60 * G)]
+    volume_bytes = 10 * G * 12 * 3600 // 8
+    return {
+        "spread_ms": _median_ms(lambda search: spread(search, volume_bytes, 16, 60, 1), spreads),
+        "soonest_ms": _median_ms(lambda search: soonest(search, 60 * G, 4 * 3600), slides),
+    }
+
+
+def _search(topology: Topology, wish: Criteria, hours: int) -> Search:
+    dice = random.Random(3)
+    routes = candidate_routes(topology, wish.source, wish.destination, wish.constraints, ROUTES)
+    profiles: dict[Resource, Profile] = {}
+    for pair in sorted({pair for route in routes for pair in route.pairs}):
+        most_bps = min(topology.ports[stp].capacity_bps for stp in pair)
+        for place in (pair, *pair):
+            levels = (dice.randrange(most_bps) for _ in range(hours))
+            profiles[place] = tuple(Step(3600 * i, bps) for i, bps in enumerate(levels))
+    known = forecast(Window(0, 3600 * hours), offered(topology, routes), profiles)
+    return Search(wish, routes, known, topology)
+
+
+def _median_ms(work: Callable[[Search], object], searches: Sequence[Search]) -> float:
+    return 1e3 * statistics.median(_average_s(work, [search]) for search in searches)
+
+
 def main() -> None:
     """See the module."""
     print(f"one route through four domains: composition and labels {chain_us():.0f} us")
@@ -175,6 +220,8 @@ def main() -> None:
     rows += [(f"random, {nodes}", measure(nodes)) for nodes in (10, 80, 200, 1000)]
     for name, row in rows:
         print(f"{name:14}", *(f"{key} {value:9.2f}" for key, value in row.items()))
+    bent = bent_ms(network(200))
+    print("bending, 200  ", *(f"{key} {value:9.2f}" for key, value in bent.items()))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ from orchestrator.negotiation import (
 from orchestrator.planning import plan_only
 from orchestrator.records import Granted, granted, granted_alone
 from protocol.messages import SendOffers
-from substrate.bending import Phase, Search, Shortfall, rigid, slide, spread, widest
+from substrate.bending import Phase, Search, Shortfall, rigid, slide, widest
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.options import Pair
 from substrate.routes import Route
+from substrate.spreading import spread
 
 FEW_ROUTES = 4
 """So many are asked about first."""
@@ -142,22 +143,25 @@ async def _choose(
     if now_ms >= question.deadline_ms:
         return too_late()
     span = span_of(question, now_ms // 1000)
-    before: Ahead | None = None
-    phases: tuple[Phase, ...] | Refusal
-    for most in (FEW_ROUTES, ROUTES_MAX):
-        ahead = await look_ahead(question, span, bargain, most, before)
+    ahead = await look_ahead(question, span, bargain, FEW_ROUTES)
+    if isinstance(ahead, Refusal):
+        return ahead
+    phases = _chosen(ahead, lessons)
+    if isinstance(phases, Refusal) or not _cannot_be_better(question, phases, span):
+        ahead = await look_ahead(question, span, bargain, ROUTES_MAX, ahead)
         if isinstance(ahead, Refusal):
             return ahead
-        search = replace(ahead.search, forecast=ahead.search.forecast.capped(lessons))
-        phases = choose(search, ahead.least)
-        if not isinstance(phases, Refusal) and _cannot_be_better(question, phases, span):
-            break
-        before = ahead
+        phases = _chosen(ahead, lessons)
     return phases if isinstance(phases, Refusal) else (phases, ahead)
 
 
+def _chosen(ahead: Ahead, lessons: Sequence[Lesson]) -> tuple[Phase, ...] | Refusal:
+    search = replace(ahead.search, forecast=ahead.search.forecast.capped(lessons))
+    return choose(search, ahead.least)
+
+
 def _cannot_be_better(question: Question, phases: Sequence[Phase], span: Window) -> bool:
-    """Whether more routes would change nothing: a volume fills the first ones first."""
+    """Whether more routes would change little: a volume fills the short ones first."""
     criteria, bend = question.criteria, question.criteria.bend
     if bend is not None and bend.volume_bytes:
         return True

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 
-from substrate.bending import BITS, Phase, Search, Shortfall, rigid, slide, soonest, spread, widest
+from substrate.bending import BITS, Phase, Search, Shortfall, rigid, slide, soonest, widest
 from substrate.bottleneck import Bottleneck, bottlenecks
-from substrate.model import Bend, Criteria, Refusal, RefusalKind, Window
+from substrate.model import Bend, Criteria, Refusal, RefusalKind, Strategy, Window
+from substrate.spreading import spread
 
 EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL})
 """Refusals for want of something that another time or amount may not want."""
+VOLUME_MAX_BYTES = 2**53
+"""More is not counted."""
 ROUND_BPS = 1_000_000
 """Alternatives are rounded down to whole Mb/s: people read them."""
 
@@ -74,11 +77,18 @@ def explain(
 
     ``sign`` gives an alternative its token.
     """
-    found = list(_volumes(search, least) if _volume(search.criteria) else _circuits(search, least))
+    asked = search.criteria
+    window = _inside(search, asked.window)
+    if window.duration_s <= 0:
+        return NOTHING_TO_SAY
+    found = list[Alternative]()
+    # Of equal parts nobody is asked: what was offered does not tell whether they would be granted.
+    if asked.strategy is not Strategy.EQUAL_SPLITTING:
+        found = list(_volumes(search, least) if _volume(asked) else _circuits(search, least))
     found.sort(key=lambda alternative: alternative.change)
     found = [replace(each, least_change=i == 0) for i, each in enumerate(found)]
     return Explanation(
-        bottlenecks(search, _inside(search, search.criteria.window), refusal),
+        bottlenecks(search, window, refusal),
         tuple(sign(alternative) for alternative in found),
     )
 
@@ -103,6 +113,8 @@ def _circuits(search: Search, least: Least) -> Iterator[Alternative]:
     if asked.constraints.survive:
         return
     volume_bytes = asked.bandwidth_bps * duration_s // BITS
+    if not 1 <= volume_bytes <= VOLUME_MAX_BYTES:
+        return
     phases = spread(search, volume_bytes, Bend().max_phases, least.phase_s, least.rate_bps)
     if not isinstance(phases, Shortfall):
         end_s = max(phases[-1].window.end_s, window.end_s)
@@ -112,7 +124,8 @@ def _circuits(search: Search, least: Least) -> Iterator[Alternative]:
             bend=Bend(volume_bytes=volume_bytes),
         )
         text = f"the same {_size(volume_bytes)} by {_time(phases[-1].window.end_s)}"
-        text += f" in {len(phases)} phases of up to {_rate(max(p.bandwidth_bps for p in phases))}"
+        count = "1 phase" if len(phases) == 1 else f"{len(phases)} phases"
+        text += f" in {count} of up to {_rate(max(p.bandwidth_bps for p in phases))}"
         change = max(0, phases[-1].window.end_s - window.end_s) / duration_s
         yield Alternative(AlternativeKind.SAME_VOLUME, criteria, text, change)
 
@@ -128,7 +141,8 @@ def _volumes(search: Search, least: Least) -> Iterator[Alternative]:
         if not isinstance(
             spread(within, fits.most, bend.max_phases, least.phase_s, least.rate_bps), Shortfall
         ):
-            text = f"{_size(fits.most)} instead of {_size(bend.volume_bytes)} by then"
+            text = f"{_size(fits.most)} instead of {_size(bend.volume_bytes)}"
+            text += f" by {_time(asked.window.end_s)}"
             yield Alternative(
                 AlternativeKind.LARGEST_BANDWIDTH,
                 replace(asked, bend=less),
@@ -136,9 +150,9 @@ def _volumes(search: Search, least: Least) -> Iterator[Alternative]:
                 1 - fits.most / bend.volume_bytes,
             )
     later = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
-    if not isinstance(later, Shortfall):
+    if not isinstance(later, Shortfall) and later[-1].window.end_s > asked.window.end_s:
         end_s = later[-1].window.end_s
-        window = Window(asked.window.start_s, max(end_s, asked.window.end_s))
+        window = Window(asked.window.start_s, end_s)
         text = f"all of it by {_time(end_s)}, {_span(end_s - asked.window.end_s)} later"
         yield Alternative(
             AlternativeKind.EARLIEST_START,
@@ -155,16 +169,21 @@ def _largest(search: Search, duration_s: int) -> Phase | None:
     if duration_s < window.duration_s:
         within = replace(search, forecast=search.forecast.until(window.end_s))
         found = slide(within, asked.bandwidth_bps, least_bps, duration_s)
-        return None if isinstance(found, Shortfall) else _rounded(found)
+        if isinstance(found, Shortfall) or found.bandwidth_bps >= asked.bandwidth_bps:
+            return None
+        return _rounded(search, found)
     most_bps = widest(search, window, least_bps, asked.bandwidth_bps)
     if not 0 < most_bps < asked.bandwidth_bps:
         return None
-    return _rounded(Phase(asked.window, most_bps))
+    return _rounded(search, Phase(asked.window, most_bps))
 
 
-def _rounded(phase: Phase) -> Phase:
+def _rounded(search: Search, phase: Phase) -> Phase:
     whole_bps = phase.bandwidth_bps // ROUND_BPS * ROUND_BPS
-    return replace(phase, bandwidth_bps=whole_bps or phase.bandwidth_bps)
+    # Least shares may want just what was found.
+    if whole_bps and search.fits(whole_bps, _inside(search, phase.window)):
+        return replace(phase, bandwidth_bps=whole_bps)
+    return phase
 
 
 def _inside(search: Search, window: Window) -> Window:

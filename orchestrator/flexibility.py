@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from braid.v1 import reservations_pb2 as pb
+from orchestrator.explanation import VOLUME_MAX_BYTES
 from runtime.errors import RequestError, invalid
 from substrate.bending import BITS
 from substrate.model import MAX_PHASES, Bend, Criteria, Disjointness, Strategy
 
-VOLUME_MAX_BYTES = 2**53
 PHASES_MAX = 64
 SURVIVE_MAX = 3
 ACCEPT_ALONE = frozenset({"request_id", "accept", "description", "negotiation_timeout_s", "detach"})
@@ -39,7 +39,8 @@ def check_bend(message: pb.Reservation, criteria: Criteria) -> Bend | None:
     if asked.HasField("least_bandwidth_bps"):
         most_bps = criteria.bandwidth_bps
         _check_within("least_bandwidth_bps", asked.least_bandwidth_bps, most_bps, "bandwidth_bps")
-        bend = Bend(bend.duration_s, asked.least_bandwidth_bps)
+        if asked.least_bandwidth_bps < most_bps:
+            bend = Bend(bend.duration_s, asked.least_bandwidth_bps)
     return None if bend == Bend() else bend
 
 

@@ -12,7 +12,7 @@ from orchestrator.negotiation import Bargain, Question, open_questions, routes_o
 from protocol.messages import SendOffers
 from substrate.bending import Search
 from substrate.forecast import Resource, forecast
-from substrate.model import Profile, Refusal, Window
+from substrate.model import Profile, Refusal, Step, Window
 from substrate.routes import Route
 
 HORIZON_S = 7 * 86_400
@@ -82,6 +82,13 @@ def _ahead(
         for offer in offers.offers:
             profiles[offer.ingress_stp, offer.egress_stp] = offer.profile
         profiles.update((port.stp, port.profile) for port in offers.ports)
+    for route in routes:
+        for crossing, pair in zip(route.crossings, route.pairs, strict=True):
+            if crossing.domain in question.topology.blind:
+                # It tells nothing; what it refuses is learnt (Forecast.capped).
+                ports = (question.topology.ports[stp] for stp in pair)
+                most_bps = min(port.capacity_bps for port in ports)
+                profiles[pair] = (Step(span.start_s, most_bps),)
     least = _least(question, routes)
     window = question.criteria.window
     found = forecast(

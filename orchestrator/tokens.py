@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
@@ -21,7 +22,9 @@ from runtime.errors import invalid
 
 VALID_MS = 600_000
 """After ten minutes most of what was free then may not be any more."""
-LENGTH_MAX = 16_384
+LENGTH_MAX = 131_072
+"""Longer than the token of any request: it may name 128 ports, and twice as many domains."""
+ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,6 @@ def read(token: str) -> Accepted:
         message = pb.AcceptToken.FromString(raw)
     except (ValueError, binascii.Error, DecodeError):
         raise invalid("accept", token, "the token of an alternative") from None
-    if not message.id or len(message.id) > 128 or not message.HasField("request"):
+    if not ID.fullmatch(message.id) or not message.HasField("request"):
         raise invalid("accept", token, "the token of an alternative")
     return Accepted(message.request, message.expires_ms, message.id)

@@ -1,4 +1,4 @@
-"""Requests that bend: when a circuit fits, how wide it may be, at which rates a volume is moved.
+"""Requests that bend: when a circuit fits, and how wide it may be (volumes: substrate.spreading).
 
 Pure searches over a forecast. What they find is rigid again: windows and bandwidths, each of which
 composes over the given routes with what the forecast says is free.
@@ -6,24 +6,23 @@ composes over the given routes with what the forecast says is free.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from substrate.forecast import Forecast, Levels, Resource
-from substrate.model import Criteria, Refusal, Window
-from substrate.options import Supply
+from substrate.labels import assign_labels
+from substrate.model import Criteria, Refusal, Strategy, Window
+from substrate.options import has_vlans
 from substrate.routes import Route
 from substrate.splitting import compose
 from substrate.topology import Topology
 
-Limits = dict[Resource, Levels]
-"""What limits a route: free bit/s in each slot."""
-NOTHING: Mapping[Resource, Levels] = MappingProxyType({})
 BITS = 8
+ANY = np.iinfo(np.int64).max
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
 
@@ -56,52 +55,94 @@ class Search:
     forecast: Forecast
     topology: Topology
 
-    def fits(self, bandwidth_bps: int, window: Window, supply: Supply | None = None) -> bool:
-        """Whether that composes with what is free during all of the window."""
+    def fits(self, bandwidth_bps: int, window: Window) -> bool:
+        """Whether that composes, and finds VLANs, with what is free during all of the window."""
+        return self.hope_bps(window) >= bandwidth_bps and self.tried(bandwidth_bps, window) is None
+
+    def tried(self, bandwidth_bps: int, window: Window) -> Refusal | None:
+        """What keeps that from being composed."""
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
-        free = self.forecast.within(window) if supply is None else supply
-        return not isinstance(compose(criteria, self.routes, free, self.topology), Refusal)
-
-    @cached_property
-    def limits(self) -> list[Limits]:
-        """Per usable route, in their order, what is free in each slot of all that limits it."""
-        every = (self._limits(route) for route in self.routes)
-        return [limits for limits in every if limits is not None]
-
-    @cached_property
-    def hopes(self) -> Levels:
-        """No more than this fits in each slot, however it is split: every route counts alone."""
-        if not self.limits:
-            return np.zeros(self.forecast.slots, dtype=np.int64)
-        alone: Levels = np.sum([_least(limits) for limits in self.limits], axis=0)
-        for stp in (self.criteria.source, self.criteria.destination):
-            alone = np.minimum(alone, self.limits[0][stp])
-        return alone
-
-    def hope_bps(self, window: Window) -> int:
-        """No more than this fits during all of a window."""
-        return int(self.hopes[self.forecast.slots_of(window)].min())
-
-    def _limits(self, route: Route) -> Limits | None:
-        known, fixed = self.forecast.levels, self.forecast.fixed
-        found: Limits = {}
-        for crossing, pair in zip(route.crossings, route.pairs, strict=True):
-            blind = crossing.domain in self.topology.blind
-            if crossing.domain in fixed.down or (pair not in known and not blind):
-                return None
-            if pair in known:
-                found[pair] = known[pair]
-            for stp in pair:
-                port = self.topology.ports.get(stp)
-                if port is None:
-                    return None
-                free = known.get(stp, np.full(1, port.capacity_bps, dtype=np.int64))
-                found[stp] = np.broadcast_to(np.minimum(free, port.capacity_bps), self._shape)
-        return found
+        supply = self.forecast.within(window)
+        found = compose(criteria, self.routes, supply, self.topology)
+        if isinstance(found, Refusal):
+            return found
+        plan = assign_labels(criteria, found, supply, self.topology)
+        return plan if isinstance(plan, Refusal) else None
 
     @property
-    def _shape(self) -> tuple[int]:
-        return (self.forecast.slots,)
+    def paths_max(self) -> int:
+        constraints = self.criteria.constraints
+        alone = constraints.ero or self.criteria.strategy is Strategy.SINGLE_PATH
+        return 1 if alone else constraints.max_paths
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What limits the routes that are of any use."""
+        rows: dict[Resource, int] = {}
+        every = (self._limits(route) for route in self.routes)
+        routes = [
+            np.array([rows.setdefault(resource, len(rows)) for resource in resources])
+            for resources in every
+            if resources
+        ]
+        free = np.zeros((len(rows), self.forecast.slots), dtype=np.int64)
+        for resource, row in rows.items():
+            known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
+            free[row] = port.capacity_bps if port is not None else ANY
+            if known is not None:
+                np.minimum(free[row], known, out=free[row])
+        return Limits(routes, free)
+
+    def hope_bps(self, window: Window) -> int:
+        """No more than this fits during all of a window, however it is split."""
+        slots, limits = self.forecast.slots_of(window), self.limits
+        if not limits.routes:
+            return 0
+        widest = np.sort(limits.alone[:, slots].min(axis=1))[-self.paths_max :]
+        ends = [limits.free[row, slots].min() for row in limits.ends]
+        return int(min(widest.sum(), *ends))
+
+    def _limits(self, route: Route) -> list[Resource]:
+        """The resources of a route; none where it cannot be used at any time."""
+        known, fixed, topology = self.forecast, self.forecast.fixed, self.topology
+        found: list[Resource] = []
+        for crossing, pair in zip(route.crossings, route.pairs, strict=True):
+            told = known.of(pair) is not None
+            if crossing.domain in fixed.down or not (told or crossing.domain in topology.blind):
+                return []
+            if any(stp not in topology.ports for stp in pair):
+                return []
+            found += [*pair, pair] if told else pair
+        usable = has_vlans(route, self.criteria.constraints, fixed, topology)
+        return list(dict.fromkeys(found)) if usable else []
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``free``: bit/s per slot, one row per resource. ``routes``: the rows of each."""
+
+    routes: list[NDArray[np.intp]]
+    free: Levels
+
+    @cached_property
+    def alone(self) -> Levels:
+        """What each route carries in each slot when it is the only one."""
+        alone = np.zeros((len(self.routes), self.free.shape[1]), dtype=np.int64)
+        for row, rows in zip(alone, self.routes, strict=True):
+            row[:] = self.free[rows].min(axis=0)
+        return alone
+
+    @cached_property
+    def widest(self) -> list[int]:
+        """The routes, those that carry most over all the slots first."""
+        order: list[int] = np.argsort(-self.alone.sum(axis=1), kind="stable").tolist()
+        return order
+
+    @cached_property
+    def ends(self) -> list[np.intp]:
+        """The rows that all routes have in common, such as the ports of the user."""
+        first, *others = self.routes
+        return [row for row in first if all(row in rows for rows in others)]
 
 
 def rigid(criteria: Criteria, phase: Phase) -> Criteria:
@@ -111,32 +152,32 @@ def rigid(criteria: Criteria, phase: Phase) -> Criteria:
 
 def soonest(search: Search, bandwidth_bps: int, duration_s: int) -> Window | None:
     """The earliest window within the span in which so much composes."""
-    for start_s in _starts(search.forecast, duration_s):
-        window = Window(start_s, start_s + duration_s)
-        if search.hope_bps(window) < bandwidth_bps:
-            continue
-        if search.fits(bandwidth_bps, window):
-            return window
-    return None
+    windows = _windows(search.forecast, duration_s)
+    return next((window for window in windows if search.fits(bandwidth_bps, window)), None)
 
 
 def widest(search: Search, window: Window, least_bps: int, wish_bps: int) -> int:
     """The most from ``least_bps`` to ``wish_bps`` that composes in a window; 0: not even that."""
-    supply = search.forecast.within(window)
-    if search.fits(wish_bps, window, supply):
-        return wish_bps
-    hope_bps = min(wish_bps, search.hope_bps(window))
-    if hope_bps < least_bps or not search.fits(least_bps, window, supply):
+    least_bps = max(1, least_bps, search.criteria.constraints.min_share_bps)
+    fails_bps = min(wish_bps, search.hope_bps(window))
+    if fails_bps < least_bps:
         return 0
-    if search.fits(hope_bps, window, supply):
-        return hope_bps
-    fits_bps, fails_bps = least_bps, hope_bps
-    while fails_bps - fits_bps > max(1, wish_bps // FINENESS):
-        middle_bps = (fits_bps + fails_bps) // 2
-        if search.fits(middle_bps, window, supply):
-            fits_bps = middle_bps
+    refusal = search.tried(fails_bps, window)
+    if refusal is None:
+        return fails_bps
+    tries = (bps for bps in (refusal.available_bps or 0, least_bps) if least_bps <= bps < fails_bps)
+    fits_bps = next((bps for bps in tries if search.fits(bps, window)), 0)
+    if not fits_bps:
+        return 0
+    fine_bps = max(1, wish_bps // FINENESS)
+    # What a refusal says would fit is seldom far from the most.
+    next_bps = fits_bps + fine_bps
+    while fails_bps - fits_bps > fine_bps:
+        if search.fits(next_bps, window):
+            fits_bps = next_bps
         else:
-            fails_bps = middle_bps
+            fails_bps = next_bps
+        next_bps = (fits_bps + fails_bps) // 2
     return fits_bps
 
 
@@ -145,116 +186,24 @@ def slide(search: Search, bandwidth_bps: int, least_bps: int, duration_s: int) -
     window = soonest(search, bandwidth_bps, duration_s)
     if window is not None:
         return Phase(window, bandwidth_bps)
+    windows = [(search.hope_bps(w), w) for w in _windows(search.forecast, duration_s)]
     best: Phase | None = None
-    for start_s in _starts(search.forecast, duration_s):
-        window = Window(start_s, start_s + duration_s)
-        wanted_bps = best.bandwidth_bps + 1 if best is not None else 1
-        if search.hope_bps(window) < wanted_bps:
-            continue
-        found_bps = widest(search, window, wanted_bps, bandwidth_bps)
-        if found_bps:
-            best = Phase(window, found_bps)
-    if best is None or best.bandwidth_bps < least_bps:
-        return Shortfall(best.bandwidth_bps if best is not None else 0)
-    return best
-
-
-def spread(
-    search: Search, volume_bytes: int, max_phases: int, least_phase_s: int, least_rate_bps: int
-) -> tuple[Phase, ...] | Shortfall:
-    """Moves a volume as soon as can be, in few phases of at least that length and rate."""
-    most_bytes = 0
-    while True:
-        rates = _rates(search, least_rate_bps)
-        moved = rates * search.forecast.lengths_s
-        most_bytes = max(most_bytes, int(moved.sum()) // BITS)
-        phases = _phases(search, rates, volume_bytes * BITS, least_phase_s, least_rate_bps)
-        if phases is not None and len(phases) <= max_phases:
-            return phases
-        if search.forecast.slots == 1:
-            return Shortfall(min(most_bytes, volume_bytes - 1))
-        search = replace(search, forecast=search.forecast.coarser())
-
-
-def _phases(
-    search: Search, rates: Levels, bits: int, least_phase_s: int, least_rate_bps: int
-) -> tuple[Phase, ...] | None:
-    """The first slots that move so much at these rates, joined where one composition serves all.
-
-    None: all of them move less.
-    """
-    phases: list[Phase] = []
-    for rate_bps, window in _moving(search.forecast, rates):
-        phase = Phase(window, rate_bps)
-        if phase.bits >= bits:
-            phase = _last(phase, bits, least_phase_s, least_rate_bps)
-        bits -= phase.bits
-        joined = Window(phases[-1].window.start_s, phase.window.end_s) if phases else window
-        if (
-            phases
-            and phases[-1].window.end_s == phase.window.start_s
-            and phases[-1].bandwidth_bps == phase.bandwidth_bps
-            and search.fits(phase.bandwidth_bps, joined)
-        ):
-            phases[-1] = Phase(joined, phase.bandwidth_bps)
+    for hope_bps, window in sorted(windows, key=lambda hopeful: -hopeful[0]):
+        if best is None:
+            found_bps = widest(search, window, 1, bandwidth_bps)
+        elif hope_bps <= best.bandwidth_bps:
+            break
+        elif search.fits(best.bandwidth_bps + 1, window):
+            found_bps = widest(search, window, best.bandwidth_bps + 1, bandwidth_bps)
         else:
-            phases.append(phase)
-        if bits <= 0:
-            return tuple(phases)
-    return None
+            continue
+        best = Phase(window, found_bps) if found_bps else best
+    most_bps = best.bandwidth_bps if best is not None else 0
+    return best if best is not None and most_bps >= least_bps else Shortfall(most_bps)
 
 
-def _moving(forecast: Forecast, rates: Levels) -> Iterator[tuple[int, Window]]:
-    for i, rate in enumerate(rates.tolist()):
-        if rate:
-            yield rate, Window(forecast.cuts[i], forecast.cuts[i + 1])
-
-
-def _last(phase: Phase, bits: int, least_phase_s: int, least_rate_bps: int) -> Phase:
-    """No longer than it must be; where that is too short, slower."""
-    start_s, rate_bps = phase.window.start_s, phase.bandwidth_bps
-    needed_s = max(1, -(-bits // rate_bps))
-    length_s = min(max(needed_s, least_phase_s), phase.window.duration_s)
-    rate_bps = min(rate_bps, max(least_rate_bps, -(-bits // length_s)))
-    if needed_s >= least_phase_s:
-        rate_bps = phase.bandwidth_bps
-    return Phase(Window(start_s, start_s + length_s), rate_bps)
-
-
-def _rates(search: Search, least_rate_bps: int) -> Levels:
-    """The rate that fits in each slot: over the first routes, or the widest, as many as may be."""
-    wide = sorted(search.limits, key=lambda limits: -int(_least(limits).sum()))
-    rates = np.maximum(_filled(search, search.limits), _filled(search, wide))
-    rates[rates < max(1, least_rate_bps)] = 0
-    return rates
-
-
-def _filled(search: Search, routes: Sequence[Limits]) -> Levels:
-    """One route after the other takes what is left on it, in each slot."""
-    wish_bps, constraints = search.criteria.bandwidth_bps, search.criteria.constraints
-    most = 1 if constraints.ero else constraints.max_paths
-    rates, paths = np.zeros((2, search.forecast.slots), dtype=np.int64)
-    taken: dict[Resource, Levels] = {}
-    for limits in routes:
-        left = np.minimum(_least(limits, taken), wish_bps - rates)
-        left[(left < max(1, constraints.min_share_bps)) | (paths >= most)] = 0
-        rates += left
-        paths += left > 0
-        for resource in limits:
-            taken[resource] = taken.get(resource, 0) + left
-    return rates
-
-
-def _least(limits: Limits, taken: Mapping[Resource, Levels] = NOTHING) -> Levels:
-    least: Levels = np.minimum.reduce(
-        [levels - taken[key] if key in taken else levels for key, levels in limits.items()]
-    )
-    return least
-
-
-def _starts(forecast: Forecast, duration_s: int) -> list[int]:
-    """Starts worth a look: something begins to be free, or is over just behind the end."""
-    span = forecast.span
-    late = (cut - duration_s for cut in forecast.cuts)
-    starts = {*forecast.cuts, *late}
-    return sorted(s for s in starts if span.start_s <= s <= span.end_s - duration_s)
+def _windows(forecast: Forecast, duration_s: int) -> Iterator[Window]:
+    """Windows so long within the span, earliest first; one that begins between two has no more."""
+    for start_s in forecast.cuts:
+        if start_s + duration_s <= forecast.span.end_s:
+            yield Window(start_s, start_s + duration_s)

@@ -6,7 +6,6 @@ together. The cheapest flow over what is known finds it: what its last search co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from substrate.bending import Search
@@ -24,7 +23,7 @@ class Bottleneck:
     """A place that is too narrow; see reservations.proto.
 
     ``resource``: a port, or "STP to STP". ``window``: when only ``free_bps`` is free there.
-    ``label``: no VLAN is left.
+    ``label``: no VLAN is left; then both are None.
     """
 
     domain: str
@@ -36,49 +35,58 @@ class Bottleneck:
 
 def bottlenecks(search: Search, window: Window, refusal: Refusal) -> tuple[Bottleneck, ...]:
     """The places of a least cut during a window; the one that the refusal names where none is."""
-    if refusal.kind is RefusalKind.BANDWIDTH:
-        supply = search.forecast.within(window)
-        found = [
-            _bottleneck(search.forecast, window, resource, free_bps)
-            for resource, free_bps in sorted(_cut(search, supply), key=lambda item: str(item[0]))
-        ]
-        if found:
-            return tuple(found)
-    if not refusal.resource or refusal.kind not in (RefusalKind.BANDWIDTH, RefusalKind.LABEL):
+    place = refusal.resource
+    if refusal.kind is RefusalKind.LABEL and place:
+        return (Bottleneck(refusal.domain or domain_of(place), place, label=True),)
+    if refusal.kind is not RefusalKind.BANDWIDTH:
         return ()
-    label = refusal.kind is RefusalKind.LABEL
-    domain = refusal.domain or domain_of(refusal.resource)
-    return (Bottleneck(domain, refusal.resource, window=window, label=label),)
+    supply = search.forecast.within(window)
+    cut = sorted(_cut(search, supply), key=lambda item: str(item[0]))
+    if cut:
+        return tuple(_bottleneck(search.forecast, window, *tight) for tight in cut)
+    if not place:
+        return ()
+    ingress, to, egress = place.partition(" to ")
+    free_bps = supply.pair_bps.get((ingress, egress)) if to else supply.port_bps.get(place)
+    if free_bps is None:
+        return (Bottleneck(refusal.domain or domain_of(place), place, window=window),)
+    return (_bottleneck(search.forecast, window, (ingress, egress) if to else place, free_bps),)
 
 
-def _cut(search: Search, supply: Supply) -> Iterator[tuple[Resource, int]]:
-    """Places and what they carry; together less than is wanted."""
-    criteria, topology = search.criteria, search.topology
-    wanted = criteria.bandwidth_bps
-    for stp in (criteria.source, criteria.destination):
-        port = topology.ports[stp]
-        free_bps = min(port.capacity_bps, supply.port_bps.get(stp, port.capacity_bps))
-        if free_bps < wanted:
-            yield stp, free_bps
-            return
-    ends = {domain_of(criteria.source), domain_of(criteria.destination)}
-    if len(ends) == 1:
+def _cut(search: Search, supply: Supply) -> list[tuple[Resource, int]]:
+    """Places and what they carry, together less than is wanted; none where they carry it."""
+    criteria, ports = search.criteria, search.topology.ports
+    ends = [
+        (min(ports[stp].capacity_bps, supply.port_bps.get(stp, ports[stp].capacity_bps)), stp)
+        for stp in (criteria.source, criteria.destination)
+    ]
+    free_bps, stp = min(ends)
+    between = _between(search, supply, min(criteria.bandwidth_bps, free_bps))
+    if between is not None:
+        return between
+    return [(stp, free_bps)] if free_bps < criteria.bandwidth_bps else []
+
+
+def _between(search: Search, supply: Supply, wanted: int) -> list[tuple[Resource, int]] | None:
+    """A least cut between the two ports; None where so much can cross it, as far as was seen."""
+    criteria = search.criteria
+    if domain_of(criteria.source) == domain_of(criteria.destination):
         pair = (criteria.source, criteria.destination)
-        if supply.pair_bps.get(pair, wanted) < wanted:
-            yield pair, supply.pair_bps[pair]
-        return
+        free_bps = supply.pair_bps.get(pair, wanted)
+        return [(pair, free_bps)] if free_bps < wanted else None
     avoided = {*criteria.constraints.avoid_domains, *supply.down}
-    network = Network(criteria, supply, topology, avoided)
+    network = Network(criteria, supply, search.topology, avoided)
     flow = cheapest_flow(
         network.leaving, SOURCE, SINK, wanted, to_go=network.to_go, rounds_max=ROUNDS_MAX
     )
     carried = sum(n for arc, n in zip(flow.arcs, flow.amounts, strict=True) if arc.head == SINK)
     reached = _reached(flow)
-    if carried >= wanted or SINK in reached:
-        return
-    for arc in flow.arcs:
-        if arc.tail in reached and arc.head not in reached:
-            yield network.place(arc), arc.capacity
+    # Who reaches what the search did not look at, or the sink, has found no cut.
+    if carried >= wanted or not reached <= set(flow.leaving):
+        return None
+    cut = (arc for arc in flow.arcs if arc.tail in reached and arc.head not in reached)
+    # A link may be crossed both ways, and is one place.
+    return list(dict.fromkeys((network.place(arc), arc.capacity) for arc in cut))
 
 
 def _reached(flow: Flow) -> set[int]:
@@ -104,7 +112,7 @@ def _bottleneck(
 ) -> Bottleneck:
     place = resource if isinstance(resource, str) else " to ".join(resource)
     when = window
-    levels = forecast.levels.get(resource)
+    levels = forecast.of(resource)
     if levels is not None:
         slots = forecast.slots_of(window)
         tight = [i for i in range(slots.start, slots.stop) if levels[i] <= free_bps]

@@ -6,8 +6,10 @@ so that what fits a slot fits every instant of it.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +29,13 @@ Levels = NDArray[np.int64]
 class Forecast:
     """Free bandwidth per slot; slot i lasts from ``cuts[i]`` to ``cuts[i + 1]``, in seconds.
 
-    ``levels``: per resource bit/s in each slot. ``fixed``: what does not change with time; its own
-    bandwidths are the least over the whole span.
+    ``levels``: bit/s in each slot, one row per resource. ``fixed``: what does not change with time;
+    its own bandwidths are the least over the whole span.
     """
 
     cuts: tuple[int, ...]
-    levels: Mapping[Resource, Levels]
+    resources: tuple[Resource, ...]
+    levels: Levels
     fixed: Supply
 
     @property
@@ -51,40 +54,59 @@ class Forecast:
 
     def slots_of(self, window: Window) -> slice:
         """The slots that a window within the span touches."""
-        first = int(np.searchsorted(self.cuts, window.start_s, side="right")) - 1
-        return slice(max(first, 0), int(np.searchsorted(self.cuts, window.end_s, side="left")))
+        first = bisect_right(self.cuts, window.start_s) - 1
+        return slice(max(first, 0), bisect_left(self.cuts, window.end_s))
+
+    def of(self, resource: Resource) -> Levels | None:
+        """What is free of a resource in each slot; None where nothing is known of it."""
+        row = self._rows.get(resource)
+        return None if row is None else self.levels[row]
+
+    @cached_property
+    def _rows(self) -> Mapping[Resource, int]:
+        return {resource: row for row, resource in enumerate(self.resources)}
 
     def within(self, window: Window) -> Supply:
         """What is free during all of a window."""
-        slots = self.slots_of(window)
-        least = {key: int(levels[slots].min()) for key, levels in self.levels.items()}
+        free = self.levels[:, self.slots_of(window)].min(axis=1).tolist()
+        least = dict(zip(self.resources, free, strict=True))
+        pair_bps = {key: bps for key, bps in least.items() if isinstance(key, tuple)}
+        caps = self.fixed.caps
         return replace(
             self.fixed,
-            pair_bps={key: bps for key, bps in least.items() if isinstance(key, tuple)},
+            pair_bps=pair_bps,
             port_bps={key: bps for key, bps in least.items() if isinstance(key, str)},
+            # Of a blind domain's pairs nothing else counts.
+            caps={**caps, **{key: min(bps, caps.get(key, bps)) for key, bps in pair_bps.items()}},
         )
 
     def until(self, end_s: int) -> Forecast:
         """Only what begins before ``end_s``, a time within the span."""
         count = self.slots_of(Window(self.cuts[0], end_s)).stop
-        levels = {key: found[:count] for key, found in self.levels.items()}
-        return replace(self, cuts=(*self.cuts[:count], end_s), levels=levels)
+        return replace(self, cuts=(*self.cuts[:count], end_s), levels=self.levels[:, :count])
 
     def coarser(self) -> Forecast:
         """With half as many slots."""
         at = np.arange(0, self.slots, 2)
-        levels = {key: np.minimum.reduceat(found, at) for key, found in self.levels.items()}
+        levels = np.minimum.reduceat(self.levels, at, axis=1)
         return replace(self, cuts=(*(self.cuts[i] for i in at), self.cuts[-1]), levels=levels)
 
     def capped(self, caps: Iterable[tuple[Pair, Window, int]]) -> Forecast:
         """With no more than so many bit/s between two ports during a window: what was refused."""
-        levels = dict(self.levels)
+        caps = list(caps)
+        found = self._cut_at({at_s for _, w, _ in caps for at_s in (w.start_s, w.end_s)})
         for pair, window, most_bps in caps:
-            if pair in levels:
-                levels[pair] = levels[pair].copy()
-                part = levels[pair][self.slots_of(window)]
+            if pair in found._rows:
+                part = found.levels[found._rows[pair], found.slots_of(window)]
                 np.minimum(part, most_bps, out=part)
-        return replace(self, levels=levels)
+        return found
+
+    def _cut_at(self, instants: Iterable[int]) -> Forecast:
+        """A copy that is cut at these instants too, as far as they lie within the span."""
+        inside = (s for s in instants if self.cuts[0] < s < self.cuts[-1])
+        cuts = sorted({*self.cuts, *inside})
+        slots = [bisect_right(self.cuts, start_s) - 1 for start_s in cuts[:-1]]
+        return replace(self, cuts=tuple(cuts), levels=self.levels[:, slots])
 
 
 def forecast(
@@ -101,8 +123,10 @@ def forecast(
     """
     cuts = _cuts(span, profiles.values(), also, least_slot_s)
     starts = np.array(cuts[:-1], dtype=np.int64)
-    levels = {key: _least(profile, starts, span.end_s) for key, profile in profiles.items()}
-    return Forecast(cuts, levels, fixed)
+    levels = np.zeros((len(profiles), len(starts)), dtype=np.int64)
+    for row, profile in zip(levels, profiles.values(), strict=True):
+        row[:] = _least(profile, starts, span.end_s)
+    return Forecast(cuts, tuple(profiles), levels, fixed)
 
 
 def _cuts(

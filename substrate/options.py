@@ -69,6 +69,17 @@ def free_vlans(route: Route, limits: Constraints, supply: Supply, topology: Topo
     return free
 
 
+def has_vlans(route: Route, limits: Constraints, supply: Supply, topology: Topology) -> bool:
+    """Whether a VLAN is left for every hop of a route."""
+    free = free_vlans(route, limits, supply, topology)
+    common = free[0]
+    for crossing, mask in zip(route.crossings, free[1:], strict=True):
+        if not common:
+            return False
+        common = mask if crossing.domain in topology.swapping else common & mask
+    return common != 0
+
+
 class Options:
     """What is usable of some routes. Each is looked at when it must be, and once."""
 
@@ -118,14 +129,7 @@ class Options:
         return best
 
     def _has_vlans(self, route: Route) -> bool:
-        limits, swapping = self._criteria.constraints, self._topology.swapping
-        free = free_vlans(route, limits, self._supply, self._topology)
-        common = free[0]
-        for crossing, mask in zip(route.crossings, free[1:], strict=True):
-            if not common:
-                return False
-            common = mask if crossing.domain in swapping else common & mask
-        return common != 0
+        return has_vlans(route, self._criteria.constraints, self._supply, self._topology)
 
     def _option(self, i: int) -> Option | None:
         if i not in self._found:

@@ -1,0 +1,120 @@
+"""Volumes: phases that keep every limit, and move what was asked as soon as can be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bends import END_S, SPAN, START_S, composes, fan, profiles, search_of, searches, steps, way
+from hypothesis import given, settings, strategies as st
+
+from substrate.bending import BITS, Phase, Search, Shortfall
+from substrate.model import Profile, Window, least_within
+from substrate.spreading import spread
+
+MANY = 64
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "volume_bytes": draw(st.integers(1, 300)),
+        "max_phases": draw(st.integers(1, 5)),
+        "least_phase_s": draw(st.integers(1, 40)),
+        "least_rate_bps": draw(st.integers(1, 40)),
+    }
+
+
+def carried(phases: tuple[Phase, ...]) -> int:
+    return sum(phase.bits for phase in phases)
+
+
+def assert_phases(search: Search, phases: tuple[Phase, ...], move: dict[str, Any]) -> None:
+    assert 1 <= len(phases) <= move["max_phases"]
+    least_s = min(move["least_phase_s"], SPAN.duration_s)
+    end_s = SPAN.start_s
+    for phase in phases:
+        assert end_s <= phase.window.start_s < phase.window.end_s <= SPAN.end_s
+        end_s = phase.window.end_s
+        assert move["least_rate_bps"] <= phase.bandwidth_bps <= search.criteria.bandwidth_bps
+        assert phase.window.duration_s >= least_s
+        assert composes(search, phase.bandwidth_bps, phase.window)
+    bits = move["volume_bytes"] * BITS
+    assert carried(phases) >= bits
+    last = phases[-1]
+    if last.window.duration_s > least_s:
+        assert carried(phases) - last.bandwidth_bps < bits
+
+
+@settings(max_examples=300)
+@given(searches(), moves())
+def test_phases_keep_every_limit_and_a_shortfall_tells_what_would_be_granted(
+    search: Search, move: dict[str, Any]
+) -> None:
+    found = spread(search, **move)
+    if not isinstance(found, Shortfall):
+        assert_phases(search, found, move)
+        return
+    assert 0 <= found.most < move["volume_bytes"]
+    if found.most:
+        less = {**move, "volume_bytes": found.most}
+        for phases_max in (move["max_phases"], MANY):
+            granted = spread(search, **{**less, "max_phases": phases_max})
+            assert not isinstance(granted, Shortfall)
+            assert_phases(search, granted, {**less, "max_phases": phases_max})
+
+
+def exact(profile: Profile, volume_bytes: int, wish_bps: int) -> tuple[int, int]:
+    """When all is moved at full rate (0: never), and how many bytes fit at all."""
+    moved, done_s = 0, 0
+    for s in range(START_S, END_S):
+        moved += min(wish_bps, least_within(profile, Window(s, s + 1)))
+        if not done_s and moved >= volume_bytes * BITS:
+            done_s = s + 1
+    return done_s, moved // BITS
+
+
+@given(profiles(), st.integers(1, 250), st.integers(1, 70))
+def test_over_one_way_it_is_done_in_the_very_second_that_arithmetic_says(
+    profile: Profile, volume_bytes: int, wish_bps: int
+) -> None:
+    search = search_of(fan((1,)), {way("b"): profile}, wish_bps)
+    found = spread(search, volume_bytes, MANY, 1, 1)
+    done_s, most_bytes = exact(profile, volume_bytes, wish_bps)
+    if isinstance(found, Shortfall):
+        assert not done_s
+        assert found.most == most_bytes
+    else:
+        assert found[-1].window.end_s == done_s
+
+
+def test_neighbours_of_one_rate_are_one_phase() -> None:
+    told = {way("b"): steps((100, 50), (110, 40), (120, 0))}
+    search = search_of(fan((1,)), told, 40)
+    assert spread(search, 100, 1, 1, 1) == (Phase(Window(100, 120), 40),)
+    # The last one is slower where it would be too short.
+    assert spread(search, 10, 1, 10, 1) == (Phase(Window(100, 110), 8),)
+
+
+def test_neighbours_are_two_phases_where_no_composition_serves_both() -> None:
+    told = {
+        way("b"): steps((100, 50), (110, 0)),
+        way("c"): steps((100, 0), (110, 50), (120, 0)),
+    }
+    search = search_of(fan((1, 1)), told, 40)
+    apart = (Phase(Window(100, 110), 40), Phase(Window(110, 120), 40))
+    assert spread(search, 100, 2, 1, 1) == apart
+
+
+def test_what_a_forecast_begins_or_ends_with_is_no_phase_when_it_is_too_short() -> None:
+    told = {way("b"): steps((100, 50), (103, 20), (113, 60))}
+    search = search_of(fan((1,)), told, 60)
+    within = replace(search, forecast=search.forecast.until(115))
+    found = spread(within, 25, 4, 10, 1)
+    assert found == (Phase(Window(103, 113), 20),)
+
+
+def test_a_rate_that_does_not_compose_gives_way_to_one_that_does() -> None:
+    told = {way(name): steps((START_S, 30)) for name in "bc"}
+    search = search_of(fan((1, 50)), told, 60, max_latency_spread_us=10)
+    assert spread(search, 75, 1, 1, 1) == (Phase(Window(100, 120), 30),)
