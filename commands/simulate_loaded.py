@@ -29,7 +29,7 @@ from simulations.canvas import need_matplotlib
 from simulations.dask_pool import need_dask, spread_over_dask
 from simulations.loaded.figure import plot_loaded
 from simulations.loaded.rows import LOADS, RUNS, SEED, Row, Spread, simulate
-from simulations.loaded.strategies import OFFERED
+from simulations.loaded.strategies import SHAPES
 from simulations.loaded.world import abilene, read_world
 from simulations.pool import spread
 
@@ -39,7 +39,7 @@ Loads = Annotated[
     list[float], typer.Option("--load", help="offered load, of the links' capacity; repeatable")
 ]
 Strategies = Annotated[
-    list[str], typer.Option("--strategy", help=f"one of {', '.join(OFFERED)}; repeatable")
+    list[str], typer.Option("--strategy", help=f"one of {', '.join(SHAPES)}; repeatable")
 ]
 Topology = Annotated[
     Path | None,
@@ -55,7 +55,7 @@ Dask = Annotated[
 
 def loaded(
     load: Loads = list(LOADS),  # noqa: B006
-    strategy: Strategies = list(OFFERED),  # noqa: B006
+    strategy: Strategies = list(SHAPES),  # noqa: B006
     topology: Topology = None,
     seed: Seed = SEED,
     jobs: Jobs = JOBS,
@@ -101,8 +101,8 @@ def _check(loads: Sequence[float], strategies: Sequence[str]) -> None:
         if not 0 < load <= LOAD_MAX:
             fail(f"--load: given {load:g}, possible: above 0 to {LOAD_MAX:g}", USAGE)
     for strategy in strategies:
-        if strategy not in OFFERED:
-            fail(f"--strategy: given '{strategy}', possible: {', '.join(OFFERED)}", USAGE)
+        if strategy not in SHAPES:
+            fail(f"--strategy: given '{strategy}', possible: {', '.join(SHAPES)}", USAGE)
 
 
 def _show(rows: Sequence[Row]) -> None:

@@ -188,7 +188,9 @@ def slide(search: Search, bandwidth_bps: int, least_bps: int, duration_s: int) -
         return Phase(window, bandwidth_bps)
     windows = [(search.hope_bps(w), w) for w in _windows(search.forecast, duration_s)]
     best: Phase | None = None
-    for hope_bps, window in sorted(windows, key=lambda hopeful: -hopeful[0]):
+    # Where less is of no use it is only told how much about there is.
+    tries = len(windows) if least_bps < bandwidth_bps else 1
+    for hope_bps, window in sorted(windows, key=lambda hopeful: -hopeful[0])[:tries]:
         if best is None:
             found_bps = widest(search, window, 1, bandwidth_bps)
         elif hope_bps <= best.bandwidth_bps:

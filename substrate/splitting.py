@@ -165,6 +165,9 @@ def _fewest(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """The best set of routes that carries it all, smallest sets first."""
     wanted, limits = criteria.bandwidth_bps, criteria.constraints
     spread_us = limits.max_latency_spread_us
+    # What all of them do not carry together no set of them carries; there may be thousands.
+    if sum(fill([option.limits for option in options], wanted, 0, whole=True)) < wanted:
+        return None
     for chosen in _sets(options, _most(criteria), wanted):
         if spread_us is not None and _spread(chosen) > spread_us:
             continue

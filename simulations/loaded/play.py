@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Sequence
 
+from orchestrator.engine import Limits
 from orchestrator.records import State
 from simulations.clock import run_virtual
 from simulations.loaded.demand import Demand
@@ -31,7 +32,9 @@ def play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
 async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
     now_s = asyncio.get_running_loop().time
     found = []
-    async with await build_network(world.configs(), keep_events=False) as network:
+    async with await build_network(
+        world.configs(), keep_events=False, limits=Limits(explain=False)
+    ) as network:
         for demand in demands:
             await asyncio.sleep(demand.arrival_s - now_s())
             record = await network.reserve(shape(demand))

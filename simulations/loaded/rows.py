@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from simulations.loaded.bound import Bound, offline_bound
 from simulations.loaded.demand import Demand, draw_demands
 from simulations.loaded.play import play
-from simulations.loaded.strategies import OFFERED, SHAPES
+from simulations.loaded.strategies import SHAPES
 from simulations.loaded.world import World
 from simulations.pool import spread
 
@@ -82,7 +82,7 @@ class Run:
 def simulate(
     world: World,
     loads: Sequence[float] = LOADS,
-    strategies: Sequence[str] = OFFERED,
+    strategies: Sequence[str] = tuple(SHAPES),
     seed: int = SEED,
     runs: int = RUNS,
     spread: Spread = IN_TURN,

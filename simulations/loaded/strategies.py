@@ -63,6 +63,3 @@ SHAPES: dict[str, Shape] = {
     "malleable": _malleable,
 }
 """By name, as in rows."""
-
-OFFERED = ("single_path", "equal_split", "full_offers", "max_flow_split")
-"""Those that the orchestrator knows how to serve; it does not bend requests yet."""

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from commands.main import app
-from simulations.loaded.strategies import OFFERED
+from simulations.loaded.strategies import SHAPES
 
 KEYS = ["topology", "load", "strategy", "success", "volume", "bound_success", "bound_volume"]
 
@@ -43,7 +43,7 @@ def test_json_tells_a_row_for_each_strategy(network: Path) -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert set(found) == {"rows", "seed", "seconds"}
-    assert [row["strategy"] for row in found["rows"]] == list(OFFERED)
+    assert [row["strategy"] for row in found["rows"]] == list(SHAPES)
     for row in found["rows"]:
         assert list(row) == [*KEYS, "seed", "requests", "fairness"]
         assert (row["topology"], row["load"], row["seed"]) == ("line", 0.3, 7)
@@ -67,7 +67,7 @@ def test_rows_and_figure_go_into_files(network: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     with table.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["load"] for row in rows] == ["0.3"] * len(OFFERED) + ["0.4"] * len(OFFERED)
+    assert [row["load"] for row in rows] == ["0.3"] * len(SHAPES) + ["0.4"] * len(SHAPES)
     assert len(rows[0]["fairness"].split()) == 4
     assert "<svg" in figure.read_text()
 

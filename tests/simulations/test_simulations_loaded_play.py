@@ -19,7 +19,7 @@ from simulations.loaded.demand import (
     draw_demands,
 )
 from simulations.loaded.play import play
-from simulations.loaded.strategies import OFFERED, SHAPES
+from simulations.loaded.strategies import SHAPES
 from simulations.loaded.world import World, abilene
 from substrate.model import Window
 
@@ -75,7 +75,7 @@ def test_what_is_reserved_is_gone_and_comes_back_afterwards() -> None:
 
 def test_only_those_who_split_serve_what_no_path_carries() -> None:
     asked = (demand("p", "q", 0.5), demand("q", "p", 0.2), demand("p", "q", 1.0))
-    served = {name: bool(play(RING, SHAPES[name], asked)[-1]) for name in OFFERED}
+    served = {name: bool(play(RING, SHAPES[name], asked)[-1]) for name in SHAPES}
     assert served == {
         "single_path": True,
         "equal_split": True,
@@ -83,7 +83,7 @@ def test_only_those_who_split_serve_what_no_path_carries() -> None:
         "max_flow_split": True,
     }
     crowded = (demand("p", "q", 0.5), demand("s", "r", 0.4), demand("p", "q", 1.0))
-    served = {name: bool(play(RING, SHAPES[name], crowded)[-1]) for name in OFFERED}
+    served = {name: bool(play(RING, SHAPES[name], crowded)[-1]) for name in SHAPES}
     assert served == {
         "single_path": False,
         "equal_split": True,
@@ -103,7 +103,7 @@ def test_requests_that_bend_ask_for_the_same_in_a_wider_window() -> None:
     assert 8 * malleable.bend.volume_bytes == asked.bandwidth_bps * 2 * SLOT_S
 
 
-@pytest.mark.parametrize("name", OFFERED)
+@pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("world", [RING, KITE], ids=lambda world: world.name)
 @settings(deadline=None, max_examples=15)
 @given(data=demands(KITE))
