@@ -117,15 +117,15 @@ class ReservationsService(ReservationsServicer):
         if not request.accept:
             return await self._orchestrator.reserve(self._order(request))
         check_accept_alone(request)
-        accepted = tokens.read(request.accept)
+        accepted, now_ms = tokens.read(request.accept), self._orchestrator.engine.now_ms()
+        if accepted.expires_ms <= now_ms:
+            late = self._order(request, tokens.again(accepted, now_ms // 1000))
+            raise await self._fresh(late, "has expired")
         order = self._order(request, accepted)
         try:
-            if accepted.expires_ms > self._orchestrator.engine.now_ms():
-                return await self._orchestrator.reserve(order)
-            why = "has expired"
+            return await self._orchestrator.reserve(order)
         except TokenTakenError:
-            why = "was taken by another request"
-        raise await self._fresh(order, why)
+            raise await self._fresh(order, "was taken by another request") from None
 
     async def _fresh(self, order: Order, why: str) -> RequestError:
         """What is told instead of granting a token that is of no use any more."""

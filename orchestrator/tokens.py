@@ -22,6 +22,8 @@ from runtime.errors import invalid
 
 VALID_MS = 600_000
 """After ten minutes most of what was free then may not be any more."""
+BEGUN_MS = 30_000
+"""So long after its start an alternative can still be accepted."""
 LENGTH_MAX = 131_072
 """Longer than the token of any request: it may name 128 ports, and twice as many domains."""
 ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -38,12 +40,24 @@ class Accepted:
 
 def sign(ids: Ids, now_ms: int, alternative: Alternative) -> Alternative:
     """The alternative with a token of its own."""
-    expires_ms = now_ms + VALID_MS
+    begins_ms = max(now_ms, alternative.criteria.window.start_s * 1000)
+    expires_ms = min(now_ms + VALID_MS, begins_ms + BEGUN_MS)
     message = pb.AcceptToken(
         request=criteria_to_pb(alternative.criteria), expires_ms=expires_ms, id=ids.new()
     )
     token = base64.urlsafe_b64encode(message.SerializeToString()).decode().rstrip("=")
     return replace(alternative, token=token, expires_ms=expires_ms)
+
+
+def again(accepted: Accepted, now_s: int) -> Accepted:
+    """What has expired, no earlier than now: of a request that does not bend all of its window."""
+    request = pb.Reservation()
+    request.CopyFrom(accepted.request)
+    late_s = max(0, now_s - request.window.start_s)
+    request.window.start_s += late_s
+    if not request.HasField("flexibility"):
+        request.window.end_s += late_s
+    return replace(accepted, request=request)
 
 
 def read(token: str) -> Accepted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -103,7 +104,8 @@ def content(intake: Intake) -> tuple[Any, ...]:
         for stp, columns in taken.labels.items()
     }
     assert max(names, default=0) <= taken.last_number
-    found = {thing: rows for thing, rows in {**claims, **labels}.items() if rows}
+    every: dict[Any, list[Any]] = {**claims, **labels}
+    found = {thing: rows for thing, rows in every.items() if rows}
     return found, sleeping(sleepers.rows), +sleepers.kinds, sorted(each.key for each in awake)
 
 
@@ -129,7 +131,7 @@ def expected(rows: list[Row]) -> tuple[Any, ...]:
 
 def sleeps(each: Row) -> bool:
     planned = (each[4], each[13]) == ("COMMITTED", "SCHEDULED") and each[11] > NOW_S
-    return planned or (each[4] == "RELEASED" and each[12] > NOW_S)
+    return bool(planned or (each[4] == "RELEASED" and each[12] > NOW_S))
 
 
 @given(parts, st.integers(0, 12), st.integers(0, 12))
@@ -163,7 +165,7 @@ def connection(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
     monkeypatch.setattr(loading, "MANY_ROWS", 10)
     monkeypatch.setattr(loading, "PIECE_ROWS", 4)
     monkeypatch.setattr(loading, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(loading.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     schema.upgrade(sqlite_url, "agent")
     engine = open_engine(sqlite_url)
     with engine.begin() as opened:
@@ -174,7 +176,8 @@ def connection(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
 
 
 HELD = (PartState.HELD, DataPlaneState.SCHEDULED)
-ROWS = [row(n, *([HELD] if n % 5 == 0 else []), reservation=n - n % 7 // 6) for n in range(50)]
+PLANNED = (PartState.COMMITTED, DataPlaneState.SCHEDULED)
+ROWS = [row(n, HELD if n % 5 == 0 else PLANNED, reservation=n - n % 7 // 6) for n in range(50)]
 
 
 def test_two_processes_find_what_one_finds(
@@ -182,9 +185,12 @@ def test_two_processes_find_what_one_finds(
 ) -> None:
     joined: list[int] = []
     join = Intake.join
-    monkeypatch.setattr(
-        Intake, "join", lambda self, other: (joined.append(len(other.rows)), join(self, other))[1]
-    )
+
+    def joins(self: Intake, other: Intake) -> None:
+        joined.append(len(other.rows))
+        join(self, other)
+
+    monkeypatch.setattr(Intake, "join", joins)
     intake, left = load_parts(connection, NOW_MS)
     assert joined
     assert keys(left) == keys([each for each in ROWS if not sleeps(each)])

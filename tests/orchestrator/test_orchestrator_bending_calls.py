@@ -88,6 +88,25 @@ async def test_an_alternative_that_has_expired_comes_back_fresh() -> None:
 
 
 @virtual
+async def test_an_alternative_whose_time_has_begun_comes_back_later() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        await one.reserve(asked(80, "first", (0, 1)))
+        failed = await one.reserve(asked(70, "second", (0, 1)))
+        less = failed.alternatives[0]
+        assert less.request.window.start_s == NOW_S
+        await asyncio.sleep(61)
+        error = await refused(
+            one.reserve(accepting(less.token, "third")), StatusCode.FAILED_PRECONDITION, "accept"
+        )
+        fresh = error.more[0]
+        assert isinstance(fresh, pb.PlanResponse)
+        window = fresh.alternatives[0].request.window
+        assert window.start_s == NOW_S + 61
+        assert window.end_s - window.start_s == HOUR_S
+
+
+@virtual
 async def test_an_alternative_outlives_the_instance_that_made_it() -> None:
     async with Orchestrated(sites("m1")) as world:
         alternative = await an_alternative(await world.start("a"))

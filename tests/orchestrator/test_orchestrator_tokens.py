@@ -12,7 +12,7 @@ from networks import G, diamond
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.explanation import Alternative, AlternativeKind
-from orchestrator.tokens import LENGTH_MAX, VALID_MS, read, sign
+from orchestrator.tokens import BEGUN_MS, LENGTH_MAX, VALID_MS, read, sign
 from orchestrator.validation import Bounds, check_criteria
 from orchestrator.wire import criteria_from_pb
 from runtime.errors import RequestError
@@ -74,7 +74,9 @@ def test_a_token_read_back_is_the_same_request_at_the_edge_too(criteria: Criteri
     assert signed.criteria == criteria
     assert criteria_from_pb(accepted.request) == criteria
     assert check_criteria(accepted.request, diamond(), NOW_MS, Bounds()) == criteria
-    assert accepted.expires_ms == signed.expires_ms == NOW_MS + VALID_MS
+    begins_ms = criteria.window.start_s * 1000
+    assert accepted.expires_ms == signed.expires_ms
+    assert accepted.expires_ms == min(NOW_MS + VALID_MS, max(NOW_MS, begins_ms) + BEGUN_MS)
     assert not accepted.request.request_id
 
 

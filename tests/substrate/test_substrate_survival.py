@@ -27,7 +27,7 @@ edges_of = st.lists(
 )
 
 
-def composed(topology: Topology, bandwidth_bps: int, **limits: object) -> Shares | Refusal:
+def composed(topology: Topology, bandwidth_bps: int, **limits: Any) -> Shares | Refusal:
     asked = criteria("a:user", "z:user", bandwidth_bps, **limits)
     routes = candidate_routes(topology, asked.source, asked.destination, asked.constraints)
     # What is known of ways through domains does not limit: the ports do.
