@@ -143,6 +143,9 @@ def _receive(source: IO[bytes], found: SimpleQueue[Found | None]) -> None:
         while True:
             found.put(pickle.load(source))
     except (EOFError, pickle.UnpicklingError):
+        pass
+    finally:
+        # Whatever happens here, nobody must wait for more.
         found.put(None)
 
 

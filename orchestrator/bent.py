@@ -8,7 +8,7 @@ side. When one is refused, what was held is given up, and the lesson counts in t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.explanation import Least
@@ -94,10 +94,10 @@ def _alone(criteria: Criteria, outcome: Plan | Failure) -> Granted | Failure:
 
 async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Failure:
     """Everything granted is held; after a Failure the caller aborts what is left."""
-    lessons: list[Lesson] = []
+    known: list[Lesson] = []
     refusals: tuple[Refusal, ...] = ()
     for _ in range(CHOICES_MAX):
-        chosen = await _choose(question, bargains, lessons)
+        chosen = await _choose(question, bargains, known)
         if isinstance(chosen, Refusal):
             return Failure((*refusals, chosen))
         phases, ahead = chosen
@@ -111,10 +111,15 @@ async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Fa
         for _, bargain in with_each:
             await bargain.drop(every)
         refusals = tuple(r for o in outcomes if isinstance(o, Failure) for r in o.refusals)
-        learnt = _lessons(phases, outcomes, question)
+        learnt = [
+            lesson
+            for each, outcome in zip(questions, outcomes, strict=True)
+            if isinstance(outcome, Failure)
+            for lesson in lessons(outcome.refusals, each)
+        ]
         if not learnt:
             break
-        lessons += learnt
+        known += learnt
     return Failure(refusals)
 
 
@@ -149,6 +154,12 @@ async def _choose(
     phases = _chosen(ahead, lessons)
     if isinstance(phases, Refusal) or not _cannot_be_better(question, phases, span):
         ahead = await look_ahead(question, span, bargain, ROUTES_MAX, ahead)
+        if isinstance(ahead, Refusal):
+            return ahead
+        phases = _chosen(ahead, lessons)
+    if isinstance(phases, Refusal) and bargain.forgets():
+        # What was told of longer times may say less than there is: nothing is refused for that.
+        ahead = await look_ahead(question, span, bargain)
         if isinstance(ahead, Refusal):
             return ahead
         phases = _chosen(ahead, lessons)
@@ -202,20 +213,18 @@ def _short(what: str, instead: str) -> Refusal:
     return Refusal(RefusalKind.BANDWIDTH, f"{what} within the window, {instead}")
 
 
-def _lessons(
-    phases: Sequence[Phase], outcomes: Sequence[Plan | Failure], question: Question
-) -> list[Lesson]:
-    """What is not to be tried again. Where a domain does not say what it has: half of it."""
+def lessons(refusals: Iterable[Refusal], question: Question) -> list[Lesson]:
+    """What is not to be tried again of rigid criteria. Where a domain does not say what it has:
+    half of it.
+    """
+    criteria = question.criteria
     found: list[Lesson] = []
-    for phase, outcome in zip(phases, outcomes, strict=True):
-        for refusal in outcome.refusals if isinstance(outcome, Failure) else ():
-            most_bps = refusal.available_bps
-            if most_bps is None or most_bps >= phase.bandwidth_bps:
-                most_bps = phase.bandwidth_bps // 2
-            found += [
-                (pair, phase.window, most_bps)
-                for pair in _pairs(question.criteria, refusal, question)
-            ]
+    for refusal in refusals:
+        most_bps = refusal.available_bps
+        if most_bps is None or most_bps >= criteria.bandwidth_bps:
+            most_bps = criteria.bandwidth_bps // 2
+        pairs = _pairs(criteria, refusal, question)
+        found += [(pair, criteria.window, most_bps) for pair in pairs]
     return found
 
 

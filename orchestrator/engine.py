@@ -11,7 +11,6 @@ import asyncio
 import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import structlog
@@ -22,10 +21,9 @@ from orchestrator.book import Live, LiveBook
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
-from orchestrator.explanation import EXPLAINED, NOTHING_TO_SAY, Explanation, explain
+from orchestrator.explanation import NOTHING_TO_SAY, Explanation
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
-from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
 from orchestrator.meter import Meter
 from orchestrator.negotiation import (
     Bargain,
@@ -43,7 +41,6 @@ from orchestrator.ports import (
     Store,
 )
 from orchestrator.records import Granted, Reservation, State
-from orchestrator.tokens import sign
 from orchestrator.transactions import Transactions
 from orchestrator.work import Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
@@ -306,23 +303,6 @@ class Engine(Work):
         finally:
             self.breakers.ended(question)
         return Failure((Refusal(RefusalKind.UNAVAILABLE, reason),))
-
-    async def explain(
-        self, question: Question, failure: Failure, reservation_id: str = ""
-    ) -> Explanation:
-        """Why it was refused, and what would be granted instead; asks the domains once more.
-
-        What the reservation still holds counts as free.
-        """
-        refusal = next((r for r in reversed(failure.refusals) if r.kind in EXPLAINED), None)
-        if refusal is None or not self.limits.explain:
-            return NOTHING_TO_SAY
-        bargain = self.bargain(question, reservation_id=reservation_id, anew=True)
-        span = span_of(question, self.now_ms() // 1000, HORIZON_S)
-        ahead = await look_ahead(question, span, bargain)
-        if isinstance(ahead, Refusal):
-            return NOTHING_TO_SAY
-        return explain(ahead.search, refusal, ahead.least, partial(sign, self.ids, self.now_ms()))
 
     @telemetry.traced("commit")
     async def commit(self, live: Live, transaction_id: str, word: Word, refuse: Refuse) -> bool:

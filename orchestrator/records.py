@@ -286,14 +286,14 @@ def with_released(
 def fold_data_plane(parts: tuple[PartView, ...]) -> DataPlaneState | None:
     """The whole: FAILED if any failed, ACTIVE or RELEASED if all are so, else SCHEDULED.
 
-    Where the rate changes the phases that are over, or not begun, do not count while one is there.
+    Where the rate or the paths change, it is ACTIVE while all of one phase is.
     """
     phases: dict[Window | None, set[DataPlaneState]] = {}
     for part in parts:
         phases.setdefault(part.window, set()).add(part.data_plane)
-    if {DataPlaneState.ACTIVE} in phases.values():
-        phases = {key: states for key, states in phases.items() if DataPlaneState.ACTIVE in states}
     states = {state for found in phases.values() for state in found}
+    if {DataPlaneState.ACTIVE} in phases.values() and DataPlaneState.FAILED not in states:
+        return DataPlaneState.ACTIVE
     if not states:
         return None
     if DataPlaneState.FAILED in states:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
+from orchestrator.explaining import explained, let_go
 from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, State, committed, failed, with_grant
@@ -26,7 +27,9 @@ async def negotiate_first(engine: Engine, live: Live) -> None:
     )
     explanation = NOTHING_TO_SAY
     if isinstance(outcome, Failure):
-        explanation = await engine.explain(question, outcome, record.reservation_id)
+        # Others may need what is still held; an explanation takes a while.
+        await let_go(engine, record.transaction_id)
+        explanation = await explained(engine, question, outcome)
     async with live.turn():
         if live.record.state is not State.NEGOTIATING:
             return

@@ -14,6 +14,7 @@ from orchestrator.bent import plan_any
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.events import state_event
+from orchestrator.explaining import explained
 from orchestrator.explanation import Explanation
 from orchestrator.modifying import negotiate_next
 from orchestrator.negotiation import Failure
@@ -296,7 +297,7 @@ class Orchestrator:
             outcome = await plan_any(question, lambda each, told: engine.bargain(each, told=told))
             outcome = engine.breakers.explained(question, outcome)
             if isinstance(outcome, Failure):
-                return outcome, await engine.explain(question, outcome)
+                return outcome, await explained(engine, question, outcome)
             return outcome
         finally:
             engine.breakers.ended(question)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from grpc import StatusCode
 
 from braid.v1 import common_pb2, reservations_pb2
+from orchestrator.bent import OVERLAP_S
 from orchestrator.flexibility import check_bend, check_survival
 from orchestrator.records import Reservation
 from orchestrator.service import Order
@@ -194,8 +195,9 @@ def _check_switch(
             raise invalid("switch_s", given, f"nothing together with {name}")
     if not message.HasField("constraints"):
         raise invalid("switch_s", given, "constraints beside it")
-    if not max(now_s, window.start_s) < given < window.end_s:
-        possible = f"after {max(now_s, window.start_s)} and before {window.end_s}"
+    first_s, last_s = max(now_s, window.start_s + OVERLAP_S), window.end_s - OVERLAP_S
+    if not first_s < given < last_s:
+        possible = f"after {first_s} and before {last_s}: old and new paths overlap there"
         raise invalid("switch_s", given, possible)
     return given
 

@@ -7,7 +7,7 @@ composes over the given routes with what the forecast says is free.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +23,8 @@ from substrate.topology import Topology
 
 BITS = 8
 ANY = np.iinfo(np.int64).max
+TRIES_MAX = 400
+"""Compositions of one search, after which nothing fits any more."""
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
 
@@ -54,13 +56,18 @@ class Search:
     routes: tuple[Route, ...]
     forecast: Forecast
     topology: Topology
+    tries: list[Window] = field(default_factory=list, compare=False)
+    """What was composed; no more than TRIES_MAX, so that nobody keeps the others waiting."""
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
-        return self.hope_bps(window) >= bandwidth_bps and self.tried(bandwidth_bps, window) is None
+        if len(self.tries) >= TRIES_MAX or self.hope_bps(window) < bandwidth_bps:
+            return False
+        return self.tried(bandwidth_bps, window) is None
 
     def tried(self, bandwidth_bps: int, window: Window) -> Refusal | None:
         """What keeps that from being composed."""
+        self.tries.append(window)
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply = self.forecast.within(window)
         found = compose(criteria, self.routes, supply, self.topology)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from substrate.filling import fill
 from substrate.model import Criteria, Disjointness, Refusal, RefusalKind, Strategy
@@ -26,6 +27,8 @@ class Share:
     latency_us: int = 0
 
 
+SETS_MAX = 4096
+"""Sets of routes that are tried before none is known to carry it."""
 Shares = tuple[Share, ...]
 Composer = Callable[[Criteria, Sequence[Option]], "Shares | Refusal"]
 
@@ -168,7 +171,7 @@ def _fewest(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     # What all of them do not carry together no set of them carries; there may be thousands.
     if sum(fill([option.limits for option in options], wanted, 0, whole=True)) < wanted:
         return None
-    for chosen in _sets(options, _most(criteria), wanted):
+    for chosen in islice(_sets(options, _most(criteria), wanted), SETS_MAX):
         if spread_us is not None and _spread(chosen) > spread_us:
             continue
         if limits.survive and not _share_nothing(chosen, limits.disjoint):

@@ -1,0 +1,47 @@
+"""What follows a refusal: what is held is given up, and the answer is made one that helps."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from orchestrator.bargain import LIVE_STATUSES
+from orchestrator.bent import lessons
+from orchestrator.engine import Engine
+from orchestrator.explanation import EXPLAINED, NOTHING_TO_SAY, Explanation, explain
+from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
+from orchestrator.negotiation import Failure, Question
+from orchestrator.tokens import sign
+from protocol.coordinator import Decision, Drop
+from runtime.database import StorageError
+from substrate.model import Refusal
+
+
+async def let_go(engine: Engine, transaction_id: str) -> None:
+    """Gives up what an undecided transaction holds: others may need it."""
+    state = engine.transactions.get(transaction_id)
+    if state is None or state.decision is not Decision.UNDECIDED:
+        return
+    ids = tuple(part.part_id for part in state.parts if part.status in LIVE_STATUSES)
+    if ids:
+        # Decided at this very moment, or not to be written: the end of it gives it back.
+        with suppress(ValueError, StorageError):
+            await engine.transactions.apply(transaction_id, Drop(ids))
+
+
+async def explained(engine: Engine, question: Question, failure: Failure) -> Explanation:
+    """Why it was refused, and what would be granted instead; asks the domains once more."""
+    refusal = next((r for r in reversed(failure.refusals) if r.kind in EXPLAINED), None)
+    if refusal is None or not engine.limits.explain:
+        return NOTHING_TO_SAY
+    bargain = engine.bargain(question, anew=True)
+    span = span_of(question, engine.now_ms() // 1000, HORIZON_S)
+    ahead = await look_ahead(question, span, bargain)
+    if isinstance(ahead, Refusal):
+        return NOTHING_TO_SAY
+    search = ahead.search
+    if question.criteria.bend is None:
+        learnt = lessons(failure.refusals, question)
+        search = replace(search, forecast=search.forecast.capped(learnt))
+    return explain(search, refusal, ahead.least, partial(sign, engine.ids, engine.now_ms()))
