@@ -6,12 +6,15 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import uvloop
 
+from agents.settings import RunningAgent, load_settings as load_agent_settings, run_agent
 from commands.context import UNEXPECTED, USAGE, fail
+from orchestrator.main import run_orchestrator
+from orchestrator.settings import load_settings
 from runtime import signals, telemetry
 from runtime.collector import relax
 from runtime.database import StorageError, WrongDatabaseError
@@ -19,9 +22,6 @@ from runtime.logs import configure
 from runtime.schema import SchemaError
 from runtime.server import ListenError
 from runtime.settings import SettingsError, TelemetrySettings
-
-if TYPE_CHECKING:
-    from agents.settings import RunningAgent
 
 Listen = Annotated[str | None, typer.Option("--listen", help="host:port; port 0: any free one")]
 DatabaseUrl = Annotated[
@@ -46,10 +46,6 @@ def serve(
     ] = None,
 ) -> None:
     """Run an orchestrator until SIGTERM or Ctrl-C."""
-    # Half a second sooner at a start: no process needs both, most commands neither.
-    from orchestrator.main import run_orchestrator
-    from orchestrator.settings import load_settings
-
     overrides: dict[str, Any] = {"listen": listen, "database": database, "instance_id": instance_id}
     if insecure:
         overrides["insecure"] = True
@@ -71,10 +67,8 @@ def agent(
     ] = False,
 ) -> None:
     """Run a domain's agent until SIGTERM or Ctrl-C."""
-    from agents.settings import load_settings, run_agent
-
     try:
-        settings = load_settings(config)
+        settings = load_agent_settings(config)
     except SettingsError as error:
         fail(str(error), USAGE)
     configure(settings.log)

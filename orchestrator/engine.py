@@ -21,7 +21,7 @@ from orchestrator.book import Live, LiveBook
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
-from orchestrator.explanation import NOTHING_TO_SAY, Explanation
+from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
@@ -339,7 +339,6 @@ class Engine(Work):
         transaction_id: str,
         failure: Failure,
         refuse: Refuse,
-        explanation: Explanation = NOTHING_TO_SAY,
     ) -> None:
         """Decides ABORT in one write with the record. Call it with the lock of ``live``.
 
@@ -347,8 +346,8 @@ class Engine(Work):
         """
         now_ms = self.now_ms()
         record = refuse(live.record, failure.refusals, now_ms)
-        if explanation is not NOTHING_TO_SAY:
-            record = replace(record, explanation=explanation)
+        if failure.explanation is not NOTHING_TO_SAY:
+            record = replace(record, explanation=failure.explanation)
 
         async def abort() -> None:
             await self.transactions.apply(

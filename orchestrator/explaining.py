@@ -9,7 +9,7 @@ from functools import partial
 from orchestrator.bargain import LIVE_STATUSES
 from orchestrator.bent import lessons
 from orchestrator.engine import Engine
-from orchestrator.explanation import EXPLAINED, NOTHING_TO_SAY, Explanation, explain
+from orchestrator.explanation import EXPLAINED, explain
 from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
 from orchestrator.negotiation import Failure, Question
 from orchestrator.tokens import sign
@@ -30,18 +30,19 @@ async def let_go(engine: Engine, transaction_id: str) -> None:
             await engine.transactions.apply(transaction_id, Drop(ids))
 
 
-async def explained(engine: Engine, question: Question, failure: Failure) -> Explanation:
-    """Why it was refused, and what would be granted instead; asks the domains once more."""
+async def explained(engine: Engine, question: Question, failure: Failure) -> Failure:
+    """With what was in the way, and what would be granted instead; asks the domains once more."""
     refusal = next((r for r in reversed(failure.refusals) if r.kind in EXPLAINED), None)
     if refusal is None or not engine.limits.explain:
-        return NOTHING_TO_SAY
+        return failure
     bargain = engine.bargain(question, anew=True)
     span = span_of(question, engine.now_ms() // 1000, HORIZON_S)
     ahead = await look_ahead(question, span, bargain)
     if isinstance(ahead, Refusal):
-        return NOTHING_TO_SAY
+        return failure
     search = ahead.search
     if question.criteria.bend is None:
         learnt = lessons(failure.refusals, question)
         search = replace(search, forecast=search.forecast.capped(learnt))
-    return explain(search, refusal, ahead.least, partial(sign, engine.ids, engine.now_ms()))
+    signed = partial(sign, engine.ids, engine.now_ms())
+    return replace(failure, explanation=explain(search, refusal, ahead.least, signed))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from orchestrator.explanation import NOTHING_TO_SAY, Explanation
 from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
 from protocol.messages import SendOffers
@@ -143,6 +144,7 @@ class Failure:
     """The negotiation found nothing, and why."""
 
     refusals: tuple[Refusal, ...]
+    explanation: Explanation = NOTHING_TO_SAY
 
 
 async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:

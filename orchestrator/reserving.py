@@ -5,7 +5,6 @@ from __future__ import annotations
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.explaining import explained, let_go
-from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, State, committed, failed, with_grant
 from protocol.coordinator import Decision, Transaction
@@ -25,16 +24,15 @@ async def negotiate_first(engine: Engine, live: Live) -> None:
     outcome = await engine.negotiate(
         question, record.transaction_id, record.reservation_id, record.version
     )
-    explanation = NOTHING_TO_SAY
     if isinstance(outcome, Failure):
         # Others may need what is still held; an explanation takes a while.
         await let_go(engine, record.transaction_id)
-        explanation = await explained(engine, question, outcome)
+        outcome = await explained(engine, question, outcome)
     async with live.turn():
         if live.record.state is not State.NEGOTIATING:
             return
         if isinstance(outcome, Failure):
-            await engine.give_up(live, record.transaction_id, outcome, failed, explanation)
+            await engine.give_up(live, record.transaction_id, outcome, failed)
             return
         grant = outcome
 

@@ -15,7 +15,6 @@ from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.events import state_event
 from orchestrator.explaining import explained
-from orchestrator.explanation import Explanation
 from orchestrator.modifying import negotiate_next
 from orchestrator.negotiation import Failure
 from orchestrator.ports import (
@@ -287,9 +286,7 @@ class Orchestrator:
             raise NotFoundError(request_id)
         return await self.get(request.reservation_id)
 
-    async def plan(
-        self, criteria: Criteria, timeout_s: int
-    ) -> Granted | tuple[Failure, Explanation]:
+    async def plan(self, criteria: Criteria, timeout_s: int) -> Granted | Failure:
         """What ``reserve`` would first try to hold, or why it would refuse; holds nothing."""
         engine = self.engine
         question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)
@@ -297,7 +294,7 @@ class Orchestrator:
             outcome = await plan_any(question, lambda each, told: engine.bargain(each, told=told))
             outcome = engine.breakers.explained(question, outcome)
             if isinstance(outcome, Failure):
-                return outcome, await explained(engine, question, outcome)
+                return await explained(engine, question, outcome)
             return outcome
         finally:
             engine.breakers.ended(question)

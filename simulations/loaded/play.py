@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.engine import Limits
-from orchestrator.records import State
+from orchestrator.records import Reservation, State
 from simulations.clock import run_virtual
 from simulations.loaded.demand import Demand
 from simulations.loaded.strategies import Shape
@@ -29,6 +30,12 @@ def play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
         gc.enable()
 
 
+def _timed(record: Reservation) -> tuple[Path, ...]:
+    """Its paths, each with the time when it is there."""
+    window = record.criteria.window
+    return tuple(replace(path, window=path.window or window) for path in record.paths)
+
+
 async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
     now_s = asyncio.get_running_loop().time
     found = []
@@ -38,6 +45,7 @@ async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played
         for demand in demands:
             await asyncio.sleep(demand.arrival_s - now_s())
             record = await network.reserve(shape(demand))
-            found.append(record.paths if record.state is State.COMMITTED else ())
+            committed = record.state is State.COMMITTED
+            found.append(_timed(record) if committed else ())
         assert not network.errors, network.errors
     return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from simulations.loaded.demand import FIRST_S, SLOT_S, Demand
+from simulations.loaded.demand import Demand
 from simulations.loaded.play import Played
 from simulations.loaded.world import Link, World
 
@@ -38,14 +38,19 @@ def demands(world: World, most: int = 12) -> st.SearchStrategy[tuple[Demand, ...
 
 
 def used(demands: Sequence[Demand], played: Played) -> Counter[tuple[str, int]]:
-    """Bit/s by port that traffic leaves through, and slot; reckoned from the answers alone."""
+    """Bit/s by port that traffic leaves through, and instant at which any traffic begins.
+
+    Reckoned from the answers alone.
+    """
+    flows = [
+        (path.window or asked.window, path)
+        for asked, paths in zip(demands, played, strict=True)
+        for path in paths
+    ]
     found: Counter[tuple[str, int]] = Counter()
-    for asked, paths in zip(demands, played, strict=True):
-        for path in paths:
-            window = path.window or asked.window
-            first = (window.start_s - FIRST_S) // SLOT_S
-            last = -(-(window.end_s - FIRST_S) // SLOT_S)
-            for slot in range(first, last):
+    for at_s in {window.start_s for window, _ in flows}:
+        for window, path in flows:
+            if window.start_s <= at_s < window.end_s:
                 for hop in path.hops:
-                    found[hop.egress_stp, slot] += path.bandwidth_bps
+                    found[hop.egress_stp, at_s] += path.bandwidth_bps
     return found

@@ -11,11 +11,10 @@ from simulated import assert_nothing_held, circuit, committed, diamond, shares, 
 
 from orchestrator.breaker import COOLDOWN_MAX_MS, SILENCES_MAX, BreakerState
 from orchestrator.negotiation import Failure
-from orchestrator.records import Reservation, State
+from orchestrator.records import Granted, Reservation, State
 from protocol.messages import ReqOffers, ReservationPrep
 from simulations.gateway import Message
 from simulations.network import Network, build_network
-from substrate.labels import Plan
 from substrate.model import Constraints, RefusalKind
 
 USUAL_S = 0.5
@@ -167,7 +166,7 @@ async def test_a_trial_that_never_came_to_the_domain_is_another_ones() -> None:
             await network.reserve(circuit(1))
         await until(network, BreakerState.READY)
         silence.domains.clear()
-        assert isinstance(await network.orchestrator.plan(circuit(1), 30), Plan)
+        assert isinstance(await network.orchestrator.plan(circuit(1), 30), Granted)
         assert state(network) is BreakerState.READY
         impossible = await network.attempt(circuit(500))
         assert isinstance(impossible, Failure)
