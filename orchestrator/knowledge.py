@@ -86,7 +86,12 @@ class Knowledge:
         """Draws the lesson of one domain's refusal of these segments."""
         if refusal.kind in LEAVE_OUT:
             return self.without_domain(refusal.domain)
-        concerned = [s for s in segments if s.segment_id == refusal.segment_id] or list(segments)
+        concerned = (
+            [s for s in segments if s.segment_id == refusal.segment_id]
+            # A port that several share limits no way that does not use it.
+            or [s for s in segments if refusal.resource in (s.ingress_stp, s.egress_stp)]
+            or list(segments)
+        )
         if refusal.kind is RefusalKind.LABEL:
             return self._with_banned(concerned, refusal.resource)
         return self._with_caps(concerned, refusal)

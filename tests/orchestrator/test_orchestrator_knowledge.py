@@ -105,3 +105,13 @@ def test_no_way_through_a_domain_closes_that_pair_only() -> None:
 )
 def test_a_domain_that_will_not_is_left_out(kind: RefusalKind) -> None:
     assert Knowledge().with_refusal((SEGMENT,), refusal(kind)).down == {"m"}
+
+
+def test_a_port_that_is_full_limits_only_the_ways_that_use_it() -> None:
+    one = Segment("s1", "west:host", 100, "west:m1", 100, 70)
+    other = Segment("s2", "west:host", 100, "west:m2", 101, 70)
+    refusal = Refusal(
+        RefusalKind.BANDWIDTH, "full", domain="west", resource="west:m2", available_bps=50
+    )
+    learnt = Knowledge().with_refusal((one, other), refusal)
+    assert learnt.caps == {("west:host", "west:m2"): 50}
