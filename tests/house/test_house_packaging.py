@@ -125,7 +125,9 @@ def _distributions(modules: set[str]) -> set[str]:
 def test_the_services_import_what_they_declare_and_declare_what_they_import() -> None:
     metadata = toml("pyproject.toml")["project"]
     declared = {re.split(r"[\[<>=;]", r)[0] for r in metadata["dependencies"]}
-    extra = {re.split(r"[\[<>=;]", r)[0] for r in metadata["optional-dependencies"]["simulations"]}
+    optional = metadata["optional-dependencies"]
+    extras = [*optional["simulations"], *optional["dask"]]
+    extra = {re.split(r"[\[<>=;]", r)[0] for r in extras}
     # One package of many distributions, with the extra `telemetry`.
     telemetry = _distributions({"opentelemetry"})
     modules = set().union(*(_imported(p) for p in budget.PACKAGES if p != "braid"))
