@@ -256,20 +256,12 @@ class LiveBargain:
         return answers
 
     async def drop(self, domains: frozenset[str]) -> None:
-        state = self.transactions.get(self.transaction_id)
-        if state is None or state.decision is not Decision.UNDECIDED:
-            return
-        ids = tuple(
-            part.part_id
-            for part in state.parts
-            if part.domain in domains
-            and part.status in LIVE_STATUSES
-            and part.prep.window == self.criteria.window
+        window = self.criteria.window
+        await drop_parts(
+            self.transactions,
+            self.transaction_id,
+            lambda part: part.domain in domains and part.prep.window == window,
         )
-        if ids:
-            # Decided at this very moment, by a cancel: what is held is given back by that.
-            with suppress(ValueError):
-                await self.transactions.apply(self.transaction_id, Drop(ids))
 
     def _part(self, domain: str, segments: Segments) -> CoordinatorPart:
         described = self.gateway.domain(domain)
@@ -312,6 +304,23 @@ class LiveBargain:
 
     def _left_s(self, most_s: float) -> float:
         return max(0.0, min(most_s, (self.deadline_ms - self.clock.now_ms()) / 1000))
+
+
+async def drop_parts(
+    transactions: Transactions,
+    transaction_id: str,
+    concerns: Callable[[CoordinatorPart], bool] = lambda _part: True,
+) -> None:
+    """Gives up what an undecided transaction holds or asks for. Raises StorageError."""
+    state = transactions.get(transaction_id)
+    if state is None or state.decision is not Decision.UNDECIDED:
+        return
+    live = (part for part in state.parts if part.status in LIVE_STATUSES)
+    ids = tuple(part.part_id for part in live if concerns(part))
+    if ids:
+        # Decided at this very moment, by a cancel: what is held is given back by that.
+        with suppress(ValueError):
+            await transactions.apply(transaction_id, Drop(ids))
 
 
 def _all_answered(transaction: Transaction, ids: Mapping[str, str]) -> bool:

@@ -141,7 +141,7 @@ async def plan_bent(question: Question, bargains: Bargains) -> Granted | Failure
 
 
 async def _choose(
-    question: Question, bargains: Bargains, lessons: Sequence[Lesson]
+    question: Question, bargains: Bargains, known: Sequence[Lesson]
 ) -> tuple[tuple[Phase, ...], Ahead] | Refusal:
     bargain = bargains(question, {})
     now_ms = bargain.now_ms()
@@ -151,23 +151,23 @@ async def _choose(
     ahead = await look_ahead(question, span, bargain, FEW_ROUTES)
     if isinstance(ahead, Refusal):
         return ahead
-    phases = _chosen(ahead, lessons)
+    phases = _chosen(ahead, known)
     if isinstance(phases, Refusal) or not _cannot_be_better(question, phases, span):
         ahead = await look_ahead(question, span, bargain, ROUTES_MAX, ahead)
         if isinstance(ahead, Refusal):
             return ahead
-        phases = _chosen(ahead, lessons)
+        phases = _chosen(ahead, known)
     if isinstance(phases, Refusal) and bargain.forgets():
         # What was told of longer times may say less than there is: nothing is refused for that.
         ahead = await look_ahead(question, span, bargain)
         if isinstance(ahead, Refusal):
             return ahead
-        phases = _chosen(ahead, lessons)
+        phases = _chosen(ahead, known)
     return phases if isinstance(phases, Refusal) else (phases, ahead)
 
 
-def _chosen(ahead: Ahead, lessons: Sequence[Lesson]) -> tuple[Phase, ...] | Refusal:
-    search = replace(ahead.search, forecast=ahead.search.forecast.capped(lessons))
+def _chosen(ahead: Ahead, known: Sequence[Lesson]) -> tuple[Phase, ...] | Refusal:
+    search = replace(ahead.search, forecast=ahead.search.forecast.capped(known))
     return choose(search, ahead.least)
 
 

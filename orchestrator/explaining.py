@@ -6,28 +6,22 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from orchestrator.bargain import LIVE_STATUSES
+from orchestrator.bargain import drop_parts
 from orchestrator.bent import lessons
 from orchestrator.engine import Engine
 from orchestrator.explanation import EXPLAINED, explain
 from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
 from orchestrator.negotiation import Failure, Question
 from orchestrator.tokens import sign
-from protocol.coordinator import Decision, Drop
 from runtime.database import StorageError
 from substrate.model import Refusal
 
 
 async def let_go(engine: Engine, transaction_id: str) -> None:
     """Gives up what an undecided transaction holds: others may need it."""
-    state = engine.transactions.get(transaction_id)
-    if state is None or state.decision is not Decision.UNDECIDED:
-        return
-    ids = tuple(part.part_id for part in state.parts if part.status in LIVE_STATUSES)
-    if ids:
-        # Decided at this very moment, or not to be written: the end of it gives it back.
-        with suppress(ValueError, StorageError):
-            await engine.transactions.apply(transaction_id, Drop(ids))
+    # What cannot be written now is given back at the end of it.
+    with suppress(StorageError):
+        await drop_parts(engine.transactions, transaction_id)
 
 
 async def explained(engine: Engine, question: Question, failure: Failure) -> Failure:

@@ -48,8 +48,7 @@ def spread(
             break
         search = replace(search, forecast=search.forecast.coarser())
     _, best = max(tried, key=lambda one: one[0])
-    *_, rates = _rates(best, replace(move, bits=0))
-    return Shortfall(_bits(_phases(best, move, rates, composed=True)) // BITS)
+    return Shortfall(_bits(_phases(best, move, _rate(best, move), composed=True)) // BITS)
 
 
 def _bits(phases: Iterable[Phase]) -> int:
@@ -105,7 +104,7 @@ def _last(search: Search, phase: Phase, bits: int, move: Move) -> Phase:
 
 
 def _rates(search: Search, move: Move) -> Iterator[Levels]:
-    """The rate hoped for in each slot; 0 where it is too low, or the slot too short.
+    """Rates hoped for, which move so much if any do.
 
     First over no longer routes than move so much: a way around takes room from others. Then over
     all.
@@ -113,10 +112,17 @@ def _rates(search: Search, move: Move) -> Iterator[Levels]:
     lengths_s = search.forecast.lengths_s
     longest = max(map(len, search.limits.routes), default=0)
     for length in sorted({longest, *map(len, search.limits.routes)}):
-        rates = _hoped(search, longest=length)
-        rates[(rates < move.least_rate_bps) | (lengths_s < move.least_phase_s)] = 0
+        rates = _rate(search, move, longest=length)
         if length == longest or int((rates * lengths_s).sum()) >= move.bits:
             yield rates
+
+
+def _rate(search: Search, move: Move, longest: int | None = None) -> Levels:
+    """The rate hoped for in each slot; 0 where it is too low, or the slot too short."""
+    rates = _hoped(search, longest=longest)
+    too_short = search.forecast.lengths_s < move.least_phase_s
+    rates[(rates < move.least_rate_bps) | too_short] = 0
+    return rates
 
 
 def _hoped(search: Search, during: slice | None = None, longest: int | None = None) -> Levels:
