@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from bending_world import (
@@ -17,27 +16,10 @@ from bending_world import (
     G,
     window,
 )
-from typer.testing import CliRunner, Result
+from faked import braid
 
 from braid.v1 import reservations_pb2 as pb
-from commands.main import app
-from tests.braid.fake_orchestrator import FakeOrchestrator, serving
-
-
-@pytest.fixture
-def fake() -> FakeOrchestrator:
-    return FakeOrchestrator()
-
-
-@pytest.fixture
-def target(fake: FakeOrchestrator) -> Iterator[str]:
-    with serving(fake) as address:
-        yield address
-
-
-def braid(target: str, *arguments: str) -> Result:
-    environment = {"BRAID_TARGET": target, "BRAID_INSECURE": "1"}
-    return CliRunner().invoke(app, list(arguments), env=environment)
+from tests.braid.fake_orchestrator import FakeOrchestrator
 
 
 @pytest.mark.parametrize("command", ["plan", "reserve"])

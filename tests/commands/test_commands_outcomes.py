@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
 import grpc
 import pytest
+from faked import braid
 from rich.console import Console
-from typer.testing import CliRunner, Result
 
 from braid import retries
 from braid.client import Client
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from commands import live, reservations
-from commands.main import app
-from tests.braid.fake_orchestrator import FakeOrchestrator, serving
+from tests.braid.fake_orchestrator import FakeOrchestrator
 
 ROUTE = ("sitea:dtn", "sited:dtn")
 Code = grpc.StatusCode
@@ -27,22 +25,6 @@ Code = grpc.StatusCode
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "BACKOFF_S", (0.01,))
-
-
-@pytest.fixture
-def fake() -> FakeOrchestrator:
-    return FakeOrchestrator()
-
-
-@pytest.fixture
-def target(fake: FakeOrchestrator) -> Iterator[str]:
-    with serving(fake) as address:
-        yield address
-
-
-def braid(target: str, *arguments: str) -> Result:
-    environment = {"BRAID_TARGET": target, "BRAID_INSECURE": "1"}
-    return CliRunner().invoke(app, list(arguments), env=environment)
 
 
 @pytest.mark.parametrize(
