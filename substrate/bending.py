@@ -18,7 +18,7 @@ from substrate.labels import assign_labels
 from substrate.model import Criteria, Refusal, Strategy, Window
 from substrate.options import has_vlans
 from substrate.routes import Route
-from substrate.splitting import compose
+from substrate.splitting import compose, composed
 from substrate.topology import Topology
 
 BITS = 8
@@ -63,18 +63,21 @@ class Search:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
         if len(self.tries) >= TRIES_MAX or self.hope_bps(window) < bandwidth_bps:
             return False
-        return self.tried(bandwidth_bps, window) is None
+        self.tries.append(window)
+        criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
+        supply = self.forecast.within(window)
+        shares = composed(criteria, self.routes, supply, self.topology)
+        if shares is None:
+            return False
+        return not isinstance(assign_labels(criteria, shares, supply, self.topology), Refusal)
 
-    def tried(self, bandwidth_bps: int, window: Window) -> Refusal | None:
-        """What keeps that from being composed."""
+    def about_bps(self, bandwidth_bps: int, window: Window) -> int:
+        """About how much of that composes, which does not."""
         self.tries.append(window)
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply = self.forecast.within(window)
         found = compose(criteria, self.routes, supply, self.topology)
-        if isinstance(found, Refusal):
-            return found
-        plan = assign_labels(criteria, found, supply, self.topology)
-        return plan if isinstance(plan, Refusal) else None
+        return (isinstance(found, Refusal) and found.available_bps) or 0
 
     @property
     def paths_max(self) -> int:
@@ -169,10 +172,10 @@ def widest(search: Search, window: Window, least_bps: int, wish_bps: int) -> int
     fails_bps = min(wish_bps, search.hope_bps(window))
     if fails_bps < least_bps:
         return 0
-    refusal = search.tried(fails_bps, window)
-    if refusal is None:
+    if search.fits(fails_bps, window):
         return fails_bps
-    tries = (bps for bps in (refusal.available_bps or 0, least_bps) if least_bps <= bps < fails_bps)
+    about_bps = search.about_bps(fails_bps, window)
+    tries = (bps for bps in (about_bps, least_bps) if least_bps <= bps < fails_bps)
     fits_bps = next((bps for bps in tries if search.fits(bps, window)), 0)
     if not fits_bps:
         return 0

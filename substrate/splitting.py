@@ -30,7 +30,7 @@ class Share:
 SETS_MAX = 4096
 """Sets of routes that are tried before none is known to carry it."""
 Shares = tuple[Share, ...]
-Composer = Callable[[Criteria, Sequence[Option]], "Shares | Refusal"]
+Composer = Callable[[Criteria, Sequence[Option]], "Shares | None"]
 
 
 def compose(
@@ -41,57 +41,77 @@ def compose(
     Routes that the constraints or the supply exclude are left out. See :class:`Strategy`. Routes
     without a VLAN are of use only to say that this is what is short (substrate.labels).
     """
+    found = Options(criteria, routes, supply, topology)
+    shares = _composed(criteria, found)
+    if shares is not None:
+        return shares
     if not routes:
         return Refusal(RefusalKind.NO_PATH, "no path joins the two STPs within the constraints")
-    found = Options(criteria, routes, supply, topology)
+    options = found.usable()
+    return _why_not(criteria, options) if options else _nothing_usable(criteria, routes, supply)
+
+
+def composed(
+    criteria: Criteria, routes: tuple[Route, ...], supply: Supply, topology: Topology
+) -> Shares | None:
+    """As :func:`compose`, for who does not ask why: that takes longer than to see that."""
+    return _composed(criteria, Options(criteria, routes, supply, topology))
+
+
+def _composed(criteria: Criteria, found: Options) -> Shares | None:
     if criteria.strategy is not Strategy.EQUAL_SPLITTING:
         alone = found.best_alone()
         if alone is not None:
             return (Share(alone.route, criteria.bandwidth_bps, alone.latency_us),)
     options = found.usable()
-    if not options:
-        return _nothing_usable(criteria, routes, supply)
     surviving = criteria.constraints.survive > 0
-    composer = _surviving if surviving else COMPOSERS[criteria.strategy]
+    composer = _fewest if surviving else COMPOSERS[criteria.strategy]
     labelled = found.labelled(options)
-    if len(labelled) < len(options):
-        shares = composer(criteria, labelled) if labelled else None
-        if shares and not isinstance(shares, Refusal):
-            return shares
-    return composer(criteria, options)
+    shares = composer(criteria, labelled) if labelled else None
+    if shares is None and len(labelled) < len(options):
+        return composer(criteria, options)
+    return shares
 
 
-def _surviving(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
-    """Disjoint routes, none of which carries more than may be lost."""
-    return _fewest(criteria, options) or _too_little(criteria, options, _most(criteria))
+def _why_not(criteria: Criteria, options: Sequence[Option]) -> Refusal:
+    most = _most(criteria)
+    if criteria.constraints.survive:
+        return _too_little(criteria, options, most)
+    if criteria.strategy is Strategy.SINGLE_PATH:
+        return _too_little(criteria, options, 1)
+    if criteria.strategy is Strategy.EQUAL_SPLITTING:
+        chosen = _disjoint(_near(criteria, options)[0], most)
+        return _too_little(criteria, chosen, len(chosen), equal=True)
+    if criteria.strategy is Strategy.FULL_OFFERS:
+        options = [option for option in options if not option.blind]
+        if not options:
+            reason = "every path crosses a blind domain: no full offers"
+            return Refusal(RefusalKind.NO_PATH, reason)
+    return _too_little(criteria, options, most)
 
 
-def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """One route that carries it all: visible ones first, then by latency and price."""
     wanted = criteria.bandwidth_bps
     fitting = [option for option in options if option.bottleneck_bps >= wanted]
     if not fitting:
-        return _too_little(criteria, options, 1)
+        return None
     best = min(fitting, key=lambda o: (o.blind, o.latency_us, o.price))
     return (Share(best.route, wanted, best.latency_us),)
 
 
-def _equal_splitting(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+def _equal_splitting(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """Equal parts over all disjoint routes; nobody was asked."""
     chosen = _disjoint(_near(criteria, options)[0], _most(criteria))
-    shares = _equal(criteria, criteria.bandwidth_bps, chosen)
-    return _too_little(criteria, chosen, len(chosen), equal=True) if shares is None else shares
+    return _equal(criteria, criteria.bandwidth_bps, chosen)
 
 
-def _full_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+def _full_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """Visible domains only."""
-    visible = [option for option in options if not option.blind]
-    if not visible:
-        return Refusal(RefusalKind.NO_PATH, "every path crosses a blind domain: no full offers")
-    return _fewest(criteria, visible) or _too_little(criteria, visible, _most(criteria))
+    return _fewest(criteria, [option for option in options if not option.blind])
 
 
-def _partial_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+def _partial_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """Visible domains first; the remainder in equal parts over the blind ones."""
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
@@ -100,7 +120,7 @@ def _partial_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | R
     return _offers_then_blind(criteria, options, remainder)
 
 
-def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
+def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
     """Visible domains first; the remainder over as few blind ones as may carry it.
 
     Where that fails, any set of routes that carries it all.
@@ -113,10 +133,10 @@ def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | Refusal:
                 return shares
         return None
 
-    outcome = _offers_then_blind(criteria, options, remainder)
-    if isinstance(outcome, Refusal):
-        return _fewest(criteria, options) or outcome
-    return outcome
+    shares = _offers_then_blind(criteria, options, remainder)
+    if shares is None and any(option.blind for option in options):
+        return _fewest(criteria, options)
+    return shares
 
 
 Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
@@ -124,7 +144,7 @@ Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
 
 def _offers_then_blind(
     criteria: Criteria, options: Sequence[Option], remainder: Remainder
-) -> Shares | Refusal:
+) -> Shares | None:
     shares = _fewest(criteria, [option for option in options if not option.blind])
     if shares is not None:
         return shares
@@ -141,7 +161,7 @@ def _offers_then_blind(
             more = remainder(rest_bps, left, most - len(given))
             if more is not None:
                 return (*given, *more)
-    return _too_little(criteria, options, most)
+    return None
 
 
 def _near(criteria: Criteria, options: Sequence[Option]) -> list[list[Option]]:
