@@ -18,6 +18,7 @@ import structlog
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
 from orchestrator.bent import Told, negotiate_any, negotiate_migration
 from orchestrator.book import Live, LiveBook
+from orchestrator.bounds import Bounds
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
@@ -72,8 +73,10 @@ class Limits:
     patience: Patience = field(default_factory=Patience)
     offers_reuse_ms: int = 0
     """For how long the offers of domains serve other requests too; 0: not at all."""
-    explain: bool = True
-    """Whether refusals come with what would be granted instead."""
+    explanations_max: int = 2
+    """So many refusals at once get what was in the way and what would be granted instead."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """Nothing is proposed that is out of them."""
 
 
 class OvertakenError(Exception):

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from orchestrator.bargain import drop_parts
-from orchestrator.bent import lessons
+from orchestrator.bent import Lesson, lessons
 from orchestrator.engine import Engine
-from orchestrator.explanation import EXPLAINED, explain
-from orchestrator.lookahead import HORIZON_S, look_ahead, span_of
-from orchestrator.negotiation import Failure, Question
+from orchestrator.explanation import (
+    EXPLAINED,
+    NOTHING_TO_SAY,
+    Explanation,
+    explanation_of,
+    kinds_later,
+    later,
+    less,
+)
+from orchestrator.knowledge import Knowledge
+from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further, span_of
+from orchestrator.negotiation import Failure, Question, routes_of
 from orchestrator.tokens import sign
 from runtime.database import StorageError
-from substrate.model import Refusal
+from substrate.bending import Search
+from substrate.bottleneck import bottlenecks
+from substrate.model import Refusal, Window
 
 
 async def let_go(engine: Engine, transaction_id: str) -> None:
@@ -25,18 +37,67 @@ async def let_go(engine: Engine, transaction_id: str) -> None:
 
 
 async def explained(engine: Engine, question: Question, failure: Failure) -> Failure:
-    """With what was in the way, and what would be granted instead; asks the domains once more."""
+    """With what was in the way, and what would be granted instead.
+
+    As it is where so many others are being explained at this moment that reservations might have
+    to wait.
+    """
     refusal = next((r for r in reversed(failure.refusals) if r.kind in EXPLAINED), None)
-    if refusal is None or not engine.limits.explain:
+    if refusal is None or engine.explaining >= engine.limits.explanations_max:
         return failure
-    bargain = engine.bargain(question, anew=True)
-    span = span_of(question, engine.now_ms() // 1000, HORIZON_S)
-    ahead = await look_ahead(question, span, bargain)
+    engine.explaining += 1
+    try:
+        return replace(failure, explanation=await _explanation(engine, question, failure, refusal))
+    finally:
+        engine.explaining -= 1
+
+
+async def _explanation(
+    engine: Engine, question: Question, failure: Failure, refusal: Refusal
+) -> Explanation:
+    """Looks no further than it must: what was told of the window's days is known already.
+
+    Others have their turn between any two searches.
+    """
+    bargain = engine.bargain(question)
+    now_s = engine.now_ms() // 1000
+    asked, span = question.criteria, span_of(question, now_s)
+    if asked.window.end_s <= now_s:
+        return NOTHING_TO_SAY
+    ends = ends_beyond(question, span, _latest_s(engine, question, now_s))
+    first = Window(span.start_s, ends[0]) if ends else span
+    ahead = await look_ahead(question, first, bargain)
     if isinstance(ahead, Refusal):
-        return failure
-    search = ahead.search
-    if question.criteria.bend is None:
-        learnt = lessons(failure.refusals, question)
-        search = replace(search, forecast=search.forecast.capped(learnt))
+        return NOTHING_TO_SAY
+    learnt = lessons(failure.refusals, question) if asked.bend is None else []
+    search = _learnt(ahead, learnt)
+    narrow = bottlenecks(search, span, refusal)
+    await asyncio.sleep(0)
+    found = list(less(search, ahead.least, refusal.available_bps or 0))
+    await asyncio.sleep(0)
+    kinds = kinds_later(search)
+    others = list(later(search, ahead.least, kinds))
+    for end_s in ends[1:]:
+        kinds -= {each.kind for each in others}
+        if not kinds:
+            break
+        ahead = await look_further(question, ahead, end_s, bargain)
+        search = _learnt(ahead, learnt)
+        await asyncio.sleep(0)
+        others += later(search, ahead.least, kinds)
     signed = partial(sign, engine.ids, engine.now_ms())
-    return replace(failure, explanation=explain(search, refusal, ahead.least, signed))
+    return explanation_of(narrow, (*found, *others), signed)
+
+
+def _learnt(ahead: Ahead, learnt: list[Lesson]) -> Search:
+    search = ahead.search
+    return replace(search, forecast=search.forecast.capped(learnt)) if learnt else search
+
+
+def _latest_s(engine: Engine, question: Question, now_s: int) -> int:
+    """When an alternative may end at the latest: what is later would be refused."""
+    routes = routes_of(question, Knowledge())
+    names = {d for r in routes for d in r.domains} if not isinstance(routes, Refusal) else set()
+    told = (question.topology.domains[name].horizon_s for name in sorted(names))
+    horizons = [horizon_s for horizon_s in told if horizon_s]
+    return now_s + min([engine.limits.bounds.horizon_s, *horizons])

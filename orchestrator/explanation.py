@@ -6,14 +6,24 @@ as nobody else takes what they need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 
-from substrate.bending import BITS, Phase, Search, Shortfall, rigid, slide, soonest, widest
-from substrate.bottleneck import Bottleneck, bottlenecks
-from substrate.model import Bend, Criteria, Refusal, RefusalKind, Strategy, Window
+from substrate.bending import (
+    BITS,
+    Phase,
+    Search,
+    Shortfall,
+    ever_fits,
+    rigid,
+    slide,
+    soonest,
+    widest,
+)
+from substrate.bottleneck import Bottleneck
+from substrate.model import Bend, Criteria, RefusalKind, Strategy, Window
 from substrate.spreading import spread
 
 EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL})
@@ -67,121 +77,156 @@ class Least:
     rate_bps: int = 1
 
 
-def explain(
-    search: Search,
-    refusal: Refusal,
-    least: Least,
-    sign: Callable[[Alternative], Alternative],
-) -> Explanation:
-    """Why the search's criteria were refused, over a span that begins no later than their window.
+def less(search: Search, least: Least, about_bps: int = 0) -> Iterator[Alternative]:
+    """What fits within the time of what was refused: less bandwidth, or a part of the volume.
 
-    ``sign`` gives an alternative its token.
+    ``about_bps``: how much was said to fit.
     """
     asked = search.criteria
     window = _inside(search, asked.window)
-    if window.duration_s <= 0:
-        return NOTHING_TO_SAY
-    found = list[Alternative]()
-    # Of equal parts nobody is asked: what was offered does not tell whether they would be granted.
-    if asked.strategy is not Strategy.EQUAL_SPLITTING:
-        found = list(_volumes(search, least) if _volume(asked) else _circuits(search, least))
-    found.sort(key=lambda alternative: alternative.change)
-    found = [replace(each, least_change=i == 0) for i, each in enumerate(found)]
-    return Explanation(
-        bottlenecks(search, window, refusal),
-        tuple(sign(alternative) for alternative in found),
-    )
-
-
-def _circuits(search: Search, least: Least) -> Iterator[Alternative]:
-    """For a bandwidth and a duration: less of it, later, or the same data at other rates."""
-    asked, window = search.criteria, search.criteria.window
-    duration_s = (asked.bend and asked.bend.duration_s) or window.duration_s
-    narrower = _largest(search, duration_s)
+    if window.duration_s <= 0 or not _may_bend(asked):
+        return
+    within = replace(search, forecast=search.forecast.until(window.end_s))
+    if _volume(asked):
+        yield from _part_of_volume(within, window, least)
+        return
+    duration_s = _duration_s(asked)
+    narrower = _largest(within, window, min(duration_s, window.duration_s), about_bps)
     if narrower is not None:
-        text = f"{_rate(narrower.bandwidth_bps)} instead of {_rate(asked.bandwidth_bps)}"
-        if narrower.window != window:
+        text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s")
+        if narrower.window != asked.window:
             text += f", {_times(narrower.window)}"
         change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
         yield Alternative(AlternativeKind.LARGEST_BANDWIDTH, rigid(asked, narrower), text, change)
-    later = soonest(search, asked.bandwidth_bps, duration_s)
-    if later is not None and later != window:
-        wait_s = later.start_s - window.start_s
-        text = f"{_times(later)}: {_span(wait_s)} later"
-        criteria = rigid(asked, Phase(later, asked.bandwidth_bps))
+
+
+def kinds_later(search: Search) -> frozenset[AlternativeKind]:
+    """What may be found at another time than what was refused."""
+    asked = search.criteria
+    if not _may_bend(asked) or _inside(search, asked.window).duration_s <= 0:
+        return frozenset()
+    if _volume(asked):
+        return frozenset({AlternativeKind.EARLIEST_START})
+    found = set[AlternativeKind]()
+    if ever_fits(search, asked.bandwidth_bps):
+        found.add(AlternativeKind.EARLIEST_START)
+    if not asked.constraints.survive and 1 <= _volume_bytes(asked) <= VOLUME_MAX_BYTES:
+        found.add(AlternativeKind.SAME_VOLUME)
+    return frozenset(found)
+
+
+def later(
+    search: Search, least: Least, kinds: Collection[AlternativeKind]
+) -> Iterator[Alternative]:
+    """All of it at another time within the span, or the same data at other rates.
+
+    ``kinds``: what is looked for. What is found is there in a longer span too.
+    """
+    asked = search.criteria
+    window = _inside(search, asked.window)
+    if AlternativeKind.EARLIEST_START in kinds:
+        if _volume(asked):
+            yield from _later_volume(search, window, least)
+        else:
+            yield from _later_window(search)
+    if AlternativeKind.SAME_VOLUME in kinds:
+        yield from _same_volume(search, window, least)
+
+
+def explanation_of(
+    bottlenecks: tuple[Bottleneck, ...],
+    found: Iterable[Alternative],
+    sign: Callable[[Alternative], Alternative],
+) -> Explanation:
+    """The one that changes least first. ``sign`` gives an alternative its token."""
+    ordered = sorted(found, key=lambda alternative: alternative.change)
+    marked = (replace(each, least_change=i == 0) for i, each in enumerate(ordered))
+    return Explanation(bottlenecks, tuple(sign(each) for each in marked))
+
+
+def _may_bend(asked: Criteria) -> bool:
+    # Of equal parts nobody is asked: what was offered does not tell whether they would be granted.
+    return asked.strategy is not Strategy.EQUAL_SPLITTING
+
+
+def _later_window(search: Search) -> Iterator[Alternative]:
+    asked, window = search.criteria, search.criteria.window
+    duration_s = _duration_s(asked)
+    found = soonest(search, asked.bandwidth_bps, duration_s)
+    if found is not None and found != window:
+        wait_s = max(0, found.start_s - window.start_s)
+        text = f"{_times(found)}: {_span(wait_s)} later"
+        criteria = rigid(asked, Phase(found, asked.bandwidth_bps))
         yield Alternative(AlternativeKind.EARLIEST_START, criteria, text, wait_s / duration_s)
-    if asked.constraints.survive:
-        return
-    volume_bytes = asked.bandwidth_bps * duration_s // BITS
-    if not 1 <= volume_bytes <= VOLUME_MAX_BYTES:
-        return
+
+
+def _same_volume(search: Search, window: Window, least: Least) -> Iterator[Alternative]:
+    asked, duration_s = search.criteria, _duration_s(search.criteria)
+    volume_bytes = _volume_bytes(asked)
     phases = spread(search, volume_bytes, Bend().max_phases, least.phase_s, least.rate_bps)
-    if not isinstance(phases, Shortfall):
-        end_s = max(phases[-1].window.end_s, window.end_s)
-        criteria = replace(
-            asked,
-            window=Window(window.start_s, end_s),
-            bend=Bend(volume_bytes=volume_bytes),
-        )
-        text = f"the same {_size(volume_bytes)} by {_time(phases[-1].window.end_s)}"
-        count = "1 phase" if len(phases) == 1 else f"{len(phases)} phases"
-        text += f" in {count} of up to {_rate(max(p.bandwidth_bps for p in phases))}"
-        change = max(0, phases[-1].window.end_s - window.end_s) / duration_s
-        yield Alternative(AlternativeKind.SAME_VOLUME, criteria, text, change)
+    if isinstance(phases, Shortfall):
+        return
+    last_s = phases[-1].window.end_s
+    criteria = replace(
+        asked,
+        window=Window(window.start_s, max(last_s, window.end_s)),
+        bend=Bend(volume_bytes=volume_bytes),
+    )
+    text = f"the same {_scaled(volume_bytes, 'B')} by {_time(last_s)}"
+    count = "1 phase" if len(phases) == 1 else f"{len(phases)} phases"
+    text += f" in {count} of up to {_scaled(max(p.bandwidth_bps for p in phases), 'b/s')}"
+    change = max(0, last_s - window.end_s) / duration_s
+    yield Alternative(AlternativeKind.SAME_VOLUME, criteria, text, change)
 
 
-def _volumes(search: Search, least: Least) -> Iterator[Alternative]:
-    """For a volume by a deadline: less of it, or later."""
+def _part_of_volume(within: Search, window: Window, least: Least) -> Iterator[Alternative]:
+    asked, bend = within.criteria, within.criteria.bend
+    assert bend is not None
+    fits = spread(within, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
+    if not isinstance(fits, Shortfall) or not fits.most:
+        return
+    again = spread(within, fits.most, bend.max_phases, least.phase_s, least.rate_bps)
+    if not isinstance(again, Shortfall):
+        text = f"{_instead(fits.most, bend.volume_bytes, 'B')} by {_time(window.end_s)}"
+        criteria = replace(asked, window=window, bend=replace(bend, volume_bytes=fits.most))
+        change = 1 - fits.most / bend.volume_bytes
+        yield Alternative(AlternativeKind.LARGEST_BANDWIDTH, criteria, text, change)
+
+
+def _later_volume(search: Search, window: Window, least: Least) -> Iterator[Alternative]:
     asked, bend = search.criteria, search.criteria.bend
     assert bend is not None
-    within = replace(search, forecast=search.forecast.until(asked.window.end_s))
-    fits = spread(within, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
-    if isinstance(fits, Shortfall) and fits.most:
-        less = replace(bend, volume_bytes=fits.most)
-        if not isinstance(
-            spread(within, fits.most, bend.max_phases, least.phase_s, least.rate_bps), Shortfall
-        ):
-            text = f"{_size(fits.most)} instead of {_size(bend.volume_bytes)}"
-            text += f" by {_time(asked.window.end_s)}"
-            yield Alternative(
-                AlternativeKind.LARGEST_BANDWIDTH,
-                replace(asked, bend=less),
-                text,
-                1 - fits.most / bend.volume_bytes,
-            )
-    later = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
-    if not isinstance(later, Shortfall) and later[-1].window.end_s > asked.window.end_s:
-        end_s = later[-1].window.end_s
-        window = Window(asked.window.start_s, end_s)
-        text = f"all of it by {_time(end_s)}, {_span(end_s - asked.window.end_s)} later"
-        yield Alternative(
-            AlternativeKind.EARLIEST_START,
-            replace(asked, window=window),
-            text,
-            (end_s - asked.window.end_s) / asked.window.duration_s,
-        )
+    found = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
+    if isinstance(found, Shortfall) or found[-1].window.end_s <= window.end_s:
+        return
+    end_s = found[-1].window.end_s
+    yield Alternative(
+        AlternativeKind.EARLIEST_START,
+        replace(asked, window=Window(window.start_s, end_s)),
+        f"all of it by {_time(end_s)}, {_span(end_s - window.end_s)} later",
+        (end_s - window.end_s) / asked.window.duration_s,
+    )
 
 
-def _largest(search: Search, duration_s: int) -> Phase | None:
+def _largest(within: Search, window: Window, duration_s: int, about_bps: int) -> Phase | None:
     """The most below what was asked for, within the window that was asked for."""
-    asked, window = search.criteria, _inside(search, search.criteria.window)
+    asked = within.criteria
     least_bps = max(1, asked.constraints.min_share_bps)
     if duration_s < window.duration_s:
-        within = replace(search, forecast=search.forecast.until(window.end_s))
         found = slide(within, asked.bandwidth_bps, least_bps, duration_s)
         if isinstance(found, Shortfall) or found.bandwidth_bps >= asked.bandwidth_bps:
             return None
-        return _rounded(search, found)
-    most_bps = widest(search, window, least_bps, asked.bandwidth_bps)
+        return _rounded(within, found)
+    most_bps = widest(within, window, least_bps, asked.bandwidth_bps, about_bps)
     if not 0 < most_bps < asked.bandwidth_bps:
         return None
-    return _rounded(search, Phase(asked.window, most_bps))
+    return _rounded(within, Phase(window, most_bps))
 
 
 def _rounded(search: Search, phase: Phase) -> Phase:
     whole_bps = phase.bandwidth_bps // ROUND_BPS * ROUND_BPS
     # Least shares may want just what was found.
-    if whole_bps and search.fits(whole_bps, _inside(search, phase.window)):
+    if whole_bps and search.fits(whole_bps, phase.window):
         return replace(phase, bandwidth_bps=whole_bps)
     return phase
 
@@ -196,18 +241,28 @@ def _volume(criteria: Criteria) -> bool:
     return criteria.bend is not None and criteria.bend.volume_bytes > 0
 
 
-def _rate(bandwidth_bps: int) -> str:
-    return _scaled(bandwidth_bps, "b/s")
+def _duration_s(criteria: Criteria) -> int:
+    """How long a circuit is to be there."""
+    return (criteria.bend and criteria.bend.duration_s) or criteria.window.duration_s
 
 
-def _size(volume_bytes: int) -> str:
-    return _scaled(volume_bytes, "B")
+def _volume_bytes(criteria: Criteria) -> int:
+    return criteria.bandwidth_bps * _duration_s(criteria) // BITS
 
 
-def _scaled(amount: int, unit: str) -> str:
+def _instead(amount: int, asked: int, unit: str) -> str:
+    """So precise that the two can be told apart."""
+    for digits in range(4, 17):
+        texts = _scaled(amount, unit, digits), _scaled(asked, unit, digits)
+        if texts[0] != texts[1]:
+            break
+    return " instead of ".join(texts)
+
+
+def _scaled(amount: int, unit: str, digits: int = 4) -> str:
     for prefix, size in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if amount >= size:
-            return f"{amount / size:.4g} {prefix}{unit}"
+            return f"{amount / size:.{digits}g} {prefix}{unit}"
     return f"{amount} {unit}"
 
 

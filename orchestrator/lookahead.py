@@ -13,10 +13,15 @@ from protocol.messages import SendOffers
 from substrate.bending import Search
 from substrate.forecast import Resource, forecast
 from substrate.model import Profile, Refusal, Step, Window
+from substrate.options import Pair, Supply
 from substrate.routes import Route
+from substrate.topology import Topology
 
-HORIZON_S = 7 * 86_400
+DAY_S = 86_400
+HORIZON_S = 7 * DAY_S
 """How far behind the end of a refused window is looked for another one."""
+SHORT_S = 2 * DAY_S
+"""Behind windows that are shorter than this, the next day is looked at first."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ async def look_ahead(
         wanted = open_questions(routes, question.topology, knowledge.asked)
         if not wanted:
             break
-        answers = await bargain.ask(wanted, span)
+        answers = await _hear(wanted, span, bargain)
         for domain, offers in answers.items():
             if offers is not None:
                 told[domain] = _both(told.get(domain), offers)
@@ -61,13 +66,55 @@ async def look_ahead(
     return _ahead(question, routes, span, knowledge, told)
 
 
-def span_of(question: Question, now_s: int, further_s: int = 0) -> Window:
-    """The time of a request that is not over, and so much longer, as far as domains plan ahead."""
+async def look_further(question: Question, ahead: Ahead, end_s: int, bargain: Bargain) -> Ahead:
+    """The same over the same routes, for a span that ends later.
+
+    A domain that does not answer has nothing free in the time that is added.
+    """
+    search = ahead.search
+    span = Window(search.forecast.span.end_s, end_s)
+    wanted = open_questions(search.routes, question.topology, frozenset())
+    answers = await _hear(wanted, span, bargain)
+    told = {domain: offers for domain, offers in answers.items() if offers is not None}
+    profiles = _profiles(question.topology, search.routes, span, told)
+    added = forecast(
+        span,
+        Supply(port_vlans={port.stp: port.vlans for o in told.values() for port in o.ports}),
+        {resource: profiles.get(resource, ()) for resource in search.forecast.resources},
+        least_slot_s=ahead.least.phase_s,
+    )
+    return replace(ahead, search=replace(search, forecast=search.forecast.then(added)))
+
+
+def span_of(question: Question, now_s: int) -> Window:
+    """The time of a request that is not over."""
     window = question.criteria.window
     start_s = max(window.start_s, now_s)
-    ends = [d.horizon_s for d in question.topology.domains.values() if d.horizon_s]
-    latest_s = min([window.end_s + further_s, *(now_s + horizon_s for horizon_s in ends)])
-    return Window(start_s, max(latest_s, window.end_s, start_s + 1))
+    return Window(start_s, max(window.end_s, start_s + 1))
+
+
+def ends_beyond(question: Question, span: Window, latest_s: int) -> tuple[int, ...]:
+    """How far to look behind a span, step by step, no further than ``latest_s``.
+
+    First to the end of its last day, which domains have told already, then a day more, and at last
+    so far as the domains on the candidate routes plan ahead.
+    """
+    day_end_s = -(-span.end_s // DAY_S) * DAY_S
+    ends = [day_end_s, -(-(span.end_s + HORIZON_S) // DAY_S) * DAY_S]
+    if span.duration_s < SHORT_S:
+        ends.insert(1, day_end_s + DAY_S)
+    return tuple(sorted({min(end_s, latest_s) for end_s in ends if latest_s > span.end_s}))
+
+
+async def _hear(
+    wanted: Mapping[str, frozenset[Pair]], span: Window, bargain: Bargain
+) -> dict[str, SendOffers | None]:
+    """What the domains have told of the span a moment ago, or tell now."""
+    answers = {name: bargain.remembered(name, pairs, span) for name, pairs in wanted.items()}
+    asked = {name: wanted[name] for name, offers in answers.items() if offers is None}
+    if asked:
+        answers.update(await bargain.ask(asked, span))
+    return answers
 
 
 def _ahead(
@@ -77,18 +124,7 @@ def _ahead(
     knowledge: Knowledge,
     told: Mapping[str, SendOffers],
 ) -> Ahead:
-    profiles: dict[Resource, Profile] = {}
-    for offers in told.values():
-        for offer in offers.offers:
-            profiles[offer.ingress_stp, offer.egress_stp] = offer.profile
-        profiles.update((port.stp, port.profile) for port in offers.ports)
-    for route in routes:
-        for crossing, pair in zip(route.crossings, route.pairs, strict=True):
-            if crossing.domain in question.topology.blind:
-                # It tells nothing; what it refuses is learnt (Forecast.capped).
-                ports = (question.topology.ports[stp] for stp in pair)
-                most_bps = min(port.capacity_bps for port in ports)
-                profiles[pair] = (Step(span.start_s, most_bps),)
+    profiles = _profiles(question.topology, routes, span, told)
     least = _least(question, routes)
     window = question.criteria.window
     found = forecast(
@@ -100,6 +136,24 @@ def _ahead(
     )
     search = Search(question.criteria, routes, found, question.topology)
     return Ahead(search, least, told, knowledge)
+
+
+def _profiles(
+    topology: Topology, routes: tuple[Route, ...], span: Window, told: Mapping[str, SendOffers]
+) -> dict[Resource, Profile]:
+    profiles = dict[Resource, Profile]()
+    for offers in told.values():
+        for offer in offers.offers:
+            profiles[offer.ingress_stp, offer.egress_stp] = offer.profile
+        profiles.update((port.stp, port.profile) for port in offers.ports)
+    for route in routes:
+        for crossing, pair in zip(route.crossings, route.pairs, strict=True):
+            if crossing.domain in topology.blind:
+                # It tells nothing; what it refuses is learnt (Forecast.capped).
+                ports = (topology.ports[stp] for stp in pair)
+                most_bps = min(port.capacity_bps for port in ports)
+                profiles[pair] = (Step(span.start_s, most_bps),)
+    return profiles
 
 
 def _both(before: SendOffers | None, offers: SendOffers) -> SendOffers:

@@ -20,8 +20,9 @@ from substrate.options import Pair
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400
-DAYS_MAX = 2
-"""Windows that touch more days are asked for as they are: profiles over long spans are long."""
+DAYS_MAX = 10
+"""Windows that touch more days are asked for as they are: profiles over long spans are long. A week
+in which a request may slide, or another time is looked for, is still asked for as whole days."""
 REMEMBERED_MAX = 8192
 STEPS_MAX, DENSE_MS = 256, 60_000
 PAIRS_MAX = 132

@@ -14,6 +14,7 @@ from grpc.aio import ServicerContext
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsServicer
 from orchestrator import tokens
+from orchestrator.bounds import Bounds
 from orchestrator.explanation import Alternative, AlternativeKind, Explanation
 from orchestrator.flexibility import check_accept_alone
 from orchestrator.many import many
@@ -31,7 +32,6 @@ from orchestrator.service import (
 from orchestrator.tokens import Accepted
 from orchestrator.validation import (
     REQUEST_ID,
-    Bounds,
     check_change,
     check_criteria,
     check_order,

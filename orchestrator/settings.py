@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from orchestrator.bargain import Patience
+from orchestrator.bounds import Bounds
 from orchestrator.engine import Limits
-from orchestrator.validation import NAME, Bounds
+from orchestrator.validation import NAME
 from runtime.clock import RandomIds
 from runtime.settings import ListenSettings, LogSettings, Strict, read_yaml, validate
 
@@ -37,6 +38,7 @@ class OrchestratorSettings(ListenSettings):
     offers_reuse_s: float = Field(default=2.0, ge=0, le=60)
     prepare_timeout_s: float = Field(default=5.0, gt=0, le=300)
     negotiations_max: int = Field(default=1000, ge=1, le=100_000)
+    explanations_max: int = Field(default=2, ge=0, le=100)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
     horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
     log: LogSettings = LogSettings()
@@ -60,7 +62,13 @@ class OrchestratorSettings(ListenSettings):
     def limits(self) -> Limits:
         """As the engine wants them."""
         patience = Patience(offers_s=self.offers_timeout_s, prepare_s=self.prepare_timeout_s)
-        return Limits(self.negotiations_max, patience, round(self.offers_reuse_s * 1000))
+        return Limits(
+            negotiations_max=self.negotiations_max,
+            patience=patience,
+            offers_reuse_ms=round(self.offers_reuse_s * 1000),
+            explanations_max=self.explanations_max,
+            bounds=self.bounds(),
+        )
 
     def bounds(self) -> Bounds:
         """As the validation wants them."""

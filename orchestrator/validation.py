@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from grpc import StatusCode
 
 from braid.v1 import common_pb2, reservations_pb2
 from orchestrator.bent import OVERLAP_S
+from orchestrator.bounds import Bounds
 from orchestrator.flexibility import check_bend, check_survival
 from orchestrator.records import Reservation
 from orchestrator.service import Order
@@ -29,16 +30,6 @@ BANDWIDTH_MAX_BPS = 10**15
 LIST_MAX = 128
 DEFAULT_TIMEOUT_S = 30
 DEFAULT_MAX_PATHS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What this orchestrator accepts in time."""
-
-    window_max_s: int = 366 * 86_400
-    horizon_s: int = 2 * 366 * 86_400
-    late_start_s: int = 60
-    """A start this far in the past still counts as now: clocks differ, calls take time."""
 
 
 def check_order(

@@ -33,6 +33,8 @@ class Work:
     def __init__(self, negotiations_max: int) -> None:
         self._negotiations_max = negotiations_max
         self.negotiating = 0
+        self.explaining = 0
+        """Refusals that are being explained now."""
         self.quiet = asyncio.Event()
         """Set while nothing is being negotiated."""
         self.quiet.set()

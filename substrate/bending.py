@@ -6,19 +6,20 @@ composes over the given routes with what the forecast says is free.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from substrate.filling import fill
 from substrate.forecast import Forecast, Levels, Resource
 from substrate.labels import assign_labels
 from substrate.model import Criteria, Refusal, Strategy, Window
 from substrate.options import has_vlans
 from substrate.routes import Route
-from substrate.splitting import compose, composed
+from substrate.splitting import Shares, compose, composed
 from substrate.topology import Topology
 
 BITS = 8
@@ -61,15 +62,28 @@ class Search:
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
+        return bool(self.shares(bandwidth_bps, window))
+
+    def shares(self, bandwidth_bps: int, window: Window) -> Shares:
+        """How that composes; empty: it does not, or finds no VLANs."""
         if len(self.tries) >= TRIES_MAX or self.hope_bps(window) < bandwidth_bps:
-            return False
+            return ()
         self.tries.append(window)
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply = self.forecast.within(window)
         shares = composed(criteria, self.routes, supply, self.topology)
         if shares is None:
-            return False
-        return not isinstance(assign_labels(criteria, shares, supply, self.topology), Refusal)
+            return ()
+        plan = assign_labels(criteria, shares, supply, self.topology)
+        return () if isinstance(plan, Refusal) else shares
+
+    def raised(self, shares: Shares, most_bps: int, window: Window) -> int:
+        """As much up to ``most_bps`` as fits on the routes of these shares, or what they have."""
+        free = self.limits.free[:, self.forecast.slots_of(window)].min(axis=1).tolist()
+        rows = (self.limits.rows[share.route] for share in shares)
+        more_bps = sum(fill([{row: free[row] for row in own} for own in rows], most_bps, 0))
+        fits_bps = sum(share.bandwidth_bps for share in shares)
+        return more_bps if more_bps > fits_bps and self.fits(more_bps, window) else fits_bps
 
     def about_bps(self, bandwidth_bps: int, window: Window) -> int:
         """About how much of that composes, which does not."""
@@ -89,19 +103,19 @@ class Search:
     def limits(self) -> Limits:
         """What limits the routes that are of any use."""
         rows: dict[Resource, int] = {}
-        every = (self._limits(route) for route in self.routes)
-        routes = [
-            np.array([rows.setdefault(resource, len(rows)) for resource in resources])
-            for resources in every
+        every = ((route, self._limits(route)) for route in self.routes)
+        routes = {
+            route: np.array([rows.setdefault(resource, len(rows)) for resource in resources])
+            for route, resources in every
             if resources
-        ]
-        free = np.zeros((len(rows), self.forecast.slots), dtype=np.int64)
-        for resource, row in rows.items():
-            known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
-            free[row] = port.capacity_bps if port is not None else ANY
-            if known is not None:
-                np.minimum(free[row], known, out=free[row])
-        return Limits(routes, free)
+        }
+        ports = (self.topology.ports.get(str(resource)) for resource in rows)
+        most = np.array([p.capacity_bps if p is not None else ANY for p in ports], dtype=np.int64)
+        known = np.array(self.forecast.rows(rows), dtype=np.intp)
+        free = np.repeat(most[:, None], self.forecast.slots, axis=1)
+        told = known >= 0
+        free[told] = np.minimum(free[told], self.forecast.levels[known[told]])
+        return Limits(list(routes.values()), free, {r: own.tolist() for r, own in routes.items()})
 
     def hope_bps(self, window: Window) -> int:
         """No more than this fits during all of a window, however it is split."""
@@ -133,6 +147,7 @@ class Limits:
 
     routes: list[NDArray[np.intp]]
     free: Levels
+    rows: Mapping[Route, Sequence[int]]
 
     @cached_property
     def alone(self) -> Levels:
@@ -166,29 +181,53 @@ def soonest(search: Search, bandwidth_bps: int, duration_s: int) -> Window | Non
     return next((window for window in windows if search.fits(bandwidth_bps, window)), None)
 
 
-def widest(search: Search, window: Window, least_bps: int, wish_bps: int) -> int:
-    """The most from ``least_bps`` to ``wish_bps`` that composes in a window; 0: not even that."""
+def widest(
+    search: Search, window: Window, least_bps: int, wish_bps: int, about_bps: int = 0
+) -> int:
+    """The most from ``least_bps`` to ``wish_bps`` that composes in a window; 0: not even that.
+
+    ``about_bps``: how much is known to be about the most.
+    """
     least_bps = max(1, least_bps, search.criteria.constraints.min_share_bps)
     fails_bps = min(wish_bps, search.hope_bps(window))
     if fails_bps < least_bps:
         return 0
     if search.fits(fails_bps, window):
         return fails_bps
-    about_bps = search.about_bps(fails_bps, window)
+    about_bps = about_bps or search.about_bps(fails_bps, window)
     tries = (bps for bps in (about_bps, least_bps) if least_bps <= bps < fails_bps)
-    fits_bps = next((bps for bps in tries if search.fits(bps, window)), 0)
-    if not fits_bps:
+    shares = next((found for bps in tries if (found := search.shares(bps, window))), ())
+    if not shares:
         return 0
     fine_bps = max(1, wish_bps // FINENESS)
-    # What a refusal says would fit is seldom far from the most.
-    next_bps = fits_bps + fine_bps
+    fits_bps = search.raised(shares, fails_bps - 1, window)
+    # What some routes carry at most is seldom far from what any do.
+    near = True
     while fails_bps - fits_bps > fine_bps:
-        if search.fits(next_bps, window):
-            fits_bps = next_bps
+        next_bps = fits_bps + fine_bps if near else (fits_bps + fails_bps) // 2
+        shares, near = search.shares(next_bps, window), not near
+        if shares:
+            fits_bps = search.raised(shares, fails_bps - 1, window)
         else:
             fails_bps = next_bps
-        next_bps = (fits_bps + fails_bps) // 2
     return fits_bps
+
+
+def ever_fits(search: Search, bandwidth_bps: int) -> bool:
+    """Whether it might compose at a time when nothing else is reserved."""
+    known, ports = search.forecast, search.topology.ports
+    most = [
+        [bandwidth_bps if isinstance(resource, tuple) else ports[resource].capacity_bps]
+        for resource in known.resources
+    ]
+    span = known.span
+    free = replace(
+        known,
+        cuts=(span.start_s, span.end_s),
+        levels=np.array(most, dtype=np.int64).reshape(-1, 1),
+        fixed=replace(known.fixed, port_vlans={}, caps={}, banned_vlans={}),
+    )
+    return replace(search, forecast=free).fits(bandwidth_bps, span)
 
 
 def slide(search: Search, bandwidth_bps: int, least_bps: int, duration_s: int) -> Phase | Shortfall:

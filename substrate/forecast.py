@@ -57,6 +57,10 @@ class Forecast:
         first = bisect_right(self.cuts, window.start_s) - 1
         return slice(max(first, 0), bisect_left(self.cuts, window.end_s))
 
+    def rows(self, resources: Iterable[Resource]) -> list[int]:
+        """Where their levels are; -1 where nothing is known."""
+        return [self._rows.get(resource, -1) for resource in resources]
+
     def of(self, resource: Resource) -> Levels | None:
         """What is free of a resource in each slot; None where nothing is known of it."""
         row = self._rows.get(resource)
@@ -84,6 +88,18 @@ class Forecast:
         """Only what begins before ``end_s``, a time within the span."""
         count = self.slots_of(Window(self.cuts[0], end_s)).stop
         return replace(self, cuts=(*self.cuts[:count], end_s), levels=self.levels[:, :count])
+
+    def then(self, later: Forecast) -> Forecast:
+        """With what is known of the same resources in a span that begins where this one ends."""
+        vlans = {**self.fixed.port_vlans, **later.fixed.port_vlans}
+        for stp in self.fixed.port_vlans.keys() & later.fixed.port_vlans.keys():
+            vlans[stp] = self.fixed.port_vlans[stp] & later.fixed.port_vlans[stp]
+        return replace(
+            self,
+            cuts=(*self.cuts, *later.cuts[1:]),
+            levels=np.hstack((self.levels, later.levels)),
+            fixed=replace(self.fixed, port_vlans=vlans),
+        )
 
     def coarser(self) -> Forecast:
         """With half as many slots."""
@@ -123,16 +139,16 @@ def forecast(
     """
     cuts = _cuts(span, profiles.values(), also, least_slot_s)
     starts = np.array(cuts[:-1], dtype=np.int64)
-    levels = np.zeros((len(profiles), len(starts)), dtype=np.int64)
-    for row, profile in zip(levels, profiles.values(), strict=True):
-        row[:] = _least(profile, starts, span.end_s)
+    rows = [_least(profile, starts, span.end_s) for profile in profiles.values()]
+    levels = np.stack(rows) if rows else np.zeros((0, len(starts)), dtype=np.int64)
     return Forecast(cuts, tuple(profiles), levels, fixed)
 
 
 def _cuts(
     span: Window, profiles: Iterable[Profile], also: Iterable[int], least_slot_s: int
 ) -> tuple[int, ...]:
-    instants = {step.start_s for profile in profiles for step in profile} | set(also)
+    changing = (profile for profile in profiles if len(profile) > 1)
+    instants = {step.start_s for profile in changing for step in profile} | set(also)
     inside = sorted(s for s in instants if span.start_s < s < span.end_s)
     apart = np.diff(np.array([span.start_s, *inside, span.end_s], dtype=np.int64))
     if len(inside) >= SLOTS_MAX or apart.min() < least_slot_s:
@@ -143,8 +159,8 @@ def _cuts(
 
 def _least(profile: Profile, starts: Levels, end_s: int) -> Levels:
     """The least level of a profile within each slot."""
-    if not profile:
-        return np.zeros(len(starts), dtype=np.int64)
+    if len(profile) < 2:
+        return np.full(len(starts), profile[0].bandwidth_bps if profile else 0, dtype=np.int64)
     at = np.array([step.start_s for step in profile], dtype=np.int64)
     bps = np.array([step.bandwidth_bps for step in profile], dtype=np.int64)
     # A slot has the level that lasts at its start, and every one that begins inside it.

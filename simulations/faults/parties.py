@@ -19,13 +19,13 @@ from agents.book import Book
 from agents.server import service
 from agents.streams import Streams
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
+from orchestrator.bounds import Bounds
 from orchestrator.domains import GrpcGateway
 from orchestrator.engine import Engine, Limits
 from orchestrator.instance import Instance
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes, Store
 from orchestrator.server import ReservationsService
-from orchestrator.validation import Bounds
 from protocol.messages import Offer
 from protocol.participant import Rules
 from runtime.database import StorageError

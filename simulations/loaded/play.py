@@ -40,7 +40,7 @@ async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played
     now_s = asyncio.get_running_loop().time
     found = []
     async with await build_network(
-        world.configs(), keep_events=False, limits=Limits(explain=False)
+        world.configs(), keep_events=False, limits=Limits(explanations_max=0)
     ) as network:
         for demand in demands:
             await asyncio.sleep(demand.arrival_s - now_s())

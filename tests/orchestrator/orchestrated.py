@@ -18,13 +18,13 @@ from agents.book import Book
 from agents.peers import Sender
 from agents.store import MemoryStore as AgentStore
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.engine import Engine, Limits
 from orchestrator.instance import Instance
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes
 from orchestrator.records import Reservation
 from orchestrator.server import ReservationsService
-from orchestrator.validation import Bounds
 from protocol.messages import ToAgent, ToOrchestrator
 from protocol.participant import Rules
 from runtime.database import StorageError

@@ -11,13 +11,13 @@ import pytest
 from grpc import StatusCode
 
 from braid.v1 import doubts_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.doubts import DoubtsService
 from orchestrator.engine import Engine, Limits
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import Store
 from orchestrator.server import ReservationsService
 from orchestrator.service import Orchestrator
-from orchestrator.validation import Bounds
 from runtime.clock import RandomIds, SystemClock
 from runtime.errors import RequestError
 from simulations.gateway import MemoryGateway

@@ -9,15 +9,17 @@ from networks import G, diamond
 
 from orchestrator.bent import choose
 from orchestrator.explanation import (
-    NOTHING_TO_SAY,
     Alternative,
     AlternativeKind,
     Explanation,
     Least,
-    explain,
+    explanation_of,
+    kinds_later,
+    later,
+    less,
 )
 from substrate.bending import Search
-from substrate.bottleneck import Bottleneck
+from substrate.bottleneck import Bottleneck, bottlenecks
 from substrate.forecast import Resource, forecast
 from substrate.model import (
     Bend,
@@ -68,7 +70,9 @@ def ask(gbps: int, bend: Bend | None = None, window: Window = ASKED, **limits: i
 
 
 def explained(search: Search, refusal: Refusal = REFUSED) -> Explanation:
-    return explain(search, refusal, Least(), lambda each: replace(each, token=f"t{each.kind}"))
+    found = [*less(search, Least()), *later(search, Least(), kinds_later(search))]
+    narrow = bottlenecks(search, search.criteria.window, refusal)
+    return explanation_of(narrow, found, lambda each: replace(each, token=f"t{each.kind}"))
 
 
 def granted(search: Search, criteria: Criteria) -> bool:
@@ -185,6 +189,19 @@ def test_what_stands_in_the_way_is_told_beside_alternatives() -> None:
     )
 
 
+def test_amounts_that_are_nearly_the_same_are_told_apart() -> None:
+    search = search_of((Step(START_S, 79_990_000_000),), profile((0, 0)), ask(80))
+    assert by_kind(search)[KINDS.LARGEST_BANDWIDTH].text == "79.99 Gb/s instead of 80 Gb/s"
+    search = search_of((Step(START_S, 79_999_990_000_000 // 1000),), profile((0, 0)), ask(80))
+    assert by_kind(search)[KINDS.LARGEST_BANDWIDTH].text == "79.999 Gb/s instead of 80 Gb/s"
+
+
+def test_no_other_time_is_looked_for_where_the_links_alone_are_too_narrow() -> None:
+    narrow, wide = search_of(profile((0, 0)), profile((0, 0)), ask(210)), ask(200)
+    assert kinds_later(narrow) == {KINDS.SAME_VOLUME}
+    assert kinds_later(replace(narrow, criteria=wide)) == {KINDS.SAME_VOLUME, KINDS.EARLIEST_START}
+
+
 def test_of_equal_parts_no_alternative_is_told() -> None:
     wish = replace(ask(80), strategy=Strategy.EQUAL_SPLITTING)
     told = explained(search_of(profile((0, 30)), profile((0, 10)), wish))
@@ -198,7 +215,8 @@ def test_of_a_volume_too_large_to_count_or_of_nothing_there_is_no_alternative() 
     assert KINDS.SAME_VOLUME not in by_kind(search_of(one, one, few))
 
 
-def test_when_the_window_is_over_there_is_nothing_to_say() -> None:
+def test_when_the_window_is_over_there_is_no_alternative() -> None:
     span = Window(ASKED.end_s + 5, SPAN.end_s)
     search = search_of(profile((0, 30)), profile((0, 10)), ask(80), span)
-    assert explained(search) == NOTHING_TO_SAY
+    assert not list(less(search, Least()))
+    assert not kinds_later(search)

@@ -9,8 +9,9 @@ from grpc import StatusCode
 from networks import G, diamond
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.flexibility import check_accept_alone
-from orchestrator.validation import Bounds, check_criteria
+from orchestrator.validation import check_criteria
 from runtime.errors import RequestError
 from substrate.model import Bend, Criteria
 

@@ -25,6 +25,9 @@ class Domains:
         self._silent = silent
         self.asked: list[str] = []
 
+    def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> None:
+        """Nothing was told before."""
+
     async def ask(
         self, wanted: Mapping[str, frozenset[Pair]], window: Window
     ) -> dict[str, SendOffers | None]:

@@ -11,9 +11,10 @@ from hypothesis import example, given, strategies as st
 from networks import G, diamond
 
 from braid.v1 import reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.explanation import Alternative, AlternativeKind
 from orchestrator.tokens import BEGUN_MS, LENGTH_MAX, VALID_MS, read, sign
-from orchestrator.validation import Bounds, check_criteria
+from orchestrator.validation import check_criteria
 from orchestrator.wire import criteria_from_pb
 from runtime.errors import RequestError
 from simulations.clock import CountingIds

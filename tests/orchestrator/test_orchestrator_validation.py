@@ -10,8 +10,9 @@ from grpc import StatusCode
 from networks import G, diamond
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.records import Reservation, State
-from orchestrator.validation import Bounds, check_change, check_order, digest
+from orchestrator.validation import check_change, check_order, digest
 from runtime.errors import RequestError
 from substrate.model import Criteria, Directionality, Strategy, Window
 
