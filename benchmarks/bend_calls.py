@@ -1,6 +1,7 @@
 """`Plan` of requests that bend over a week of 200 domains, and of such as are refused.
 
-One after the other, beside requests that do not bend, in the same run.
+One after the other, beside requests that do not bend, in the same run; refusals beside an
+orchestrator that does not explain them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import cycle
 
 from benchmarks import networks
 from benchmarks.load import Measured
-from benchmarks.plan_calls import LIVE_NODES, ask, fill, start
+from benchmarks.plan_calls import LIVE_NODES, ask, fill, start, targets, up
 from benchmarks.results import Row
 from benchmarks.setting import Setting
 from benchmarks.world import BrokenError, G, world
@@ -27,7 +28,8 @@ VOLUME_BYTES = 40 * 10**12
 TOO_MUCH_BPS = 400 * G
 """The ports carry it, the network with its reservations does not."""
 TIMEOUT_S = 60
-VARIANTS = ("rigid", "slide", "volume", "refused")
+REFUSED = ("refused", "unexplained")
+VARIANTS = ("rigid", "slide", "volume", "refused", "unexplained")
 
 
 def bend_calls(setting: Setting) -> None:
@@ -42,6 +44,9 @@ def bend_calls(setting: Setting) -> None:
         fill(made, domains, live // nodes)
         start(made, domains)
         for variant in VARIANTS:
+            if variant == "unexplained":
+                made.orchestrator(targets(made, domains), explanations_max=0)
+                up(made, domains)
             measured = Measured()
             wanted = _requests(variant, pairs)
             cpu_s = asyncio.run(ask(setting, made, measured, wanted, 1))
@@ -55,7 +60,7 @@ def bend_calls(setting: Setting) -> None:
 
 
 def _requests(variant: str, pairs: list[tuple[str, str]]) -> Iterator[pb.Reservation]:
-    dice = random.Random(variant)
+    dice = random.Random(REFUSED[0] if variant in REFUSED else variant)
     midnight_s = int(time.time()) // 86_400 * 86_400 + 2 * 86_400
     for number, (source, destination) in enumerate(cycle(pairs)):
         start_s, length_s = midnight_s + 3600 * dice.randrange(24), 3600
@@ -63,7 +68,7 @@ def _requests(variant: str, pairs: list[tuple[str, str]]) -> Iterator[pb.Reserva
             request_id=f"{variant}-{number}",
             source=source,
             destination=destination,
-            bandwidth_bps=TOO_MUCH_BPS if variant == "refused" else RATE_BPS,
+            bandwidth_bps=TOO_MUCH_BPS if variant in REFUSED else RATE_BPS,
             negotiation_timeout_s=TIMEOUT_S,
         )
         if variant in ("slide", "volume"):

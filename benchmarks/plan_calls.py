@@ -82,13 +82,23 @@ def start(made: World, domains: Domains) -> None:
     file = made.folder / "domains.json"
     file.write_text(json.dumps(domains))
     made.start("benchmarks.agents", str(file), str(made.folder))
+    made.orchestrator(targets(made, domains))
+    up(made, domains)
+
+
+def targets(made: World, domains: Domains) -> dict[str, str]:
+    """Where the agents listen."""
     names = [domain["domain"] for domain in domains]
-    made.orchestrator({name: f"unix:{made.folder / name}.sock" for name in names})
+    return {name: f"unix:{made.folder / name}.sock" for name in names}
+
+
+def up(made: World, domains: Domains) -> None:
+    """Waits until the orchestrator knows all domains."""
     deadline_s = time.monotonic() + UP_MAX_S
     with Client(made.target, insecure=True) as client:
         while any(s.state != topology_pb2.DOMAIN_STATE_UP for s in client.topology().domains):
             if time.monotonic() > deadline_s:
-                raise BrokenError(f"not all of {len(names)} domains came up:\n{made.errors()}")
+                raise BrokenError(f"not all of {len(domains)} domains came up:\n{made.errors()}")
             time.sleep(0.5)
     made.settle()
 

@@ -69,10 +69,15 @@ class World:
         name = settings["domain"]
         return self.start("commands.main", "agent", self._write(name, dict(settings)))
 
-    def orchestrator(self, targets: Mapping[str, str]) -> None:
-        """Braid's orchestrator for these domains and the addresses of their agents."""
+    def orchestrator(self, targets: Mapping[str, str], **settings: Any) -> None:
+        """Braid's orchestrator for these domains and the addresses of their agents.
+
+        It takes the place of one that runs.
+        """
+        if self.target:
+            self._processes.pop().kill()
         domains = [{"domain": name, "target": target} for name, target in targets.items()]
-        config = self._write("orchestrator", {"domains": domains, **PATIENCE})
+        config = self._write("orchestrator", {"domains": domains, **PATIENCE, **settings})
         self.target = self.start("commands.main", "serve", "--config", config)
 
     def braid(self, domains: Mapping[str, Mapping[str, Any]]) -> None:

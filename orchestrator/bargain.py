@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from orchestrator.apart import Apart
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.meter import Meter
@@ -22,6 +23,7 @@ from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 from substrate.options import Pair
 
+T = TypeVar("T")
 Asked = asyncio.Task[SendOffers | None]
 """A question that outlives whoever asks it: the offers, None when there were none in time."""
 Spawn = Callable[[Coroutine[Any, Any, SendOffers | None]], Asked]
@@ -132,6 +134,7 @@ class LiveBargain:
     report: Callable[[Progress], None]
     announce: Callable[[int, list[str]], None]
     meter: Meter
+    apart: Apart
     offers: Offers
     anew: bool
     """Whether offers are asked for this request alone: for a Modify, whose own holds are free."""
@@ -159,6 +162,9 @@ class LiveBargain:
     def forgets(self) -> bool:
         forgets, self.anew, self.used_again = self.used_again, True, False
         return forgets
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        return await self.apart(work)
 
     @telemetry.traced("offers")
     async def ask(

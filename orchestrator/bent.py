@@ -16,9 +16,9 @@ from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, look_ahead, span_of
 from orchestrator.negotiation import (
-    Bargain,
     Failure,
     Question,
+    SearchingBargain,
     negotiate,
     plan_for,
     too_late,
@@ -42,7 +42,7 @@ OVERLAP_S = 30
 """For how long before and after a migration both the old and the new paths are there."""
 
 Told = Mapping[str, SendOffers]
-Bargains = Callable[[Question, Told], Bargain]
+Bargains = Callable[[Question, Told], SearchingBargain]
 """The bargain of a question that knows already what domains have told."""
 Lesson = tuple[Pair, Window, int]
 
@@ -151,24 +151,26 @@ async def _choose(
     ahead = await look_ahead(question, span, bargain, FEW_ROUTES)
     if isinstance(ahead, Refusal):
         return ahead
-    phases = _chosen(ahead, known)
+    phases = await _chosen(ahead, known, bargain)
     if isinstance(phases, Refusal) or not _cannot_be_better(question, phases, span):
         ahead = await look_ahead(question, span, bargain, ROUTES_MAX, ahead)
         if isinstance(ahead, Refusal):
             return ahead
-        phases = _chosen(ahead, known)
+        phases = await _chosen(ahead, known, bargain)
     if isinstance(phases, Refusal) and bargain.forgets():
         # What was told of longer times may say less than there is: nothing is refused for that.
         ahead = await look_ahead(question, span, bargain)
         if isinstance(ahead, Refusal):
             return ahead
-        phases = _chosen(ahead, known)
+        phases = await _chosen(ahead, known, bargain)
     return phases if isinstance(phases, Refusal) else (phases, ahead)
 
 
-def _chosen(ahead: Ahead, known: Sequence[Lesson]) -> tuple[Phase, ...] | Refusal:
+async def _chosen(
+    ahead: Ahead, known: Sequence[Lesson], bargain: SearchingBargain
+) -> tuple[Phase, ...] | Refusal:
     search = replace(ahead.search, forecast=ahead.search.forecast.capped(known))
-    return choose(search, ahead.least)
+    return await bargain.compute(lambda: choose(search, ahead.least))
 
 
 def _cannot_be_better(question: Question, phases: Sequence[Phase], span: Window) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from orchestrator.apart import Apart, at_once
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
 from orchestrator.bent import Told, negotiate_any, negotiate_migration
 from orchestrator.book import Live, LiveBook
@@ -27,10 +28,10 @@ from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
 from orchestrator.negotiation import (
-    Bargain,
     Failure,
     Progress,
     Question,
+    SearchingBargain,
 )
 from orchestrator.offers import Offers
 from orchestrator.ports import (
@@ -110,6 +111,8 @@ class Engine(Work):
         self.breakers = Breakers(gateway, clock)
         self.inbox = Inbox(self.spawn)
         self.meter = Meter()
+        self.apart: Apart = at_once
+        """Where long searches are done."""
         self.questions = OpenQuestions(
             gateway, ids, limits.patience, self.breakers, self.spawn, self.meter
         )
@@ -234,11 +237,10 @@ class Engine(Work):
         reservation_id: str = "",
         version: int = 0,
         told: Told | None = None,
-        anew: bool = False,
-    ) -> Bargain:
+    ) -> SearchingBargain:
         """How that negotiation reaches the domains; without ids it only asks for offers.
 
-        ``told``: what domains have told it already. ``anew``: offers are asked for it alone.
+        ``told``: what domains have told it already.
         """
 
         def report(progress: Progress) -> None:
@@ -266,8 +268,9 @@ class Engine(Work):
             report=report,
             announce=announce,
             meter=self.meter,
+            apart=self.apart,
             offers=self.offers,
-            anew=anew or question.in_force is not None,
+            anew=question.in_force is not None,
             told=told or {},
         )
 
@@ -286,7 +289,7 @@ class Engine(Work):
         telemetry.note(reservation_id=reservation_id, version=version)
         question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
 
-        def bargains(each: Question, told: Told) -> Bargain:
+        def bargains(each: Question, told: Told) -> SearchingBargain:
             return self.bargain(each, transaction_id, reservation_id, version, told)
 
         try:

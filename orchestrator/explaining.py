@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,10 @@ from runtime.database import StorageError
 from substrate.bending import Search
 from substrate.bottleneck import bottlenecks
 from substrate.model import Refusal, Window
+from substrate.splitting import Effort
+
+EFFORT = 1000
+"""Sets of routes that each search may try: an answer that helps is no reason to wait for long."""
 
 
 async def let_go(engine: Engine, transaction_id: str) -> None:
@@ -70,28 +74,27 @@ async def _explanation(
     if isinstance(ahead, Refusal):
         return NOTHING_TO_SAY
     learnt = lessons(failure.refusals, question) if asked.bend is None else []
-    search = _learnt(ahead, learnt)
-    narrow = bottlenecks(search, span, refusal)
-    await asyncio.sleep(0)
-    found = list(less(search, ahead.least, refusal.available_bps or 0))
-    await asyncio.sleep(0)
-    kinds = kinds_later(search)
-    others = list(later(search, ahead.least, kinds))
+    searched = _searches(ahead, learnt)
+    narrow = await bargain.compute(partial(bottlenecks, searched(), span, refusal))
+    about_bps = refusal.available_bps or 0
+    found = await bargain.compute(partial(less, searched(), ahead.least, about_bps))
+    kinds = await bargain.compute(partial(kinds_later, searched()))
+    others = await bargain.compute(partial(later, searched(), ahead.least, kinds))
     for end_s in ends[1:]:
         kinds -= {each.kind for each in others}
         if not kinds:
             break
         ahead = await look_further(question, ahead, end_s, bargain)
-        search = _learnt(ahead, learnt)
-        await asyncio.sleep(0)
-        others += later(search, ahead.least, kinds)
+        search = _searches(ahead, learnt)()
+        others += await bargain.compute(partial(later, search, ahead.least, kinds))
     signed = partial(sign, engine.ids, engine.now_ms())
     return explanation_of(narrow, (*found, *others), signed)
 
 
-def _learnt(ahead: Ahead, learnt: list[Lesson]) -> Search:
-    search = ahead.search
-    return replace(search, forecast=search.forecast.capped(learnt)) if learnt else search
+def _searches(ahead: Ahead, learnt: list[Lesson]) -> Callable[[], Search]:
+    """Makes searches that know what was learnt, each with an effort of its own."""
+    known = ahead.search.forecast.capped(learnt)
+    return lambda: replace(ahead.search, forecast=known, effort=Effort(EFFORT))
 
 
 def _latest_s(engine: Engine, question: Question, now_s: int) -> int:

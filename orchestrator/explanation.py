@@ -77,7 +77,7 @@ class Least:
     rate_bps: int = 1
 
 
-def less(search: Search, least: Least, about_bps: int = 0) -> Iterator[Alternative]:
+def less(search: Search, least: Least, about_bps: int = 0) -> list[Alternative]:
     """What fits within the time of what was refused: less bandwidth, or a part of the volume.
 
     ``about_bps``: how much was said to fit.
@@ -85,19 +85,19 @@ def less(search: Search, least: Least, about_bps: int = 0) -> Iterator[Alternati
     asked = search.criteria
     window = _inside(search, asked.window)
     if window.duration_s <= 0 or not _may_bend(asked):
-        return
+        return []
     within = replace(search, forecast=search.forecast.until(window.end_s))
     if _volume(asked):
-        yield from _part_of_volume(within, window, least)
-        return
+        return list(_part_of_volume(within, window, least))
     duration_s = _duration_s(asked)
     narrower = _largest(within, window, min(duration_s, window.duration_s), about_bps)
-    if narrower is not None:
-        text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s")
-        if narrower.window != asked.window:
-            text += f", {_times(narrower.window)}"
-        change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
-        yield Alternative(AlternativeKind.LARGEST_BANDWIDTH, rigid(asked, narrower), text, change)
+    if narrower is None:
+        return []
+    text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s")
+    if narrower.window != asked.window:
+        text += f", {_times(narrower.window)}"
+    change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
+    return [Alternative(AlternativeKind.LARGEST_BANDWIDTH, rigid(asked, narrower), text, change)]
 
 
 def kinds_later(search: Search) -> frozenset[AlternativeKind]:
@@ -115,22 +115,19 @@ def kinds_later(search: Search) -> frozenset[AlternativeKind]:
     return frozenset(found)
 
 
-def later(
-    search: Search, least: Least, kinds: Collection[AlternativeKind]
-) -> Iterator[Alternative]:
+def later(search: Search, least: Least, kinds: Collection[AlternativeKind]) -> list[Alternative]:
     """All of it at another time within the span, or the same data at other rates.
 
     ``kinds``: what is looked for. What is found is there in a longer span too.
     """
     asked = search.criteria
     window = _inside(search, asked.window)
+    found = list[Alternative]()
     if AlternativeKind.EARLIEST_START in kinds:
-        if _volume(asked):
-            yield from _later_volume(search, window, least)
-        else:
-            yield from _later_window(search)
+        found += _later_volume(search, window, least) if _volume(asked) else _later_window(search)
     if AlternativeKind.SAME_VOLUME in kinds:
-        yield from _same_volume(search, window, least)
+        found += _same_volume(search, window, least)
+    return found
 
 
 def explanation_of(

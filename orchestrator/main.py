@@ -13,6 +13,7 @@ import structlog
 from braid.v1.doubts_pb2_grpc import add_DoubtsServicer_to_server
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from braid.v1.topology_pb2_grpc import add_TopologyServicer_to_server
+from orchestrator.apart import OneThread
 from orchestrator.domains import GrpcGateway
 from orchestrator.doubts import DoubtsService
 from orchestrator.engine import Engine
@@ -60,6 +61,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
     instance_id = settings.instance()
     gateway = GrpcGateway(settings.orchestrator_id, instance_id, connect, clock)
     engine = Engine(settings.orchestrator_id, store, gateway, clock, ids, settings.limits())
+    apart = engine.apart = OneThread()
     instance = Instance(engine, instance_id, round(settings.lease_s * 1000))
     following: asyncio.Task[None] | None = None
     try:
@@ -83,6 +85,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
         if following is not None:
             following.cancel()
         await instance.stop()
+        apart.stop()
         await gateway.stop()
         await store.close()
 

@@ -6,9 +6,9 @@ that waits or writes is behind the :class:`Bargain` port, so simulations run thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from orchestrator.explanation import NOTHING_TO_SAY, Explanation
 from orchestrator.finder import RouteFinder
@@ -29,6 +29,8 @@ from substrate.splitting import compose
 from substrate.topology import Topology
 from substrate.vlans import EMPTY, VlanSet
 from substrate.widening import widening_routes
+
+T = TypeVar("T")
 
 ROUNDS_MAX = 8
 WIDER_MAX = 24
@@ -73,6 +75,13 @@ class Bargain(Protocol):
 
     def tell(self, progress: Progress) -> None:
         """Reports progress to whoever watches."""
+
+
+class SearchingBargain(Bargain, Protocol):
+    """A Bargain for requests that bend, too."""
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """What a long search finds; meanwhile others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)

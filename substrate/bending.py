@@ -19,13 +19,15 @@ from substrate.labels import assign_labels
 from substrate.model import Criteria, Refusal, Strategy, Window
 from substrate.options import has_vlans
 from substrate.routes import Route
-from substrate.splitting import Shares, compose, composed
+from substrate.splitting import Effort, Shares, compose, composed
 from substrate.topology import Topology
 
 BITS = 8
 ANY = np.iinfo(np.int64).max
-TRIES_MAX = 400
-"""Compositions of one search, after which nothing fits any more."""
+EFFORT = 4000
+"""Sets of routes that one search tries, after which nothing fits any more."""
+COMPOSITION = 10
+"""Looking at the routes costs as much as to try so many sets of them."""
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
 
@@ -57,8 +59,8 @@ class Search:
     routes: tuple[Route, ...]
     forecast: Forecast
     topology: Topology
-    tries: list[Window] = field(default_factory=list, compare=False)
-    """What was composed; no more than TRIES_MAX, so that nobody keeps the others waiting."""
+    effort: Effort = field(default_factory=lambda: Effort(EFFORT), compare=False)
+    """Bounded, so that nobody keeps the others waiting."""
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
@@ -66,12 +68,12 @@ class Search:
 
     def shares(self, bandwidth_bps: int, window: Window) -> Shares:
         """How that composes; empty: it does not, or finds no VLANs."""
-        if len(self.tries) >= TRIES_MAX or self.hope_bps(window) < bandwidth_bps:
+        if self.effort.left <= 0 or self.hope_bps(window) < bandwidth_bps:
             return ()
-        self.tries.append(window)
+        self.effort.left -= COMPOSITION
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply = self.forecast.within(window)
-        shares = composed(criteria, self.routes, supply, self.topology)
+        shares = composed(criteria, self.routes, supply, self.topology, self.effort)
         if shares is None:
             return ()
         plan = assign_labels(criteria, shares, supply, self.topology)
@@ -87,7 +89,9 @@ class Search:
 
     def about_bps(self, bandwidth_bps: int, window: Window) -> int:
         """About how much of that composes, which does not."""
-        self.tries.append(window)
+        if self.effort.left <= 0:
+            return 0
+        self.effort.left -= COMPOSITION
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply = self.forecast.within(window)
         found = compose(criteria, self.routes, supply, self.topology)

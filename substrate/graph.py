@@ -88,11 +88,13 @@ class Graph:
 
     def tree(self, end: int) -> Tree:
         """The shortest ways to a domain."""
-        if end not in self._trees:
+        tree = self._trees.get(end)
+        if tree is None:
+            # Searches in another thread remember and forget trees, too.
             if len(self._trees) >= TREES_MAX:
-                del self._trees[next(iter(self._trees))]
-            self._trees[end] = self._grow(end)
-        return self._trees[end]
+                self._trees.pop(next(iter(self._trees), end), None)
+            tree = self._trees[end] = self._grow(end)
+        return tree
 
     def _grow(self, end: int) -> Tree:
         ways, back = self.ways, self.back

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from typing import TypeVar
 
 from substrate.filling import fill
 from substrate.model import Criteria, Disjointness, Refusal, RefusalKind, Strategy
@@ -16,6 +16,8 @@ from substrate.options import PATH, Option, Options, Pair, Supply
 from substrate.routes import Route, disjoint_routes
 from substrate.sets import Sets
 from substrate.topology import Topology
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,24 @@ class Share:
 SETS_MAX = 4096
 """Sets of routes that are tried before none is known to carry it."""
 Shares = tuple[Share, ...]
-Composer = Callable[[Criteria, Sequence[Option]], "Shares | None"]
+
+
+@dataclass(slots=True)
+class Effort:
+    """How many sets of routes may still be tried; of several compositions together."""
+
+    left: int = SETS_MAX
+
+    def spent_on(self, items: Iterable[T]) -> Iterator[T]:
+        """These, as far as it goes."""
+        for item in items:
+            if self.left <= 0:
+                return
+            self.left -= 1
+            yield item
+
+
+Composer = Callable[[Criteria, Sequence[Option], Effort], "Shares | None"]
 
 
 def compose(
@@ -42,7 +61,7 @@ def compose(
     without a VLAN are of use only to say that this is what is short (substrate.labels).
     """
     found = Options(criteria, routes, supply, topology)
-    shares = _composed(criteria, found)
+    shares = _composed(criteria, found, Effort())
     if shares is not None:
         return shares
     if not routes:
@@ -52,13 +71,17 @@ def compose(
 
 
 def composed(
-    criteria: Criteria, routes: tuple[Route, ...], supply: Supply, topology: Topology
+    criteria: Criteria,
+    routes: tuple[Route, ...],
+    supply: Supply,
+    topology: Topology,
+    effort: Effort,
 ) -> Shares | None:
     """As :func:`compose`, for who does not ask why: that takes longer than to see that."""
-    return _composed(criteria, Options(criteria, routes, supply, topology))
+    return _composed(criteria, Options(criteria, routes, supply, topology), effort)
 
 
-def _composed(criteria: Criteria, found: Options) -> Shares | None:
+def _composed(criteria: Criteria, found: Options, effort: Effort) -> Shares | None:
     if criteria.strategy is not Strategy.EQUAL_SPLITTING:
         alone = found.best_alone()
         if alone is not None:
@@ -67,9 +90,9 @@ def _composed(criteria: Criteria, found: Options) -> Shares | None:
     surviving = criteria.constraints.survive > 0
     composer = _fewest if surviving else COMPOSERS[criteria.strategy]
     labelled = found.labelled(options)
-    shares = composer(criteria, labelled) if labelled else None
+    shares = composer(criteria, labelled, effort) if labelled else None
     if shares is None and len(labelled) < len(options):
-        return composer(criteria, options)
+        return composer(criteria, options, effort)
     return shares
 
 
@@ -90,7 +113,7 @@ def _why_not(criteria: Criteria, options: Sequence[Option]) -> Refusal:
     return _too_little(criteria, options, most)
 
 
-def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+def _single_path(criteria: Criteria, options: Sequence[Option], _: Effort) -> Shares | None:
     """One route that carries it all: visible ones first, then by latency and price."""
     wanted = criteria.bandwidth_bps
     fitting = [option for option in options if option.bottleneck_bps >= wanted]
@@ -100,42 +123,42 @@ def _single_path(criteria: Criteria, options: Sequence[Option]) -> Shares | None
     return (Share(best.route, wanted, best.latency_us),)
 
 
-def _equal_splitting(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+def _equal_splitting(criteria: Criteria, options: Sequence[Option], _: Effort) -> Shares | None:
     """Equal parts over all disjoint routes; nobody was asked."""
     chosen = _disjoint(_near(criteria, options)[0], _most(criteria))
     return _equal(criteria, criteria.bandwidth_bps, chosen)
 
 
-def _full_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+def _full_offers(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
     """Visible domains only."""
-    return _fewest(criteria, [option for option in options if not option.blind])
+    return _fewest(criteria, [option for option in options if not option.blind], effort)
 
 
-def _partial_offers(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+def _partial_offers(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
     """Visible domains first; the remainder in equal parts over the blind ones."""
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
         return _equal(criteria, rest_bps, _disjoint(blind, most))
 
-    return _offers_then_blind(criteria, options, remainder)
+    return _offers_then_blind(criteria, options, effort, remainder)
 
 
-def _auto(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+def _auto(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
     """Visible domains first; the remainder over as few blind ones as may carry it.
 
     Where that fails, any set of routes that carries it all.
     """
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
-        for chosen in _sets(blind, most, rest_bps):
+        for chosen in effort.spent_on(_sets(blind, most, rest_bps)):
             shares = _filled(chosen, rest_bps, criteria.constraints.min_share_bps)
             if shares is not None:
                 return shares
         return None
 
-    shares = _offers_then_blind(criteria, options, remainder)
+    shares = _offers_then_blind(criteria, options, effort, remainder)
     if shares is None and any(option.blind for option in options):
-        return _fewest(criteria, options)
+        return _fewest(criteria, options, effort)
     return shares
 
 
@@ -143,9 +166,9 @@ Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
 
 
 def _offers_then_blind(
-    criteria: Criteria, options: Sequence[Option], remainder: Remainder
+    criteria: Criteria, options: Sequence[Option], effort: Effort, remainder: Remainder
 ) -> Shares | None:
-    shares = _fewest(criteria, [option for option in options if not option.blind])
+    shares = _fewest(criteria, [option for option in options if not option.blind], effort)
     if shares is not None:
         return shares
     most = _most(criteria)
@@ -184,14 +207,14 @@ COMPOSERS: dict[Strategy, Composer] = {
 }
 
 
-def _fewest(criteria: Criteria, options: Sequence[Option]) -> Shares | None:
+def _fewest(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
     """The best set of routes that carries it all, smallest sets first."""
     wanted, limits = criteria.bandwidth_bps, criteria.constraints
     spread_us = limits.max_latency_spread_us
     # What all of them do not carry together no set of them carries; there may be thousands.
     if sum(fill([option.limits for option in options], wanted, 0, whole=True)) < wanted:
         return None
-    for chosen in islice(_sets(options, _most(criteria), wanted), SETS_MAX):
+    for chosen in effort.spent_on(_sets(options, _most(criteria), wanted)):
         if spread_us is not None and _spread(chosen) > spread_us:
             continue
         if limits.survive and not _share_nothing(chosen, limits.disjoint):

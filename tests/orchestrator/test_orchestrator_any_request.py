@@ -9,12 +9,12 @@ from hypothesis import given, strategies as st
 from networks import G, diamond
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.records import Reservation
 from orchestrator.service import Order
 from orchestrator.validation import (
     BANDWIDTH_MAX_BPS,
     LIST_MAX,
-    Bounds,
     check_change,
     check_order,
     digest,
