@@ -75,7 +75,9 @@ class World:
         It takes the place of one that runs.
         """
         if self.target:
-            self._processes.pop().kill()
+            before = self._processes.pop()
+            before.kill()
+            before.wait()
         domains = [{"domain": name, "target": target} for name, target in targets.items()]
         config = self._write("orchestrator", {"domains": domains, **PATIENCE, **settings})
         self.target = self.start("commands.main", "serve", "--config", config)

@@ -48,14 +48,20 @@ def bottlenecks_view(bottlenecks: Iterable[pb.Bottleneck]) -> Table:
 
 
 def alternative_lines(number: int, alternative: pb.Alternative) -> list[RenderableType]:
-    """What changes; how much and when; and the command that accepts it, on a line of its own."""
+    """What changes; how much and when; and the command that accepts it, on a line of its own.
+
+    Of a refused change there is none: it is asked for by another.
+    """
     request = alternative.request
     pieces = [volume_text(request), rate_text(request), when_text(request)]
     terms = ", ".join(piece for piece in pieces if piece)
     least = " (the least change)" if alternative.least_change else ""
+    changes = Text.assemble(f"{number}. {alternative.text}", (least, "green"))
+    if not alternative.token:
+        return [changes, Text(f"   {terms}")]
     until = format_time(alternative.expires_ms // 1000)
     return [
-        Text.assemble(f"{number}. {alternative.text}", (least, "green")),
+        changes,
         Text(f"   {terms}; can be accepted until {until}:"),
         styled(f"   braid reserve --accept {shlex.quote(alternative.token)}", "bold"),
     ]

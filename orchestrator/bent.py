@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.explanation import Least
+from orchestrator.explanation import LEAD_S, Least
 from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, look_ahead, span_of
@@ -147,7 +147,7 @@ async def _choose(
     now_ms = bargain.now_ms()
     if now_ms >= question.deadline_ms:
         return too_late()
-    span = span_of(question, now_ms // 1000)
+    span = _span(question, now_ms // 1000)
     ahead = await look_ahead(question, span, bargain, FEW_ROUTES)
     if isinstance(ahead, Refusal):
         return ahead
@@ -164,6 +164,13 @@ async def _choose(
             return ahead
         phases = await _chosen(ahead, known, bargain)
     return phases if isinstance(phases, Refusal) else (phases, ahead)
+
+
+def _span(question: Question, now_s: int) -> Window:
+    """The time to choose from; a constant rate for all of its window cannot begin later."""
+    bend = question.criteria.bend
+    slides = bend is not None and (bend.volume_bytes or bend.duration_s)
+    return span_of(question, now_s + LEAD_S if slides else now_s)
 
 
 async def _chosen(

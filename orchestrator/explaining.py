@@ -11,7 +11,9 @@ from orchestrator.bargain import drop_parts
 from orchestrator.bent import Lesson, lessons
 from orchestrator.engine import Engine
 from orchestrator.explanation import (
+    BEGUN_S,
     EXPLAINED,
+    LEAD_S,
     NOTHING_TO_SAY,
     Explanation,
     explanation_of,
@@ -40,9 +42,13 @@ async def let_go(engine: Engine, transaction_id: str) -> None:
         await drop_parts(engine.transactions, transaction_id)
 
 
-async def explained(engine: Engine, question: Question, failure: Failure) -> Failure:
+async def explained(
+    engine: Engine, question: Question, failure: Failure, reservation_id: str = ""
+) -> Failure:
     """With what was in the way, and what would be granted instead.
 
+    ``reservation_id``: what is to be modified, whose own parts do not count. Only how much
+    bandwidth it may have is told then, as another time would be another reservation.
     As it is where so many others are being explained at this moment that reservations might have
     to wait.
     """
@@ -51,19 +57,22 @@ async def explained(engine: Engine, question: Question, failure: Failure) -> Fai
         return failure
     engine.explaining += 1
     try:
-        return replace(failure, explanation=await _explanation(engine, question, failure, refusal))
+        return replace(
+            failure,
+            explanation=await _explanation(engine, question, failure, refusal, reservation_id),
+        )
     finally:
         engine.explaining -= 1
 
 
 async def _explanation(
-    engine: Engine, question: Question, failure: Failure, refusal: Refusal
+    engine: Engine, question: Question, failure: Failure, refusal: Refusal, reservation_id: str
 ) -> Explanation:
     """Looks no further than it must: what was told of the window's days is known already.
 
     Others have their turn between any two searches.
     """
-    bargain = engine.bargain(question)
+    bargain = engine.bargain(question, reservation_id=reservation_id)
     now_s = engine.now_ms() // 1000
     asked, span = question.criteria, span_of(question, now_s)
     if asked.window.end_s <= now_s:
@@ -76,17 +85,24 @@ async def _explanation(
     learnt = lessons(failure.refusals, question) if asked.bend is None else []
     searched = _searches(ahead, learnt)
     narrow = await bargain.compute(partial(bottlenecks, searched(), span, refusal))
-    about_bps = refusal.available_bps or 0
-    found = await bargain.compute(partial(less, searched(), ahead.least, about_bps))
+    ready_s = now_s + BEGUN_S + LEAD_S
+    about_bps, longest_s = refusal.available_bps or 0, engine.limits.bounds.window_max_s
+    found = await bargain.compute(partial(less, searched(), ahead.least, about_bps, ready_s))
+    if reservation_id:
+        return explanation_of(narrow, found, lambda alternative: alternative)
     kinds = await bargain.compute(partial(kinds_later, searched()))
-    others = await bargain.compute(partial(later, searched(), ahead.least, kinds))
+    others = await bargain.compute(
+        partial(later, searched(), ahead.least, kinds, longest_s, ready_s)
+    )
     for end_s in ends[1:]:
         kinds -= {each.kind for each in others}
         if not kinds:
             break
         ahead = await look_further(question, ahead, end_s, bargain)
         search = _searches(ahead, learnt)()
-        others += await bargain.compute(partial(later, search, ahead.least, kinds))
+        others += await bargain.compute(
+            partial(later, search, ahead.least, kinds, longest_s, ready_s)
+        )
     signed = partial(sign, engine.ids, engine.now_ms())
     return explanation_of(narrow, (*found, *others), signed)
 

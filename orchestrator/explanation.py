@@ -30,6 +30,11 @@ EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL})
 """Refusals for want of something that another time or amount may not want."""
 VOLUME_MAX_BYTES = 2**53
 """More is not counted."""
+LONGEST_S = 2**53
+LEAD_S = 5
+"""What bends begins no sooner from now: it must be granted before."""
+BEGUN_S = 30
+"""So long after its start an alternative that does not bend can still be accepted."""
 ROUND_BPS = 1_000_000
 """Alternatives are rounded down to whole Mb/s: people read them."""
 
@@ -77,10 +82,10 @@ class Least:
     rate_bps: int = 1
 
 
-def less(search: Search, least: Least, about_bps: int = 0) -> list[Alternative]:
+def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> list[Alternative]:
     """What fits within the time of what was refused: less bandwidth, or a part of the volume.
 
-    ``about_bps``: how much was said to fit.
+    ``about_bps``: how much was said to fit. ``ready_s``: when what bends may begin at the soonest.
     """
     asked = search.criteria
     window = _inside(search, asked.window)
@@ -88,7 +93,7 @@ def less(search: Search, least: Least, about_bps: int = 0) -> list[Alternative]:
         return []
     within = replace(search, forecast=search.forecast.until(window.end_s))
     if _volume(asked):
-        return list(_part_of_volume(within, window, least))
+        return list(_part_of_volume(within, ready_s, least))
     duration_s = _duration_s(asked)
     narrower = _largest(within, window, min(duration_s, window.duration_s), about_bps)
     if narrower is None:
@@ -115,18 +120,26 @@ def kinds_later(search: Search) -> frozenset[AlternativeKind]:
     return frozenset(found)
 
 
-def later(search: Search, least: Least, kinds: Collection[AlternativeKind]) -> list[Alternative]:
+def later(
+    search: Search,
+    least: Least,
+    kinds: Collection[AlternativeKind],
+    longest_s: int = LONGEST_S,
+    ready_s: int = 0,
+) -> list[Alternative]:
     """All of it at another time within the span, or the same data at other rates.
 
-    ``kinds``: what is looked for. What is found is there in a longer span too.
+    ``kinds``: what is looked for. What is found is there in a longer span too. ``longest_s``: no
+    longer window may be asked for. ``ready_s``: when what bends may begin at the soonest.
     """
-    asked = search.criteria
-    window = _inside(search, asked.window)
+    asked, span = search.criteria, search.forecast.span
+    until_s = min(span.end_s, max(asked.window.start_s, ready_s, span.start_s) + longest_s)
+    within = replace(search, forecast=search.forecast.until(until_s))
     found = list[Alternative]()
     if AlternativeKind.EARLIEST_START in kinds:
-        found += _later_volume(search, window, least) if _volume(asked) else _later_window(search)
+        found += _later_volume(within, ready_s, least) if _volume(asked) else _later_window(search)
     if AlternativeKind.SAME_VOLUME in kinds:
-        found += _same_volume(search, window, least)
+        found += _same_volume(within, ready_s, least)
     return found
 
 
@@ -157,8 +170,9 @@ def _later_window(search: Search) -> Iterator[Alternative]:
         yield Alternative(AlternativeKind.EARLIEST_START, criteria, text, wait_s / duration_s)
 
 
-def _same_volume(search: Search, window: Window, least: Least) -> Iterator[Alternative]:
+def _same_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alternative]:
     asked, duration_s = search.criteria, _duration_s(search.criteria)
+    search, window = _ready(search, ready_s)
     volume_bytes = _volume_bytes(asked)
     phases = spread(search, volume_bytes, Bend().max_phases, least.phase_s, least.rate_bps)
     if isinstance(phases, Shortfall):
@@ -176,9 +190,12 @@ def _same_volume(search: Search, window: Window, least: Least) -> Iterator[Alter
     yield Alternative(AlternativeKind.SAME_VOLUME, criteria, text, change)
 
 
-def _part_of_volume(within: Search, window: Window, least: Least) -> Iterator[Alternative]:
-    asked, bend = within.criteria, within.criteria.bend
+def _part_of_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alternative]:
+    asked, bend = search.criteria, search.criteria.bend
     assert bend is not None
+    within, window = _ready(search, ready_s)
+    if window.duration_s <= 0:
+        return
     fits = spread(within, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
     if not isinstance(fits, Shortfall) or not fits.most:
         return
@@ -190,9 +207,10 @@ def _part_of_volume(within: Search, window: Window, least: Least) -> Iterator[Al
         yield Alternative(AlternativeKind.LARGEST_BANDWIDTH, criteria, text, change)
 
 
-def _later_volume(search: Search, window: Window, least: Least) -> Iterator[Alternative]:
+def _later_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alternative]:
     asked, bend = search.criteria, search.criteria.bend
     assert bend is not None
+    search, window = _ready(search, ready_s)
     found = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
     if isinstance(found, Shortfall) or found[-1].window.end_s <= window.end_s:
         return
@@ -226,6 +244,16 @@ def _rounded(search: Search, phase: Phase) -> Phase:
     if whole_bps and search.fits(whole_bps, phase.window):
         return replace(phase, bandwidth_bps=whole_bps)
     return phase
+
+
+def _ready(search: Search, ready_s: int) -> tuple[Search, Window]:
+    """What may begin no sooner, and the part of the window in which it may."""
+    window = _inside(search, search.criteria.window)
+    if window.start_s >= ready_s:
+        return search, window
+    start_s = min(ready_s, search.forecast.span.end_s - 1)
+    known = search.forecast.since(start_s)
+    return replace(search, forecast=known), Window(start_s, window.end_s)
 
 
 def _inside(search: Search, window: Window) -> Window:

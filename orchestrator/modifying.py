@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
+from orchestrator.explaining import explained, let_go
 from orchestrator.negotiation import Failure
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from orchestrator.reserving import stands, store_outcome, why_not
@@ -27,6 +28,10 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
     outcome = await engine.negotiate(
         question, new_id, record.reservation_id, record.version + 1, change.switch_s
     )
+    if isinstance(outcome, Failure):
+        # Others may need what is still held; an explanation takes a while.
+        await let_go(engine, new_id)
+        outcome = await explained(engine, question, outcome, record.reservation_id)
     async with live.turn():
         if not _pending(live.record, new_id):
             return

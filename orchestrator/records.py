@@ -224,6 +224,7 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
         paths=change.paths,
         parts=parts,
         refusals=(),
+        explanation=NOTHING_TO_SAY,
         change=None,
         modified=True,
         updated_ms=now_ms,
@@ -232,7 +233,14 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
 
 def unchanged(reservation: Reservation, refusals: tuple[Refusal, ...], now_ms: int) -> Reservation:
     """The Modify under way was refused: the old version stands."""
-    return replace(reservation, refusals=refusals, change=None, modified=False, updated_ms=now_ms)
+    return replace(
+        reservation,
+        refusals=refusals,
+        explanation=NOTHING_TO_SAY,
+        change=None,
+        modified=False,
+        updated_ms=now_ms,
+    )
 
 
 def cancelled(reservation: Reservation, now_ms: int) -> Reservation:

@@ -39,7 +39,7 @@ from orchestrator.validation import (
     check_timeout,
     digest,
 )
-from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb
+from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb, shortened
 from orchestrator.work import TooManyError
 from runtime.database import StorageError
 from runtime.errors import RequestError, full, invalid, told
@@ -52,6 +52,8 @@ SEQUENCE_MAX = 2**63 - 1
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 EVENTS_PAGE = 500
+DETAILS_MAX_BYTES = 4096
+"""gRPC takes 8 kB of metadata, in which a status is written by base64, beside its text."""
 WATCH_POLL_S = 0.25
 """How often is looked for events that other instances have written."""
 
@@ -101,16 +103,20 @@ class ReservationsService(ReservationsServicer):
         check_request_id(request.request_id)
         with _explained(request.request_id, ""):
             try:
-                record = await self._begin(request)
+                known = request.accept and await self._recorded(request)
+                record = known or await self._begin(request)
             except (RequestError, TooManyError, DrainingError, StorageError):
                 # What was a good request once may not be one now, and may be on record.
-                known = await self._orchestrator.recorded(request.request_id, digest(request))
+                known = await self._recorded(request)
                 if known is None:
                     raise
                 record = known
             if not request.detach:
                 record = await self._orchestrator.decided(record.reservation_id)
         return record_to_pb(record)
+
+    async def _recorded(self, request: pb.Reservation) -> Reservation | None:
+        return await self._orchestrator.recorded(request.request_id, digest(request))
 
     async def _begin(self, request: pb.Reservation) -> Reservation:
         if not request.accept:
@@ -137,7 +143,11 @@ class ReservationsService(ReservationsServicer):
             )
         possible = f"a fresh alternative, of which the details have some: this one {why}"
         return RequestError(
-            StatusCode.FAILED_PRECONDITION, "accept", order.accepts, possible, more=(answer,)
+            StatusCode.FAILED_PRECONDITION,
+            "accept",
+            order.accepts,
+            possible,
+            more=(shortened(answer, DETAILS_MAX_BYTES),),
         )
 
     async def Modify(self, request: pb.ModifyRequest, context: Context) -> pb.ReservationRecord:

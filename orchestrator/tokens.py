@@ -15,15 +15,13 @@ from dataclasses import dataclass, replace
 from google.protobuf.message import DecodeError
 
 from braid.v1 import reservations_pb2 as pb
-from orchestrator.explanation import Alternative
+from orchestrator.explanation import BEGUN_S, LEAD_S, Alternative
 from orchestrator.wire import criteria_to_pb
 from runtime.clock import Ids
 from runtime.errors import invalid
 
 VALID_MS = 600_000
 """After ten minutes most of what was free then may not be any more."""
-BEGUN_MS = 30_000
-"""So long after its start an alternative can still be accepted."""
 LENGTH_MAX = 131_072
 """Longer than the token of any request: it may name 128 ports, and twice as many domains."""
 ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -41,7 +39,9 @@ class Accepted:
 def sign(ids: Ids, now_ms: int, alternative: Alternative) -> Alternative:
     """The alternative with a token of its own."""
     begins_ms = max(now_ms, alternative.criteria.window.start_s * 1000)
-    expires_ms = min(now_ms + VALID_MS, begins_ms + BEGUN_MS)
+    # What bends begins when it is granted: not too late for all of it.
+    late_s = -LEAD_S if alternative.criteria.bend is not None else BEGUN_S
+    expires_ms = max(now_ms, min(now_ms + VALID_MS, begins_ms + late_s * 1000))
     message = pb.AcceptToken(
         request=criteria_to_pb(alternative.criteria), expires_ms=expires_ms, id=ids.new()
     )
@@ -53,9 +53,11 @@ def again(accepted: Accepted, now_s: int) -> Accepted:
     """What has expired, no earlier than now: of a request that does not bend all of its window."""
     request = pb.Reservation()
     request.CopyFrom(accepted.request)
-    late_s = max(0, now_s - request.window.start_s)
+    bends = request.HasField("flexibility")
+    soonest_s = now_s + BEGUN_S + LEAD_S if bends else now_s
+    late_s = max(0, soonest_s - request.window.start_s)
     request.window.start_s += late_s
-    if not request.HasField("flexibility"):
+    if not bends:
         request.window.end_s += late_s
     return replace(accepted, request=request)
 

@@ -208,6 +208,19 @@ def refused_plan_to_pb(
     )
 
 
+def shortened(plan: pb.PlanResponse, most_bytes: int) -> pb.PlanResponse:
+    """As much of it as goes into so many bytes; a token says by itself what is asked for."""
+    shown = pb.PlanResponse()
+    shown.CopyFrom(plan)
+    for alternative in reversed(shown.alternatives):
+        if shown.ByteSize() > most_bytes:
+            alternative.ClearField("request")
+    for items in (shown.bottlenecks, shown.refusals, shown.alternatives):
+        while items and shown.ByteSize() > most_bytes:
+            del items[-1]
+    return shown
+
+
 def alternatives_to_pb(alternatives: Sequence[Alternative]) -> list[pb.Alternative]:
     """What would be granted."""
     return [

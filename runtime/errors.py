@@ -27,7 +27,8 @@ from runtime.database import StorageBusyError, StorageError
 ERROR_DOMAIN = "braid"
 RETRY_AFTER_S = 1.0
 """When to ask again, where nothing better is known."""
-GIVEN_LIMIT = 200
+GIVEN_LIMIT, POSSIBLE_LIMIT = 200, 1000
+"""Longer texts are cut: statuses travel in metadata, of which gRPC takes 8 kB."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,8 +58,8 @@ class RequestError(Exception):
         self.field = field
         self.raw = given
         self.given = _shown(given)
-        self.possible = possible
-        super().__init__(f"{field}: given {self.given}, possible: {possible}")
+        self.possible = _cut(possible, POSSIBLE_LIMIT)
+        super().__init__(f"{field}: given {self.given}, possible: {self.possible}")
 
     def details(self) -> tuple[Message, ...]:
         """google.rpc.ErrorInfo; BadRequest where the field itself is wrong; RetryInfo if any."""
@@ -141,5 +142,8 @@ def _status(code: StatusCode, text: str, details: tuple[Message, ...] = ()) -> s
 
 
 def _shown(given: object) -> str:
-    text = repr(given) if isinstance(given, str) else str(given)
-    return text if len(text) <= GIVEN_LIMIT else f"{text[:GIVEN_LIMIT]}…"
+    return _cut(repr(given) if isinstance(given, str) else str(given), GIVEN_LIMIT)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -181,7 +181,7 @@ def rigid(criteria: Criteria, phase: Phase) -> Criteria:
 
 def soonest(search: Search, bandwidth_bps: int, duration_s: int) -> Window | None:
     """The earliest window within the span in which so much composes."""
-    windows = _windows(search.forecast, duration_s)
+    windows = windows_of(search.forecast, duration_s)
     return next((window for window in windows if search.fits(bandwidth_bps, window)), None)
 
 
@@ -239,7 +239,7 @@ def slide(search: Search, bandwidth_bps: int, least_bps: int, duration_s: int) -
     window = soonest(search, bandwidth_bps, duration_s)
     if window is not None:
         return Phase(window, bandwidth_bps)
-    windows = [(search.hope_bps(w), w) for w in _windows(search.forecast, duration_s)]
+    windows = [(search.hope_bps(w), w) for w in windows_of(search.forecast, duration_s)]
     best: Phase | None = None
     # Where less is of no use it is only told how much about there is.
     tries = len(windows) if least_bps < bandwidth_bps else 1
@@ -257,7 +257,7 @@ def slide(search: Search, bandwidth_bps: int, least_bps: int, duration_s: int) -
     return best if best is not None and most_bps >= least_bps else Shortfall(most_bps)
 
 
-def _windows(forecast: Forecast, duration_s: int) -> Iterator[Window]:
+def windows_of(forecast: Forecast, duration_s: int) -> Iterator[Window]:
     """Windows so long within the span, earliest first; one that begins between two has no more."""
     for start_s in forecast.cuts:
         if start_s + duration_s <= forecast.span.end_s:

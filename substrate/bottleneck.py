@@ -6,9 +6,9 @@ together. The cheapest flow over what is known finds it: what its last search co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from substrate.bending import Search
+from substrate.bending import BITS, Phase, Search, rigid, windows_of
 from substrate.flow import Flow, cheapest_flow
 from substrate.forecast import Forecast, Resource
 from substrate.model import Refusal, RefusalKind, Window, domain_of
@@ -22,7 +22,8 @@ ROUNDS_MAX = 256
 class Bottleneck:
     """A place that is too narrow; see reservations.proto.
 
-    ``resource``: a port, or "STP to STP". ``window``: when only ``free_bps`` is free there.
+    ``resource``: a port, or "STP to STP". ``window``: when only ``free_bps`` is free there; for a
+    volume on average.
     ``label``: no VLAN is left; then both are None.
     """
 
@@ -35,6 +36,7 @@ class Bottleneck:
 
 def bottlenecks(search: Search, window: Window, refusal: Refusal) -> tuple[Bottleneck, ...]:
     """The places of a least cut during a window; the one that the refusal names where none is."""
+    search, window = _rigid(search, window)
     place = refusal.resource
     if refusal.kind is RefusalKind.LABEL and place:
         return (Bottleneck(refusal.domain or domain_of(place), place, label=True),)
@@ -51,6 +53,27 @@ def bottlenecks(search: Search, window: Window, refusal: Refusal) -> tuple[Bottl
     if free_bps is None:
         return (Bottleneck(refusal.domain or domain_of(place), place, window=window),)
     return (_bottleneck(search.forecast, window, (ingress, egress) if to else place, free_bps),)
+
+
+def _rigid(search: Search, window: Window) -> tuple[Search, Window]:
+    """What must fit, and when, of criteria that bend.
+
+    Of such as slide it is where most might fit. Of a volume it is the mean rate: places that
+    together carry less than the volume in all of the window, at no more than the rate wished for.
+    """
+    criteria, bend = search.criteria, search.criteria.bend
+    if bend is None:
+        return search, window
+    wanted_bps, known = bend.least_bps or criteria.bandwidth_bps, search.forecast
+    if bend.volume_bytes:
+        wanted_bps = -(-bend.volume_bytes * BITS // window.duration_s)
+        known = known.mean(window, criteria.bandwidth_bps)
+    elif bend.duration_s:
+        inside = replace(search, forecast=known.until(window.end_s))
+        windows = windows_of(inside.forecast, bend.duration_s)
+        window = max(windows, key=inside.hope_bps, default=window)
+    wish = rigid(criteria, Phase(window, wanted_bps))
+    return replace(search, criteria=wish, forecast=known), window
 
 
 def _cut(search: Search, supply: Supply) -> list[tuple[Resource, int]]:

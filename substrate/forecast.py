@@ -89,6 +89,12 @@ class Forecast:
         count = self.slots_of(Window(self.cuts[0], end_s)).stop
         return replace(self, cuts=(*self.cuts[:count], end_s), levels=self.levels[:, :count])
 
+    def since(self, start_s: int) -> Forecast:
+        """Only what ends after ``start_s``, a time within the span."""
+        first = self.slots_of(Window(start_s, self.cuts[-1])).start
+        cuts = (start_s, *self.cuts[first + 1 :])
+        return replace(self, cuts=cuts, levels=self.levels[:, first:])
+
     def then(self, later: Forecast) -> Forecast:
         """With what is known of the same resources in a span that begins where this one ends."""
         vlans = {**self.fixed.port_vlans, **later.fixed.port_vlans}
@@ -100,6 +106,16 @@ class Forecast:
             levels=np.hstack((self.levels, later.levels)),
             fixed=replace(self.fixed, port_vlans=vlans),
         )
+
+    def mean(self, window: Window, most_bps: int) -> Forecast:
+        """One slot, in which on average so much is free as in the window, of ``most_bps``."""
+        slots = self.slots_of(window)
+        edges = np.clip(self.cuts[slots.start : slots.stop + 1], window.start_s, window.end_s)
+        lengths_s = np.diff(edges).astype(float)
+        useful = np.minimum(self.levels[:, slots], most_bps).astype(float)
+        # Rounded up: what a place carries is not to be told too low.
+        levels = np.ceil(useful @ lengths_s / lengths_s.sum()).astype(np.int64).reshape(-1, 1)
+        return replace(self, cuts=(window.start_s, window.end_s), levels=levels)
 
     def coarser(self) -> Forecast:
         """With half as many slots."""

@@ -613,7 +613,7 @@ class Bottleneck(_message.Message):
     resource: _builtins.str
     """A port's STP, or "STP to STP" for the way through a domain."""
     free_bps: _builtins.int
-    """What is free there, and when it is so little. Absent for labels."""
+    """What is free there, and when it is so little; for a volume on average. Absent for labels."""
     label: _builtins.bool
     """No VLAN is left that could be used here."""
     @_builtins.property
@@ -651,7 +651,9 @@ class Alternative(_message.Message):
     LEAST_CHANGE_FIELD_NUMBER: _builtins.int
     kind: Global___AlternativeKind.ValueType
     token: _builtins.str
-    """For Reserve's `accept`, until expires_ms, once."""
+    """For Reserve's `accept`, until expires_ms, once. Empty where a Modify was refused: ask for it by
+    another Modify.
+    """
     text: _builtins.str
     """One plain sentence: what changes."""
     expires_ms: _builtins.int
@@ -740,7 +742,9 @@ class ReservationRecord(_message.Message):
 
     @_builtins.property
     def bottlenecks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bottleneck]:
-        """FAILED only: what stood in the way, and what would be granted instead, the least change first."""
+        """What stood in the way of a Reserve or Modify that was refused, and what would be granted instead,
+        the least change first. Absent when many are refused at once.
+        """
 
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...

@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from orchestrated import NO_CONTEXT, NOW_S, G, Orchestrated, sites, virtual, wanted
+import pytest
+from orchestrated import NO_CONTEXT, NOW_S, G, One, Orchestrated, sites, virtual, wanted
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
+from orchestrator.explanation import LEAD_S
 from orchestrator.offers import DAY_S
+from orchestrator.server import DETAILS_MAX_BYTES
+from orchestrator.wire import shortened
 from protocol.messages import ReqOffers
+from runtime.errors import RequestError
 from simulations.gateway import Message
 from substrate.model import Window
 
 FAILED = pb.RESERVATION_STATE_FAILED
 HOUR_S = 3600
+VLANS = common_pb2.VlanRange(first=100, last=199)
 MORNING_S = NOW_S // DAY_S * DAY_S + DAY_S + 6 * HOUR_S
 
 
@@ -132,3 +139,123 @@ async def test_a_domain_that_is_silent_about_later_days_has_nothing_free_then() 
         assert kinds(refused) == {"same_volume"}
         refused = await one.reservations.Plan(asked(100, "p", (0, 1)), NO_CONTEXT)
         assert kinds(refused) == {"earliest_start", "same_volume"}
+
+
+@virtual
+async def test_a_modify_that_is_refused_tells_how_much_it_may_have_its_own_included() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        await one.reserve(asked(50, "other", (0, 1)))
+        own = await one.reserve(asked(20, "own", (0, 1)))
+        record = await one.modify(own.reservation_id, "more", 80)
+        assert not record.modified
+        assert record.criteria.bandwidth_bps == 20 * G
+        (largest,) = record.alternatives
+        assert largest.request.bandwidth_bps == 50 * G
+        assert not largest.token
+        assert {place.free_bps for place in record.bottlenecks} == {50 * G}
+        again = await one.modify(own.reservation_id, "less", 50)
+        assert again.modified
+        assert not again.alternatives
+        assert not again.bottlenecks
+
+
+@virtual
+async def test_the_same_request_again_that_accepts_asks_nobody() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        await one.reserve(asked(80, "first", (0, 1)))
+        refused = await one.reserve(asked(70, "second", (0, 1)))
+        accepting = pb.Reservation(request_id="third", accept=refused.alternatives[0].token)
+        record = await one.reserve(accepting)
+        await asyncio.sleep(3600)
+        questions = Questions(world)
+        again = await one.reserve(accepting)
+        assert again.reservation_id == record.reservation_id
+        assert not questions.windows
+
+
+@virtual
+async def test_what_a_status_tells_of_a_long_request_is_short_enough_to_travel() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        await one.reserve(asked(80, "first", (0, 1)))
+        ero = ["west:host", "m1:west", "m1:east", "east:host"]
+        avoid = pb.Constraints(ero=ero, source_vlans=[VLANS] * 128, destination_vlans=[VLANS] * 128)
+        refused = await one.reserve(asked(70, "second", (0, 1), constraints=avoid))
+        await asyncio.sleep(3600)
+        token = refused.alternatives[0].token
+        with pytest.raises(RequestError) as caught:
+            await one.reserve(pb.Reservation(request_id="third", accept=token))
+        (fresh,) = caught.value.more
+        assert isinstance(fresh, pb.PlanResponse)
+        assert fresh.alternatives
+        assert fresh.ByteSize() <= DETAILS_MAX_BYTES
+
+
+def test_an_answer_that_is_too_long_loses_what_its_tokens_say_and_then_the_last_ones() -> None:
+    each = pb.Alternative(token="t" * 900, request=wanted(), text="less")
+    plan = pb.PlanResponse(alternatives=[each] * 5)
+    shown = shortened(plan, 4096)
+    assert [one.token for one in shown.alternatives] == [each.token] * 4
+    assert not shown.alternatives[-1].HasField("request")
+    assert shown.ByteSize() <= 4096
+    assert shortened(plan, 10_000) == plan
+
+
+async def plan(one: One, request: pb.Reservation) -> pb.PlanResponse:
+    return await one.reservations.Plan(request, NO_CONTEXT)
+
+
+@virtual
+async def test_what_bends_begins_when_it_can_be_granted_at_the_soonest() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        window = common_pb2.Window(start_s=NOW_S, end_s=NOW_S + 2 * HOUR_S)
+        for bends in ({"volume_bytes": 10**12}, {"duration_s": HOUR_S}):
+            flexibility = pb.Flexibility(**bends)
+            fits = await plan(one, wanted(window=window, flexibility=flexibility))
+            assert fits.window.start_s == NOW_S + LEAD_S
+
+
+@virtual
+async def test_no_alternative_is_longer_or_later_than_what_is_taken() -> None:
+    bounds = Bounds(window_max_s=2 * HOUR_S, horizon_s=12 * HOUR_S)
+    async with Orchestrated(sites("m1"), bounds=bounds) as world:
+        one = await world.start()
+        window = common_pb2.Window(start_s=NOW_S, end_s=NOW_S + HOUR_S)
+        for hour in range(11):
+            later = common_pb2.Window(
+                start_s=NOW_S + hour * HOUR_S, end_s=NOW_S + (hour + 1) * HOUR_S
+            )
+            await one.reserve(wanted(60, request_id=f"r{hour}", window=later))
+        refused = await plan(one, wanted(50, window=window))
+        assert kinds(refused) == {"largest_bandwidth", "same_volume", "earliest_start"}
+        await one.reserve(
+            wanted(
+                60,
+                "last",
+                window=common_pb2.Window(start_s=later.end_s, end_s=later.end_s + HOUR_S),
+            )
+        )
+        refused = await plan(one, wanted(90, window=window))
+        assert kinds(refused) == {"largest_bandwidth"}
+
+
+@virtual
+async def test_alternatives_to_what_has_begun_begin_now_and_can_be_taken() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        window = common_pb2.Window(start_s=NOW_S, end_s=NOW_S + 4 * HOUR_S)
+        await one.reserve(wanted(80, "first", window=window))
+        await asyncio.sleep(59)
+        world.delay = lambda domain, message: 1.5 if isinstance(message, ReqOffers) else 0.0
+        refused = await one.reserve(wanted(70, "second", window=window))
+        assert kinds(refused) == ALL
+        now_s = NOW_S + 59
+        for number, each in enumerate(refused.alternatives):
+            assert each.request.window.start_s >= now_s
+            taken = pb.Reservation(request_id=f"t{number}", accept=each.token)
+            record = await one.reserve(taken)
+            assert record.state == pb.RESERVATION_STATE_COMMITTED
+            await one.cancel(record.reservation_id)

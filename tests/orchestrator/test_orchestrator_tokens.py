@@ -12,8 +12,8 @@ from networks import G, diamond
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.bounds import Bounds
-from orchestrator.explanation import Alternative, AlternativeKind
-from orchestrator.tokens import BEGUN_MS, LENGTH_MAX, VALID_MS, read, sign
+from orchestrator.explanation import BEGUN_S, LEAD_S, Alternative, AlternativeKind
+from orchestrator.tokens import LENGTH_MAX, VALID_MS, read, sign
 from orchestrator.validation import check_criteria
 from orchestrator.wire import criteria_from_pb
 from runtime.errors import RequestError
@@ -77,7 +77,9 @@ def test_a_token_read_back_is_the_same_request_at_the_edge_too(criteria: Criteri
     assert check_criteria(accepted.request, diamond(), NOW_MS, Bounds()) == criteria
     begins_ms = criteria.window.start_s * 1000
     assert accepted.expires_ms == signed.expires_ms
-    assert accepted.expires_ms == min(NOW_MS + VALID_MS, max(NOW_MS, begins_ms) + BEGUN_MS)
+    late_s = BEGUN_S if criteria.bend is None else -LEAD_S
+    until_ms = max(NOW_MS, begins_ms) + late_s * 1000
+    assert accepted.expires_ms == max(NOW_MS, min(NOW_MS + VALID_MS, until_ms))
     assert not accepted.request.request_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,7 @@ from substrate_world import Link, network
 from substrate.bending import widest
 from substrate.bottleneck import Bottleneck, bottlenecks
 from substrate.forecast import Resource
-from substrate.model import Profile, Refusal, RefusalKind, Window, domain_of, least_within
+from substrate.model import Bend, Profile, Refusal, RefusalKind, Window, domain_of, least_within
 from substrate.topology import Topology
 
 NAMES = "abcdz"
@@ -177,3 +178,26 @@ def test_what_just_fits_has_none() -> None:
     told = {way("b"): steps((START_S, 45))}
     assert bottlenecks(search_of(fan((1,)), told, 45), SPAN, REFUSED) == ()
     assert bottlenecks(search_of(fan((1,)), told, 46), SPAN, REFUSED) != ()
+
+
+def bending(told: Told, bandwidth_bps: int, bend: Bend) -> tuple[Bottleneck, ...]:
+    search = search_of(fan((1,)), told, bandwidth_bps)
+    wish = replace(search.criteria, window=SPAN, bend=bend)
+    return bottlenecks(replace(search, criteria=wish), SPAN, REFUSED)
+
+
+def test_of_what_slides_it_is_what_is_in_the_way_where_most_might_fit() -> None:
+    told = {way("b"): steps((100, 0), (105, 20), (120, 40), (125, 10))}
+    place = "b:to-a to b:to-z"
+    assert bending(told, 45, Bend(duration_s=5)) == (Bottleneck("b", place, 40, Window(120, 125)),)
+    assert bending(told, 45, Bend(duration_s=5, least_bps=40)) == ()
+    assert bending(told, 45, Bend(duration_s=10)) == (Bottleneck("b", place, 20, Window(105, 120)),)
+
+
+def test_of_a_volume_it_is_what_carries_too_little_in_all_of_the_time() -> None:
+    # 10 s of 60 bit/s and 20 s of 30 bit/s: 1,200 bits, or 1,050 at no more than 45 bit/s.
+    told = {way("b"): steps((100, 60), (110, 30)), "z:host": steps((100, 50))}
+    place = "b:to-a to b:to-z"
+    assert bending(told, 60, Bend(volume_bytes=151)) == (Bottleneck("b", place, 40, SPAN),)
+    assert bending(told, 60, Bend(volume_bytes=150)) == ()
+    assert bending(told, 45, Bend(volume_bytes=132)) == (Bottleneck("b", place, 35, SPAN),)
