@@ -27,6 +27,7 @@ from orchestrator.planning import plan_only
 from orchestrator.records import Granted, granted, granted_alone
 from protocol.messages import SendOffers
 from substrate.bending import Phase, Search, Shortfall, rigid, slide, widest
+from substrate.forecast import Resource
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.options import Pair
@@ -35,7 +36,7 @@ from substrate.spreading import spread
 
 FEW_ROUTES = 4
 """So many are asked about first."""
-CHOICES_MAX = 6
+CHOICES_MAX = 10
 """How often windows and rates are chosen, as long as domains refuse them."""
 
 OVERLAP_S = 30
@@ -44,7 +45,7 @@ OVERLAP_S = 30
 Told = Mapping[str, SendOffers]
 Bargains = Callable[[Question, Told], SearchingBargain]
 """The bargain of a question that knows already what domains have told."""
-Lesson = tuple[Pair, Window, int]
+Lesson = tuple[Resource, Window, int]
 
 
 async def negotiate_any(question: Question, bargains: Bargains) -> Granted | Failure:
@@ -99,7 +100,7 @@ async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Fa
     for _ in range(CHOICES_MAX):
         chosen = await _choose(question, bargains, known)
         if isinstance(chosen, Refusal):
-            return Failure((*refusals, chosen))
+            return _failure(refusals, chosen)
         phases, ahead = chosen
         questions = [_of(question, phase, ahead.search.routes) for phase in phases]
         with_each = [(each, bargains(each, ahead.told)) for each in questions]
@@ -125,19 +126,31 @@ async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Fa
 
 async def plan_bent(question: Question, bargains: Bargains) -> Granted | Failure:
     """What ``negotiate_bent`` would first try to hold; holds nothing."""
-    chosen = await _choose(question, bargains, ())
-    if isinstance(chosen, Refusal):
-        return Failure((chosen,))
-    phases, ahead = chosen
-    plans = []
-    for phase in phases:
-        each = _of(question, phase, ahead.search.routes)
-        bargain = bargains(each, ahead.told)
-        plan, _ = await plan_for(each, Knowledge(), bargain, announce=False)
-        if isinstance(plan, Refusal):
-            return Failure((plan,))
-        plans.append(plan)
-    return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
+    known: list[Lesson] = []
+    refusals: tuple[Refusal, ...] = ()
+    for _ in range(CHOICES_MAX):
+        chosen = await _choose(question, bargains, known)
+        if isinstance(chosen, Refusal):
+            return _failure(refusals, chosen)
+        phases, ahead = chosen
+        plans, refusals = list[Plan](), ()
+        for phase in phases:
+            each = _of(question, phase, ahead.search.routes)
+            plan, _ = await plan_for(each, Knowledge(), bargains(each, ahead.told), announce=False)
+            if isinstance(plan, Refusal):
+                refusals = (*refusals, plan)
+                known += lessons((plan,), each)
+            else:
+                plans.append(plan)
+        if not refusals:
+            return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
+    return Failure(refusals)
+
+
+def _failure(refusals: tuple[Refusal, ...], chosen: Refusal) -> Failure:
+    """The last one is the reason. Where labels were refused, there is no time for want of them."""
+    for_labels = any(refusal.kind is RefusalKind.LABEL for refusal in refusals)
+    return Failure((chosen, *refusals) if for_labels else (*refusals, chosen))
 
 
 async def _choose(
@@ -163,7 +176,14 @@ async def _choose(
         if isinstance(ahead, Refusal):
             return ahead
         phases = await _chosen(ahead, known, bargain)
-    return phases if isinstance(phases, Refusal) else (phases, ahead)
+    if not isinstance(phases, Refusal):
+        return phases, ahead
+    if not ahead.search.lacks_labels:
+        return phases
+    # What is chosen is asked about again, as only then VLANs are known to be free during it.
+    search = ahead.search.whatever_labels()
+    phases = await _chosen(replace(ahead, search=search), known, bargain)
+    return phases if isinstance(phases, Refusal) else (phases, replace(ahead, told={}))
 
 
 def _span(question: Question, now_s: int) -> Window:
@@ -224,11 +244,14 @@ def _short(what: str, instead: str) -> Refusal:
 
 def lessons(refusals: Iterable[Refusal], question: Question) -> list[Lesson]:
     """What is not to be tried again of rigid criteria. Where a domain does not say what it has:
-    half of it.
+    half of it. A port without a VLAN: nothing.
     """
     criteria = question.criteria
     found: list[Lesson] = []
     for refusal in refusals:
+        if refusal.kind is RefusalKind.LABEL:
+            found.append((refusal.resource, criteria.window, 0))
+            continue
         most_bps = refusal.available_bps
         if most_bps is None or most_bps >= criteria.bandwidth_bps:
             most_bps = criteria.bandwidth_bps // 2

@@ -8,27 +8,31 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.bargain import drop_parts
-from orchestrator.bent import Lesson, lessons
+from orchestrator.bent import Lesson, lessons, plan_bent
 from orchestrator.engine import Engine
 from orchestrator.explanation import (
     BEGUN_S,
     EXPLAINED,
     LEAD_S,
     NOTHING_TO_SAY,
+    Alternative,
+    AlternativeKind,
     Explanation,
+    duration_of,
     explanation_of,
+    in_window,
     kinds_later,
     later,
     less,
 )
 from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further, span_of
-from orchestrator.negotiation import Failure, Question, routes_of
+from orchestrator.negotiation import Failure, Question, SearchingBargain, routes_of
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.bending import Search
 from substrate.bottleneck import bottlenecks
-from substrate.model import Refusal, Window
+from substrate.model import Bend, Refusal, Window
 from substrate.splitting import Effort
 
 EFFORT = 1000
@@ -84,10 +88,12 @@ async def _explanation(
         return NOTHING_TO_SAY
     learnt = lessons(failure.refusals, question) if asked.bend is None else []
     searched = _searches(ahead, learnt)
-    narrow = await bargain.compute(partial(bottlenecks, searched(), span, refusal))
+    within = await _exactly(question, span, bargain) if ahead.search.lacks_labels else None
+    during = searched if within is None else _searches(within, learnt)
+    narrow = await bargain.compute(partial(bottlenecks, during(), span, refusal))
     ready_s = now_s + BEGUN_S + LEAD_S
     about_bps, longest_s = refusal.available_bps or 0, engine.limits.bounds.window_max_s
-    found = await bargain.compute(partial(less, searched(), ahead.least, about_bps, ready_s))
+    found = await bargain.compute(partial(less, during(), ahead.least, about_bps, ready_s))
     if reservation_id:
         return explanation_of(narrow, found, lambda alternative: alternative)
     kinds = await bargain.compute(partial(kinds_later, searched()))
@@ -103,8 +109,32 @@ async def _explanation(
         others += await bargain.compute(
             partial(later, search, ahead.least, kinds, longest_s, ready_s)
         )
+    kinds -= {each.kind for each in others}
+    if AlternativeKind.EARLIEST_START in kinds and ahead.search.lacks_labels:
+        others += await _labelled(engine, question, ahead.search.forecast.span)
     signed = partial(sign, engine.ids, engine.now_ms())
     return explanation_of(narrow, (*found, *others), signed)
+
+
+async def _exactly(question: Question, span: Window, bargain: SearchingBargain) -> Ahead | None:
+    """Asks about this very time: VLANs that are not free all day may be free in it."""
+    bargain.forgets()
+    ahead = await look_ahead(question, span, bargain)
+    return None if isinstance(ahead, Refusal) else ahead
+
+
+async def _labelled(engine: Engine, question: Question, span: Window) -> list[Alternative]:
+    """The earliest start where VLANs are scarce: windows are asked about one by one."""
+    asked = question.criteria
+    if asked.bend is not None or span.duration_s <= asked.window.duration_s:
+        return []
+    slides = replace(asked, window=span, bend=Bend(duration_s=duration_of(asked)))
+    outcome = await plan_bent(
+        replace(question, criteria=slides), lambda each, told: engine.bargain(each, told=told)
+    )
+    if isinstance(outcome, Failure) or outcome.criteria.window == asked.window:
+        return []
+    return [in_window(asked, outcome.criteria.window)]
 
 
 def _searches(ahead: Ahead, learnt: list[Lesson]) -> Callable[[], Search]:

@@ -94,7 +94,7 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
     within = replace(search, forecast=search.forecast.until(window.end_s))
     if _volume(asked):
         return list(_part_of_volume(within, ready_s, least))
-    duration_s = _duration_s(asked)
+    duration_s = duration_of(asked)
     narrower = _largest(within, window, min(duration_s, window.duration_s), about_bps)
     if narrower is None:
         return []
@@ -160,18 +160,23 @@ def _may_bend(asked: Criteria) -> bool:
 
 
 def _later_window(search: Search) -> Iterator[Alternative]:
-    asked, window = search.criteria, search.criteria.window
-    duration_s = _duration_s(asked)
-    found = soonest(search, asked.bandwidth_bps, duration_s)
-    if found is not None and found != window:
-        wait_s = max(0, found.start_s - window.start_s)
-        text = f"{_times(found)}: {_span(wait_s)} later"
-        criteria = rigid(asked, Phase(found, asked.bandwidth_bps))
-        yield Alternative(AlternativeKind.EARLIEST_START, criteria, text, wait_s / duration_s)
+    asked = search.criteria
+    found = soonest(search, asked.bandwidth_bps, duration_of(asked))
+    if found is not None and found != asked.window:
+        yield in_window(asked, found)
+
+
+def in_window(asked: Criteria, window: Window) -> Alternative:
+    """All of it at another time."""
+    wait_s = max(0, window.start_s - asked.window.start_s)
+    text = f"{_times(window)}: {_span(wait_s)} later"
+    criteria = rigid(asked, Phase(window, asked.bandwidth_bps))
+    change = wait_s / duration_of(asked)
+    return Alternative(AlternativeKind.EARLIEST_START, criteria, text, change)
 
 
 def _same_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alternative]:
-    asked, duration_s = search.criteria, _duration_s(search.criteria)
+    asked, duration_s = search.criteria, duration_of(search.criteria)
     search, window = _ready(search, ready_s)
     volume_bytes = _volume_bytes(asked)
     phases = spread(search, volume_bytes, Bend().max_phases, least.phase_s, least.rate_bps)
@@ -266,13 +271,13 @@ def _volume(criteria: Criteria) -> bool:
     return criteria.bend is not None and criteria.bend.volume_bytes > 0
 
 
-def _duration_s(criteria: Criteria) -> int:
+def duration_of(criteria: Criteria) -> int:
     """How long a circuit is to be there."""
     return (criteria.bend and criteria.bend.duration_s) or criteria.window.duration_s
 
 
 def _volume_bytes(criteria: Criteria) -> int:
-    return criteria.bandwidth_bps * _duration_s(criteria) // BITS
+    return criteria.bandwidth_bps * duration_of(criteria) // BITS
 
 
 def _instead(amount: int, asked: int, unit: str) -> str:

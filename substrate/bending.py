@@ -87,6 +87,17 @@ class Search:
         fits_bps = sum(share.bandwidth_bps for share in shares)
         return more_bps if more_bps > fits_bps and self.fits(more_bps, window) else fits_bps
 
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether a route is left out because no VLAN is free on it for all of the span."""
+        limits, known = self.criteria.constraints, self.forecast.fixed
+        return not all(has_vlans(route, limits, known, self.topology) for route in self.routes)
+
+    def whatever_labels(self) -> Search:
+        """As if every VLAN were free: for a part of the span it may be."""
+        known = replace(self.forecast, fixed=replace(self.forecast.fixed, port_vlans={}))
+        return replace(self, forecast=known)
+
     def about_bps(self, bandwidth_bps: int, window: Window) -> int:
         """About how much of that composes, which does not."""
         if self.effort.left <= 0:

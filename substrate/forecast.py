@@ -123,13 +123,14 @@ class Forecast:
         levels = np.minimum.reduceat(self.levels, at, axis=1)
         return replace(self, cuts=(*(self.cuts[i] for i in at), self.cuts[-1]), levels=levels)
 
-    def capped(self, caps: Iterable[tuple[Pair, Window, int]]) -> Forecast:
-        """With no more than so many bit/s between two ports during a window: what was refused."""
+    def capped(self, caps: Iterable[tuple[Resource, Window, int]]) -> Forecast:
+        """With no more than so many bit/s at a port, or between two, during a window: what was
+        refused."""
         caps = list(caps)
         found = self._cut_at({at_s for _, w, _ in caps for at_s in (w.start_s, w.end_s)})
-        for pair, window, most_bps in caps:
-            if pair in found._rows:
-                part = found.levels[found._rows[pair], found.slots_of(window)]
+        for resource, window, most_bps in caps:
+            if resource in found._rows:
+                part = found.levels[found._rows[resource], found.slots_of(window)]
                 np.minimum(part, most_bps, out=part)
         return found
 

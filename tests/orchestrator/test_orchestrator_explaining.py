@@ -259,3 +259,75 @@ async def test_alternatives_to_what_has_begun_begin_now_and_can_be_taken() -> No
             record = await one.reserve(taken)
             assert record.state == pb.RESERVATION_STATE_COMMITTED
             await one.cancel(record.reservation_id)
+
+
+FEW = pb.Constraints(source_vlans=[common_pb2.VlanRange(first=100, last=100)])
+"""One VLAN at the source: two circuits at one time are one too many."""
+
+
+@virtual
+async def test_what_slides_finds_a_time_in_which_a_vlan_is_free() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        for hours in ((0, 4), (9, 10), (40, 41)):
+            record = await one.reserve(asked(1, f"r{hours[0]}", hours, constraints=FEW))
+            assert record.state == pb.RESERVATION_STATE_COMMITTED
+        for hours, found in (((0, 60), 4), ((8, 12), 10)):
+            flexibility = pb.Flexibility(duration_s=2 * HOUR_S)
+            bending = asked(1, f"b{found}", hours, constraints=FEW, flexibility=flexibility)
+            planned = await plan(one, bending)
+            assert planned.window.start_s == MORNING_S + found * HOUR_S
+        record = await one.reserve(bending)
+        assert record.state == pb.RESERVATION_STATE_COMMITTED
+        assert record.criteria.window == planned.window
+
+
+@virtual
+async def test_a_volume_is_moved_while_a_vlan_is_free() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        await one.reserve(asked(1, "first", (0, 4), constraints=FEW))
+        flexibility = pb.Flexibility(volume_bytes=50 * G * HOUR_S // 8)
+        bending = asked(50, "b", (0, 9), constraints=FEW, flexibility=flexibility)
+        record = await one.reserve(bending)
+        assert record.state == pb.RESERVATION_STATE_COMMITTED
+        assert record.criteria.window.start_s >= MORNING_S + 4 * HOUR_S
+
+
+@virtual
+async def test_where_no_vlan_is_free_at_any_time_that_is_said() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        await one.reserve(asked(1, "first", (0, 9), constraints=FEW))
+        flexibility = pb.Flexibility(duration_s=2 * HOUR_S)
+        bending = asked(1, "b", (1, 8), constraints=FEW, flexibility=flexibility)
+        for refused in (await plan(one, bending), await one.reserve(bending)):
+            assert refused.refusals[-1].kind == common_pb2.REFUSAL_KIND_LABEL
+            (place,) = refused.bottlenecks
+            assert place.label
+            assert place.resource == "west:host"
+
+
+@virtual
+async def test_where_a_vlan_is_scarce_a_refusal_tells_when_it_is_free() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        await one.reserve(asked(1, "first", (0, 4), constraints=FEW))
+        await one.reserve(asked(1, "second", (10, 12), constraints=FEW))
+        refused = await one.reserve(asked(1, "third", (2, 4), constraints=FEW))
+        assert refused.bottlenecks[0].label
+        (later,) = refused.alternatives
+        assert later.request.window.start_s == MORNING_S + 4 * HOUR_S
+        record = await one.reserve(pb.Reservation(request_id="fourth", accept=later.token))
+        assert record.state == pb.RESERVATION_STATE_COMMITTED
+
+
+@virtual
+async def test_vlans_that_are_taken_at_other_times_of_the_day_do_not_hide_the_bandwidth() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=2000) as world:
+        one = await world.start()
+        await one.reserve(asked(80, "first", (0, 1)))
+        await one.reserve(asked(1, "second", (10, 12), constraints=FEW))
+        refused = await one.reserve(asked(70, "third", (0, 1), constraints=FEW))
+        assert {"largest_bandwidth", "earliest_start"} <= kinds(refused)
+        assert refused.bottlenecks[0].free_bps == 20 * G

@@ -191,7 +191,7 @@ def test_of_what_slides_it_is_what_is_in_the_way_where_most_might_fit() -> None:
     place = "b:to-a to b:to-z"
     assert bending(told, 45, Bend(duration_s=5)) == (Bottleneck("b", place, 40, Window(120, 125)),)
     assert bending(told, 45, Bend(duration_s=5, least_bps=40)) == ()
-    assert bending(told, 45, Bend(duration_s=10)) == (Bottleneck("b", place, 20, Window(105, 120)),)
+    assert bending(told, 45, Bend(duration_s=10)) == (Bottleneck("b", place, 20, Window(105, 115)),)
 
 
 def test_of_a_volume_it_is_what_carries_too_little_in_all_of_the_time() -> None:
