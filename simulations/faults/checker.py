@@ -2,7 +2,8 @@
 
 It looks at databases and at what users were told, never at what the checked code thinks of itself:
 
-1. told success ⇒ every part is held until the end or a cancel;
+1. told success ⇒ every part is held until the end or a cancel, and the parts carry what was asked
+   for at each instant, also while a circuit migrates;
 2. what is held fits, from now on at every instant, on every port; a label is held once;
 3. failed ⇒ in the end nothing is held;
 4. after all faults are over, every transaction resolves;
@@ -23,6 +24,7 @@ from protocol.coordinator import DROPPED, CoordinatorPart, Decision, Transaction
 from protocol.messages import ReservationPrep
 from protocol.participant import PartState
 from simulations.faults.capacity import overbooked
+from simulations.faults.carried import uncarried
 from simulations.faults.parties import AgentParty, InstanceParty, Party
 from simulations.faults.words import short
 
@@ -128,22 +130,24 @@ class Checker:
         if record.state is State.COMMITTED:
             if before != record.transaction_id:
                 self._committed[name] = record.transaction_id
-                self._promise(orchestrator_id, name, before, record.transaction_id)
+                self._promise(orchestrator_id, record, before)
         elif before is not None:
             if record.state not in (State.CANCELLED, State.ENDED):
                 self.found(f"{short(name)} was told COMMITTED and became {record.state.name}")
             del self._committed[name]
             self._unpromise(before)
 
-    def _promise(
-        self, orchestrator_id: str, reservation_id: str, before: str | None, transaction_id: str
-    ) -> None:
+    def _promise(self, orchestrator_id: str, record: Reservation, before: str | None) -> None:
+        reservation_id, transaction_id = record.reservation_id, record.transaction_id
         if before is not None:
             self._unpromise(before)
         transaction = self._memories[orchestrator_id]._transactions[transaction_id]
         if transaction.decision is not Decision.COMMIT or not transaction.told:
             self.found(f"{short(reservation_id)} is COMMITTED, its transaction is not told")
         self._told.add(transaction_id)
+        problem = uncarried(record, [part.prep for part in _wanted(transaction)])
+        if problem:
+            self.found(f"{short(reservation_id)} is COMMITTED: {problem}")
         for part in _wanted(transaction):
             self._domains[part.domain].promised[(transaction_id, part.part_id)] = part.prep
         for domain in sorted({part.domain for part in _wanted(transaction)}):

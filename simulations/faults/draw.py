@@ -3,6 +3,8 @@
 Requests (``who``: the instance asked first, ``number``: which reservation, from 0):
     reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run
     modify    ``word``: "GBPS"
+    migrate   ``word``: "DOMAIN SWITCH": away from a domain, from so many seconds after the start of
+              the run on; without SWITCH at once
     cancel
 
 Faults of one message or write (no time: the ``number``-th, from 1, over the whole run):
@@ -32,7 +34,7 @@ from random import Random
 from simulations.faults.plan import Item, Schedule, World
 
 BENDS = ("slide", "", "volume", "", "range", "", "volume", "", "")
-REQUESTS = frozenset({"reserve", "modify", "cancel"})
+REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
 LAST_MS = 10_000
 """No request is made later than this."""
@@ -46,6 +48,7 @@ def draw(seed: int, number: int) -> Schedule:
     dice = Random(f"schedule {name}")
     world = _world(dice)
     requests = _requests(dice, world)
+    requests += _migrations(Random(f"migrations {name}"), world, requests)
     times = [item.at_ms for item in requests]
     wanted = dice.randint(FAULTS_LEAST, FAULTS_MOST)
     faults: list[Item] = []
@@ -84,6 +87,22 @@ def _requests(dice: Random, world: World) -> list[Item]:
         if dice.random() < 0.4:
             later_ms = at_ms + dice.randint(50, 9000)
             items.append(Item("cancel", dice.choice(again), later_ms, number=number))
+    return items
+
+
+def _migrations(dice: Random, world: World, requests: list[Item]) -> list[Item]:
+    """Of some of the reservations, at once or at a time within their windows."""
+    items: list[Item] = []
+    for item in requests:
+        if item.kind != "reserve" or dice.random() < 0.5:
+            continue
+        start_s, end_s = map(int, item.word.split()[1:3])
+        word = f"m{dice.randint(1, world.middle)}"
+        if dice.random() < 0.6:
+            word += f" {dice.randint(start_s, end_s)}"
+        who = dice.choice("ab" if item.who in "ab" else item.who)
+        later_ms = item.at_ms + dice.randint(200, 6000)
+        items.append(Item("migrate", who, later_ms, number=item.number, word=word))
     return items
 
 

@@ -20,7 +20,7 @@ RIVAL_INSTANCE = "r"
 
 
 KINDS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("reserve", "modify", "cancel", "gone"), ("instance",)),
+    **dict.fromkeys(("reserve", "modify", "migrate", "cancel", "gone"), ("instance",)),
     **dict.fromkeys(("lost", "late", "doubled"), ("lane",)),
     **dict.fromkeys(("write", "crash", "twin", "pause", "skew", "slow"), ("party",)),
     **dict.fromkeys(("cut", "reset"), ("party", "link")),
@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 WORDS = {
     "reserve": (r"\d+ \d+ \d+ \d+( (slide|range|volume))?", "GBPS START END TIMEOUT [BEND]"),
     "modify": (r"\d+", "GBPS"),
+    "migrate": (r"m\d+( \d+)?", "DOMAIN [SWITCH]"),
     "write": ("refused|unknown|crash before|crash after",) * 2,
     "restore": ("told|silent",) * 2,
 }

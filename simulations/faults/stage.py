@@ -18,7 +18,7 @@ from simulations.faults.mischief import Mischief
 from simulations.faults.parties import AgentParty, InstanceParty, Party, Surroundings
 from simulations.faults.pipeline import Writes
 from simulations.faults.plan import INSTANCES, RIVAL_INSTANCE, Schedule, World
-from simulations.faults.users import Users
+from simulations.faults.users import Users, found
 from simulations.faults.wire import Wire
 from simulations.faults.words import short
 
@@ -140,7 +140,7 @@ class Stage:
         if self.users.busy or self.wire.late:
             return [f"{self.users.busy} requests, {self.wire.late} messages are under way"]
         states = {
-            name: (record.state.name, record.criteria.bandwidth_bps)
+            name: found(record)
             for memory in self.memories.values()
             for name, record in memory._reservations.items()
         }

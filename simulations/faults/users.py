@@ -12,6 +12,7 @@ from grpc.aio import AioRpcError
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsStub
+from orchestrator.records import Reservation
 from simulations.clock import EPOCH_MS
 from simulations.faults.plan import Item
 from simulations.faults.wire import Wire
@@ -31,7 +32,7 @@ TRY_AGAIN = frozenset(
 )
 """After these nobody knows what became of a request: it is sent again, to another instance."""
 
-Found = Callable[[str], None]
+Tell = Callable[[str], None]
 Peers = Callable[[str], Sequence[str]]
 """The instances of the same orchestrator, the given one first."""
 
@@ -49,12 +50,30 @@ class Circuit:
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     wishes: dict[int, str] = field(default_factory=dict)
     """Bandwidths asked for by Modify, and what was answered: "" (not yet), "yes", "no"."""
+    moves: dict[str, str] = field(default_factory=dict)
+    """Domains to be avoided, asked for by Modify, and what was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reservation as the databases have it in the end: what of it users can tell."""
+
+    state: str
+    gbps: int = 0
+    avoids: tuple[str, ...] = ()
+
+
+def found(record: Reservation) -> Found:
+    """What becomes of a stored record."""
+    criteria = record.criteria
+    gbps, avoids = criteria.bandwidth_bps // G, criteria.constraints.avoid_domains
+    return Found(record.state.name, gbps, avoids)
 
 
 class Users:
     """All users of a run. ``busy``: how many requests are not answered yet."""
 
-    def __init__(self, wire: Wire, peers: Peers, found: Found, note: Callable[[str], None]) -> None:
+    def __init__(self, wire: Wire, peers: Peers, found: Tell, note: Callable[[str], None]) -> None:
         self.busy = 0
         self.circuits: dict[int, Circuit] = {}
         self._wire, self._peers, self._found, self._note = wire, peers, found, note
@@ -68,6 +87,8 @@ class Users:
                 await self._reserve(item, circuit)
             elif item.kind == "modify":
                 await self._modify(item, circuit)
+            elif item.kind == "migrate":
+                await self._migrate(item, circuit)
             else:
                 await self._cancel(item, circuit)
         finally:
@@ -118,6 +139,25 @@ class Users:
             circuit.wishes[gbps] = "yes" if record.modified else "no"
             self._note(f"user {item.number} hears modified {circuit.wishes[gbps]}")
 
+    async def _migrate(self, item: Item, circuit: Circuit) -> None:
+        await circuit.decided.wait()
+        if circuit.told != "COMMITTED":
+            return
+        domain, *switch = item.word.split()
+        circuit.moves[domain] = ""
+        request = pb.ModifyRequest(
+            request_id=f"migrate-{item.number}",
+            reservation_id=circuit.reservation_id,
+            constraints=pb.Constraints(avoid_domains=[domain]),
+            negotiation_timeout_s=10,
+        )
+        if switch:
+            request.switch_s = EPOCH_MS // 1000 + int(switch[0])
+        record = await self._call(item, "Modify", request, circuit)
+        if record is not None and record.HasField("modified"):
+            circuit.moves[domain] = "yes" if record.modified else "no"
+            self._note(f"user {item.number} hears moved {circuit.moves[domain]}")
+
     async def _cancel(self, item: Item, circuit: Circuit) -> None:
         await circuit.decided.wait()
         if circuit.told != "COMMITTED":
@@ -156,21 +196,20 @@ class Users:
             self._found(f"user {item.number}: one request made two reservations")
         circuit.reservation_id, circuit.told = record.reservation_id, state
 
-    def contradicted(self, states: Mapping[str, tuple[str, int]]) -> list[str]:
-        """Where what users were told is not so in the end.
-
-        ``states``: of each reservation its state and bandwidth in bit/s, as the databases have it.
-        """
+    def contradicted(self, states: Mapping[str, Found]) -> list[str]:
+        """Where what users were told is not so in the end, by the ids of reservations."""
         found = []
         for number, circuit in sorted(self.circuits.items()):
             if not circuit.told:
                 continue
-            state, bandwidth_bps = states.get(circuit.reservation_id, ("nothing", 0))
-            possible = _possible(circuit)
-            if state not in possible:
-                found.append(f"user {number} was told {circuit.told}, it is {state}")
-            elif state == "COMMITTED" and bandwidth_bps // G not in _bandwidths(circuit):
-                found.append(f"user {number} has {bandwidth_bps // G} Gb/s, told otherwise")
+            now = states.get(circuit.reservation_id, Found("nothing"))
+            if now.state not in _possible(circuit):
+                found.append(f"user {number} was told {circuit.told}, it is {now.state}")
+            elif now.state == "COMMITTED" and now.gbps not in _bandwidths(circuit):
+                found.append(f"user {number} has {now.gbps} Gb/s, told otherwise")
+            elif now.state == "COMMITTED" and now.avoids not in _avoided(circuit):
+                avoids = ", ".join(now.avoids) or "nobody"
+                found.append(f"user {number} avoids {avoids}, told otherwise")
         return found
 
 
@@ -187,3 +226,9 @@ def _bandwidths(circuit: Circuit) -> set[int]:
     confirmed = [gbps for gbps, answer in circuit.wishes.items() if answer == "yes"]
     unknown = [gbps for gbps, answer in circuit.wishes.items() if not answer]
     return {*(confirmed or [circuit.gbps]), *unknown}
+
+
+def _avoided(circuit: Circuit) -> set[tuple[str, ...]]:
+    confirmed = [(domain,) for domain, answer in circuit.moves.items() if answer == "yes"]
+    unknown = [(domain,) for domain, answer in circuit.moves.items() if not answer]
+    return {*confirmed, *unknown} if confirmed else {(), *unknown}

@@ -19,7 +19,7 @@ from simulations.clock import EPOCH_MS
 from simulations.faults.loop import FaultLoop
 from simulations.faults.plan import Schedule, World
 from simulations.faults.stage import Stage
-from substrate.model import Criteria, Segment, Window
+from substrate.model import Criteria, Hop, Path, Segment, Window
 
 G = 10**9
 NOW_S = EPOCH_MS // 1000
@@ -84,7 +84,7 @@ class Play:
         for domain, each in zip(DOMAINS, preps, strict=True):
             self.holds(domain, PartState.HELD, each)
         tx = transaction(number, PartStatus.COMMITTING, gbps, Decision.COMMIT, told=True)
-        reservation = record(number, State.COMMITTED)
+        reservation = record(number, State.COMMITTED, gbps)
         self.saves(tx, record=reservation)
         for domain, each in zip(DOMAINS, preps, strict=True):
             self.holds(domain, PartState.COMMITTED, each)
@@ -115,9 +115,14 @@ def transaction(
     return Transaction(f"t{number}", f"r{number}", 1, decision, parts, told)
 
 
-def record(number: int, state: State) -> Reservation:
-    criteria = Criteria("west:host", "east:host", 60 * G, WINDOW)
-    return Reservation(f"r{number}", f"q{number}", criteria, f"t{number}", 0, 0, state=state)
+def record(number: int, state: State, gbps: int = 60) -> Reservation:
+    criteria = Criteria("west:host", "east:host", gbps * G, WINDOW)
+    ways = ((domain, *(f"{domain}:{port}" for port in WAYS[domain])) for domain in DOMAINS)
+    vlan = 99 + number
+    hops = tuple(Hop(domain, ingress, vlan, egress, vlan) for domain, ingress, egress in ways)
+    paths = (Path(gbps * G, 0, hops),)
+    name = f"r{number}"
+    return Reservation(name, f"q{number}", criteria, f"t{number}", 0, 0, state=state, paths=paths)
 
 
 @pytest.fixture
@@ -189,7 +194,8 @@ def test_a_new_version_takes_the_place_of_the_old_one(play: Play) -> None:
     for domain in DOMAINS:
         play.holds(domain, PartState.HELD, replace(prep(domain, 2), reservation_id="r1"))
     told = replace(new, decision=Decision.COMMIT, told=True)
-    play.saves(told, record=replace(before, transaction_id="t2", version=2))
+    paths = record(2, State.COMMITTED).paths
+    play.saves(told, record=replace(before, transaction_id="t2", version=2, paths=paths))
     play.holds("m1", PartState.RELEASED, prep("m1"))
     assert play.found == []
     play.holds("m1", PartState.RELEASED, replace(prep("m1", 2), reservation_id="r1"))

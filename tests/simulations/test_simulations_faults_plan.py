@@ -83,6 +83,9 @@ def test_some_requests_compete_and_some_concern_what_is_there_already() -> None:
         assert all(0 <= at_ms <= LAST_MS for at_ms in times)
     assert together > MANY
     assert sum(len(schedule.of("modify", "cancel")) for schedule in schedules) > MANY
+    migrations = [item for schedule in schedules for item in schedule.of("migrate")]
+    assert len(migrations) > MANY
+    assert {len(item.word.split()) for item in migrations} == {1, 2}
 
 
 def test_only_and_of_choose_items() -> None:

@@ -17,7 +17,7 @@ from runtime.errors import invalid
 from simulations.faults.loop import FaultLoop, Process
 from simulations.faults.plan import Item
 from simulations.faults.rpc import Services, rpc_error
-from simulations.faults.users import CALL_TIMEOUT_S, Circuit, Users
+from simulations.faults.users import CALL_TIMEOUT_S, Circuit, Found, Users
 from simulations.faults.wire import Wire
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
@@ -162,15 +162,25 @@ def test_changes_are_asked_for_and_remembered() -> None:
     assert world.log == ["a Reserve reserve-0", "b Modify modify-0", "b Cancel r"]
 
 
+def test_migrations_are_asked_for_with_their_time_and_remembered() -> None:
+    world = World()
+    world.instances["a"].answers = [COMMITTED] * 3
+    world.run(RESERVE, Item("migrate", "a", word="m1 5000"), Item("migrate", "a", word="m2"))
+    assert world.users.circuits[0].moves == {"m1": "yes", "m2": "yes"}
+    assert world.log[1:] == ["a Modify migrate-0"] * 2
+
+
 # What may be so in the end ------------------------------------------------------------------------
 
 
-def contradicted(circuit: Circuit, state: str, gbps: int = 60) -> list[str]:
+def contradicted(
+    circuit: Circuit, state: str, gbps: int = 60, avoids: tuple[str, ...] = ()
+) -> list[str]:
     world = World()
     world.loop.close()
     circuit.reservation_id = "r"
     world.users.circuits[3] = circuit
-    return world.users.contradicted({"r": (state, gbps * G)})
+    return world.users.contradicted({"r": Found(state, gbps, avoids)})
 
 
 @pytest.mark.parametrize(
@@ -214,3 +224,23 @@ def test_the_bandwidth_is_one_that_was_confirmed_or_is_unknown(
         circuit = Circuit(gbps=60, told="COMMITTED", wishes=dict(wishes))
         expected = [] if gbps in possible else [f"user 3 has {gbps} Gb/s, told otherwise"]
         assert contradicted(circuit, "COMMITTED", gbps) == expected
+
+
+@pytest.mark.parametrize(
+    ("moves", "possible"),
+    [
+        ({}, {()}),
+        ({"m1": ""}, {(), ("m1",)}),
+        ({"m1": "no"}, {()}),
+        ({"m1": "yes"}, {("m1",)}),
+        ({"m1": "yes", "m2": ""}, {("m1",), ("m2",)}),
+    ],
+)
+def test_a_circuit_lies_where_its_user_was_told(
+    moves: dict[str, str], possible: set[tuple[str, ...]]
+) -> None:
+    for avoids in ((), ("m1",), ("m2",)):
+        circuit = Circuit(gbps=60, told="COMMITTED", moves=moves)
+        told = f"user 3 avoids {', '.join(avoids) or 'nobody'}, told otherwise"
+        expected = [] if avoids in possible else [told]
+        assert contradicted(circuit, "COMMITTED", avoids=avoids) == expected
