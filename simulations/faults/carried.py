@@ -27,9 +27,7 @@ def uncarried(record: Reservation, preps: Iterable[ReservationPrep]) -> str:
                 return f"nobody promised {hop.ingress_stp} to {hop.egress_stp} for all of its path"
         avoided = set(criteria.constraints.avoid_domains)
         if window.end_s >= criteria.window.end_s and avoided & {hop.domain for hop in path.hops}:
-            return (
-                f"a path that lasts crosses {', '.join(sorted(avoided))}, which are to be avoided"
-            )
+            return f"a path that lasts crosses one of {', '.join(sorted(avoided))}"
     # What is modified has the rate that was asked for last.
     asked = record.asked if record.version == 1 else None
     if asked is not None and asked.bend is not None and asked.bend.volume_bytes:
