@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -136,10 +136,12 @@ async def ask(
     measured: Measured,
     wanted: Iterator[pb.Reservation],
     in_flight: int,
+    counts: Callable[[pb.PlanResponse], bool] = lambda _answer: True,
 ) -> float:
     """Asks ``Plan`` for all of them, so many at once, until the time is over.
 
-    Seconds of processor time that the world used while it was measured.
+    Seconds of processor time that the world used while it was measured. ``counts``: which answers
+    are measured.
     """
     began_s = time.perf_counter() + setting.warm_up_s
     until_s = began_s + setting.seconds
@@ -149,7 +151,7 @@ async def ask(
             asked_s = time.perf_counter()
             answer = await stub.Plan(request, timeout=TIMEOUT_S)
             now_s = time.perf_counter()
-            if began_s <= now_s < until_s:
+            if began_s <= now_s < until_s and counts(answer):
                 measured.latencies_s.append(now_s - asked_s)
                 measured.refused += not answer.feasible
             if now_s >= until_s:

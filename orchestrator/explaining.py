@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,10 +30,14 @@ from orchestrator.negotiation import Failure, Question, SearchingBargain, routes
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.bending import Search
-from substrate.bottleneck import bottlenecks
-from substrate.model import Bend, Refusal, Window
+from substrate.bottleneck import Bottleneck, bottlenecks
+from substrate.model import Bend, Refusal, RefusalKind, Window
 from substrate.splitting import Effort
 
+Found = tuple[
+    tuple[Bottleneck, ...], list[Alternative], frozenset[AlternativeKind], list[Alternative]
+]
+"""What is in the way, what fits in the window, what else to look for, and what of it was found."""
 EFFORT = 1000
 """Sets of routes that each search may try: an answer that helps is no reason to wait for long."""
 
@@ -82,33 +85,37 @@ async def _explanation(
     if asked.window.end_s <= now_s:
         return NOTHING_TO_SAY
     ends = ends_beyond(question, span, _latest_s(engine, question, now_s))
-    first = Window(span.start_s, ends[0]) if ends else span
-    ahead = await look_ahead(question, first, bargain)
+    near = Window(span.start_s, ends[0]) if ends else span
+    ahead = await look_ahead(question, near, bargain)
     if isinstance(ahead, Refusal):
         return NOTHING_TO_SAY
-    learnt = lessons(failure.refusals, question) if asked.bend is None else []
-    searched = _searches(ahead, learnt)
+    # Whether VLANs are free was asked about, or is, anew.
+    short = [refusal for refusal in failure.refusals if refusal.kind is not RefusalKind.LABEL]
+    learnt = lessons(short, question) if asked.bend is None else []
     within = await _exactly(question, span, bargain) if ahead.search.lacks_labels else None
-    during = searched if within is None else _searches(within, learnt)
-    narrow = await bargain.compute(partial(bottlenecks, during(), span, refusal))
-    ready_s = now_s + BEGUN_S + LEAD_S
-    about_bps, longest_s = refusal.available_bps or 0, engine.limits.bounds.window_max_s
-    found = await bargain.compute(partial(less, during(), ahead.least, about_bps, ready_s))
+    during, search = _searched(within or ahead, learnt), _searched(ahead, learnt)
+    about_bps, least, ready_s = refusal.available_bps or 0, ahead.least, now_s + BEGUN_S + LEAD_S
+    longest_s = engine.limits.bounds.window_max_s
+    look = partial(later, least=least, longest_s=longest_s, ready_s=ready_s)
+
+    def first() -> Found:
+        narrow = bottlenecks(during, span, refusal)
+        found = less(during, least, about_bps, ready_s)
+        if reservation_id:
+            return narrow, found, frozenset(), []
+        kinds = kinds_later(search)
+        search.effort.left = EFFORT
+        return narrow, found, kinds, look(search, kinds=kinds)
+
+    narrow, found, kinds, others = await bargain.compute(first)
     if reservation_id:
         return explanation_of(narrow, found, lambda alternative: alternative)
-    kinds = await bargain.compute(partial(kinds_later, searched()))
-    others = await bargain.compute(
-        partial(later, searched(), ahead.least, kinds, longest_s, ready_s)
-    )
     for end_s in ends[1:]:
         kinds -= {each.kind for each in others}
         if not kinds:
             break
         ahead = await look_further(question, ahead, end_s, bargain)
-        search = _searches(ahead, learnt)()
-        others += await bargain.compute(
-            partial(later, search, ahead.least, kinds, longest_s, ready_s)
-        )
+        others += await bargain.compute(partial(look, _searched(ahead, learnt), kinds=kinds))
     kinds -= {each.kind for each in others}
     if AlternativeKind.EARLIEST_START in kinds and ahead.search.lacks_labels:
         others += await _labelled(engine, question, ahead.search.forecast.span)
@@ -137,10 +144,10 @@ async def _labelled(engine: Engine, question: Question, span: Window) -> list[Al
     return [in_window(asked, outcome.criteria.window)]
 
 
-def _searches(ahead: Ahead, learnt: list[Lesson]) -> Callable[[], Search]:
-    """Makes searches that know what was learnt, each with an effort of its own."""
-    known = ahead.search.forecast.capped(learnt)
-    return lambda: replace(ahead.search, forecast=known, effort=Effort(EFFORT))
+def _searched(ahead: Ahead, learnt: list[Lesson]) -> Search:
+    """The search that knows what was learnt, with an effort of its own."""
+    known = ahead.search.forecast.capped(learnt) if learnt else ahead.search.forecast
+    return replace(ahead.search, forecast=known, effort=Effort(EFFORT))
 
 
 def _latest_s(engine: Engine, question: Question, now_s: int) -> int:

@@ -91,7 +91,9 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
     window = _inside(search, asked.window)
     if window.duration_s <= 0 or not _may_bend(asked):
         return []
-    within = replace(search, forecast=search.forecast.until(window.end_s))
+    within = search
+    if window.end_s < search.forecast.span.end_s:
+        within = replace(search, forecast=search.forecast.until(window.end_s))
     if _volume(asked):
         return list(_part_of_volume(within, ready_s, least))
     duration_s = duration_of(asked)
@@ -133,8 +135,9 @@ def later(
     longer window may be asked for. ``ready_s``: when what bends may begin at the soonest.
     """
     asked, span = search.criteria, search.forecast.span
-    until_s = min(span.end_s, max(asked.window.start_s, ready_s, span.start_s) + longest_s)
-    within = replace(search, forecast=search.forecast.until(until_s))
+    within, until_s = search, max(asked.window.start_s, ready_s, span.start_s) + longest_s
+    if until_s < span.end_s:
+        within = replace(search, forecast=search.forecast.until(until_s))
     found = list[Alternative]()
     if AlternativeKind.EARLIEST_START in kinds:
         found += _later_volume(within, ready_s, least) if _volume(asked) else _later_window(search)

@@ -17,7 +17,7 @@ from substrate.filling import fill
 from substrate.forecast import Forecast, Levels, Resource
 from substrate.labels import assign_labels
 from substrate.model import Criteria, Refusal, Strategy, Window
-from substrate.options import has_vlans
+from substrate.options import Options, Supply, has_vlans
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, compose, composed
 from substrate.topology import Topology
@@ -72,12 +72,26 @@ class Search:
             return ()
         self.effort.left -= COMPOSITION
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
-        supply = self.forecast.within(window)
-        shares = composed(criteria, self.routes, supply, self.topology, self.effort)
+        supply, options = self._during(window)
+        shares = composed(criteria, options.of_bandwidth(criteria), self.effort)
         if shares is None:
             return ()
         plan = assign_labels(criteria, shares, supply, self.topology)
         return () if isinstance(plan, Refusal) else shares
+
+    def _during(self, window: Window) -> tuple[Supply, Options]:
+        """Of one window several bandwidths are tried, one after the other."""
+        found = self._last.get(window)
+        if found is None:
+            supply = self.forecast.within(window)
+            found = supply, Options(self.criteria, self.routes, supply, self.topology)
+            self._last.clear()
+            self._last[window] = found
+        return found
+
+    @cached_property
+    def _last(self) -> dict[Window, tuple[Supply, Options]]:
+        return {}
 
     def raised(self, shares: Shares, most_bps: int, window: Window) -> int:
         """As much up to ``most_bps`` as fits on the routes of these shares, or what they have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from substrate.model import Constraints, Criteria, Strategy
@@ -94,6 +95,7 @@ class Options:
         self._supply, self._topology = supply, topology
         self._asked = criteria.strategy is not Strategy.EQUAL_SPLITTING
         self._found: dict[int, Option | None] = {}
+        self._with_vlans: dict[int, bool] = {}
         blind = topology.blind
         if blind:
             # A blind domain on every route makes none of them blind.
@@ -129,7 +131,21 @@ class Options:
         return best
 
     def _has_vlans(self, route: Route) -> bool:
-        return has_vlans(route, self._criteria.constraints, self._supply, self._topology)
+        # The routes outlive this.
+        known = self._with_vlans.get(id(route))
+        if known is None:
+            limits = self._criteria.constraints
+            known = has_vlans(route, limits, self._supply, self._topology)
+            self._with_vlans[id(route)] = known
+        return known
+
+    def of_bandwidth(self, criteria: Criteria) -> Options:
+        """The same for criteria that differ in nothing but their bandwidth."""
+        found = copy(self)
+        found._criteria = criteria
+        if criteria.constraints.survive:
+            found._found = {}
+        return found
 
     def _option(self, i: int) -> Option | None:
         if i not in self._found:

@@ -61,7 +61,7 @@ def compose(
     without a VLAN are of use only to say that this is what is short (substrate.labels).
     """
     found = Options(criteria, routes, supply, topology)
-    shares = _composed(criteria, found, Effort())
+    shares = composed(criteria, found, Effort())
     if shares is not None:
         return shares
     if not routes:
@@ -70,18 +70,11 @@ def compose(
     return _why_not(criteria, options) if options else _nothing_usable(criteria, routes, supply)
 
 
-def composed(
-    criteria: Criteria,
-    routes: tuple[Route, ...],
-    supply: Supply,
-    topology: Topology,
-    effort: Effort,
-) -> Shares | None:
-    """As :func:`compose`, for who does not ask why: that takes longer than to see that."""
-    return _composed(criteria, Options(criteria, routes, supply, topology), effort)
+def composed(criteria: Criteria, found: Options, effort: Effort) -> Shares | None:
+    """As :func:`compose`, for who does not ask why: that takes longer than to see that.
 
-
-def _composed(criteria: Criteria, found: Options, effort: Effort) -> Shares | None:
+    ``found``: the routes as options of these criteria.
+    """
     if criteria.strategy is not Strategy.EQUAL_SPLITTING:
         alone = found.best_alone()
         if alone is not None:
