@@ -163,7 +163,7 @@ class Book:
 
     def offers(self, request: ReqOffers, now_ms: int, valid_ms: int = OFFER_VALID_MS) -> SendOffers:
         """What the domain could carry; pairs of ports that it does not have get no offer."""
-        mine = (request.reservation_id, *request.moved)
+        mine = dict.fromkeys((request.reservation_id, *request.moved))
         for reservation_id in mine:
             self.wake(reservation_id)
         owed = Owed(tuple(usage for one in mine for usage in self._usages(one)))
@@ -317,9 +317,7 @@ class Book:
         ids = {self._held[member].joint_id for member in members} - {""}
         alone = [usage for member in members for usage in self._held[member].envelope]
         back = (*alone, *(usage for one in sorted(ids) for usage in self._together[one]))
-        before = joint.is_before(prep.reservation_id, prep.version)
-        off = self._joints.half(joint, before=before, but=prep.reservation_id)
-        return Owed(back, off)
+        return Owed(back, self._joints.beside(prep.reservation_id, part, joint))
 
     def _hold(self, prep: ReservationPrep, placement: Placement, checked: bool = False) -> None:
         held = self._held.get(prep.reservation_id)

@@ -2,8 +2,9 @@
 
 A joint (protocol.messages.Joint) is decided by one word: either its members stay as they were, or
 all have their next versions. So the domain needs, at each instant, the larger of two sums over all
-members: of what they held before, and of the rest (docs/decisions/0021). A joint matters as long
-as a part of it and a part of before are both live here; then its members count together.
+members: without what the joint brings, and without what it replaces (docs/decisions/0021). A joint
+matters as long as a part of it and one that it replaces are both live here; then its members count
+together. What is neither, such as a later version, is in both sums.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ class LivePart:
     orchestrator_id: str
     joint: Joint | None = None
 
+    def may_stand(self, reservation_id: str, joint: Joint, *, comes: bool) -> bool:
+        """Whether it may be in force if a joint that it is a member of comes, or does not."""
+        if comes:
+            return not joint.is_before(reservation_id, self.version)
+        return self.joint is None or self.joint.joint_id != joint.joint_id
+
     @classmethod
     def of(cls, prep: ReservationPrep, placement: Placement) -> LivePart:
         """The part that ``prep`` asks for."""
@@ -51,12 +58,12 @@ class Held:
         """What its parts count for when they count alone."""
         return envelope((part.window, part.placement) for part in self.parts.values())
 
-    def half(self, reservation_id: str, joint: Joint, *, before: bool) -> tuple[Usage, ...]:
-        """The same of its parts from before a joint, or of the others."""
+    def outcome(self, reservation_id: str, joint: Joint, *, comes: bool) -> tuple[Usage, ...]:
+        """The same if the joint comes, or if it does not."""
         return envelope(
             (part.window, part.placement)
             for part in self.parts.values()
-            if joint.is_before(reservation_id, part.version) is before
+            if part.may_stand(reservation_id, joint, comes=comes)
         )
 
 
@@ -120,16 +127,26 @@ class Joints:
 
     def usages(self, joint: Joint) -> tuple[Usage, ...]:
         """What its members count for."""
-        return greatest([self.half(joint, before=before) for before in (True, False)])
+        return greatest([self._outcome(joint, comes) for comes in (True, False)])
 
-    def half(self, joint: Joint, *, before: bool, but: str = "") -> tuple[Usage, ...]:
-        """What they hold from before, or else; without the member ``but``. Not added up."""
-        return tuple(
+    def beside(self, reservation_id: str, part: LivePart, joint: Joint) -> tuple[Usage, ...]:
+        """What the other members need beside a part of one of them."""
+        return greatest(
+            [
+                self._outcome(joint, comes, but=reservation_id)
+                for comes in (True, False)
+                if part.may_stand(reservation_id, joint, comes=comes)
+            ]
+        )
+
+    def _outcome(self, joint: Joint, comes: bool, but: str = "") -> list[Usage]:
+        """What all need if it comes, or does not, but one of them; not added up."""
+        return [
             usage
             for member in self.members(joint)
             if member != but
-            for usage in self._held[member].half(member, joint, before=before)
-        )
+            for usage in self._held[member].outcome(member, joint, comes=comes)
+        ]
 
     def _is_active(self, joint: Joint) -> bool:
         return any(

@@ -44,7 +44,7 @@ from orchestrator.records import Granted, Reservation, State
 from orchestrator.transactions import Transactions
 from orchestrator.work import Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
-from protocol.messages import ReqOffers
+from protocol.messages import Joint, ReqOffers
 from runtime import telemetry
 from runtime.clock import Clock, Ids
 from runtime.database import StorageBusyError, StorageError
@@ -74,6 +74,8 @@ class Limits:
     """For how long the offers of domains serve other requests too; 0: not at all."""
     explain: bool = True
     """Whether refusals come with what would be granted instead."""
+    moves_max: int = 4
+    """How many others may be moved to admit one; 0: none."""
 
 
 class OvertakenError(Exception):
@@ -151,10 +153,10 @@ class Engine(Work):
             raise
 
     def _count(self, changes: Changes) -> None:
-        after = changes.reservation
-        live = self.book.get(after.reservation_id) if after is not None else None
-        if after is not None and live is not None:
-            self.meter.came_to(live.record, after)
+        for after in changes.records:
+            live = self.book.get(after.reservation_id)
+            if live is not None:
+                self.meter.came_to(live.record, after)
 
     def _doubt(self, changes: Changes) -> None:
         for reservation_id in sorted(changes.reservation_ids):
@@ -232,10 +234,13 @@ class Engine(Work):
         version: int = 0,
         told: Told | None = None,
         anew: bool = False,
-    ) -> Bargain:
-        """How that negotiation reaches the domains; without ids it only asks for offers.
+        moved: tuple[str, ...] = (),
+        joint: Joint | None = None,
+    ) -> LiveBargain:
+        """How that negotiation reaches the domains; without a transaction it only asks for offers.
 
         ``told``: what domains have told it already. ``anew``: offers are asked for it alone.
+        ``moved``: what others hold that counts as free; ``joint``: with what it is decided.
         """
 
         def report(progress: Progress) -> None:
@@ -266,6 +271,8 @@ class Engine(Work):
             offers=self.offers,
             anew=anew or question.in_force is not None,
             told=told or {},
+            moved=moved,
+            joint=joint,
         )
 
     async def negotiate(

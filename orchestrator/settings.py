@@ -37,6 +37,7 @@ class OrchestratorSettings(ListenSettings):
     offers_reuse_s: float = Field(default=2.0, ge=0, le=60)
     prepare_timeout_s: float = Field(default=5.0, gt=0, le=300)
     negotiations_max: int = Field(default=1000, ge=1, le=100_000)
+    moves_max: int = Field(default=4, ge=0, le=64)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
     horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
     log: LogSettings = LogSettings()
@@ -60,7 +61,12 @@ class OrchestratorSettings(ListenSettings):
     def limits(self) -> Limits:
         """As the engine wants them."""
         patience = Patience(offers_s=self.offers_timeout_s, prepare_s=self.prepare_timeout_s)
-        return Limits(self.negotiations_max, patience, round(self.offers_reuse_s * 1000))
+        return Limits(
+            self.negotiations_max,
+            patience,
+            round(self.offers_reuse_s * 1000),
+            moves_max=self.moves_max,
+        )
 
     def bounds(self) -> Bounds:
         """As the validation wants them."""

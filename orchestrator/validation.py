@@ -124,6 +124,7 @@ def check_criteria(
         directionality=_check_directionality(message.directionality),
         strategy=_check_strategy(message.strategy),
         constraints=_check_constraints(message.constraints, source, destination, topology),
+        movable=message.movable,
     )
     _check_fits_ports(criteria, topology)
     criteria = check_survival(message.constraints, criteria)

@@ -116,6 +116,8 @@ def change_to_pb(change: Change) -> pb.ReservationRecord:
     message.criteria.negotiation_timeout_s = change.timeout_s
     if change.switch_s is not None:
         message.switch_s = change.switch_s
+    if change.moves_for:
+        message.moves_for = change.moves_for
     return message
 
 
@@ -130,6 +132,7 @@ def change_from_pb(message: pb.ReservationRecord, transaction_id: str) -> Change
         paths=tuple(path_from_pb(path) for path in message.paths),
         parts=tuple(_part_from_pb(part) for part in message.parts),
         switch_s=message.switch_s if message.HasField("switch_s") else None,
+        moves_for=message.moves_for,
     )
 
 
@@ -149,6 +152,8 @@ def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
     message.directionality = criteria.directionality.value  # type: ignore[assignment]
     message.strategy = criteria.strategy.value  # type: ignore[assignment]
     message.constraints.CopyFrom(constraints_to_pb(criteria.constraints))
+    if criteria.movable:
+        message.movable = True
     bend = criteria.bend
     if bend is None:
         return
@@ -173,6 +178,7 @@ def criteria_from_pb(message: pb.Reservation) -> Criteria:
         strategy=Strategy(message.strategy),
         constraints=constraints_from_pb(message.constraints),
         bend=_bend_from_pb(message.flexibility) if message.HasField("flexibility") else None,
+        movable=message.movable,
     )
 
 
@@ -194,6 +200,14 @@ def plan_to_pb(plan: Granted) -> pb.PlanResponse:
         depends_on_blind=plan.depends_on_blind,
         window=window_to_pb(plan.criteria.window),
         bandwidth_bps=plan.criteria.bandwidth_bps,
+        moves=[
+            pb.Move(
+                reservation_id=reservation_id,
+                window=window_to_pb(moved.criteria.window),
+                paths=[path_to_pb(path) for path in moved.paths],
+            )
+            for reservation_id, moved in plan.moves
+        ],
     )
 
 

@@ -264,6 +264,8 @@ class Criteria:
     strategy: Strategy = Strategy.AUTO
     constraints: Constraints = field(default_factory=Constraints)
     bend: Bend | None = None
+    movable: bool = False
+    """Until it starts, its owner lets it be moved; see Reservation in reservations.proto."""
 
 
 class DataPlaneState(Enum):

@@ -46,13 +46,10 @@ def _too_much(
     for joint in joints:
         members = {member for member, _ in joint.members}
         alone -= members
-        halves = [
-            _most(
-                [p for p in now if p.reservation_id in members and _is_before(joint, p) is before]
-            )
-            for before in (True, False)
-        ]
-        total += halves[0] | halves[1]
+        its = [prep for prep in now if prep.reservation_id in members]
+        comes = _most([prep for prep in its if not _is_before(joint, prep)])
+        stays = _most([prep for prep in its if prep.joint != joint])
+        total += comes | stays
     total += _most([prep for prep in now if prep.reservation_id in alone])
     for (stp, direction), bandwidth_bps in total.items():
         if bandwidth_bps > capacities_bps[stp]:

@@ -109,6 +109,9 @@ def test_offers_count_as_free_what_may_be_moved() -> None:
     told = book.offers(asked, 0)
     assert [step.bandwidth_bps for step in told.offers[0].profile] == [10]
     assert all(VLANS["m1"] not in port.vlans for port in told.ports)
+    of_its_own = book.offers(replace(asked, reservation_id="m1"), 0)
+    assert [step.bandwidth_bps for step in of_its_own.ports[0].profile] == [10]
+    assert all(VLANS["m1"] in port.vlans for port in of_its_own.ports)
 
 
 def test_a_stranger_moves_nothing() -> None:
@@ -200,12 +203,11 @@ def needed(live: dict[int, ReservationPrep], second: int) -> int:
     of = {name: [p for p in now if p.reservation_id == name] for name in VLANS}
     total = 0
     for joint in active(every):
-        halves = {True: 0, False: 0}
+        comes = stays = 0
         for member, _ in joint.members:
-            for before in halves:
-                half = [p for p in of[member] if joint.is_before(member, p.version) is before]
-                halves[before] += most(half)
-        total += max(halves.values())
+            comes += most([p for p in of[member] if not joint.is_before(member, p.version)])
+            stays += most([p for p in of[member] if p.joint != joint])
+        total += max(comes, stays)
     together = {member for joint in active(every) for member, _ in joint.members}
     return total + sum(most(of[name]) for name in VLANS if name not in together)
 
