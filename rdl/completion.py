@@ -140,7 +140,8 @@ def _added(said: Sequence[Property], rules: Sequence[Property], by: str) -> list
 
 def _with(said: Sequence[Property], added: Sequence[Property]) -> tuple[Property, ...]:
     done = {each.attribute for each in added}
-    return (*(each for each in said if each.attribute not in done), *added)
+    kept: list[Property] = [each for each in said if each.attribute not in done]
+    return tuple(kept) + tuple(added)
 
 
 def _vague_element(element: NetworkElement, rules: dict[str, Value | None]) -> Iterator[Unsaid]:

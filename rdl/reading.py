@@ -41,9 +41,9 @@ class Document:
     graph: Graph
     marks: MappingOf[str, Mark]
 
-    def mark(self, field: str) -> Mark:
-        """The place of a field, or of the nearest one around it that is in the text."""
-        return _nearest(self.marks, field)
+    def mark(self, field: str) -> Mark | None:
+        """The place of a field, or of the nearest around it; None where there is no text."""
+        return _nearest(self.marks, field) if self.marks else None
 
 
 def read(text: bytes | str, vocabulary: Vocabulary = STANDARD, limits: Limits = LIMITS) -> Document:
