@@ -61,10 +61,11 @@ def _edge(substrate: Graph, name: str) -> tuple[list[NetworkElement], tuple[Netw
     ]
     outward = {transit for transit, end in joined if end in neighbours}
     told = {(t, end if end in neighbours else name) for t, end in joined if t in outward}
+    reached = {end for _, end in told} & neighbours
     elements = [
         NetworkElement(each.id, each.attribute, each.resources, each.features)
         for each in substrate.elements
-        if each.id in outward or each.id in {end for _, end in told}
+        if each.id in outward or each.id in reached
     ]
     interfaces = tuple(
         NetworkInterface(f"{transit}@{end}", GENERIC_INTERFACE, (transit, end))

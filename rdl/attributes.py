@@ -16,7 +16,9 @@ PIP = "/node/host/pip"
 TRANSIT = "/link/transit"
 """A link between providers, of which the ends see an identifier and nothing of its inside."""
 
-_STANDS_FOR = {PIP: NODE, TRANSIT: LINK}
+AGGREGATES = {PIP: NODE, TRANSIT: LINK}
+"""What hides its inside, and the family of which it may hide any."""
+
 _FORM = re.compile(r"(?:/[a-z][a-z0-9_-]{0,31}){1,8}", re.ASCII)
 
 
@@ -59,4 +61,4 @@ def matches(asked: str, offered: str) -> bool:
     what a substrate does not say, it does not promise. Two attributes hide what is inside, and
     stand for any of it: ``/node/host/pip`` for every node, ``/link/transit`` for every link.
     """
-    return within(offered, stem(asked)) or _STANDS_FOR.get(offered) == family(asked)
+    return within(offered, stem(asked)) or AGGREGATES.get(offered) == family(asked)

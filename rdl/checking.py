@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rdl.attributes import LINK, NODE, PIP, family, is_attribute, is_generic
+from rdl.attributes import NODE, PIP, family, is_attribute, is_generic
 from rdl.errors import Kind, Mistake, RdlError
 from rdl.limits import LIMITS, Limits
 from rdl.model import (
@@ -27,7 +27,7 @@ from substrate.vlans import VlanSet
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/-]{0,127}", re.ASCII)
 ANY = "any"
-PIECES_MAX = 4
+PIECES_MAX = 8
 
 
 def is_name(text: str) -> bool:
@@ -36,7 +36,7 @@ def is_name(text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether the text may be an id: a name, or up to four with ``@`` between, as stubs have."""
+    """Whether the text may be an id: a name, or up to eight with ``@`` between, as stubs have."""
     pieces = text.split("@")
     return len(pieces) <= PIECES_MAX and all(map(is_name, pieces))
 
@@ -271,9 +271,10 @@ def _completed_by(field: str, by: str) -> Iterator[Mistake]:
 
 
 def _joinable(a: NetworkElement, b: NetworkElement) -> bool:
+    """Whether one interface may join both; what is neither node nor link is another mistake."""
     if a.is_link and b.is_link:
         return a.is_transit != b.is_transit
-    return {family(a.attribute), family(b.attribute)} == {NODE, LINK}
+    return not (a.is_node and b.is_node)
 
 
 def _bad_name(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from rdl.attributes import NODE, PIP, TRANSIT, family, is_generic, levels, stem, within
+from rdl.attributes import AGGREGATES, NODE, family, is_generic, levels, stem, within
 from rdl.matching import show
 from rdl.model import Feature, Graph, NetworkElement, NetworkInterface, Relation, Resource, Value
 from rdl.relations import open_relations
@@ -102,7 +102,7 @@ def unsaid(graph: Graph, defaults: Sequence[Default] = DEFAULTS) -> tuple[Unsaid
 
 
 def _rules(defaults: Sequence[Default], attribute: str) -> list[Resource | Feature]:
-    if attribute in (PIP, TRANSIT):
+    if attribute in AGGREGATES:
         return []
     held = [default for default in defaults if within(stem(attribute), default.of)]
     return [each.has for each in sorted(held, key=lambda each: -len(levels(each.of)))]

@@ -16,8 +16,8 @@ from rdl.vocabulary import STANDARD, Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """``fitting``: for each node the elements that would do; ``misfitting``: for each for which none
-    does, why not, by element. ``settled``: what relations could agree on; ``impossible``: why not.
+    """``fitting``: for each node the elements that would do; ``misfitting``: for each without any,
+    why not, by element. ``settled``: what relations could agree on; ``impossible``: why not.
     """
 
     fitting: Mapping[str, Words]

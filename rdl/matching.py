@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rdl.attributes import PIP, TRANSIT, matches
+from rdl.attributes import AGGREGATES, matches
 from rdl.model import Feature, Graph, NetworkElement, Value
 from rdl.units import Amount
 from rdl.vocabulary import STANDARD, Meaning, Vocabulary
@@ -22,11 +22,13 @@ def misfits(
     The attribute must match. Of each resource the amounts that match must be enough together,
     shared ones included; of each feature one that matches must be as asked. What is asked as *any*
     amount must be there, *any* value is no condition. What a substrate does not say it does not
-    have; only an aggregate (a whole provider, a transit link) may have features that are not told.
+    have; only an aggregate (a whole provider, a transit link) may have features that are not told,
+    and tells amounts by type alone: ``/resource/disk/ssd`` is looked for in ``/resource/disk``.
     """
     if not matches(asked.attribute, offered.attribute):
         return (f"{asked.attribute} does not map on {offered.attribute}",)
-    return (*_short_of(asked, offered, substrate), *_unlike(asked, offered, vocabulary))
+    short = _short_of(asked, offered, substrate, vocabulary)
+    return (*short, *_unlike(asked, offered, vocabulary))
 
 
 def amounts_of(element: NetworkElement, graph: Graph) -> list[tuple[str, Amount]]:
@@ -36,10 +38,15 @@ def amounts_of(element: NetworkElement, graph: Graph) -> list[tuple[str, Amount]
     return own + shared
 
 
-def _short_of(asked: NetworkElement, offered: NetworkElement, substrate: Graph) -> Iterator[str]:
+def _short_of(
+    asked: NetworkElement, offered: NetworkElement, substrate: Graph, vocabulary: Vocabulary
+) -> Iterator[str]:
     has = amounts_of(offered, substrate)
     for resource in asked.resources:
-        found = [amount for attribute, amount in has if matches(resource.attribute, attribute)]
+        wanted = resource.attribute
+        if offered.attribute in AGGREGATES:
+            wanted = vocabulary.resource_type(wanted) or wanted
+        found = [amount for attribute, amount in has if matches(wanted, attribute)]
         total = sum(amount.value for amount in found)
         if not found:
             yield f"{resource.attribute}: has none"
@@ -56,7 +63,7 @@ def _unlike(
             continue
         found = [f for f in offered.features if matches(feature.attribute, f.attribute)]
         if not found:
-            if offered.attribute not in (PIP, TRANSIT):
+            if offered.attribute not in AGGREGATES:
                 yield f"{feature.attribute}: asked {show(feature.value)}, not told"
         elif not any(_serves(feature, each, vocabulary) for each in found):
             told = ", ".join(show(each.value) for each in found)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rdl.attributes import NODE, PIP, TRANSIT, family
-from rdl.checking import is_name
+from rdl.checking import is_id, is_name
 from rdl.errors import Kind, Mistake, RdlError
 from rdl.model import (
     Feature,
@@ -129,8 +129,8 @@ class _Plan:
                 yield _mapping(field, f"VLAN {transit.vlan} is not within {VLAN_MIN}-{VLAN_MAX}")
             if transit.link not in self._ends or self._elements[transit.link].is_transit:
                 yield _mapping(field, "is given a transit, and is no link of the graph")
-            if transit.id in self._elements:
-                yield _mapping(f"elements.{transit.id}", "is the id of a stub")
+            if transit.id in self._elements or not is_id(f"{transit.id}@{_ENDS[0]}"):
+                yield _mapping(f"elements.{transit.id}", "cannot be the id of a stub")
         ways: dict[str, list[tuple[str, str]]] = {}
         for transit in self._transits:
             ways.setdefault(transit.link, []).append(transit.between)
@@ -218,6 +218,12 @@ def join(parts: Mapping[str, Graph]) -> Graph:
         shared=_united(parts, "shared", set()),
         relations=_whole_relations(parts),
     )
+    loose = {name for each in whole.interfaces for name in each.joins} - {
+        each.id for each in whole.elements
+    }
+    if loose:
+        mistakes = [_mapping(f"elements.{name}", "is in no partial graph") for name in loose]
+        raise RdlError(mistakes)
     placed = {n.id: pip for pip, part in parts.items() for n in part.nodes if n.id not in stubs}
     again = cut(whole, placed, transits)
     differing = [pip for pip in sorted(parts) if again.get(pip) != parts[pip]]

@@ -98,7 +98,7 @@ class _Reader:
     def _interface(self, id_: str, node: Node, field: str) -> NetworkInterface:
         table = self._table(node, field, ("attribute", "joins"), ("resources", "features"))
         joins = self._texts(table.get("joins"), f"{field}.joins")
-        if "joins" in table and len(joins) != 2:
+        if isinstance(table.get("joins"), Sequence) and len(joins) != 2:
             reason = f"joins {len(joins)} elements; possible: 2"
             self._wrong(table["joins"], f"{field}.joins", reason, Kind.DANGLING)
         first, second = (*joins, "", "")[:2]

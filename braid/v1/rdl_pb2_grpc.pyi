@@ -5,7 +5,7 @@ The description language of CloudNets (paper 002, section 2.3): what is asked fo
 there is. docs/rdl/README.md is the reference; this form and the one in YAML say the same.
 
 An attribute is one to eight levels such as "/node/host/generic". An id is a name (see common.proto), or up
-to four with "@" between, as the stubs of partial graphs have. Ids are unique among their like.
+to eight with "@" between, as the stubs of partial graphs have. Ids are unique among their like.
 """
 
 from collections import abc as _abc
