@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from rdl.attributes import PIP
-from rdl.checking import checked
+from rdl.checking import bad_name, checked, is_name
+from rdl.errors import Kind, Mistake, RdlError
 from rdl.model import Graph, Layer, NetworkElement, NetworkInterface, Resource
 from rdl.units import Amount, Unit
 from rdl.vocabulary import STANDARD, Vocabulary
@@ -26,8 +27,10 @@ def aggregate(substrate: Graph, name: str, vocabulary: Vocabulary = STANDARD) ->
     Nothing else: no node, link, interface or feature of its inside, nor how many there are. The
     nodes may be providers themselves, with resources: so a VNP tells its own substrate to another.
 
-    Raises RdlError: ``name`` is a neighbour's or a transit link's, or a sum is too large.
+    Raises RdlError: ``name`` is no name, or a neighbour's or transit link's; a sum is too large.
     """
+    if not is_name(name):
+        raise RdlError([Mistake(Kind.NAME, "name", bad_name(name))])
     sums: Counter[tuple[str, Unit]] = Counter()
     for node in substrate.nodes:
         for resource in node.resources:

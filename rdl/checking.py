@@ -57,7 +57,7 @@ def check(
     if found:
         return found
     if not is_name(graph.name):
-        found.append(Mistake(Kind.NAME, "name", _bad_name(graph.name)))
+        found.append(Mistake(Kind.NAME, "name", bad_name(graph.name)))
     found += _ids(graph)
     found += _Objects(graph, vocabulary, limits).mistakes()
     return found or list(conflicts(graph))
@@ -76,7 +76,7 @@ def _ids(graph: Graph) -> Iterator[Mistake]:
             if times > 1:
                 yield Mistake(Kind.DUPLICATE, f"{name}.{id_}", "is given twice")
             if not is_id(id_):
-                yield Mistake(Kind.NAME, f"{name}.{id_}", _bad_name(id_))
+                yield Mistake(Kind.NAME, f"{name}.{id_}", bad_name(id_))
 
 
 class _Objects:
@@ -225,7 +225,7 @@ class _Objects:
             case VlanSet() as vlans if kind.meaning is Meaning.VLANS:
                 if not vlans:
                     yield Mistake(Kind.VALUE, field, "has no VLAN; possible: 1 to 4094")
-            case tuple() as words if kind == WORDS:
+            case tuple() as words if kind.meaning in (Meaning.WORDS, Meaning.GIVEN):
                 yield from self._words(field, words)
             case _:
                 yield Mistake(Kind.VALUE, field, f"possible: {kind.meaning.value}")
@@ -267,7 +267,7 @@ def _amount(field: str, amount: Amount, unit: Unit) -> Iterator[Mistake]:
 
 def _completed_by(field: str, by: str) -> Iterator[Mistake]:
     if by and not is_name(by):
-        yield Mistake(Kind.NAME, f"{field}.by", _bad_name(by))
+        yield Mistake(Kind.NAME, f"{field}.by", bad_name(by))
 
 
 def _joinable(a: NetworkElement, b: NetworkElement) -> bool:
@@ -277,6 +277,7 @@ def _joinable(a: NetworkElement, b: NetworkElement) -> bool:
     return not (a.is_node and b.is_node)
 
 
-def _bad_name(name: str) -> str:
+def bad_name(name: str) -> str:
+    """Why a text may not be a name or an id."""
     shown = name if len(name) <= 40 else f"{name[:40]}…"
     return f"'{shown}' is not a name; possible: 1 to 128 of A-Z a-z 0-9 . _ -, no '..'"

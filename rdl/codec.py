@@ -50,8 +50,7 @@ def to_bytes(graph: Graph) -> bytes:
 def from_bytes(data: bytes, vocabulary: Vocabulary = STANDARD, limits: Limits = LIMITS) -> Graph:
     """The inverse of to_bytes, and of any message of a Graph. Raises RdlError."""
     if len(data) > limits.size_bytes:
-        reason = f"has {len(data)} bytes; possible: {limits.size_bytes}"
-        raise RdlError([Mistake(Kind.LIMIT, "", reason)])
+        raise _too_large(limits)
     try:
         message = pb.Graph.FromString(data)
     except DecodeError as error:
@@ -107,10 +106,8 @@ def graph_from_pb(
     message: pb.Graph, vocabulary: Vocabulary = STANDARD, limits: Limits = LIMITS
 ) -> Graph:
     """The inverse of graph_to_pb; lists may come in any order. Raises RdlError."""
-    size_bytes = message.ByteSize()
-    if size_bytes > limits.size_bytes:
-        reason = f"has {size_bytes} bytes; possible: {limits.size_bytes}"
-        raise RdlError([Mistake(Kind.LIMIT, "", reason)])
+    if message.ByteSize() > limits.size_bytes:
+        raise _too_large(limits)
     graph = Graph(
         message.name,
         _enum(_LAYERS, message.layer, "layer"),
@@ -222,6 +219,10 @@ def _amount_from_pb(message: pb.Amount, field: str) -> Amount:
         units = ", ".join(unit.name.lower() for unit in Unit)
         raise RdlError([Mistake(Kind.AMOUNT, field, f"has no unit; possible: {units}")])
     return Amount(getattr(message, kind), Unit[kind.upper()])
+
+
+def _too_large(limits: Limits) -> RdlError:
+    return RdlError([Mistake(Kind.LIMIT, "", f"is larger than {limits.size_bytes} bytes")])
 
 
 def _enum(table: dict[Any, Any], number: int, field: str) -> Any:

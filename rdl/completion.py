@@ -1,7 +1,7 @@
 """What is left unsaid, and completing it: from an OL0 graph to an OL1 graph (paper 002, 5.3).
 
 Whoever knows best completes, and each value says by whom. What somebody has said is never changed,
-what a relation leaves open is not chosen, and stubs are another's.
+what a relation leaves open is not chosen, what is shared is there, and stubs are another's.
 """
 
 from __future__ import annotations
@@ -72,11 +72,13 @@ def complete(graph: Graph, defaults: Sequence[Default], by: str) -> Completed:
     for relation in open_relations(graph):
         for name in relation.elements:
             undecided.setdefault(name, set()).add(relation.of)
+    shared = {each.id: each.attribute for each in graph.shared}
     for element in graph.elements:
+        left = {shared[name] for name in element.shares} | undecided.get(element.id, set())
         rules = [
             rule
             for rule in _rules(defaults, element.attribute)
-            if not any(within(of, rule.attribute) for of in undecided.get(element.id, ()))
+            if not any(within(attribute, rule.attribute) for attribute in left)
         ]
         elements.append(_filled(element, f"elements.{element.id}", rules, by, found))
     interfaces = [

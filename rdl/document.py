@@ -132,7 +132,7 @@ def below(field: str, key: str) -> str:
 def _decoded(text: bytes | str, limits: Limits) -> str:
     size_bytes = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else len(text)
     if size_bytes > limits.size_bytes:
-        reason = f"has {size_bytes} bytes; possible: {limits.size_bytes}"
+        reason = f"is larger than {limits.size_bytes} bytes"
         raise _wrong(Kind.LIMIT, "", reason, Mark(1, 1))
     try:
         plain = text if isinstance(text, str) else text.decode("utf-8")

@@ -42,7 +42,7 @@ def fit(graph: Graph, substrate: Graph, vocabulary: Vocabulary = STANDARD) -> Fi
     offers = [node for node in substrate.nodes if not is_neighbour(node)]
     told = all(node.attribute != PIP for node in offers)
     for node in graph.nodes:
-        if node.attribute == PIP:
+        if is_neighbour(node):
             continue
         why = {each.id: misfits(node, each, substrate, vocabulary) for each in offers}
         fitting[node.id] = tuple(name for name, reasons in why.items() if not reasons)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rdl.attributes import AGGREGATES, matches
 from rdl.model import Feature, Graph, NetworkElement, Value
 from rdl.units import Amount
-from rdl.vocabulary import STANDARD, Meaning, Vocabulary
+from rdl.vocabulary import STANDARD, FeatureKind, Meaning, Vocabulary
 from substrate.vlans import VlanSet
 
 
@@ -59,19 +59,19 @@ def _unlike(
     asked: NetworkElement, offered: NetworkElement, vocabulary: Vocabulary
 ) -> Iterator[str]:
     for feature in asked.features:
-        if feature.value is None:
+        kind = vocabulary.kind_of(feature.attribute)
+        if feature.value is None or kind == FeatureKind(Meaning.GIVEN):
             continue
         found = [f for f in offered.features if matches(feature.attribute, f.attribute)]
         if not found:
             if offered.attribute not in AGGREGATES:
                 yield f"{feature.attribute}: asked {show(feature.value)}, not told"
-        elif not any(_serves(feature, each, vocabulary) for each in found):
+        elif not any(_serves(feature, each, kind) for each in found):
             told = ", ".join(show(each.value) for each in found)
             yield f"{feature.attribute}: asked {show(feature.value)}, is {told}"
 
 
-def _serves(asked: Feature, offered: Feature, vocabulary: Vocabulary) -> bool:
-    kind = vocabulary.kind_of(asked.attribute)
+def _serves(asked: Feature, offered: Feature, kind: FeatureKind | None) -> bool:
     match asked.value, offered.value:
         case Amount(value=limit), Amount(value=has):
             at_most = kind is not None and kind.meaning is Meaning.AT_MOST

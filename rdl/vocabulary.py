@@ -18,6 +18,8 @@ class Meaning(Enum):
     AT_MOST = "at most"
     AT_LEAST = "at least"
     VLANS = "any of the VLANs"
+    GIVEN = "words for who embeds it"
+    """Held against nothing: a substrate does not have it, it is brought there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ STANDARD = Vocabulary(
     },
     features={
         "/feature/architecture": WORDS,
-        "/feature/image": WORDS,
+        "/feature/image": FeatureKind(Meaning.GIVEN),
         "/feature/latency": FeatureKind(Meaning.AT_MOST, Unit.DURATION_US),
         "/feature/location": WORDS,
         "/feature/mtu": FeatureKind(Meaning.AT_LEAST, Unit.DATA_BYTES),

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from rdl.attributes import is_attribute, levels, matches, within
 from rdl.units import Unit
-from rdl.vocabulary import STANDARD, not_known
+from rdl.vocabulary import STANDARD, FeatureKind, Meaning, not_known
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,7 @@ def test_below_what_is_known_everything_is_known() -> None:
     assert STANDARD.resource_type("/resource/disk/ssd/nvme") == "/resource/disk"
     assert STANDARD.unit_of("/resource") is None
     assert STANDARD.kind_of("/feature") is None
+    assert STANDARD.kind_of("/feature/image/kernel") == FeatureKind(Meaning.GIVEN)
     assert STANDARD.kind_of("/feature/colour") is None
 
 

@@ -105,6 +105,12 @@ def test_what_a_relation_leaves_open_is_not_chosen() -> None:
     assert [each.field.split(".")[1] for each in done.completions] == ["c"]
 
 
+def test_a_part_in_a_shared_resource_is_enough() -> None:
+    pool = "shared:\n  pool: {attribute: /resource/memory, amount: 2 GiB}\n"
+    graph = overlay("  a: {attribute: /node/host, shares: [pool]}\n", more=pool)
+    assert complete(graph, [memory(GIB)], "vnp1").completions == ()
+
+
 def test_one_party_completes_what_the_other_left() -> None:
     first = complete(host(), [memory(GIB)], "vnp1").graph
     second = complete(first, [memory(2 * GIB), kvm()], "pip1").graph

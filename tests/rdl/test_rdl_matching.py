@@ -47,6 +47,7 @@ def reasons(asked: str, offered: str) -> tuple[str, ...]:
         ("attribute: /node/host/generic, resources: {/resource/disk: 11 TB}", "large"),
         ("attribute: /node/host, features: {/feature/architecture: [x86_64, armv7]}", "large"),
         ("attribute: /node/host, features: {/feature/location: any}", "small"),
+        ("attribute: /node/host, features: {/feature/image: debian-13}", "small"),
         ("attribute: /node/host/mainframe, features: {/feature/location: CH}", "branch"),
         ("attribute: /node/host, resources: {/resource/disk/ssd: 1 TB}", "branch"),
         ("attribute: /link/generic, features: {/feature/latency: 1 ms}", "fast"),
