@@ -171,17 +171,17 @@ class _Plan:
 
     def part(self, pip: str) -> Graph:
         """What one provider gets."""
-        elements = [e for e in self._graph.elements if pip in self._places[e.id]]
+        elements = {e.id: e for e in self._graph.elements if pip in self._places[e.id]}
         interfaces = [i for i in self._graph.interfaces if pip in self._place_of(i)]
         crossing = [transit for transit in self._transits if pip in transit.pips]
         for transit in crossing:
             stubs, joints = _stubs(transit, pip, self._elements[transit.link])
-            elements += [stub for stub in stubs if stub not in elements]
+            elements |= by_id(stubs)
             interfaces += joints
-        used = {name for element in elements for name in element.shares}
+        used = {name for element in elements.values() for name in element.shares}
         return replace(
             self._graph,
-            elements=tuple(elements),
+            elements=tuple(elements.values()),
             interfaces=tuple(interfaces),
             shared=tuple(shared for shared in self._graph.shared if shared.id in used),
             relations=tuple(self._relations_at(pip)),

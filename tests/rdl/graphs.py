@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 from rdl.checking import check
 from rdl.model import (
@@ -27,6 +27,9 @@ from substrate.vlans import VlanSet
 NODES = ("/node/host", "/node/host/server", "/node/host/server/x4150", "/node/switch")
 LINKS = ("/link/ethernet", "/link/vlan", "/link/mpls/te")
 WORDS = ("x86_64", "aarch64", "CH", "kvm", "debian:12", "yes", "null", "010", "1e3", "a/b+c-d")
+
+drawn = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+"""For tests over whole graphs, which take their time to draw."""
 
 names = st.sampled_from(
     ["a", "b", "web", "db-1", "x.y", "7", "1e3", "null", "yes", "010", "A_b", "pip@p", "a@b@c"]

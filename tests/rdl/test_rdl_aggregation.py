@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from graphs import graphs, underlay
+from graphs import drawn, graphs, underlay
 from hypothesis import given, strategies as st
 
 from rdl.aggregation import aggregate
@@ -79,6 +79,7 @@ def test_nothing_of_the_inside_is_told() -> None:
     assert "Berlin" not in text
 
 
+@drawn
 @given(graphs(Layer.UNDERLAY))
 def test_an_aggregate_is_a_substrate_with_the_sums_of_all_nodes(graph: Graph) -> None:
     told = aggregate(graph, "aggregate-of-it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphs import graphs, overlay
+from graphs import drawn, graphs, overlay
 from hypothesis import given
 
 from rdl.checking import check
@@ -119,6 +119,7 @@ def test_one_party_completes_what_the_other_left() -> None:
     assert read(write(second)).graph == second
 
 
+@drawn
 @given(graphs(Layer.OVERLAY))
 def test_completing_changes_nothing_that_was_said_and_is_done_at_once(graph: Graph) -> None:
     done = complete(graph, (*DEFAULTS, kvm()), "vnp1")
@@ -136,6 +137,7 @@ def test_completing_changes_nothing_that_was_said_and_is_done_at_once(graph: Gra
         assert set(element.features) - set(old.features) <= recorded
 
 
+@drawn
 @given(graphs(Layer.OVERLAY))
 def test_what_is_completed_is_no_longer_unsaid(graph: Graph) -> None:
     done = complete(graph, DEFAULTS, "vnp1")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from graphs import graphs
+from graphs import drawn, graphs
 from hypothesis import given, settings, strategies as st
 
 from braid.v1 import rdl_pb2 as pb
@@ -41,26 +41,31 @@ relations:
 """
 
 
+@drawn
 @given(graphs())
 def test_what_is_drawn_has_no_mistake(graph: Graph) -> None:
     assert check(graph) == []
 
 
+@drawn
 @given(graphs())
 def test_yaml_loses_nothing(graph: Graph) -> None:
     assert read(write(graph)).graph == graph
 
 
+@drawn
 @given(graphs())
 def test_messages_lose_nothing(graph: Graph) -> None:
     assert graph_from_pb(graph_to_pb(graph)) == graph
 
 
+@drawn
 @given(graphs())
 def test_bytes_lose_nothing(graph: Graph) -> None:
     assert from_bytes(to_bytes(graph)) == graph
 
 
+@drawn
 @given(graphs())
 def test_from_yaml_to_messages_to_bytes_and_back_to_yaml_nothing_changes(graph: Graph) -> None:
     text = write(graph)
@@ -69,6 +74,7 @@ def test_from_yaml_to_messages_to_bytes_and_back_to_yaml_nothing_changes(graph: 
     assert write(from_bytes(stored)) == text
 
 
+@drawn
 @given(graphs(), st.randoms())
 def test_the_same_graph_in_another_order_has_the_same_bytes(
     graph: Graph, chance: random.Random

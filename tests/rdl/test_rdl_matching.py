@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from graphs import graphs, overlay, underlay
+from graphs import drawn, graphs, overlay, underlay
 from hypothesis import given
 
 from rdl.fitting import fit
@@ -130,6 +130,7 @@ def test_every_reason_is_told() -> None:
     assert len(reasons(asked, "small")) == 2
 
 
+@drawn
 @given(graphs(Layer.UNDERLAY))
 def test_every_element_of_a_substrate_fits_on_itself(graph: Graph) -> None:
     for element in graph.elements:

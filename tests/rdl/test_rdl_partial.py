@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from graphs import graphs, overlay
+from graphs import drawn, graphs, overlay
 from hypothesis import given, strategies as st
 
 from rdl.checking import check
@@ -219,6 +219,7 @@ def mappings(draw: st.DrawFn) -> tuple[Graph, dict[str, str], list[Transit]]:
     return graph, placed, transits
 
 
+@drawn
 @given(mappings())
 def test_partial_graphs_are_graphs_and_join_to_the_whole_again(
     mapped: tuple[Graph, dict[str, str], list[Transit]],
@@ -229,6 +230,7 @@ def test_partial_graphs_are_graphs_and_join_to_the_whole_again(
     assert join(parts) == graph
 
 
+@drawn
 @given(mappings(), st.data())
 def test_partial_graphs_of_which_one_was_changed_do_not_join(
     mapped: tuple[Graph, dict[str, str], list[Transit]], data: st.DataObject
