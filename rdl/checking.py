@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 from rdl.attributes import NODE, PIP, family, is_attribute, is_generic
-from rdl.errors import Kind, Mistake, RdlError
+from rdl.errors import MISTAKES_MAX, Kind, Mistake, RdlError
 from rdl.limits import LIMITS, Limits
 from rdl.model import (
     Feature,
@@ -42,7 +43,7 @@ def is_id(text: str) -> bool:
 
 
 def checked(graph: Graph, vocabulary: Vocabulary = STANDARD, limits: Limits = LIMITS) -> Graph:
-    """The graph itself. Raises RdlError with everything that is wrong with it."""
+    """The graph itself. Raises RdlError with what is wrong with it."""
     mistakes = check(graph, vocabulary, limits)
     if mistakes:
         raise RdlError(mistakes)
@@ -52,15 +53,15 @@ def checked(graph: Graph, vocabulary: Vocabulary = STANDARD, limits: Limits = LI
 def check(
     graph: Graph, vocabulary: Vocabulary = STANDARD, limits: Limits = LIMITS
 ) -> list[Mistake]:
-    """Everything that is wrong with a graph."""
+    """What is wrong with a graph: everything, up to MISTAKES_MAX."""
     found = list(_too_many(graph, limits))
     if found:
         return found
     if not is_name(graph.name):
         found.append(Mistake(Kind.NAME, "name", bad_name(graph.name)))
-    found += _ids(graph)
-    found += _Objects(graph, vocabulary, limits).mistakes()
-    return found or list(conflicts(graph))
+    objects = _Objects(graph, vocabulary, limits).mistakes()
+    found += islice(chain(_ids(graph), objects), MISTAKES_MAX)
+    return found or list(islice(conflicts(graph), MISTAKES_MAX))
 
 
 def _too_many(graph: Graph, limits: Limits) -> Iterator[Mistake]:

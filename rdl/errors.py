@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -54,11 +54,21 @@ class Mistake:
         return f"{place}{self.field}: {self.reason}" if self.field else f"{place}{self.reason}"
 
 
+MISTAKES_MAX = 100
+"""No more are looked for, nor told."""
+
+_FIELD_MAX, _REASON_MAX = 300, 600
+
+
 class RdlError(Exception):
-    """A graph that cannot be used; ``mistakes`` are in the order of the text, one or more."""
+    """A graph that cannot be used; ``mistakes``: one or more, in the order of the text.
+
+    There are at most MISTAKES_MAX, and long texts in them are cut short: they may go to a stranger.
+    """
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(sorted(mistakes, key=_place))
+        ordered = sorted(mistakes, key=_place)[:MISTAKES_MAX]
+        self.mistakes = tuple(map(_short, ordered))
         super().__init__("; ".join(map(str, self.mistakes)))
 
     @property
@@ -69,3 +79,12 @@ class RdlError(Exception):
 
 def _place(mistake: Mistake) -> tuple[int, int, str]:
     return (mistake.line or 0, mistake.column or 0, mistake.field)
+
+
+def _short(mistake: Mistake) -> Mistake:
+    field, reason = _cut(mistake.field, _FIELD_MAX), _cut(mistake.reason, _REASON_MAX)
+    return replace(mistake, field=field, reason=reason)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

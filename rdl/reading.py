@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from rdl.checking import ANY, check
 from rdl.document import NAMES, Mapping, Mark, Node, Scalar, Sequence, below, compose
-from rdl.errors import Kind, Mistake, RdlError
+from rdl.errors import MISTAKES_MAX, Kind, Mistake, RdlError
 from rdl.limits import LIMITS, Limits
 from rdl.model import (
     Feature,
@@ -246,6 +246,8 @@ class _Reader:
     def _wrong(self, node: Node | None, field: str, reason: str, kind: Kind = Kind.SCHEMA) -> None:
         mark = node.mark if node is not None else _nearest(self.marks, field)
         self.mistakes.append(_placed(Mistake(kind, field, reason), mark))
+        if len(self.mistakes) >= MISTAKES_MAX:
+            raise RdlError(self.mistakes)
 
 
 def _placed(mistake: Mistake, mark: Mark) -> Mistake:

@@ -19,6 +19,9 @@ from rdl.matching import misfits
 from rdl.model import Feature, Graph, NetworkElement, Relation, RelationKind, Words, by_id
 from rdl.vocabulary import STANDARD, Vocabulary
 
+VALUES_MAX = 20_000
+"""Values of all elements in all relations; to compare them costs more than to read them."""
+
 
 def words_of(element: NetworkElement, feature: str) -> Words | None:
     """The words that an element says of a feature; None: nothing, or any."""
@@ -104,6 +107,15 @@ def conflicts(graph: Graph) -> Iterator[Mistake]:
     All elements of the relations must be in the graph.
     """
     elements = by_id(graph.elements)
+    count = sum(
+        len(words_of(elements[name], relation.of) or ())
+        for relation in graph.relations
+        for name in relation.elements
+    )
+    if count > VALUES_MAX:
+        reason = f"all relations together have {count} values to compare; possible: {VALUES_MAX}"
+        yield Mistake(Kind.LIMIT, "relations", reason)
+        return
     for of in sorted({relation.of for relation in graph.relations}):
         relations = [relation for relation in graph.relations if relation.of == of]
         alike = [relation for relation in relations if relation.kind is RelationKind.SAME]

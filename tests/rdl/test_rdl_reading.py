@@ -176,6 +176,16 @@ def test_the_worst_text_within_the_limits_is_read_in_seconds() -> None:
     assert time.process_time() - began_s < 20
 
 
+def test_a_hundred_mistakes_are_enough_and_none_is_long() -> None:
+    unknown = "".join(f"  n{n}: {{attribute: /nodes/n{n}}}\n" for n in range(1000))
+    unreadable = "".join(f"  n{n}: {{colour: red}}\n" for n in range(1000))
+    long = f"  {'n' * 100_000}: {{attribute: {'/' + 'a' * 100_000}}}\n"
+    head = "rdl: 1\nname: g\nlayer: overlay\nelements:\n"
+    assert len(mistakes(head + unknown)) == 100
+    assert len(mistakes(head + unreadable)) == 100
+    assert all(len(str(each)) < 1000 for each in mistakes(head + long))
+
+
 def test_an_underlay_says_what_there_is() -> None:
     text = TEXT.replace("overlay", "underlay")
     assert [(each.line, each.kind) for each in mistakes(text)] == [

@@ -91,6 +91,14 @@ def test_a_relation_that_nothing_can_fulfil_is_refused(
     assert mistake.line is not None
 
 
+def test_relations_that_would_take_long_to_compare_are_refused() -> None:
+    words = ", ".join(f"w{n}" for n in range(200))
+    hosts = "".join(host(f"h{n}", f"[{words}]") for n in range(101))
+    with pytest.raises(RdlError, match="20200 values to compare") as caught:
+        overlay(hosts, more=related(different(*(f"h{n}" for n in range(101)))))
+    assert caught.value.exhausted
+
+
 def test_what_can_still_be_fulfilled_is_left_open() -> None:
     graph = overlay(
         host("a", BOTH) + host("b", BOTH) + host("c"),
