@@ -107,7 +107,7 @@ def test_a_mistake_is_one_line_for_people() -> None:
         ("a:\n  !!python/object:os.system x", (2, 3), "tags (tag:yaml.org,2002:python/object"),
         ("a: !x y", (1, 4), "tags (!x) are not allowed"),
         ("? [a]\n: b", (1, 3), "a key is a list"),
-        ("a: [b", (2, 1), "is not YAML"),
+        ("a: ]", (1, 4), "is not YAML"),
         ("a: b: c", (1, 5), "is not YAML"),
         ("", (1, 1), "is empty"),
         ("# nothing\n", (1, 1), "is empty"),
