@@ -29,10 +29,10 @@ def paths_view(paths: Sequence[pb.Path], window: common_pb2.Window) -> Table:
     for number, (when, together) in enumerate(phases, start=1):
         phase = _phase_cells(number, when, together) if len(phases) > 1 else []
         for stp, leading in groupby(together, _leads_to):
-            to = [stp] if several else []
+            to = [Text(stp)] if several else []
             for count, path in enumerate(leading, start=1):
                 table.add_row(*phase, *to, str(count), *_path_cells(path))
-                phase, to = [""] * len(phase), [""] * len(to)
+                phase, to = [""] * len(phase), [Text()] * len(to)
     return table
 
 

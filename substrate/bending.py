@@ -6,6 +6,7 @@ composes over the given routes with what the forecast says is free.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -113,17 +114,19 @@ class Search:
         ]
         free = np.zeros((len(rows), self.forecast.slots), dtype=np.int64)
         for resource, row in rows.items():
-            known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
-            free[row] = port.capacity_bps if port is not None else ANY
-            if known is not None:
-                np.minimum(free[row], known, out=free[row])
+            free[row] = self._free(resource)
         return Limits(routes, free)
+
+    def _free(self, resource: Resource) -> Levels | int:
+        """What is free of a resource in each slot, or in all."""
+        known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
+        most_bps = int(port.capacity_bps if port is not None else ANY)
+        return most_bps if known is None else np.minimum(known, most_bps)
 
     def hope_bps(self, window: Window) -> int:
         """No more than this fits during all of a window, however it is split."""
         if self.criteria.more_destinations:
-            alone_bps = min(leg.hope_bps(window) for leg in self.legs)
-            return min(alone_bps, self.shared_bps(window) // len(self.legs))
+            return self._hope_of_legs_bps(window)
         slots, limits = self.forecast.slots_of(window), self.limits
         if not limits.routes:
             return 0
@@ -131,13 +134,26 @@ class Search:
         ends = [limits.free[row, slots].min() for row in limits.ends]
         return int(min(widest.sum(), *ends))
 
-    def shared_bps(self, window: Window) -> int:
-        """What is free at the source's port during all of a window."""
-        source = self.criteria.source
-        free_bps, known = self.topology.ports[source].capacity_bps, self.forecast.of(source)
-        if known is None:
-            return free_bps
-        return min(free_bps, int(known[self.forecast.slots_of(window)].min()))
+    def _hope_of_legs_bps(self, window: Window) -> int:
+        """No more than fits of each leg, and together of those that need the same."""
+        most_bps = min(leg.hope_bps(window) for leg in self.legs)
+        for resource, count in self.shared.items():
+            most_bps = min(most_bps, self.free_bps(resource, window) // count)
+        return most_bps
+
+    def free_bps(self, resource: Resource, window: Window) -> int:
+        """What is free of a resource during all of a window."""
+        free = np.broadcast_to(self._free(resource), self.forecast.slots)
+        return int(free[self.forecast.slots_of(window)].min())
+
+    @cached_property
+    def shared(self) -> Mapping[Resource, int]:
+        """What all routes of a leg need, if those of others do so too: how many legs."""
+        needed: Counter[Resource] = Counter()
+        for leg in self.legs:
+            usable = [set(found) for found in map(leg._limits, leg.routes) if found]
+            needed.update(set.intersection(*usable) if usable else ())
+        return {resource: count for resource, count in needed.items() if count > 1}
 
     def _limits(self, route: Route) -> list[Resource]:
         """The resources of a route; none where it cannot be used at any time."""

@@ -57,24 +57,33 @@ def bottlenecks(search: Search, window: Window, refusal: Refusal) -> tuple[Bottl
 def _first_cut(search: Search, supply: Supply, window: Window) -> list[tuple[Resource, int]]:
     """A least cut; with several destinations that of the first leg that has one.
 
-    Before it is looked for beside the other legs, it is for each alone, and at the port of all.
+    It is looked for of each leg alone, then where several cannot but need the same, and at last of
+    one beside others.
     """
     criteria = search.criteria
     if not criteria.more_destinations:
         return _cut(search, supply)
     legs = {leg.criteria.destination: leg for leg in search.legs}
-    shared_bps = search.shared_bps(window)
     alone = (_cut(leg, supply) for leg in legs.values())
-    found = next((cut for cut in alone if cut), [])
+    found = next((cut for cut in alone if cut), []) or _narrowest(search, window)
     if found:
         return found
-    if shared_bps < criteria.bandwidth_bps * len(legs):
-        return [(criteria.source, shared_bps)]
     asked = (leg.criteria for leg in legs.values())
     turns = each_leg(asked, supply, search.topology, search.plan_leg)
     beside = (_cut(legs[turn.leg.destination], turn.free) for turn in turns)
     found = next((cut for cut in beside if cut), [])
     return [(place, _free_bps(search, supply, place, left_bps)) for place, left_bps in found]
+
+
+def _narrowest(search: Search, window: Window) -> list[tuple[Resource, int]]:
+    """The place that is most too narrow of those that several legs cannot go around."""
+    wanted, free = search.criteria.bandwidth_bps, search.free_bps
+    room = {place: free(place, window) - wanted * n for place, n in search.shared.items()}
+    # Where a port limits, so does each way from it.
+    tight = min(
+        room, key=lambda place: (room[place], not isinstance(place, str), str(place)), default=""
+    )
+    return [(tight, free(tight, window))] if room.get(tight, 0) < 0 else []
 
 
 def _free_bps(search: Search, supply: Supply, place: Resource, left_bps: int) -> int:

@@ -117,8 +117,6 @@ def left_after(plan: Plan, supply: Supply, topology: Topology) -> Supply:
             free_bps = min(capacity_bps, port_bps.get(stp, capacity_bps))
             port_bps[stp] = max(0, free_bps - segment.bandwidth_bps)
             banned[stp] = banned.get(stp, EMPTY) | VlanSet.of(vlan)
-    for pair, bps in pair_bps.items():
-        pair_bps[pair] = min([bps, *(port_bps[stp] for stp in pair if stp in port_bps)])
     return replace(supply, pair_bps=pair_bps, caps=caps, port_bps=port_bps, banned_vlans=banned)
 
 
@@ -164,12 +162,11 @@ def _next(order: Order, failed: int, tried: set[Order]) -> Order | None:
 def _named(refusal: Refusal, leg: Criteria, before: Sequence[Criteria]) -> Refusal:
     """Which leg it is that does not fit, and beside which others."""
     beside = f" beside {' and '.join(each.destination for each in before)}" if before else ""
-    return replace(
-        refusal,
-        reason=f"to {leg.destination}{beside}: {refusal.reason}",
-        # At a lower bandwidth of all there is more.
-        available_bps=None if before else refusal.available_bps,
-    )
+    reason = f"to {leg.destination}{beside}: {refusal.reason}"
+    if not before:
+        return replace(refusal, reason=reason)
+    # No domain's fault: alone, or at a lower bandwidth of all, there is more.
+    return replace(refusal, reason=reason, domain="", available_bps=None)
 
 
 def _ways(segment: Segment) -> tuple[Pair, ...]:
