@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 from world import G, World, agent, eventually, port, world
 
 from braid.client import Client
-from braid.v1 import common_pb2, reservations_pb2 as pb
+from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
 from commands.main import app
+from commands.processes import World as Processes
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
 FAILED = pb.RESERVATION_STATE_FAILED
@@ -179,3 +182,31 @@ async def test_the_command_joins_sites_and_shows_them_by_destination(tmp_path: P
         assert no.exit_code == 3
         assert "to south:host: 90 Gb/s was asked for, about 80 Gb/s fits" in no.stdout
         assert "80 Gb/s to each instead of 90 Gb/s" in no.stdout
+
+
+@pytest.mark.timeout(150)
+def test_processes_of_their_own_join_four_sites_or_none(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        processes.start()
+        sites = ["siteb:dtn", "sitec:dtn", "sited:dtn"]
+        with Client(processes.target, insecure=True) as client:
+            while any(d.state != topology_pb2.DOMAIN_STATE_UP for d in client.topology().domains):
+                time.sleep(0.1)
+            wish: dict[str, Any] = {"more_destinations": sites[1:], "duration": "1h"}
+            with client.circuit("sitea:dtn", sites[0], "60G", wait_active_s=60, **wish) as circuit:
+                assert carried(circuit.record) == dict.fromkeys(sites, 60)
+                name = circuit.reservation_id
+                active = client.get(name)
+                states = {part.data_plane for part in active.parts}
+                assert states == {common_pb2.DATA_PLANE_STATE_ACTIVE}
+                refused = client.reserve("sitea:dtn", sites[0], "20G", **wish)
+                assert refused.state == FAILED
+                assert refused.parts == []
+                assert "beside" in refused.refusals[-1].reason
+            deadline = time.monotonic() + 60
+            while not all(part.released for part in client.get(name).parts):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            # All room is there again.
+            whole = client.reserve("sitea:dtn", sites[0], "66G", **wish)
+            assert whole.state == COMMITTED, whole.refusals
