@@ -2,7 +2,7 @@
 
 Requests (``who``: the instance asked first, ``number``: which reservation, from 0):
     reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run; how it
-              bends, if it does; "star": it joins west with south too
+              bends, if it does; "star": west is joined with south too
     modify    ``word``: "GBPS"
     cancel
 
