@@ -20,6 +20,10 @@ from substrate.vlans import EMPTY, VlanSet
 
 ORDERS_MAX = 8
 """Orders of the legs that are tried before it is said that they do not fit together."""
+TRIES_MAX = 64
+"""Legs that are planned, in all orders together; after so many no other order is begun."""
+NAMED_MAX = 4
+"""Destinations that are listed by name."""
 
 PlanLeg = Callable[[Criteria, Supply], Plan | Refusal]
 """Plans criteria with one destination on what is free."""
@@ -68,8 +72,9 @@ def plan_legs(
     legs = legs_of(criteria)
     first: Refusal | None = None
     tried: set[Order] = set()
+    tries = 0
     order: Order | None = tuple(range(len(legs)))
-    while order is not None and len(tried) < ORDERS_MAX:
+    while order is not None and len(tried) < ORDERS_MAX and tries < TRIES_MAX:
         tried.add(order)
         plans: dict[int, Plan] = {}
         turns = each_leg([legs[i] for i in order], supply, topology, plan_leg)
@@ -84,6 +89,7 @@ def plan_legs(
             plans[number] = turn.outcome
         if len(plans) == len(legs):
             return joined([plans[number] for number in sorted(plans)])
+        tries += len(plans) + 1
         order = _next(order, len(plans), tried)
     assert first is not None
     return first
@@ -161,10 +167,12 @@ def _next(order: Order, failed: int, tried: set[Order]) -> Order | None:
 
 def _named(refusal: Refusal, leg: Criteria, before: Sequence[Criteria]) -> Refusal:
     """Which leg it is that does not fit, and beside which others."""
-    beside = f" beside {' and '.join(each.destination for each in before)}" if before else ""
-    reason = f"to {leg.destination}{beside}: {refusal.reason}"
     if not before:
-        return replace(refusal, reason=reason)
+        return replace(refusal, reason=f"to {leg.destination}: {refusal.reason}")
+    names = [each.destination for each in before]
+    if len(names) > NAMED_MAX:
+        names[NAMED_MAX - 1 :] = [f"{len(names) - NAMED_MAX + 1} others"]
+    reason = f"to {leg.destination} beside {' and '.join(names)}: {refusal.reason}"
     # No domain's fault: alone, or at a lower bandwidth of all, there is more.
     return replace(refusal, reason=reason, domain="", available_bps=None)
 

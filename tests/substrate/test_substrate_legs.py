@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from substrate_world import G, Link, ask, network
 
 from substrate.labels import Plan, assign_labels
-from substrate.legs import ORDERS_MAX, by_destination, leg_of, legs_of, plan_legs
+from substrate.legs import ORDERS_MAX, TRIES_MAX, by_destination, leg_of, legs_of, plan_legs
 from substrate.model import (
     Constraints,
     Criteria,
@@ -293,3 +293,26 @@ def test_legs_together_take_no_more_than_there_is_and_no_vlan_twice(
         assert len(own) <= criteria.constraints.max_paths
         slots = [slot for path in own for slot in path.flow_slots]
         assert sorted(slots) == list(range(len(slots)))
+
+
+def test_of_many_legs_few_are_named_and_few_orders_are_tried() -> None:
+    names = [f"e{i}" for i in range(16)]
+    topology = network(
+        [Link("a", "b"), *(Link("b", name) for name in names)],
+        hosts={"a": 1000 * G, **dict.fromkeys(names, 100 * G)},
+        host_vlans=VlanSet.parse("100-199"),
+    )
+    tries: list[str] = []
+    criteria = joining(7 * G, *(f"{name}:host" for name in names))
+    own = by_destination(criteria, routes_of(topology, criteria))
+
+    def plan_leg(leg: Criteria, free: Supply) -> Plan | Refusal:
+        tries.append(leg.destination)
+        shares = compose(leg, own[leg.destination], free, topology)
+        return shares if isinstance(shares, Refusal) else assign_labels(leg, shares, free, topology)
+
+    refusal = plan_legs(criteria, open_supply(topology), topology, plan_leg)
+    assert isinstance(refusal, Refusal)
+    beside = "beside e0:host and e1:host and e2:host and 11 others: 7 Gb/s was asked for"
+    assert refusal.reason.startswith(f"to e14:host {beside}")
+    assert len(tries) < TRIES_MAX + len(names)
