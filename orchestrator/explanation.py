@@ -99,7 +99,8 @@ def _circuits(search: Search, least: Least) -> Iterator[Alternative]:
     duration_s = (asked.bend and asked.bend.duration_s) or window.duration_s
     narrower = _largest(search, duration_s)
     if narrower is not None:
-        text = f"{_rate(narrower.bandwidth_bps)} instead of {_rate(asked.bandwidth_bps)}"
+        each = " to each" if asked.more_destinations else ""
+        text = f"{_rate(narrower.bandwidth_bps)}{each} instead of {_rate(asked.bandwidth_bps)}"
         if narrower.window != window:
             text += f", {_times(narrower.window)}"
         change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
@@ -110,7 +111,7 @@ def _circuits(search: Search, least: Least) -> Iterator[Alternative]:
         text = f"{_times(later)}: {_span(wait_s)} later"
         criteria = rigid(asked, Phase(later, asked.bandwidth_bps))
         yield Alternative(AlternativeKind.EARLIEST_START, criteria, text, wait_s / duration_s)
-    if asked.constraints.survive:
+    if asked.constraints.survive or asked.more_destinations:
         return
     volume_bytes = asked.bandwidth_bps * duration_s // BITS
     if not 1 <= volume_bytes <= VOLUME_MAX_BYTES:

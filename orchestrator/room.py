@@ -145,6 +145,7 @@ def _is_free(criteria: Criteria) -> bool:
     limits = criteria.constraints
     return (
         criteria.strategy is Strategy.AUTO
+        and not criteria.more_destinations
         and not limits.survive
         and limits.max_latency_spread_us is None
     )

@@ -6,7 +6,8 @@ composes over the given routes with what the forecast says is free.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from substrate.forecast import Forecast, Levels, Resource
-from substrate.labels import assign_labels
+from substrate.labels import Plan, assign_labels
+from substrate.legs import by_destination, legs_of, plan_legs
 from substrate.model import Criteria, Refusal, Strategy, Window
-from substrate.options import has_vlans
+from substrate.options import Supply, has_vlans
 from substrate.routes import Route
 from substrate.splitting import compose
 from substrate.topology import Topology
@@ -57,7 +59,7 @@ class Search:
     forecast: Forecast
     topology: Topology
     tries: list[Window] = field(default_factory=list, compare=False)
-    """What was composed; no more than TRIES_MAX, so that nobody keeps the others waiting."""
+    """What was composed; about TRIES_MAX, so that nobody keeps the others waiting."""
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
@@ -67,14 +69,32 @@ class Search:
 
     def tried(self, bandwidth_bps: int, window: Window) -> Refusal | None:
         """What keeps that from being composed."""
-        self.tries.append(window)
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply = self.forecast.within(window)
-        found = compose(criteria, self.routes, supply, self.topology)
+        plan = plan_legs(criteria, supply, self.topology, self.plan_leg)
+        return plan if isinstance(plan, Refusal) else None
+
+    def plan_leg(self, criteria: Criteria, supply: Supply) -> Plan | Refusal:
+        """Composes rigid criteria with one of the destinations."""
+        self.tries.append(criteria.window)
+        routes = self.own[criteria.destination]
+        found = compose(criteria, routes, supply, self.topology)
         if isinstance(found, Refusal):
             return found
-        plan = assign_labels(criteria, found, supply, self.topology)
-        return plan if isinstance(plan, Refusal) else None
+        return assign_labels(criteria, found, supply, self.topology)
+
+    @cached_property
+    def own(self) -> Mapping[str, tuple[Route, ...]]:
+        """The routes to each destination."""
+        return by_destination(self.criteria, self.routes)
+
+    @cached_property
+    def legs(self) -> tuple[Search, ...]:
+        """The search for each leg alone."""
+        return tuple(
+            replace(self, criteria=leg, routes=self.own[leg.destination], tries=[])
+            for leg in legs_of(self.criteria)
+        )
 
     @property
     def paths_max(self) -> int:
@@ -94,20 +114,46 @@ class Search:
         ]
         free = np.zeros((len(rows), self.forecast.slots), dtype=np.int64)
         for resource, row in rows.items():
-            known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
-            free[row] = port.capacity_bps if port is not None else ANY
-            if known is not None:
-                np.minimum(free[row], known, out=free[row])
+            free[row] = self._free(resource)
         return Limits(routes, free)
+
+    def _free(self, resource: Resource) -> Levels | int:
+        """What is free of a resource in each slot, or in all."""
+        known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
+        most_bps = int(port.capacity_bps if port is not None else ANY)
+        return most_bps if known is None else np.minimum(known, most_bps)
 
     def hope_bps(self, window: Window) -> int:
         """No more than this fits during all of a window, however it is split."""
+        if self.criteria.more_destinations:
+            return self._hope_of_legs_bps(window)
         slots, limits = self.forecast.slots_of(window), self.limits
         if not limits.routes:
             return 0
         widest = np.sort(limits.alone[:, slots].min(axis=1))[-self.paths_max :]
         ends = [limits.free[row, slots].min() for row in limits.ends]
         return int(min(widest.sum(), *ends))
+
+    def _hope_of_legs_bps(self, window: Window) -> int:
+        """No more than fits of each leg, and together of those that need the same."""
+        most_bps = min(leg.hope_bps(window) for leg in self.legs)
+        for resource, count in self.shared.items():
+            most_bps = min(most_bps, self.free_bps(resource, window) // count)
+        return most_bps
+
+    def free_bps(self, resource: Resource, window: Window) -> int:
+        """What is free of a resource during all of a window."""
+        free = np.broadcast_to(self._free(resource), self.forecast.slots)
+        return int(free[self.forecast.slots_of(window)].min())
+
+    @cached_property
+    def shared(self) -> Mapping[Resource, int]:
+        """What all routes of a leg need, if those of others do so too: how many legs."""
+        needed: Counter[Resource] = Counter()
+        for leg in self.legs:
+            usable = [set(found) for found in map(leg._limits, leg.routes) if found]
+            needed.update(set.intersection(*usable) if usable else ())
+        return {resource: count for resource, count in needed.items() if count > 1}
 
     def _limits(self, route: Route) -> list[Resource]:
         """The resources of a route; none where it cannot be used at any time."""

@@ -148,7 +148,9 @@ Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
 @_typing.final
 class Constraints(_message.Message):
-    """The limits that a plan must keep. All optional."""
+    """The limits that a plan must keep. All optional. With several destinations each leg keeps them:
+    max_paths, for instance, is the most to each destination.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -193,11 +195,13 @@ class Constraints(_message.Message):
 
     @_builtins.property
     def ero(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Explicit route object: STPs that the path passes in this order ("domain:port"); implies one path."""
+        """Explicit route object: STPs that the path passes in this order ("domain:port"); implies one path.
+        Not together with more_destinations.
+        """
 
     @_builtins.property
     def source_vlans(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.VlanRange]:
-        """VLANs allowed at the source and destination STP; empty: any that is free."""
+        """VLANs allowed at the source and destination STPs; empty: any that is free."""
 
     @_builtins.property
     def destination_vlans(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.VlanRange]: ...
@@ -265,15 +269,15 @@ class Flexibility(_message.Message):
     MAX_PHASES_FIELD_NUMBER: _builtins.int
     duration_s: _builtins.int
     """The circuit lasts so long, anywhere within the window, as early as it can; more than 0, at most the
-    window. Absent: the whole window. Not together with volume_bytes.
+    window. Absent: the whole window. Not together with volume_bytes. All legs at one time.
     """
     least_bandwidth_bps: _builtins.int
     """Any bandwidth from this one up to bandwidth_bps will do, the most that can be had; more than 0.
-    Not together with volume_bytes.
+    Not together with volume_bytes. The same for all legs.
     """
     volume_bytes: _builtins.int
     """So much data is to be moved within the window, at rates that may change in time and over paths, at
-    most bandwidth_bps (0: as fast as the two ports); more than 0.
+    most bandwidth_bps (0: as fast as the two ports); more than 0. Not together with more_destinations.
     """
     max_phases: _builtins.int
     """Most phases of different rate, 1 to 64; absent: 16. Only together with volume_bytes."""
@@ -327,6 +331,7 @@ class Reservation(_message.Message):
     DETACH_FIELD_NUMBER: _builtins.int
     FLEXIBILITY_FIELD_NUMBER: _builtins.int
     ACCEPT_FIELD_NUMBER: _builtins.int
+    MORE_DESTINATIONS_FIELD_NUMBER: _builtins.int
     MOVABLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller, unique per request: 1 to 128 characters of [A-Za-z0-9._:-]."""
@@ -334,7 +339,7 @@ class Reservation(_message.Message):
     """"domain:port" or an alias of it. Must differ from destination."""
     destination: _builtins.str
     bandwidth_bps: _builtins.int
-    """More than 0."""
+    """More than 0. To each destination."""
     directionality: _common_pb2.Directionality.ValueType
     strategy: Global___Strategy.ValueType
     description: _builtins.str
@@ -362,6 +367,13 @@ class Reservation(_message.Message):
     def flexibility(self) -> Global___Flexibility:
         """Absent: exactly this bandwidth in exactly this window."""
 
+    @_builtins.property
+    def more_destinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Multipoint: the source is joined with each of these too, by a circuit (a leg) of its own with all of
+        bandwidth_bps; all legs or none. At most 15, each once, none of them source or destination. The
+        source's port must carry the sum.
+        """
+
     def __init__(
         self,
         *,
@@ -378,11 +390,12 @@ class Reservation(_message.Message):
         detach: _builtins.bool = ...,
         flexibility: Global___Flexibility | None = ...,
         accept: _builtins.str = ...,
+        more_destinations: _abc.Iterable[_builtins.str] | None = ...,
         movable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "constraints", b"constraints", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "movable", b"movable", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "more_destinations", b"more_destinations", "movable", b"movable", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__negotiation_timeout_s: _TypeAlias = _typing.Literal["negotiation_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__negotiation_timeout_s: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s"]  # noqa: Y015
@@ -464,7 +477,9 @@ Global___ReserveOutcome: _TypeAlias = ReserveOutcome  # noqa: Y015
 
 @_typing.final
 class Path(_message.Message):
-    """One path of a circuit, end to end."""
+    """One path of a circuit, end to end. It leads to the egress_stp of its last hop: with several
+    destinations each path is of the leg that ends there.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -479,7 +494,7 @@ class Path(_message.Message):
     def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hop]: ...
     @_builtins.property
     def flow_slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Which flows take this path: slot(flow) in flow_slots."""
+        """Which flows of its leg take this path: slot(flow) in flow_slots."""
 
     @_builtins.property
     def window(self) -> _common_pb2.Window:
@@ -543,22 +558,57 @@ class Advice(_message.Message):
 
     PARALLEL_STREAMS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
+    parallel_streams: _builtins.int
+    """Two per path, over all legs."""
+    text: _builtins.str
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LegAdvice]:
+        """Only where there are several destinations: of each, in the order that they were asked for."""
+
+    def __init__(
+        self,
+        *,
+        parallel_streams: _builtins.int = ...,
+        text: _builtins.str = ...,
+        legs: _abc.Iterable[Global___LegAdvice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["legs", b"legs", "parallel_streams", b"parallel_streams", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Advice: _TypeAlias = Advice  # noqa: Y015
+
+@_typing.final
+class LegAdvice(_message.Message):
+    """How to use the circuit to one of several destinations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    PARALLEL_STREAMS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """Its STP."""
     parallel_streams: _builtins.int
     """Two per path."""
     text: _builtins.str
     def __init__(
         self,
         *,
+        destination: _builtins.str = ...,
         parallel_streams: _builtins.int = ...,
         text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parallel_streams", b"parallel_streams", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "parallel_streams", b"parallel_streams", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Advice: _TypeAlias = Advice  # noqa: Y015
+Global___LegAdvice: _TypeAlias = LegAdvice  # noqa: Y015
 
 @_typing.final
 class DomainPart(_message.Message):
@@ -605,7 +655,8 @@ Global___DomainPart: _TypeAlias = DomainPart  # noqa: Y015
 @_typing.final
 class Bottleneck(_message.Message):
     """A place that keeps a request from being granted: one of a least cut between source and destination,
-    or a port without a VLAN. All places of a cut together carry less than what was asked for.
+    or a port without a VLAN. All places of a cut together carry less than what was asked for; with
+    several destinations, than what the legs that need them ask for together.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

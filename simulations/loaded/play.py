@@ -16,7 +16,7 @@ from simulations.loaded.world import World
 from simulations.network import build_network
 from substrate.model import Path
 
-MOVES_MAX = 32
+MOVES_MAX = 16
 """How many movable circuits one may move; of little use to others than ``repack``."""
 
 Played = tuple[tuple[Path, ...], ...]
