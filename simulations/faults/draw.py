@@ -2,7 +2,7 @@
 
 Requests (``who``: the instance asked first, ``number``: which reservation, from 0):
     reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run; how it
-              bends, if it does; "star": west is joined with south too
+              bends, if it does; "star": west is joined with south too; "movable": to let others in
     modify    ``word``: "GBPS"
     cancel
 
@@ -102,7 +102,8 @@ def _wish(dice: Random, world: World, at_ms: int) -> str:
     word = f"{_gbps(dice)} {start_s} {end_s} {dice.choice((5, 30))}"
     bend = BENDS[at_ms % len(BENDS)]
     star = world.south and bend != "volume" and at_ms % 3 > 0
-    return " ".join([word, *filter(None, (bend, "star" if star else ""))])
+    movable = "movable" if at_ms % 5 < 3 else ""
+    return " ".join([word, *filter(None, (bend, "star" if star else "", movable))])
 
 
 def _gbps(dice: Random) -> int:

@@ -30,8 +30,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 WORDS = {
     "reserve": (
-        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)",
-        "GBPS START END TIMEOUT [BEND] [star]",
+        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)( movable)?",
+        "GBPS START END TIMEOUT [BEND] [star] [movable]",
     ),
     "modify": (r"\d+", "GBPS"),
     "write": ("refused|unknown|crash before|crash after",) * 2,
