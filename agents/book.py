@@ -8,13 +8,14 @@ reservation are alternatives: what counts is, at each instant, the most that any
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from agents.backends.base import Backend, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
 from agents.free import FreeFor
-from agents.usage import Taken, Usage, envelope, raised
-from protocol.messages import Offer, PortOffer, ReqOffers, ReservationPrep, SendOffers
+from agents.together import Held, Joints, Key, LivePart, Owed
+from agents.usage import Taken, Usage
+from protocol.messages import Joint, Offer, PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
 from substrate.calendar import Calendar, CalendarError, Resource
 from substrate.label_calendar import NOBODY, LabelCalendar
@@ -33,16 +34,6 @@ from substrate.vlans import VlanSet
 OFFER_VALID_MS = 10_000
 SEARCHED_MIN = 64
 """With fewer resources inside a domain, the exact calendars are as quick to search."""
-Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class _Held:
-    """The live parts of one reservation and what they count for; ``number``: for its labels."""
-
-    number: int
-    parts: dict[Key, tuple[Window, Placement]] = field(default_factory=dict)
-    envelope: tuple[Usage, ...] = ()
 
 
 class Book:
@@ -60,7 +51,9 @@ class Book:
         self.changed: Callable[[Window], None] = lambda window: None
         """Hears when what is free within a window changes."""
         self._ports = {port.stp: port for port in self.domain.ports}
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
+        self._joints = Joints(self._held)
+        self._together: dict[str, tuple[Usage, ...]] = {}
         self._owner: dict[Key, str] = {}
         self._last_number = 0
 
@@ -77,30 +70,35 @@ class Book:
         A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
         """
         key = (prep.transaction_id, prep.part_id)
-        self.wake(prep.reservation_id)
+        self._wake_for(prep)
         if key in self._owner:
-            placement = self._held[self._owner[key]].parts[key][1]
-            return Admitted(placement.to_json())
+            placement = self._held[self._owner[key]].parts[key].placement
+            return Admitted(placement.to_json(prep.joint is not None))
         outcome = self._placed(prep)
         if isinstance(outcome, Refusal):
             named = replace(outcome, domain=self.domain.name)
             return named if self.domain.visible else self._discreet(named)
         # What lies alone was checked against all others; of alternatives the envelope was not.
-        alone = prep.reservation_id not in self._held
-        self._hold(prep.reservation_id, key, prep.window, outcome, checked=alone)
-        return Admitted(outcome.to_json())
+        alone = prep.reservation_id not in self._held and prep.joint is None
+        self._hold(prep, outcome, checked=alone)
+        return Admitted(outcome.to_json(prep.joint is not None))
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
         """Holds what the log says is held, at start. Raises CalendarError where that cannot be."""
         key = (prep.transaction_id, prep.part_id)
-        self.wake(prep.reservation_id)
+        self._wake_for(prep)
         if key in self._owner:
             return
         placement = Placement.from_json(mapping)
         for claim in placement.claims:
             if claim.resource not in self.calendar.capacities:
                 raise CalendarError(f"{claim.resource.name} is not a resource of this domain")
-        self._hold(prep.reservation_id, key, prep.window, placement)
+        self._hold(prep, placement)
+
+    def _wake_for(self, prep: ReservationPrep) -> None:
+        self.wake(prep.reservation_id)
+        for reservation_id, _ in prep.joint.members if prep.joint is not None else ():
+            self.wake(reservation_id)
 
     def fill(self, taken: Taken) -> None:
         """Holds, at start, what many parts take that sleep.
@@ -122,17 +120,22 @@ class Book:
         held = self._held.pop(reservation_id, None)
         if held is None:
             return 0
-        for key in held.parts:
+        for key, part in held.parts.items():
             del self._owner[key]
+            if part.joint is not None:
+                self._joints.remove(key, part.joint)
         return held.number
+
+    def is_joint(self, reservation_id: str) -> bool:
+        """Whether it counts together with others: then it must stay awake."""
+        held = self._held.get(reservation_id)
+        return held is not None and bool(held.joint_id)
 
     def awaken(self, prep: ReservationPrep, mapping: str, number: int) -> None:
         """A live part of a reservation that slept, which has that number; takes nothing."""
-        held = self._held.setdefault(prep.reservation_id, _Held(number))
-        key = (prep.transaction_id, prep.part_id)
-        held.parts[key] = (prep.window, Placement.from_json(mapping))
-        held.envelope = envelope(held.parts.values())
-        self._owner[key] = prep.reservation_id
+        held = self._held.setdefault(prep.reservation_id, Held(number))
+        self._note(prep, Placement.from_json(mapping), held)
+        held.envelope = held.usages()
 
     def keys(self, reservation_id: str) -> set[Key]:
         """The parts of a reservation that is awake."""
@@ -146,11 +149,13 @@ class Book:
         if reservation_id is None:
             return
         held = self._held[reservation_id]
-        window, placement = held.parts.pop(key)
-        for stp, vlan in placement.labels:
-            self.labels.give(stp, vlan, window, held.number)
+        part = held.parts.pop(key)
+        if part.joint is not None:
+            self._joints.remove(key, part.joint)
+        for stp, vlan in part.placement.labels:
+            self.labels.give(stp, vlan, part.window, held.number)
         self._reckon(reservation_id)
-        self.changed(window)
+        self.changed(part.window)
 
     def placement(self, mapping: str) -> Placement:
         """What a part's ``mapping`` says."""
@@ -158,8 +163,13 @@ class Book:
 
     def offers(self, request: ReqOffers, now_ms: int, valid_ms: int = OFFER_VALID_MS) -> SendOffers:
         """What the domain could carry; pairs of ports that it does not have get no offer."""
-        self.wake(request.reservation_id)
-        free = FreeFor(self, request.reservation_id, request.window, ports_apart=request.follow)
+        mine = dict.fromkeys((request.reservation_id, *request.moved))
+        for reservation_id in mine:
+            self.wake(reservation_id)
+        owed = Owed(tuple(usage for one in mine for usage in self._usages(one)))
+        free = FreeFor(
+            self, request.reservation_id, request.window, owed, ports_apart=request.follow
+        )
         known = {port.stp for port in self.domain.ports}
         pairs = [pair for pair in request.pairs if set(pair) <= known]
         offers = self.backend.offers(pairs, request.window, request.directionality, free)
@@ -177,51 +187,20 @@ class Book:
         """Whether nothing is held: no part, no bandwidth, no label."""
         return not self._owner and self.calendar.is_empty() and self.labels.is_empty()
 
-    def free_bps(self, resource: Resource, window: Window, reservation_id: str) -> int:
-        """Free during the window when the reservation's own parts do not count.
-
-        Here and below: if it is awake.
-        """
-        if reservation_id not in self._held:
-            return self.calendar.free_bps(resource, window)
-        return min(step.bandwidth_bps for step in self.profile(resource, window, reservation_id))
-
-    def profile(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
-        """As ``free_bps``, over time."""
-        return self._without(
-            self.calendar.profile(resource, window), window, resource, reservation_id
-        )
-
-    def outline(self, resource: Resource, window: Window, reservation_id: str) -> Profile:
-        """As ``profile``, or less where that is long: what an offer tells."""
-        return self._without(
-            self.calendar.outline(resource, window), window, resource, reservation_id
-        )
-
-    def _without(
-        self, profile: Profile, window: Window, resource: Resource, reservation_id: str
-    ) -> Profile:
-        """With what the reservation's own parts take put back."""
-        held = self._held.get(reservation_id)
-        for usage in held.envelope if held is not None else ():
-            if usage.resource == resource and usage.window.overlaps(window):
-                profile = raised(profile, usage, window)
-        return profile
-
     def free_vlans(self, stp: str, window: Window, reservation_id: str) -> VlanSet:
-        """VLANs that no other reservation has at any instant of the window."""
+        """VLANs that no other reservation has at any instant of the window, if it is awake."""
         held = self._held.get(reservation_id)
         if held is None:
             return self.labels.free_vlans(stp, window)
         parts = held.parts.values()
-        own = {vlan for _, placement in parts for at, vlan in placement.labels if at == stp}
+        own = {vlan for part in parts for at, vlan in part.placement.labels if at == stp}
         return self.labels.free_vlans(stp, window, held.number, own)
 
     def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
         wrong = self._wrong(prep)
         if wrong is not None:
             return wrong
-        free = FreeFor(self, prep.reservation_id, prep.window)
+        free = FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
         placement = self.backend.place(prep.segments, prep.window, free)
         if isinstance(placement, Refusal):
             return placement
@@ -255,7 +234,12 @@ class Book:
         return Placement(claims, tuple(sorted({*own, *placement.labels})), placement.detail)
 
     def _wrong(self, prep: ReservationPrep) -> Refusal | None:
-        """An unknown STP, a VLAN that is not the port's, or one that another holds."""
+        """An unknown STP, a VLAN that is not the port's, or one that another holds; a joint that
+        may not be."""
+        if prep.joint is not None:
+            wrong = self._wrong_joint(prep.joint, prep.orchestrator_id)
+            if wrong is not None:
+                return wrong
         for segment in prep.segments:
             for stp, vlan in (
                 (segment.ingress_stp, segment.ingress_vlan),
@@ -265,6 +249,18 @@ class Book:
                 if wrong is not None:
                     return replace(wrong, segment_id=segment.segment_id)
         return self._untranslated(prep.segments) or self._unsplit(prep.segments)
+
+    def _wrong_joint(self, joint: Joint, orchestrator_id: str) -> Refusal | None:
+        """Somebody else's reservation, or one that is being moved for another already."""
+        for member in self._joints.members(joint):
+            parts = self._held[member].parts.values()
+            if any(part.orchestrator_id != orchestrator_id for part in parts):
+                reason = f"{member} is another orchestrator's"
+                return Refusal(RefusalKind.POLICY, reason, resource=member)
+        busy = self._joints.busy(joint)
+        if busy:
+            return Refusal(RefusalKind.UNAVAILABLE, f"{busy} is being moved", resource=busy)
+        return None
 
     def _wrong_label(self, stp: str, vlan: int, prep: ReservationPrep) -> Refusal | None:
         port = self._ports.get(stp)
@@ -304,36 +300,83 @@ class Book:
             seen |= ends
         return None
 
-    def _hold(
-        self,
-        reservation_id: str,
-        key: Key,
-        window: Window,
-        placement: Placement,
-        checked: bool = False,
-    ) -> None:
+    def _usages(self, reservation_id: str) -> tuple[Usage, ...]:
+        """What a reservation that is awake counts for by itself; nothing while it is joint."""
         held = self._held.get(reservation_id)
+        return held.envelope if held is not None else ()
+
+    def _owed(self, prep: ReservationPrep) -> Owed:
+        """What does not count against a part, and what the others of its joint need beside it."""
+        if not self._joints and prep.joint is None:
+            return Owed(self._usages(prep.reservation_id))
+        part = LivePart.of(prep, Placement((), ()))
+        joint = self._joints.of(prep.reservation_id, part)
+        if joint is None:
+            return Owed(self._usages(prep.reservation_id))
+        members = self._joints.members(joint)
+        ids = {self._held[member].joint_id for member in members} - {""}
+        alone = [usage for member in members for usage in self._held[member].envelope]
+        back = (*alone, *(usage for one in sorted(ids) for usage in self._together[one]))
+        return Owed(back, self._joints.beside(prep.reservation_id, part, joint))
+
+    def _hold(self, prep: ReservationPrep, placement: Placement, checked: bool = False) -> None:
+        held = self._held.get(prep.reservation_id)
         if held is None:
             self._last_number += 1
-            held = self._held[reservation_id] = _Held(self._last_number)
-        held.parts[key] = (window, placement)
-        self._owner[key] = reservation_id
+            held = self._held[prep.reservation_id] = Held(self._last_number)
+        self._note(prep, placement, held)
         for stp, vlan in placement.labels:
-            self.labels.take(stp, vlan, window, held.number)
-        self._reckon(reservation_id, checked)
-        self.changed(window)
+            self.labels.take(stp, vlan, prep.window, held.number)
+        self._reckon(prep.reservation_id, checked)
+        self.changed(prep.window)
+
+    def _note(self, prep: ReservationPrep, placement: Placement, held: Held) -> None:
+        key = (prep.transaction_id, prep.part_id)
+        held.parts[key] = LivePart.of(prep, placement)
+        self._owner[key] = prep.reservation_id
+        if prep.joint is not None:
+            self._joints.add(key, prep.joint)
 
     def _reckon(self, reservation_id: str, checked: bool = False) -> None:
-        """Puts the envelope of the reservation's live parts in the place of the former one."""
+        """Puts what the live parts count for in the place of what they counted for before."""
         held = self._held[reservation_id]
-        for usage in held.envelope:
-            self.calendar.remove(usage.resource, usage.window, usage.bandwidth_bps)
-        held.envelope = envelope(held.parts.values())
-        add = self.calendar.add_checked if checked else self.calendar.add
-        for usage in held.envelope:
-            add(usage.resource, usage.window, usage.bandwidth_bps)
+        if self._joints or held.joint_id:
+            self._reckon_together(reservation_id)
+        else:
+            self._count(held.envelope, -1)
+            held.envelope = held.usages()
+            self._count(held.envelope, 1, checked)
         if not held.parts:
             del self._held[reservation_id]
+
+    def _reckon_together(self, reservation_id: str) -> None:
+        """The same where others may count together with it, or did."""
+        after = self._joints.of(reservation_id)
+        concerned = {reservation_id, *(self._joints.members(after) if after is not None else ())}
+        ids = {self._held[one].joint_id for one in concerned} - {""}
+        concerned.update(one for one, held in self._held.items() if held.joint_id in ids)
+        for joint_id in sorted(ids):
+            self._count(self._together.pop(joint_id), -1)
+        for one in sorted(concerned):
+            held = self._held[one]
+            self._count(held.envelope, -1)
+            held.envelope, held.joint_id = (), ""
+        for one in sorted(concerned):
+            held, joint = self._held[one], self._joints.of(one)
+            if joint is None:
+                held.envelope = held.usages()
+                self._count(held.envelope, 1)
+                continue
+            held.joint_id = joint.joint_id
+            if joint.joint_id not in self._together:
+                self._together[joint.joint_id] = self._joints.usages(joint)
+                self._count(self._together[joint.joint_id], 1)
+
+    def _count(self, usages: Iterable[Usage], sign: int, checked: bool = False) -> None:
+        add = self.calendar.add_checked if checked else self.calendar.add
+        change = add if sign > 0 else self.calendar.remove
+        for usage in usages:
+            change(usage.resource, usage.window, usage.bandwidth_bps)
 
     def _port_profile(self, stp: str, resources: Iterable[Resource], free: FreeFor) -> Profile:
         profiles = [free.outline(r) for r in resources if r in self.calendar.capacities]

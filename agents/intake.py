@@ -23,6 +23,8 @@ from substrate.model import DataPlaneState
 from substrate.sorting import Ints
 
 START_S, END_S = 11, 12
+JOINT = ',"joint":true}'
+"""How the placement of a part ends that may count together with others: not by itself."""
 _WAKES = {
     (state.name, plane.name): column
     for states, plane, column in (
@@ -58,7 +60,7 @@ class Intake:
         asleep: list[Sequence[Any]] = []
         for row in rows:
             wakes = _WAKES.get((row[4], row[13]))
-            if wakes is None or row[5] is None or row[9] is not None:
+            if wakes is None or row[5] is None or row[9] is not None or row[6].endswith(JOINT):
                 left.append(row)
             elif 1000 * row[wakes] > self._now_ms:
                 asleep.append(row)

@@ -198,6 +198,7 @@ class Parts:
         """Lets a reservation sleep, if all is written of it and nothing is to be done soon."""
         records, now_ms = self.records.parts_of(reservation_id), self.clock.now_ms()
         held = any(record.part.state is PartState.HELD for record in records)
+        held = held or self.book.is_joint(reservation_id)
         live = {record.key for record in records if record.live}
         if held or self.book.keys(reservation_id) != live:
             return

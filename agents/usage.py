@@ -56,8 +56,29 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
     return tuple(found)
 
 
+def greatest(scenarios: Iterable[Iterable[Usage]]) -> tuple[Usage, ...]:
+    """What is needed whichever scenario comes: per resource and instant the largest sum of one."""
+    changes: dict[Resource, list[tuple[int, int, int]]] = {}
+    count = 0
+    for number, usages in enumerate(scenarios):
+        count = number + 1
+        for usage in usages:
+            of_resource = changes.setdefault(usage.resource, [])
+            of_resource.append((usage.window.start_s, number, usage.bandwidth_bps))
+            of_resource.append((usage.window.end_s, number, -usage.bandwidth_bps))
+    found = []
+    for resource in sorted(changes, key=lambda r: (r.name, r.direction.value)):
+        sums = [0] * count
+        steps = sorted(changes[resource])
+        for (at_s, number, change_bps), after in itertools.pairwise([*steps, (steps[-1][0], 0, 0)]):
+            sums[number] += change_bps
+            if after[0] > at_s and max(sums) > 0:
+                found.append(Usage(resource, Window(at_s, after[0]), max(sums)))
+    return tuple(found)
+
+
 def raised(profile: Profile, usage: Usage, window: Window) -> Profile:
-    """The profile with what the usage takes put back."""
+    """The profile with what the usage takes put back; with a usage of less than 0, taken off."""
     start_s = max(usage.window.start_s, window.start_s)
     end_s = min(usage.window.end_s, window.end_s)
     times = {step.start_s for step in profile} | {start_s}

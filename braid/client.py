@@ -34,7 +34,7 @@ from braid.errors import (
     Unreachable,
 )
 from braid.many import Asking, Outcome
-from braid.requests import Circuit
+from braid.requests import Circuit, Leg
 from braid.units import Amount
 from braid.v1 import reservations_pb2 as pb
 from braid.v1.doubts_pb2_grpc import DoubtsStub
@@ -50,6 +50,7 @@ __all__ = [
     "Conflict",
     "DeadlinePassed",
     "InvalidRequest",
+    "Leg",
     "NotFound",
     "Outcome",
     "Refused",

@@ -53,6 +53,7 @@ def reservation(
     destination: str,
     bandwidth: Amount | None = None,
     *,
+    more_destinations: Iterable[str] = (),
     start: Amount = "now",
     end: Amount | None = None,
     duration: Amount | None = None,
@@ -71,6 +72,7 @@ def reservation(
 ) -> pb.Reservation:
     """A Reservation. How it may bend: :func:`braid.bending.asked`; ``limits``: :func:`constraints`.
 
+    ``more_destinations``: the source is joined with these too, each at all of the bandwidth.
     Raises ValueError.
     """
     if strategy not in STRATEGIES:
@@ -83,6 +85,7 @@ def reservation(
         request_id=request_id or new_request_id(),
         source=source,
         destination=destination,
+        more_destinations=more_destinations,
         directionality=one_way if unidirectional else both_ways,
         strategy=STRATEGIES[strategy],
         constraints=constraints(**limits),
@@ -268,8 +271,30 @@ def state_name(state: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """The way to one of a circuit's destinations: the paths that lead there."""
+
+    destination: str
+    paths: Sequence[pb.Path]
+    parallel_streams: int
+
+    @property
+    def source_vlans(self) -> tuple[int, ...]:
+        """VLANs to use at the source STP; one, unless the source's domain cannot split."""
+        return tuple(sorted({path.hops[0].ingress_vlan for path in self.paths}))
+
+    @property
+    def destination_vlans(self) -> tuple[int, ...]:
+        """VLANs to use at the destination STP."""
+        return tuple(sorted({path.hops[-1].egress_vlan for path in self.paths}))
+
+
+@dataclass(frozen=True, slots=True)
 class Circuit:
-    """A committed circuit and how to use it; ``record`` has everything."""
+    """A committed circuit and how to use it; ``record`` has everything.
+
+    With several destinations its VLANs and streams are those of all ``legs`` together.
+    """
 
     record: pb.ReservationRecord
 
@@ -284,6 +309,19 @@ class Circuit:
         return self.record.paths
 
     @property
+    def legs(self) -> tuple[Leg, ...]:
+        """One for each destination, in the order that they were asked for."""
+        criteria, advice = self.record.criteria, self.record.advice
+        own: dict[str, list[pb.Path]] = {criteria.destination: []}
+        own.update((stp, []) for stp in criteria.more_destinations)
+        for path in self.paths:
+            own[path.hops[-1].egress_stp].append(path)
+        streams = {leg.destination: leg.parallel_streams for leg in advice.legs}
+        return tuple(
+            Leg(stp, paths, streams.get(stp, advice.parallel_streams)) for stp, paths in own.items()
+        )
+
+    @property
     def parallel_streams(self) -> int:
         """How many parallel streams fill it (paper 003, section 6.5)."""
         return self.record.advice.parallel_streams
@@ -291,12 +329,12 @@ class Circuit:
     @property
     def source_vlans(self) -> tuple[int, ...]:
         """VLANs to use at the source STP; one, unless the source's domain cannot split."""
-        return tuple(sorted({path.hops[0].ingress_vlan for path in self.paths}))
+        return tuple(sorted({vlan for leg in self.legs for vlan in leg.source_vlans}))
 
     @property
     def destination_vlans(self) -> tuple[int, ...]:
         """VLANs to use at the destination STP."""
-        return tuple(sorted({path.hops[-1].egress_vlan for path in self.paths}))
+        return tuple(sorted({vlan for leg in self.legs for vlan in leg.destination_vlans}))
 
 
 def circuit_of(record: pb.ReservationRecord) -> Circuit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from commands import (
+    cloudnet,
     demo,
     doubt,
     health,
@@ -41,6 +42,7 @@ app.command()(reservations.cancel)
 app.command()(health.health)
 topology.app.command("import")(topology_import.import_)
 app.add_typer(topology.app, name="topology")
+app.add_typer(cloudnet.app, name="cloudnet")
 app.add_typer(doubt.app, name="doubt")
 app.add_typer(simulate.app, name="simulate")
 

@@ -14,6 +14,10 @@ Destination = Annotated[str | None, typer.Argument(help="STP where it ends, doma
 Bandwidth = Annotated[
     str | None, typer.Argument(help="such as 10G, 2.5Gb/s, 400M; not needed with --volume")
 ]
+MoreDestinations = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="one more STP to join SOURCE with, at all of BANDWIDTH"),
+]
 Start = Annotated[
     str, typer.Option("--start", help='now, +10m, "tomorrow 06:00", "friday 18:00", ISO 8601')
 ]

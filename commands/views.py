@@ -12,10 +12,11 @@ from rich.text import Text
 from braid.requests import state_name
 from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
-from commands.views_paths import by_phase, moved_bytes, paths_view
+from commands.views_paths import advice_lines, by_phase, moved_bytes, paths_view
 from commands.views_refused import refused_rows
 from commands.words import (
     data_plane_name,
+    each_text,
     phase_text,
     rate_text,
     styled,
@@ -34,7 +35,7 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
     facts.add_row("state", styled(state_name(record.state)))
     asked = record.asked if record.HasField("asked") else criteria
     facts.add_row("from", asked.source)
-    facts.add_row("to", asked.destination)
+    facts.add_row("to", "\n".join([asked.destination, *asked.more_destinations]))
     _add_terms(facts, asked, criteria.bandwidth_bps, criteria.window, record.paths)
     if criteria.description:
         facts.add_row("description", Text(criteria.description))
@@ -50,7 +51,7 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
         facts.add_row("to be released", Text(f"{', '.join(away)}: told, no answer yet"))
     rows: list[RenderableType] = [facts]
     if record.paths:
-        rows += [paths_view(record.paths, criteria.window), Text(record.advice.text)]
+        rows += [paths_view(record.paths, criteria.window), *advice_lines(record.advice)]
     rows += refused_rows(record)
     broken = dict.fromkeys(f"{part.domain}: {part.reason}" for part in record.parts if part.reason)
     rows += [styled(line, "red") for line in broken]
@@ -66,7 +67,7 @@ def plan_view(plan: pb.PlanResponse, asked: pb.Reservation) -> RenderableType:
         facts = Table.grid(padding=(0, 2))
         _add_terms(facts, asked, plan.bandwidth_bps, plan.window, plan.paths)
         rows.append(facts)
-    rows += [paths_view(plan.paths, plan.window), Text(plan.advice.text)]
+    rows += [paths_view(plan.paths, plan.window), *advice_lines(plan.advice)]
     if plan.depends_on_blind:
         rows.append(Text("A blind domain is on the way: only a reservation can tell if it agrees."))
     return Group(*rows)
@@ -89,12 +90,17 @@ def _add_terms(
         return
     most = "up to " if len(by_phase(paths, window)) > 1 else ""
     granted = {
-        "bandwidth": most + format_bandwidth(bandwidth_bps),
+        "bandwidth": most + format_bandwidth(bandwidth_bps) + each_text(asked),
         "window": window_text(window),
         "volume": format_volume(moved_bytes(paths, window)),
     }
     for name, text in wanted.items():
         facts.add_row(name, granted[name], styled(f"asked: {text}", "dim"))
+
+
+def _to_text(criteria: pb.Reservation) -> str:
+    more = len(criteria.more_destinations)
+    return f"{criteria.destination} and {more} more" if more else criteria.destination
 
 
 def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
@@ -107,7 +113,7 @@ def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
             record.reservation_id,
             styled(state_name(record.state)),
             criteria.source,
-            criteria.destination,
+            _to_text(criteria),
             # A volume has no rate of its own before one is granted.
             rate if criteria.bandwidth_bps else volume_text(criteria),
             format_time(criteria.window.start_s),

@@ -5,27 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb
 
-ROUTE = "route (VLAN in domain VLAN)"
+PHASE = ("phase", "from", "for", "moves")
+PATH = ("path", "bandwidth", "latency", "route (VLAN in domain VLAN)")
 
 
 def paths_view(paths: Sequence[pb.Path], window: common_pb2.Window) -> Table:
-    """The split, with VLANs hop by hop; by phase where paths differ in time.
+    """The split, with VLANs hop by hop; by phase where paths differ in time, and by destination
+    where they lead to several.
 
     ``window``: when paths are there that name none.
     """
     phases = by_phase(paths, window)
-    if len(phases) > 1:
-        return _phases_view(phases)
-    table = Table("path", "bandwidth", "latency", ROUTE, box=None)
-    for number, path in enumerate(paths, start=1):
-        table.add_row(str(number), *_path_cells(path))
+    several = len({_leads_to(path) for path in paths}) > 1
+    columns = [*(PHASE if len(phases) > 1 else ()), *(["to"] if several else ()), *PATH]
+    table = Table(*columns, box=None)
+    for number, (when, together) in enumerate(phases, start=1):
+        phase = _phase_cells(number, when, together) if len(phases) > 1 else []
+        for stp, leading in groupby(together, _leads_to):
+            to = [Text(stp)] if several else []
+            for count, path in enumerate(leading, start=1):
+                table.add_row(*phase, *to, str(count), *_path_cells(path))
+                phase, to = [""] * len(phase), [Text()] * len(to)
     return table
+
+
+def advice_lines(advice: pb.Advice) -> list[RenderableType]:
+    """How to use a circuit, to each of several destinations."""
+    lines = [advice.text, *(f"{leg.destination}: {leg.text}" for leg in advice.legs)]
+    return [Text(line) for line in lines]
 
 
 def by_phase(
@@ -61,19 +75,17 @@ def path_text(path: pb.Path) -> str:
     return " ".join(pieces)
 
 
-def _phases_view(phases: Sequence[tuple[common_pb2.Window, list[pb.Path]]]) -> Table:
-    table = Table("phase", "from", "for", "moves", "path", "bandwidth", "latency", ROUTE, box=None)
-    for number, (when, paths) in enumerate(phases, start=1):
-        phase = [
-            str(number),
-            format_time(when.start_s),
-            format_duration(when.end_s - when.start_s),
-            format_volume(moved_bytes(paths, when)),
-        ]
-        for count, path in enumerate(paths, start=1):
-            table.add_row(*phase, str(count), *_path_cells(path))
-            phase = [""] * len(phase)
-    return table
+def _phase_cells(number: int, when: common_pb2.Window, paths: Iterable[pb.Path]) -> list[str]:
+    return [
+        str(number),
+        format_time(when.start_s),
+        format_duration(when.end_s - when.start_s),
+        format_volume(moved_bytes(paths, when)),
+    ]
+
+
+def _leads_to(path: pb.Path) -> str:
+    return path.hops[-1].egress_stp if path.hops else ""
 
 
 def _path_cells(path: pb.Path) -> tuple[str, str, Text]:

@@ -51,8 +51,13 @@ def rate_text(request: pb.Reservation) -> str:
     if bends.HasField("volume_bytes"):
         return f"at most {most}" if request.bandwidth_bps else "as fast as the ports"
     if bends.HasField("least_bandwidth_bps"):
-        return f"{format_bandwidth(bends.least_bandwidth_bps)} to {most}"
-    return most
+        most = f"{format_bandwidth(bends.least_bandwidth_bps)} to {most}"
+    return most + each_text(request)
+
+
+def each_text(request: pb.Reservation) -> str:
+    """What follows a bandwidth that several destinations get each; empty for one."""
+    return " to each" if request.more_destinations else ""
 
 
 def when_text(request: pb.Reservation) -> str:

@@ -17,3 +17,8 @@ def advice_text(paths: tuple[Path, ...]) -> str:
         f"Split over {len(paths)} paths: use {streams} parallel streams (two per path), on "
         "consecutive TCP ports so that they spread evenly."
     )
+
+
+def legs_text(destinations: tuple[str, ...]) -> str:
+    """The same where every destination has advice of its own."""
+    return f"A circuit of its own leads to each of {len(destinations)} destinations."

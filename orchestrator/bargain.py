@@ -17,7 +17,7 @@ from orchestrator.offers import Offers, more_pairs, only
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
-from protocol.messages import ReqOffers, ReservationPrep, SendOffers
+from protocol.messages import Joint, ReqOffers, ReservationPrep, SendOffers
 from runtime import telemetry
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
@@ -140,6 +140,9 @@ class LiveBargain:
     """Whether offers are asked for this request alone: for a Modify, whose own holds are free."""
     told: Mapping[str, SendOffers] = field(default_factory=dict)
     """What domains have told this request already, of a time that includes its window."""
+    moved: tuple[str, ...] = ()
+    """Reservations that may be moved: what they hold counts as free."""
+    joint: Joint | None = None
     used_again: bool = False
     rounds: int = 0
 
@@ -227,6 +230,7 @@ class LiveBargain:
             directionality=self.criteria.directionality,
             reservation_id=reservation_id,
             traceparent=telemetry.traceparent(),
+            moved=self.moved,
         )
 
     @telemetry.traced("prepare")
@@ -282,6 +286,7 @@ class LiveBargain:
             orchestrator_id=self.orchestrator_id,
             deadline_ms=self.deadline_ms,
             traceparent=telemetry.traceparent(),
+            joint=self.joint,
         )
         return CoordinatorPart(
             domain=domain,

@@ -261,8 +261,6 @@ def lessons(refusals: Iterable[Refusal], question: Question) -> list[Lesson]:
 
 
 def _pairs(criteria: Criteria, refusal: Refusal, question: Question) -> list[Pair]:
-    routes = question.finder.between(
-        question.topology, criteria.source, criteria.destination, criteria.constraints
-    )
+    routes = question.finder.to_all(question.topology, criteria)
     return [pair for r in routes for c, pair in zip(r.crossings, r.pairs, strict=True)
             if c.domain == refusal.domain]  # fmt: skip

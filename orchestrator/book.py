@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -54,6 +54,7 @@ class LiveBook:
 
     def __init__(self) -> None:
         self._live: dict[str, Live] = {}
+        self._movable: dict[str, Live] = {}
         self._ends: list[tuple[int, str]] = []
 
     def adopt(self, record: Reservation) -> Live:
@@ -61,6 +62,8 @@ class LiveBook:
         live = self._live.get(record.reservation_id)
         if live is None:
             live = self._live[record.reservation_id] = Live(record)
+            if record.criteria.movable:
+                self._movable[record.reservation_id] = live
         self.watch_end(record)
         return live
 
@@ -77,10 +80,16 @@ class LiveBook:
 
     def forget(self, reservation_id: str) -> None:
         self._live.pop(reservation_id, None)
+        self._movable.pop(reservation_id, None)
+
+    def movable(self) -> Iterable[Live]:
+        """Those whose owners let them be moved, in the order in which they came."""
+        return self._movable.values()
 
     def lose(self, reservation_id: str) -> None:
         """Drops one that another instance owns now; who waits for it hears of that."""
         live = self._live.pop(reservation_id, None)
+        self._movable.pop(reservation_id, None)
         if live is not None:
             live.lose()
 

@@ -135,9 +135,7 @@ class Breakers:
         wanted = frozenset(domains)
         if not wanted:
             return wanted
-        routes = view.finder.between(
-            view.topology, criteria.source, criteria.destination, criteria.constraints
-        )
+        routes = view.finder.to_all(view.topology, criteria)
         return wanted & {c.domain for route in routes for c in route.crossings}
 
     def _refusal(self, domain: str) -> Refusal:

@@ -46,7 +46,7 @@ from orchestrator.records import Granted, Reservation, State
 from orchestrator.transactions import Transactions
 from orchestrator.work import Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
-from protocol.messages import ReqOffers
+from protocol.messages import Joint, ReqOffers
 from runtime import telemetry
 from runtime.clock import Clock, Ids
 from runtime.database import StorageBusyError, StorageError
@@ -78,6 +78,8 @@ class Limits:
     """So many refusals at once get what was in the way and what would be granted instead."""
     bounds: Bounds = field(default_factory=Bounds)
     """Nothing is proposed that is out of them."""
+    moves_max: int = 4
+    """How many others may be moved to admit one; 0: none."""
 
 
 class OvertakenError(Exception):
@@ -157,10 +159,10 @@ class Engine(Work):
             raise
 
     def _count(self, changes: Changes) -> None:
-        after = changes.reservation
-        live = self.book.get(after.reservation_id) if after is not None else None
-        if after is not None and live is not None:
-            self.meter.came_to(live.record, after)
+        for after in changes.records:
+            live = self.book.get(after.reservation_id)
+            if live is not None:
+                self.meter.came_to(live.record, after)
 
     def _doubt(self, changes: Changes) -> None:
         for reservation_id in sorted(changes.reservation_ids):
@@ -237,10 +239,14 @@ class Engine(Work):
         reservation_id: str = "",
         version: int = 0,
         told: Told | None = None,
+        anew: bool = False,
+        moved: tuple[str, ...] = (),
+        joint: Joint | None = None,
     ) -> SearchingBargain:
-        """How that negotiation reaches the domains; without ids it only asks for offers.
+        """How that negotiation reaches the domains; without a transaction it only asks for offers.
 
-        ``told``: what domains have told it already.
+        ``told``: what domains have told it already. ``anew``: offers are asked for it alone.
+        ``moved``: what others hold that counts as free; ``joint``: with what it is decided.
         """
 
         def report(progress: Progress) -> None:
@@ -270,8 +276,10 @@ class Engine(Work):
             meter=self.meter,
             apart=self.apart,
             offers=self.offers,
-            anew=question.in_force is not None,
+            anew=anew or question.in_force is not None,
             told=told or {},
+            moved=moved,
+            joint=joint,
         )
 
     async def negotiate(

@@ -17,7 +17,7 @@ from orchestrator.negotiation import (
     RoutesFound,
 )
 from orchestrator.records import HandDecision, Reservation
-from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb
+from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb, window_to_pb
 from substrate.model import DataPlaneState, least_within
 
 
@@ -48,6 +48,17 @@ def state_event(reservation: Reservation, now_ms: int) -> Event:
         version=reservation.version,
     )
     return Event(reservation.reservation_id, now_ms, pb.ReservationEvent(state_changed=body))
+
+
+def moved_event(reservation: Reservation, now_ms: int) -> Event:
+    """The reservation makes room for another one, as its owner allowed."""
+    window = reservation.criteria.window
+    body = pb.Moved(
+        version=reservation.version,
+        window=window_to_pb(window),
+        paths=[path_to_pb(path) for path in reservation.paths],
+    )
+    return Event(reservation.reservation_id, now_ms, pb.ReservationEvent(moved=body))
 
 
 def progress_event(reservation_id: str, progress: Progress, now_ms: int) -> Event:

@@ -100,7 +100,8 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
     narrower = _largest(within, window, min(duration_s, window.duration_s), about_bps)
     if narrower is None:
         return []
-    text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s")
+    each = " to each" if asked.more_destinations else ""
+    text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s", each)
     if narrower.window != asked.window:
         text += f", {_times(narrower.window)}"
     change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
@@ -117,7 +118,8 @@ def kinds_later(search: Search) -> frozenset[AlternativeKind]:
     found = set[AlternativeKind]()
     if ever_fits(search, asked.bandwidth_bps):
         found.add(AlternativeKind.EARLIEST_START)
-    if not asked.constraints.survive and 1 <= _volume_bytes(asked) <= VOLUME_MAX_BYTES:
+    rigid_only = asked.constraints.survive or asked.more_destinations
+    if not rigid_only and 1 <= _volume_bytes(asked) <= VOLUME_MAX_BYTES:
         found.add(AlternativeKind.SAME_VOLUME)
     return frozenset(found)
 
@@ -283,13 +285,13 @@ def _volume_bytes(criteria: Criteria) -> int:
     return criteria.bandwidth_bps * duration_of(criteria) // BITS
 
 
-def _instead(amount: int, asked: int, unit: str) -> str:
+def _instead(amount: int, asked: int, unit: str, each: str = "") -> str:
     """So precise that the two can be told apart."""
     for digits in range(4, 17):
         texts = _scaled(amount, unit, digits), _scaled(asked, unit, digits)
         if texts[0] != texts[1]:
             break
-    return " instead of ".join(texts)
+    return f"{each} instead of ".join(texts)
 
 
 def _scaled(amount: int, unit: str, digits: int = 4) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from substrate.model import Constraints
+from substrate.model import Constraints, Criteria
 from substrate.routes import Route, candidate_routes, nearest_routes
 from substrate.topology import Topology
 
@@ -40,6 +40,13 @@ class RouteFinder:
         found = self._candidates.get(key)
         if found is None:
             found = self._candidates[key] = candidate_routes(topology, *key, ROUTES_MAX)
+        return found
+
+    def to_all(self, topology: Topology, criteria: Criteria) -> tuple[Route, ...]:
+        """The same for criteria: those to each of their destinations, one after another."""
+        found: tuple[Route, ...] = ()
+        for stp in criteria.destinations:
+            found += self.between(topology, criteria.source, stp, criteria.constraints)
         return found
 
     def nearest(

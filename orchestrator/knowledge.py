@@ -94,7 +94,7 @@ class Knowledge:
         )
         if refusal.kind is RefusalKind.LABEL:
             return self._with_banned(concerned, refusal.resource)
-        return self._with_caps(concerned, refusal)
+        return self._with_caps(segments, concerned, refusal)
 
     def supply(self) -> Supply:
         """The planner's view."""
@@ -125,18 +125,27 @@ class Knowledge:
         asked = {pair for pair in self.asked if domain_of(pair[0]) not in stale}
         return replace(self, banned_vlans=banned, asked=frozenset(asked))
 
-    def _with_caps(self, segments: list[Segment], refusal: Refusal) -> Knowledge:
+    def _with_caps(
+        self, segments: tuple[Segment, ...], concerned: list[Segment], refusal: Refusal
+    ) -> Knowledge:
         caps = dict(self.caps)
-        for segment in segments:
-            pair = (segment.ingress_stp, segment.egress_stp)
-            caps[pair] = min(caps.get(pair, segment.bandwidth_bps), _lesson_bps(segment, refusal))
+        for pair in {(segment.ingress_stp, segment.egress_stp) for segment in concerned}:
+            together = [s for s in segments if (s.ingress_stp, s.egress_stp) == pair]
+            asked_bps = sum(segment.bandwidth_bps for segment in together)
+            lesson_bps = _lesson_bps(together, asked_bps, refusal)
+            caps[pair] = min(caps.get(pair, asked_bps), lesson_bps)
         return replace(self, caps=caps)
 
 
-def _lesson_bps(segment: Segment, refusal: Refusal) -> int:
-    """The most to ask for next: what the domain says, or half when it says nothing (blind)."""
+def _lesson_bps(together: list[Segment], asked_bps: int, refusal: Refusal) -> int:
+    """The most to ask for next between two ports: what the domain says, or half when it says
+    nothing (blind). What it says of one segment is beside those before it.
+    """
     if refusal.kind is RefusalKind.TOPOLOGY:
         return 0
     if refusal.available_bps is None:
-        return segment.bandwidth_bps // 2
-    return max(0, min(refusal.available_bps, segment.bandwidth_bps - 1))
+        return asked_bps // 2
+    named = [s.segment_id for s in together]
+    count = named.index(refusal.segment_id) if refusal.segment_id in named else 0
+    before_bps = sum(segment.bandwidth_bps for segment in together[:count])
+    return max(0, min(before_bps + refusal.available_bps, asked_bps - 1))

@@ -12,6 +12,7 @@ from orchestrator.negotiation import Bargain, Question, open_questions, routes_o
 from protocol.messages import SendOffers
 from substrate.bending import Search
 from substrate.forecast import Resource, forecast
+from substrate.legs import by_destination
 from substrate.model import Profile, Refusal, Step, Window
 from substrate.options import Pair, Supply
 from substrate.routes import Route
@@ -43,6 +44,8 @@ async def look_ahead(
 ) -> Ahead | Refusal:
     """Asks the visible domains on the first candidate routes what they have free over a span.
 
+    ``most``: routes to each destination.
+
     Who does not answer is left out, and the routes are chosen anew. ``before``: what was found on
     fewer routes, and is not asked again.
     """
@@ -52,7 +55,8 @@ async def look_ahead(
         found = routes_of(question, knowledge)
         if isinstance(found, Refusal):
             return found
-        routes = found[:most]
+        own = by_destination(question.criteria, found)
+        routes = tuple(route for each in own.values() for route in each[:most])
         wanted = open_questions(routes, question.topology, knowledge.asked)
         if not wanted:
             break

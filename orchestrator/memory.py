@@ -62,9 +62,9 @@ class MemoryStore:
     async def save(self, changes: Changes, fence: int = 0) -> None:
         self._check(changes, fence)
         self._requests.update((request.request_id, request) for request in changes.requests)
-        if changes.reservation is not None:
-            self._reservations[changes.reservation.reservation_id] = changes.reservation
-            self._owners[changes.reservation.reservation_id] = fence
+        for record in changes.records:
+            self._reservations[record.reservation_id] = record
+            self._owners[record.reservation_id] = fence
         if changes.answers and changes.reservation is not None:
             known = self._requests[changes.answers]
             answer = replace(changes.reservation, transaction_id="")

@@ -6,8 +6,8 @@ from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.explaining import explained, let_go
 from orchestrator.negotiation import Failure
+from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
-from orchestrator.reserving import stands, store_outcome, why_not
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
 

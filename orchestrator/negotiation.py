@@ -6,8 +6,9 @@ that waits or writes is behind the :class:`Bargain` port, so simulations run thi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.explanation import NOTHING_TO_SAY, Explanation
@@ -15,6 +16,7 @@ from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
 from protocol.messages import SendOffers
 from substrate.labels import Plan, assign_labels
+from substrate.legs import by_destination, each_leg, leg_of, legs_of, plan_legs
 from substrate.model import (
     Criteria,
     Refusal,
@@ -23,7 +25,7 @@ from substrate.model import (
     Strategy,
     Window,
 )
-from substrate.options import Pair
+from substrate.options import Pair, Supply
 from substrate.routes import Route
 from substrate.splitting import compose
 from substrate.topology import Topology
@@ -34,8 +36,10 @@ T = TypeVar("T")
 
 ROUNDS_MAX = 8
 WIDER_MAX = 24
-"""Routes among which a plan is looked for, once wider ones were needed."""
+"""Routes among which a plan for one leg is looked for, once wider ones were needed."""
 
+Own = Mapping[str, tuple[Route, ...]]
+"""Routes by the destination that they lead to."""
 Segments = tuple[Segment, ...]
 Answer = Refusal | None
 """None: the domain holds what it was asked to."""
@@ -179,6 +183,8 @@ async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
                 held[domain] = plan.segments[domain]
                 continue
             held.pop(domain, None)
+            if question.criteria.more_destinations:
+                answer = _of_leg(answer, plan.segments[domain], plan)
             refusals = (*refusals, answer)
             knowledge = knowledge.with_refusal(plan.segments[domain], answer)
         if not refusals:
@@ -226,7 +232,7 @@ async def plan_for(
         wider = _wider(question, routes, plan, knowledge)
         if wider:
             knowledge = await ask(question, wider, knowledge, bargain, announce=False)
-            plan = fit(question, (*wider, *routes)[:WIDER_MAX], knowledge)
+            plan = fit(question, (*wider, *routes), knowledge)
     if isinstance(plan, Refusal) and bargain.forgets():
         # What was remembered may be out of date: nothing is refused for that.
         return await plan_for(question, knowledge.anew(), bargain, announce=False)
@@ -241,18 +247,40 @@ def _wider(
     may = criteria.strategy is Strategy.AUTO and not criteria.constraints.ero
     if not may or refusal.kind is not RefusalKind.BANDWIDTH:
         return ()
-    found = widening_routes(criteria, knowledge.supply(), question.topology)
-    return tuple(route for route in found if route not in routes)
+    own = by_destination(criteria, routes)
+    return tuple(
+        route
+        for leg, free in _open_legs(question, own, knowledge.supply())
+        for route in widening_routes(leg, free, question.topology)
+        if route not in own[leg.destination]
+    )
+
+
+def _open_legs(question: Question, own: Own, supply: Supply) -> Iterator[tuple[Criteria, Supply]]:
+    """What does not fit, and what is free for it beside the legs that do."""
+    if not question.criteria.more_destinations:
+        yield question.criteria, supply
+        return
+    legs, plan_leg = legs_of(question.criteria), partial(_fit_leg, question, own)
+    for turn in each_leg(legs, supply, question.topology, plan_leg):
+        if isinstance(turn.outcome, Refusal):
+            yield turn.leg, turn.free
 
 
 def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> Plan | Refusal:
-    """Composition and labels over what is known. Pure.
+    """Composition and labels over what is known, leg by leg. Pure.
 
     A Modify stays on its routes where they suffice, and on its labels where they are free.
     """
-    supply, criteria = knowledge.supply(), question.criteria
+    plan_leg = partial(_fit_leg, question, by_destination(question.criteria, routes))
+    return plan_legs(question.criteria, knowledge.supply(), question.topology, plan_leg)
+
+
+def _fit_leg(question: Question, own: Own, criteria: Criteria, supply: Supply) -> Plan | Refusal:
+    """The same for criteria with one destination; of the routes to it the first WIDER_MAX."""
+    routes = own[criteria.destination][:WIDER_MAX]
     kept = _routes_in_force(question.in_force, routes)
-    preferred = _labels_in_force(question.in_force)
+    preferred = _labels_in_force(question.in_force, criteria.destination)
     if kept:
         shares = compose(criteria, kept, supply, question.topology)
         if not isinstance(shares, Refusal):
@@ -271,23 +299,24 @@ def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> 
 
 def routes_of(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:
     """The candidate routes, without domains that are down."""
-    kept = tuple(r for r in question.routes if knowledge.down.isdisjoint(r.domains))
-    if kept:
-        return kept
     criteria, constraints = question.criteria, question.criteria.constraints
+    kept = tuple(r for r in question.routes if knowledge.down.isdisjoint(r.domains))
+    if kept and all(by_destination(criteria, kept).values()):
+        return kept
     avoid = tuple(sorted({*constraints.avoid_domains, *knowledge.down}))
     if avoid != constraints.avoid_domains:
         constraints = replace(constraints, avoid_domains=avoid)
-    routes = question.finder.between(
-        question.topology, criteria.source, criteria.destination, constraints
-    )
-    if routes:
-        return routes
-    return Refusal(
-        RefusalKind.NO_PATH,
-        f"no path joins {criteria.source} and {criteria.destination} within the constraints"
-        + (f", leaving out {', '.join(avoid)}" if avoid else ""),
-    )
+    found: tuple[Route, ...] = ()
+    for stp in criteria.destinations:
+        routes = question.finder.between(question.topology, criteria.source, stp, constraints)
+        if not routes:
+            return Refusal(
+                RefusalKind.NO_PATH,
+                f"no path joins {criteria.source} and {stp} within the constraints"
+                + (f", leaving out {', '.join(avoid)}" if avoid else ""),
+            )
+        found += routes
+    return found
 
 
 async def ask(
@@ -355,17 +384,25 @@ def _routes_in_force(plan: Plan | None, routes: tuple[Route, ...]) -> tuple[Rout
     )
 
 
-def _labels_in_force(plan: Plan | None) -> Mapping[str, VlanSet]:
-    """Per STP the VLANs that the reservation uses now."""
+def _labels_in_force(plan: Plan | None, destination: str) -> Mapping[str, VlanSet]:
+    """Per STP the VLANs that the reservation uses now on its way to a destination."""
     labels: dict[str, VlanSet] = {}
     for path in plan.paths if plan is not None else ():
-        for hop in path.hops:
+        for hop in path.hops if path.hops[-1].egress_stp == destination else ():
             for stp, vlan in (
                 (hop.ingress_stp, hop.ingress_vlan),
                 (hop.egress_stp, hop.egress_vlan),
             ):
                 labels[stp] = labels.get(stp, EMPTY) | VlanSet.of(vlan)
     return labels
+
+
+def _of_leg(refusal: Refusal, segments: Segments, plan: Plan) -> Refusal:
+    """A domain's refusal of one segment, with the destination of the leg that it is of."""
+    segment = next((s for s in segments if s.segment_id == refusal.segment_id), None)
+    if segment is None:
+        return refusal
+    return replace(refusal, reason=f"to {leg_of(segment, plan)}: {refusal.reason}")
 
 
 def too_late() -> Refusal:

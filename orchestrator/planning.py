@@ -32,9 +32,12 @@ async def plan_only(question: Question, bargain: Bargain) -> Plan | Failure:
 
 
 async def _on_one_route(question: Question, bargain: Bargain) -> tuple[Plan | None, Knowledge]:
-    """The plan over the best route that carries it all; None where that cannot be told so soon."""
+    """The plan over the best route that carries it all; None where that cannot be told so soon.
+
+    Nor for several destinations.
+    """
     criteria, topology, knowledge = question.criteria, question.topology, Knowledge()
-    if criteria.strategy is Strategy.EQUAL_SPLITTING:
+    if criteria.strategy is Strategy.EQUAL_SPLITTING or criteria.more_destinations:
         return None, knowledge
     best: Option | None = None
     nearest = question.finder.nearest(

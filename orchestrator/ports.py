@@ -132,6 +132,8 @@ class Changes:
     accepted: Request | None = None
     """An alternative that ``request`` takes, under its id; it can be taken once."""
     reservation: Reservation | None = None
+    others: tuple[Reservation, ...] = ()
+    """Further records, of what is decided together with ``reservation``."""
     transactions: tuple[Transaction, ...] = ()
     events: tuple[Event, ...] = ()
     answers: str = ""
@@ -151,11 +153,15 @@ class Changes:
         return tuple(each for each in (self.request, self.accepted) if each is not None)
 
     @property
+    def records(self) -> tuple[Reservation, ...]:
+        """All of them."""
+        return self.others if self.reservation is None else (self.reservation, *self.others)
+
+    @property
     def reservation_ids(self) -> frozenset[str]:
         """The reservations that it is about."""
         ids = {transaction.reservation_id for transaction in self.transactions}
-        if self.reservation is not None:
-            ids.add(self.reservation.reservation_id)
+        ids.update(record.reservation_id for record in self.records)
         return frozenset(ids)
 
 

@@ -58,6 +58,8 @@ class Granted:
     paths: tuple[Path, ...]
     parts: tuple[PartView, ...]
     depends_on_blind: bool = False
+    moves: tuple[tuple[str, Granted], ...] = ()
+    """Other reservations that would be moved for it, and what they would be."""
 
     @property
     def phased(self) -> bool:
@@ -78,6 +80,8 @@ class Change:
     parts: tuple[PartView, ...] = ()
     switch_s: int | None = None
     """When its paths take over; None: at once."""
+    moves_for: str = ""
+    """The reservation that it makes room for; then no user asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,20 @@ def unchanged(reservation: Reservation, refusals: tuple[Refusal, ...], now_ms: i
         modified=False,
         updated_ms=now_ms,
     )
+
+
+def moved(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
+    """It makes room for another one: a new version is in force that nobody asked for."""
+    change = reservation.change
+    assert change is not None
+    change = replace(change, criteria=grant.criteria, paths=grant.paths, parts=grant.parts)
+    after = changed(replace(reservation, change=change), now_ms)
+    return replace(after, modified=reservation.modified, refusals=reservation.refusals)
+
+
+def stayed(reservation: Reservation, now_ms: int) -> Reservation:
+    """It was to be moved, and is not."""
+    return replace(reservation, change=None, updated_ms=now_ms)
 
 
 def cancelled(reservation: Reservation, now_ms: int) -> Reservation:

@@ -18,7 +18,7 @@ from orchestrator.book import Live
 from orchestrator.engine import Engine, OvertakenError
 from orchestrator.modifying import await_next, give_back, negotiate_next
 from orchestrator.ports import Changes, LostError, Unfinished
-from orchestrator.records import Reservation
+from orchestrator.records import Reservation, stayed
 from orchestrator.reserving import await_first, negotiate_first
 from protocol.coordinator import Decide, Decision, EpochRaised, Transaction, begin
 
@@ -66,6 +66,10 @@ async def resume(engine: Engine, live: Live) -> None:
         if transaction is not None and transaction.decision is Decision.UNDECIDED:
             transaction = await engine.transactions.apply(pending, Decide(commit=False))
         if transaction is None or transaction.decision is Decision.ABORT:
+            if record.change is not None and record.change.moves_for:
+                # Who it was to make room for is negotiated anew, perhaps without it.
+                await engine.store_record(live, stayed(record, engine.now_ms()))
+                return
             await _begin_again(engine, live)
             transaction = None
     if transaction is None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.explaining import explained, let_go
+from orchestrator.moving import make_room
 from orchestrator.negotiation import Failure
+from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, State, committed, failed, with_grant
-from protocol.coordinator import Decision, Transaction
+from protocol.coordinator import Transaction
 from runtime import telemetry
-from substrate.model import Refusal, RefusalKind
-
-WITHDRAWN = "it was withdrawn while its confirmation was awaited"
 
 
 @telemetry.traced("Reserve")
@@ -27,6 +26,8 @@ async def negotiate_first(engine: Engine, live: Live) -> None:
     if isinstance(outcome, Failure):
         # Others may need what is still held; an explanation takes a while.
         await let_go(engine, record.transaction_id)
+        if await make_room(engine, live, question, outcome.refusals):
+            return
         outcome = await explained(engine, question, outcome)
     async with live.turn():
         if live.record.state is not State.NEGOTIATING:
@@ -64,28 +65,6 @@ async def await_first(engine: Engine, live: Live) -> None:
         await store_outcome(engine, live, transaction, record)
         if record.state is State.FAILED:
             engine.book.forget(record.reservation_id)
-
-
-def stands(transaction: Transaction) -> bool:
-    """Whether what was decided may be told. A cancel may have begun to give it back, and its
-    instance have died before it wrote that in the record: then it may not."""
-    return transaction.decision is Decision.COMMIT and not transaction.given_back
-
-
-async def store_outcome(
-    engine: Engine, live: Live, transaction: Transaction, record: Reservation
-) -> None:
-    """Writes what became of it; what was given back in part is given back whole, in one write."""
-    if transaction.given_back:
-        await engine.withdraw(live, transaction.transaction_id, record)
-        live.set(record)
-    else:
-        await engine.store_record(live, record)
-
-
-def why_not(transaction: Transaction) -> tuple[Refusal, ...]:
-    """What the user hears instead."""
-    return transaction.refusals or (Refusal(RefusalKind.TOMBSTONE, WITHDRAWN),)
 
 
 def _awaits(live: Live) -> bool:

@@ -114,8 +114,8 @@ class _Known:
     def learn(self, changes: Changes, fence: int) -> None:
         """The step is written."""
         self._requests.update((request.request_id, request) for request in changes.requests)
-        if changes.reservation is not None:
-            self._owners[changes.reservation.reservation_id] = fence
+        for record in changes.records:
+            self._owners[record.reservation_id] = fence
         for tx in changes.transactions:
             self._decisions[tx.transaction_id] = _Stored(DECISIONS[tx.decision], tx.told)
 
@@ -175,12 +175,11 @@ class _Rows:
     hand: list[Changes] = field(default_factory=list)
 
     def add(self, changes: Changes, fence: int) -> None:
-        record = changes.reservation
         self.requests += [_request_row(request) for request in changes.requests]
-        if record is not None:
+        for record in changes.records:
             encoded = record_to_pb(record).SerializeToString()
             self.reservations[record.reservation_id] = reservation_row(record, encoded, fence)
-            if changes.answers:
+            if changes.answers and record is changes.reservation:
                 self.answers.append({"b_request_id": changes.answers, "answer": encoded})
         for transaction in changes.transactions:
             self.transactions[transaction.transaction_id] = transaction_row(transaction)

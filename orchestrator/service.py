@@ -36,6 +36,7 @@ from orchestrator.records import (
 from orchestrator.recovery import tend
 from orchestrator.reports import Reports
 from orchestrator.reserving import negotiate_first
+from orchestrator.room import find_room, may_have_room
 from orchestrator.steps import is_over
 from protocol.coordinator import Transaction, begin
 from runtime.database import StorageError
@@ -294,6 +295,10 @@ class Orchestrator:
             outcome = await plan_any(question, lambda each, told: engine.bargain(each, told=told))
             outcome = engine.breakers.explained(question, outcome)
             if isinstance(outcome, Failure):
+                if may_have_room(engine, question, outcome.refusals):
+                    room = await find_room(engine, question)
+                    if room is not None:
+                        return room.grant
                 return await explained(engine, question, outcome)
             return outcome
         finally:
@@ -385,6 +390,8 @@ class Orchestrator:
         self._must_stand(record)
         if record.granted.phased:
             raise NotNowError("its rate or paths change in time: cancel it and ask anew")
+        if record.change is not None and record.change.moves_for:
+            raise NotNowError("it is being moved to make room for another: ask again in a moment")
         # The same request again is recorded already, which saving it shows.
         if record.change is not None and record.change.request_id != request_id:
             raise NotNowError("another Modify of it is being negotiated")

@@ -39,6 +39,7 @@ class OrchestratorSettings(ListenSettings):
     prepare_timeout_s: float = Field(default=5.0, gt=0, le=300)
     negotiations_max: int = Field(default=1000, ge=1, le=100_000)
     explanations_max: int = Field(default=2, ge=0, le=100)
+    moves_max: int = Field(default=4, ge=0, le=64)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
     horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
     log: LogSettings = LogSettings()
@@ -68,6 +69,7 @@ class OrchestratorSettings(ListenSettings):
             offers_reuse_ms=round(self.offers_reuse_s * 1000),
             explanations_max=self.explanations_max,
             bounds=self.bounds(),
+            moves_max=self.moves_max,
         )
 
     def bounds(self) -> Bounds:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
 
 from orchestrator.ports import Changes, Gateway, LostError, PartKey, StaleEpochError, Store
 from orchestrator.steps import (
@@ -169,6 +169,45 @@ class Transactions:
                 live.state, _ = await self._steps(live, (raised,), None)
         self._enter(live, after, outbound)
         return after
+
+    async def decide_together(
+        self, ids: Iterable[str], extra: Callable[[Sequence[Transaction]], Changes]
+    ) -> None:
+        """COMMIT of several transactions in one write: all of them, or none.
+
+        Raises LostError, ConflictError, StaleEpochError, StorageError as ``apply`` does, and
+        ValueError where one cannot be decided, or success not be told at once.
+        """
+        lives = [self._live.get(transaction_id) for transaction_id in sorted(ids)]
+        async with AsyncExitStack() as locks:
+            steps = []
+            for live in lives:
+                if live is None:
+                    raise LostError("")
+                await locks.enter_async_context(live.lock)
+                if live.lost:
+                    raise LostError(live.state.reservation_id)
+                after, outbound = step(live.state, Decide(commit=True), self._clock.now_ms())
+                if not after.told:
+                    raise ValueError(f"{after.transaction_id}: a domain may still drop its hold")
+                steps.append((live, after, outbound))
+            more = extra([after for _, after, _ in steps])
+            now_ms = self._clock.now_ms()
+            await self._save(
+                replace(
+                    more,
+                    transactions=tuple(after for _, after, _ in steps),
+                    events=(
+                        *(e for s, a, _ in steps for e in events_of(s.stored, a, None, now_ms)),
+                        *more.events,
+                    ),
+                    decides=frozenset(after.transaction_id for _, after, _ in steps),
+                    at_ms=now_ms,
+                )
+            )
+            for live, after, outbound in steps:
+                live.stored = after
+                self._enter(live, after, outbound)
 
     def _enter(self, live: _Live, after: Transaction, outbound: Iterable[Outbound]) -> None:
         """The new state: remembered, sent, told."""

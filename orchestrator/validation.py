@@ -28,6 +28,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 BANDWIDTH_MAX_BPS = 10**15
 LIST_MAX = 128
+MORE_DESTINATIONS_MAX = 15
 DEFAULT_TIMEOUT_S = 30
 DEFAULT_MAX_PATHS = 4
 
@@ -76,9 +77,8 @@ def check_change(
         _check_window("end_s", window, now_ms, bounds)
         criteria = replace(criteria, window=window)
     if message.HasField("constraints"):
-        limits = _check_constraints(
-            message.constraints, criteria.source, criteria.destination, topology
-        )
+        ends = (criteria.source, *criteria.destinations)
+        limits = _check_constraints(message.constraints, ends, topology)
         criteria = check_survival(message.constraints, replace(criteria, constraints=limits))
     return Order(
         message.request_id,
@@ -97,6 +97,7 @@ def check_criteria(
     destination = check_stp("destination", message.destination, topology)
     if source == destination:
         raise invalid("destination", message.destination, "an STP other than the source")
+    more = _check_more_destinations(message, (source, destination), topology)
     if not message.HasField("window"):
         raise invalid("window", "absent", "start_s and end_s")
     window = Window(message.window.start_s, message.window.end_s)
@@ -114,7 +115,9 @@ def check_criteria(
         window=window,
         directionality=_check_directionality(message.directionality),
         strategy=_check_strategy(message.strategy),
-        constraints=_check_constraints(message.constraints, source, destination, topology),
+        constraints=_check_constraints(message.constraints, (source, destination, *more), topology),
+        movable=message.movable,
+        more_destinations=more,
     )
     _check_fits_ports(criteria, topology)
     criteria = check_survival(message.constraints, criteria)
@@ -220,8 +223,28 @@ def _check_bandwidth(field: str, bandwidth_bps: int) -> int:
     return bandwidth_bps
 
 
+def _check_more_destinations(
+    message: reservations_pb2.Reservation, others: tuple[str, str], topology: Topology
+) -> tuple[str, ...]:
+    names = message.more_destinations
+    if len(names) > MORE_DESTINATIONS_MAX:
+        possible = f"at most {MORE_DESTINATIONS_MAX}"
+        raise invalid("more_destinations", f"{len(names)} entries", possible)
+    found: list[str] = []
+    for i, name in enumerate(names):
+        stp = check_stp(f"more_destinations[{i}]", name, topology)
+        if stp in (*others, *found):
+            possible = "an STP other than the source and all other destinations"
+            raise invalid(f"more_destinations[{i}]", name, possible)
+        found.append(stp)
+    if found and message.flexibility.HasField("volume_bytes"):
+        possible = "nothing together with more_destinations: legs have one constant bandwidth"
+        raise invalid("flexibility.volume_bytes", message.flexibility.volume_bytes, possible)
+    return tuple(found)
+
+
 def _check_fits_ports(criteria: Criteria, topology: Topology) -> None:
-    for stp in (criteria.source, criteria.destination):
+    for stp in (criteria.source, *criteria.destinations):
         port = topology.port(stp)
         if port is not None and criteria.bandwidth_bps > port.capacity_bps:
             raise RequestError(
@@ -230,6 +253,15 @@ def _check_fits_ports(criteria: Criteria, topology: Topology) -> None:
                 criteria.bandwidth_bps,
                 f"at most {port.capacity_bps} bit/s, the capacity of {stp}",
             )
+    source, legs = topology.port(criteria.source), len(criteria.destinations)
+    if source is not None and criteria.bandwidth_bps * legs > source.capacity_bps:
+        raise RequestError(
+            StatusCode.OUT_OF_RANGE,
+            "bandwidth_bps",
+            criteria.bandwidth_bps,
+            f"at most {source.capacity_bps // legs} bit/s to each of {legs} destinations, "
+            f"which share the {source.capacity_bps} bit/s of {source.stp}",
+        )
 
 
 def _check_directionality(value: int) -> Directionality:
@@ -253,16 +285,19 @@ def _check_strategy(value: int) -> Strategy:
 
 
 def _check_constraints(
-    message: reservations_pb2.Constraints, source: str, destination: str, topology: Topology
+    message: reservations_pb2.Constraints, ends: tuple[str, ...], topology: Topology
 ) -> Constraints:
     field = "constraints."
     via = _check_domains(field + "via_domains", message.via_domains, topology)
     avoid = _check_domains(field + "avoid_domains", message.avoid_domains, topology)
     for name in avoid:
-        if name in via or name in (domain_of(source), domain_of(destination)):
+        if name in via or name in map(domain_of, ends):
             raise invalid(field + "avoid_domains", name, "a domain that the circuit does not need")
     if len(message.ero) > LIST_MAX:
         raise invalid(field + "ero", f"{len(message.ero)} entries", f"at most {LIST_MAX}")
+    if message.ero and len(ends) > 2:
+        possible = "nothing together with more_destinations, to which it cannot lead"
+        raise invalid(field + "ero", ", ".join(message.ero), possible)
     return Constraints(
         max_paths=_check_range(message, "max_paths", 1, 16, DEFAULT_MAX_PATHS) or 1,
         min_share_bps=_check_range(message, "min_share_bps", 1, BANDWIDTH_MAX_BPS, 1) or 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from braid.v1 import reservations_pb2 as pb
-from orchestrator.advice import advice_text
+from orchestrator.advice import advice_text, legs_text
 from orchestrator.explanation import (
     NOTHING_TO_SAY,
     Alternative,
@@ -72,7 +72,7 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
         message.bottlenecks.extend(_bottleneck_to_pb(b) for b in record.explanation.bottlenecks)
         message.alternatives.extend(alternatives_to_pb(record.explanation.alternatives))
     if record.paths:
-        _fill_advice(message.advice, record.paths)
+        _fill_advice(message.advice, record.criteria, record.paths)
     whole = fold_data_plane(record.parts)
     if whole is not None:
         message.data_plane = data_plane_to_pb(whole)
@@ -116,6 +116,8 @@ def change_to_pb(change: Change) -> pb.ReservationRecord:
     message.criteria.negotiation_timeout_s = change.timeout_s
     if change.switch_s is not None:
         message.switch_s = change.switch_s
+    if change.moves_for:
+        message.moves_for = change.moves_for
     return message
 
 
@@ -130,6 +132,7 @@ def change_from_pb(message: pb.ReservationRecord, transaction_id: str) -> Change
         paths=tuple(path_from_pb(path) for path in message.paths),
         parts=tuple(_part_from_pb(part) for part in message.parts),
         switch_s=message.switch_s if message.HasField("switch_s") else None,
+        moves_for=message.moves_for,
     )
 
 
@@ -143,12 +146,15 @@ def criteria_to_pb(criteria: Criteria) -> pb.Reservation:
 def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
     message.source = criteria.source
     message.destination = criteria.destination
+    message.more_destinations.extend(criteria.more_destinations)
     message.bandwidth_bps = criteria.bandwidth_bps
     message.window.start_s = criteria.window.start_s
     message.window.end_s = criteria.window.end_s
     message.directionality = criteria.directionality.value  # type: ignore[assignment]
     message.strategy = criteria.strategy.value  # type: ignore[assignment]
     message.constraints.CopyFrom(constraints_to_pb(criteria.constraints))
+    if criteria.movable:
+        message.movable = True
     bend = criteria.bend
     if bend is None:
         return
@@ -167,12 +173,14 @@ def criteria_from_pb(message: pb.Reservation) -> Criteria:
     return Criteria(
         source=message.source,
         destination=message.destination,
+        more_destinations=tuple(message.more_destinations),
         bandwidth_bps=message.bandwidth_bps,
         window=window_from_pb(message.window),
         directionality=Directionality(message.directionality),
         strategy=Strategy(message.strategy),
         constraints=constraints_from_pb(message.constraints),
         bend=_bend_from_pb(message.flexibility) if message.HasField("flexibility") else None,
+        movable=message.movable,
     )
 
 
@@ -190,10 +198,18 @@ def plan_to_pb(plan: Granted) -> pb.PlanResponse:
     return pb.PlanResponse(
         feasible=True,
         paths=[path_to_pb(path) for path in plan.paths],
-        advice=advice_to_pb(plan.paths),
+        advice=advice_to_pb(plan),
         depends_on_blind=plan.depends_on_blind,
         window=window_to_pb(plan.criteria.window),
         bandwidth_bps=plan.criteria.bandwidth_bps,
+        moves=[
+            pb.Move(
+                reservation_id=reservation_id,
+                window=window_to_pb(moved.criteria.window),
+                paths=[path_to_pb(path) for path in moved.paths],
+            )
+            for reservation_id, moved in plan.moves
+        ],
     )
 
 
@@ -274,16 +290,23 @@ def _explanation_from_pb(message: pb.ReservationRecord) -> Explanation:
     )
 
 
-def advice_to_pb(paths: tuple[Path, ...]) -> pb.Advice:
-    """How to use these paths."""
+def advice_to_pb(plan: Granted) -> pb.Advice:
+    """How to use what is granted."""
     message = pb.Advice()
-    _fill_advice(message, paths)
+    _fill_advice(message, plan.criteria, plan.paths)
     return message
 
 
-def _fill_advice(message: pb.Advice, paths: tuple[Path, ...]) -> None:
+def _fill_advice(message: pb.Advice, criteria: Criteria, paths: tuple[Path, ...]) -> None:
     message.parallel_streams = parallel_streams(paths)
     message.text = advice_text(paths)
+    if not criteria.more_destinations:
+        return
+    message.text = legs_text(criteria.destinations)
+    for stp in criteria.destinations:
+        own = tuple(path for path in paths if path.hops[-1].egress_stp == stp)
+        streams, text = parallel_streams(own), advice_text(own)
+        message.legs.add(destination=stp, parallel_streams=streams, text=text)
 
 
 def _part_to_pb(part: PartView) -> pb.DomainPart:

@@ -37,6 +37,7 @@ from protocol.messages import (
     Claims,
     Commit,
     Inquire,
+    Joint,
     Offer,
     OffersStale,
     Phase,
@@ -194,7 +195,20 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
         message.orchestrator_id,
         message.deadline_ms,
         message.traceparent,
+        _joint_from_pb(message) if message.HasField("joint") else None,
     )
+
+
+def _joint_from_pb(message: pb.ReservationPrep) -> Joint:
+    joint = message.joint
+    if not joint.joint_id:
+        raise CodecError("joint.joint_id", "nothing", "an id")
+    members = tuple((each.reservation_id, each.version) for each in joint.members)
+    if (message.reservation_id, message.version) not in members or len(members) < 2:
+        raise CodecError("joint.members", len(members), "this part's reservation, and others")
+    if len(dict(members)) < len(members):
+        raise CodecError("joint.members", len(members), "each reservation once")
+    return Joint(joint.joint_id, members)
 
 
 def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
@@ -209,6 +223,10 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
     message.window.end_s = prep.window.end_s
     message.orchestrator_id = prep.orchestrator_id
     message.deadline_ms = prep.deadline_ms
+    if prep.joint is not None:
+        message.joint.joint_id = prep.joint.joint_id
+        for reservation_id, version in prep.joint.members:
+            message.joint.members.add(reservation_id=reservation_id, version=version)
 
 
 def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
@@ -221,6 +239,7 @@ def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
         reservation_id=message.reservation_id,
         traceparent=message.traceparent,
         follow=message.follow,
+        moved=message.moved,
     )
 
 
@@ -234,6 +253,7 @@ def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
         reservation_id=message.reservation_id,
         traceparent=message.traceparent,
         follow=message.follow,
+        moved=tuple(message.moved),
     )
 
 

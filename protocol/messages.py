@@ -24,6 +24,7 @@ class ReqOffers:
     reservation_id: str = ""
     traceparent: str = ""
     follow: bool = False
+    moved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,18 @@ class OffersStale:
 
 
 @dataclass(frozen=True, slots=True)
+class Joint:
+    """Transactions that are decided together; ``members``: each reservation's next version."""
+
+    joint_id: str
+    members: tuple[tuple[str, int], ...]
+
+    def is_before(self, reservation_id: str, version: int) -> bool:
+        """Whether a member's version is none that this brings about."""
+        return any(member == reservation_id and version < new for member, new in self.members)
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationPrep:
     """Asks a domain to hold segments: all of them or none."""
 
@@ -79,6 +92,7 @@ class ReservationPrep:
     orchestrator_id: str
     deadline_ms: int
     traceparent: str = ""
+    joint: Joint | None = None
 
 
 @dataclass(frozen=True, slots=True)

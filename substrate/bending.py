@@ -6,6 +6,7 @@ composes over the given routes with what the forecast says is free.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from substrate.filling import fill
 from substrate.forecast import Forecast, Levels, Resource
-from substrate.labels import assign_labels
-from substrate.model import Criteria, Refusal, Strategy, Window
+from substrate.labels import Plan, assign_labels
+from substrate.legs import PlanLeg, by_destination, legs_of, plan_legs
+from substrate.model import Criteria, Refusal, RefusalKind, Strategy, Window
 from substrate.options import Options, Supply, has_vlans
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, compose, composed
@@ -30,6 +32,7 @@ COMPOSITION = 10
 """Looking at the routes costs as much as to try so many sets of them."""
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
+DOES_NOT_FIT = Refusal(RefusalKind.BANDWIDTH, "it does not fit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +67,46 @@ class Search:
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
-        return bool(self.shares(bandwidth_bps, window))
+        if not self.criteria.more_destinations:
+            return bool(self._shares(bandwidth_bps, window))
+        if not self._may_fit(bandwidth_bps, window):
+            return False
+        return isinstance(self._planned(bandwidth_bps, window, self._fit_leg), Plan)
 
-    def shares(self, bandwidth_bps: int, window: Window) -> Shares:
-        """How that composes; empty: it does not, or finds no VLANs."""
-        if self.effort.left <= 0 or self.hope_bps(window) < bandwidth_bps:
+    def _may_fit(self, bandwidth_bps: int, window: Window) -> bool:
+        return self.effort.left > 0 and self.hope_bps(window) >= bandwidth_bps
+
+    def raised(self, bandwidth_bps: int, most_bps: int, window: Window) -> int:
+        """As much up to ``most_bps`` as fits on the routes where that much does; 0: it does not.
+
+        With several destinations no more is looked for: each has routes of its own.
+        """
+        if self.criteria.more_destinations:
+            return bandwidth_bps if self.fits(bandwidth_bps, window) else 0
+        shares = self._shares(bandwidth_bps, window)
+        if not shares:
+            return 0
+        free = self.limits.free[:, self.forecast.slots_of(window)].min(axis=1).tolist()
+        rows = (self.limits.rows[share.route] for share in shares)
+        more_bps = sum(fill([{row: free[row] for row in own} for own in rows], most_bps, 0))
+        fits_bps = sum(share.bandwidth_bps for share in shares)
+        return more_bps if more_bps > fits_bps and self.fits(more_bps, window) else fits_bps
+
+    def _shares(self, bandwidth_bps: int, window: Window) -> Shares:
+        """How that composes with one destination; empty: it does not, or finds no VLANs."""
+        if not self._may_fit(bandwidth_bps, window):
             return ()
-        self.effort.left -= COMPOSITION
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply, options = self._during(window)
-        shares = composed(criteria, options.of_bandwidth(criteria), self.effort)
-        if shares is None:
+        shares = self._composed(criteria, options.of_bandwidth(criteria))
+        if not shares:
             return ()
         plan = assign_labels(criteria, shares, supply, self.topology)
         return () if isinstance(plan, Refusal) else shares
+
+    def _composed(self, criteria: Criteria, options: Options) -> Shares:
+        self.effort.left -= COMPOSITION
+        return composed(criteria, options, self.effort) or ()
 
     def _during(self, window: Window) -> tuple[Supply, Options]:
         """Of one window several bandwidths are tried, one after the other."""
@@ -92,14 +121,6 @@ class Search:
     @cached_property
     def _last(self) -> dict[Window, tuple[Supply, Options]]:
         return {}
-
-    def raised(self, shares: Shares, most_bps: int, window: Window) -> int:
-        """As much up to ``most_bps`` as fits on the routes of these shares, or what they have."""
-        free = self.limits.free[:, self.forecast.slots_of(window)].min(axis=1).tolist()
-        rows = (self.limits.rows[share.route] for share in shares)
-        more_bps = sum(fill([{row: free[row] for row in own} for own in rows], most_bps, 0))
-        fits_bps = sum(share.bandwidth_bps for share in shares)
-        return more_bps if more_bps > fits_bps and self.fits(more_bps, window) else fits_bps
 
     @property
     def lacks_labels(self) -> bool:
@@ -116,11 +137,39 @@ class Search:
         """About how much of that composes, which does not."""
         if self.effort.left <= 0:
             return 0
-        self.effort.left -= COMPOSITION
-        criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
-        supply = self.forecast.within(window)
-        found = compose(criteria, self.routes, supply, self.topology)
+        found = self._planned(bandwidth_bps, window, self.plan_leg)
         return (isinstance(found, Refusal) and found.available_bps) or 0
+
+    def plan_leg(self, criteria: Criteria, supply: Supply) -> Plan | Refusal:
+        """Composes rigid criteria with one of the destinations."""
+        self.effort.left -= COMPOSITION
+        found = compose(criteria, self.own[criteria.destination], supply, self.topology)
+        if isinstance(found, Refusal):
+            return found
+        return assign_labels(criteria, found, supply, self.topology)
+
+    def _fit_leg(self, criteria: Criteria, supply: Supply) -> Plan | Refusal:
+        """The same, for who does not ask why not."""
+        options = Options(criteria, self.own[criteria.destination], supply, self.topology)
+        shares = self._composed(criteria, options)
+        return assign_labels(criteria, shares, supply, self.topology) if shares else DOES_NOT_FIT
+
+    def _planned(self, bandwidth_bps: int, window: Window, plan_leg: PlanLeg) -> Plan | Refusal:
+        criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
+        return plan_legs(criteria, self.forecast.within(window), self.topology, plan_leg)
+
+    @cached_property
+    def own(self) -> Mapping[str, tuple[Route, ...]]:
+        """The routes to each destination."""
+        return by_destination(self.criteria, self.routes)
+
+    @cached_property
+    def legs(self) -> tuple[Search, ...]:
+        """The search for each leg alone."""
+        return tuple(
+            replace(self, criteria=leg, routes=self.own[leg.destination])
+            for leg in legs_of(self.criteria)
+        )
 
     @property
     def paths_max(self) -> int:
@@ -148,12 +197,38 @@ class Search:
 
     def hope_bps(self, window: Window) -> int:
         """No more than this fits during all of a window, however it is split."""
+        if self.criteria.more_destinations:
+            return self._hope_of_legs_bps(window)
         slots, limits = self.forecast.slots_of(window), self.limits
         if not limits.routes:
             return 0
         widest = np.sort(limits.alone[:, slots].min(axis=1))[-self.paths_max :]
         ends = [limits.free[row, slots].min() for row in limits.ends]
         return int(min(widest.sum(), *ends))
+
+    def _hope_of_legs_bps(self, window: Window) -> int:
+        """No more than fits of each leg, and together of those that need the same."""
+        most_bps = min(leg.hope_bps(window) for leg in self.legs)
+        for resource, count in self.shared.items():
+            most_bps = min(most_bps, self.free_bps(resource, window) // count)
+        return most_bps
+
+    def free_bps(self, resource: Resource, window: Window) -> int:
+        """What is free of a resource during all of a window."""
+        known, port = self.forecast.of(resource), self.topology.ports.get(str(resource))
+        most_bps = port.capacity_bps if port is not None else ANY
+        if known is None:
+            return int(most_bps)
+        return int(min(most_bps, known[self.forecast.slots_of(window)].min()))
+
+    @cached_property
+    def shared(self) -> Mapping[Resource, int]:
+        """What all routes of a leg need, if those of others do so too: how many legs."""
+        needed: Counter[Resource] = Counter()
+        for leg in self.legs:
+            usable = [set(found) for found in map(leg._limits, leg.routes) if found]
+            needed.update(set.intersection(*usable) if usable else ())
+        return {resource: count for resource, count in needed.items() if count > 1}
 
     def _limits(self, route: Route) -> list[Resource]:
         """The resources of a route; none where it cannot be used at any time."""
@@ -225,18 +300,18 @@ def widest(
         return fails_bps
     about_bps = about_bps or search.about_bps(fails_bps, window)
     tries = (bps for bps in (about_bps, least_bps) if least_bps <= bps < fails_bps)
-    shares = next((found for bps in tries if (found := search.shares(bps, window))), ())
-    if not shares:
+    found = (search.raised(bps, fails_bps - 1, window) for bps in tries)
+    fits_bps = next((bps for bps in found if bps), 0)
+    if not fits_bps:
         return 0
     fine_bps = max(1, wish_bps // FINENESS)
-    fits_bps = search.raised(shares, fails_bps - 1, window)
     # What some routes carry at most is seldom far from what any do.
-    near = True
+    near = raises = not search.criteria.more_destinations
     while fails_bps - fits_bps > fine_bps:
         next_bps = fits_bps + fine_bps if near else (fits_bps + fails_bps) // 2
-        shares, near = search.shares(next_bps, window), not near
-        if shares:
-            fits_bps = search.raised(shares, fails_bps - 1, window)
+        found_bps, near = search.raised(next_bps, fails_bps - 1, window), raises and not near
+        if found_bps:
+            fits_bps = found_bps
         else:
             fails_bps = next_bps
     return fits_bps
@@ -245,8 +320,10 @@ def widest(
 def ever_fits(search: Search, bandwidth_bps: int) -> bool:
     """Whether it might compose at a time when nothing else is reserved."""
     known, ports = search.forecast, search.topology.ports
+    # Several legs may cross a domain by one way.
+    all_bps = bandwidth_bps * len(search.criteria.destinations)
     most = [
-        [bandwidth_bps if isinstance(resource, tuple) else ports[resource].capacity_bps]
+        [all_bps if isinstance(resource, tuple) else ports[resource].capacity_bps]
         for resource in known.resources
     ]
     span = known.span

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from substrate.bending import BITS, Phase, Search, rigid, windows_of
 from substrate.flow import Flow, cheapest_flow
 from substrate.forecast import Forecast, Resource
+from substrate.legs import each_leg
 from substrate.model import Refusal, RefusalKind, Window, domain_of
 from substrate.options import Supply
 from substrate.widening import SINK, SOURCE, Network
@@ -43,7 +44,7 @@ def bottlenecks(search: Search, window: Window, refusal: Refusal) -> tuple[Bottl
     if refusal.kind is not RefusalKind.BANDWIDTH:
         return ()
     supply = search.forecast.within(window)
-    cut = sorted(_cut(search, supply), key=lambda item: str(item[0]))
+    cut = sorted(_first_cut(search, supply, window), key=lambda item: str(item[0]))
     if cut:
         return tuple(_bottleneck(search.forecast, window, *tight) for tight in cut)
     if not place:
@@ -74,6 +75,45 @@ def _rigid(search: Search, window: Window) -> tuple[Search, Window]:
         window = max(windows, key=inside.hope_bps, default=window)
     wish = rigid(criteria, Phase(window, wanted_bps))
     return replace(search, criteria=wish, forecast=known), window
+
+
+def _first_cut(search: Search, supply: Supply, window: Window) -> list[tuple[Resource, int]]:
+    """A least cut; with several destinations that of the first leg that has one.
+
+    It is looked for of each leg alone, then where several cannot but need the same, and at last of
+    one beside others.
+    """
+    criteria = search.criteria
+    if not criteria.more_destinations:
+        return _cut(search, supply)
+    legs = {leg.criteria.destination: leg for leg in search.legs}
+    alone = (_cut(leg, supply) for leg in legs.values())
+    found = next((cut for cut in alone if cut), []) or _narrowest(search, window)
+    if found:
+        return found
+    asked = (leg.criteria for leg in legs.values())
+    turns = each_leg(asked, supply, search.topology, search.plan_leg)
+    beside = (_cut(legs[turn.leg.destination], turn.free) for turn in turns)
+    found = next((cut for cut in beside if cut), [])
+    return [(place, _free_bps(search, supply, place, left_bps)) for place, left_bps in found]
+
+
+def _narrowest(search: Search, window: Window) -> list[tuple[Resource, int]]:
+    """The place that is most too narrow of those that several legs cannot go around."""
+    wanted, free = search.criteria.bandwidth_bps, search.free_bps
+    room = {place: free(place, window) - wanted * n for place, n in search.shared.items()}
+    # Where a port limits, so does each way from it.
+    tight = min(
+        room, key=lambda place: (room[place], not isinstance(place, str), str(place)), default=""
+    )
+    return [(tight, free(tight, window))] if room.get(tight, 0) < 0 else []
+
+
+def _free_bps(search: Search, supply: Supply, place: Resource, left_bps: int) -> int:
+    """What is free at a place, of which that much is left by the legs before."""
+    if isinstance(place, str):
+        return min(search.topology.ports[place].capacity_bps, supply.port_bps.get(place, left_bps))
+    return supply.pair_bps.get(place, left_bps)
 
 
 def _cut(search: Search, supply: Supply) -> list[tuple[Resource, int]]:

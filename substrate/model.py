@@ -253,7 +253,8 @@ class Bend:
 class Criteria:
     """What a circuit must be: two STPs, a bandwidth, a window, and limits (NSI: criteria).
 
-    With ``bend`` the window is the time to choose from, and the bandwidth the most.
+    With ``bend`` the window is the time to choose from, and the bandwidth the most. With
+    ``more_destinations`` the source is joined with each of them too, at the same bandwidth.
     """
 
     source: str
@@ -264,6 +265,14 @@ class Criteria:
     strategy: Strategy = Strategy.AUTO
     constraints: Constraints = field(default_factory=Constraints)
     bend: Bend | None = None
+    movable: bool = False
+    """Until it starts, its owner lets it be moved; see Reservation in reservations.proto."""
+    more_destinations: tuple[str, ...] = ()
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """All of them, each the end of a leg (substrate.legs)."""
+        return (self.destination, *self.more_destinations)
 
 
 class DataPlaneState(Enum):

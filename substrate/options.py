@@ -182,7 +182,7 @@ class Options:
                 if port is None:
                     return None
                 limits[stp] = port.capacity_bps
-                if asked and stp in supply.port_bps:
+                if stp in supply.port_bps:
                     limits[stp] = min(port.capacity_bps, supply.port_bps[stp])
             if asked and domain not in self._topology.blind:
                 offer = supply.pair_bps.get(pair)

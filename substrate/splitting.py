@@ -385,14 +385,20 @@ def _nothing_usable(criteria: Criteria, routes: tuple[Route, ...], supply: Suppl
             if crossing.domain in supply.down:
                 reason = f"{crossing.domain} does not answer, and no path goes around it"
                 return Refusal(RefusalKind.UNAVAILABLE, reason, domain=crossing.domain)
-    pairs = [pair for route in routes for pair in route.pairs if pair in supply.pair_bps]
-    tight = min(pairs, key=lambda pair: (supply.pair_bps[pair], pair), default=None)
-    if tight is not None and supply.pair_bps[tight] < max(1, criteria.constraints.min_share_bps):
-        place = " to ".join(tight)
+    free = {
+        " to ".join(pair): supply.pair_bps[pair]
+        for route in routes
+        for pair in route.pairs
+        if pair in supply.pair_bps
+    }
+    stps = {stp for route in routes for pair in route.pairs for stp in pair}
+    free.update((stp, supply.port_bps[stp]) for stp in stps if stp in supply.port_bps)
+    place = min(free, key=lambda place: (free[place], place), default="")
+    if place and free[place] < max(1, criteria.constraints.min_share_bps):
         return Refusal(
             RefusalKind.BANDWIDTH,
             f"nothing of {_human(criteria.bandwidth_bps)} fits: {place} has "
-            f"{_human(supply.pair_bps[tight])} free",
+            f"{_human(free[place])} free",
             domain=place.partition(":")[0],
             resource=place,
             available_bps=0,

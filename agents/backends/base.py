@@ -48,12 +48,13 @@ class Placement:
     labels: tuple[tuple[str, int], ...]
     detail: str = ""
 
-    def to_json(self) -> str:
-        """The form in which it is stored."""
+    def to_json(self, joint: bool = False) -> str:
+        """The form in which it is stored; ``joint``: of a part that is decided with others."""
         claims = [
             (c.resource.name, c.resource.direction.value, c.bandwidth_bps) for c in self.claims
         ]
-        return _to_json({"claims": claims, "labels": self.labels, "detail": self.detail})
+        stored = {"claims": claims, "labels": self.labels, "detail": self.detail}
+        return _to_json(stored | {"joint": True} if joint else stored)
 
     @classmethod
     def from_json(cls, text: str) -> Placement:

@@ -257,6 +257,7 @@ class ReqOffers(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     """Made by the orchestrator, repeated in SendOffers."""
     bandwidth_bps: _builtins.int
@@ -274,6 +275,12 @@ class ReqOffers(_message.Message):
     def window(self) -> _common_pb2.Window: ...
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___StpPair]: ...
+    @_builtins.property
+    def moved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reservations of the same orchestrator that may be moved: the bandwidth that they hold counts as
+        free as well, their VLANs do not.
+        """
+
     def __init__(
         self,
         *,
@@ -285,10 +292,11 @@ class ReqOffers(_message.Message):
         reservation_id: _builtins.str = ...,
         traceparent: _builtins.str = ...,
         follow: _builtins.bool = ...,
+        moved: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "follow", b"follow", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "follow", b"follow", "moved", b"moved", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,6 +475,7 @@ class ReservationPrep(_message.Message):
     ORCHESTRATOR_ID_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    JOINT_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     part_id: _builtins.str
     """Distinguishes the rounds of a negotiation: another plan for this domain is another part."""
@@ -482,6 +491,10 @@ class ReservationPrep(_message.Message):
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Segment]: ...
     @_builtins.property
     def window(self) -> _common_pb2.Window: ...
+    @_builtins.property
+    def joint(self) -> Global___Joint:
+        """Absent: this transaction is decided by itself."""
+
     def __init__(
         self,
         *,
@@ -494,14 +507,68 @@ class ReservationPrep(_message.Message):
         orchestrator_id: _builtins.str = ...,
         deadline_ms: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        joint: Global___Joint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["joint", b"joint", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms", "joint", b"joint", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReservationPrep: _TypeAlias = ReservationPrep  # noqa: Y015
+
+@_typing.final
+class Joint(_message.Message):
+    """Transactions that are decided together: all of them COMMIT, or none. A reservation that was there
+    before gets another version by it. So at each instant the larger counts of two sums over all members:
+    of parts of versions before, and of the others.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOINT_ID_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    joint_id: _builtins.str
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___JointMember]:
+        """Two or more, the same in every part."""
+
+    def __init__(
+        self,
+        *,
+        joint_id: _builtins.str = ...,
+        members: _abc.Iterable[Global___JointMember] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["joint_id", b"joint_id", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Joint: _TypeAlias = Joint  # noqa: Y015
+
+@_typing.final
+class JointMember(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    version: _builtins.int
+    """What it gets by this."""
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JointMember: _TypeAlias = JointMember  # noqa: Y015
 
 @_typing.final
 class Commit(_message.Message):

@@ -148,7 +148,9 @@ Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
 @_typing.final
 class Constraints(_message.Message):
-    """The limits that a plan must keep. All optional."""
+    """The limits that a plan must keep. All optional. With several destinations each leg keeps them:
+    max_paths, for instance, is the most to each destination.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -193,11 +195,13 @@ class Constraints(_message.Message):
 
     @_builtins.property
     def ero(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Explicit route object: STPs that the path passes in this order ("domain:port"); implies one path."""
+        """Explicit route object: STPs that the path passes in this order ("domain:port"); implies one path.
+        Not together with more_destinations.
+        """
 
     @_builtins.property
     def source_vlans(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.VlanRange]:
-        """VLANs allowed at the source and destination STP; empty: any that is free."""
+        """VLANs allowed at the source and destination STPs; empty: any that is free."""
 
     @_builtins.property
     def destination_vlans(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.VlanRange]: ...
@@ -265,15 +269,15 @@ class Flexibility(_message.Message):
     MAX_PHASES_FIELD_NUMBER: _builtins.int
     duration_s: _builtins.int
     """The circuit lasts so long, anywhere within the window, as early as it can; more than 0, at most the
-    window. Absent: the whole window. Not together with volume_bytes.
+    window. Absent: the whole window. Not together with volume_bytes. All legs at one time.
     """
     least_bandwidth_bps: _builtins.int
     """Any bandwidth from this one up to bandwidth_bps will do, the most that can be had; more than 0.
-    Not together with volume_bytes.
+    Not together with volume_bytes. The same for all legs.
     """
     volume_bytes: _builtins.int
     """So much data is to be moved within the window, at rates that may change in time and over paths, at
-    most bandwidth_bps (0: as fast as the two ports); more than 0.
+    most bandwidth_bps (0: as fast as the two ports); more than 0. Not together with more_destinations.
     """
     max_phases: _builtins.int
     """Most phases of different rate, 1 to 64; absent: 16. Only together with volume_bytes."""
@@ -327,13 +331,15 @@ class Reservation(_message.Message):
     DETACH_FIELD_NUMBER: _builtins.int
     FLEXIBILITY_FIELD_NUMBER: _builtins.int
     ACCEPT_FIELD_NUMBER: _builtins.int
+    MORE_DESTINATIONS_FIELD_NUMBER: _builtins.int
+    MOVABLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller, unique per request: 1 to 128 characters of [A-Za-z0-9._:-]."""
     source: _builtins.str
     """"domain:port" or an alias of it. Must differ from destination."""
     destination: _builtins.str
     bandwidth_bps: _builtins.int
-    """More than 0."""
+    """More than 0. To each destination."""
     directionality: _common_pb2.Directionality.ValueType
     strategy: Global___Strategy.ValueType
     description: _builtins.str
@@ -347,6 +353,10 @@ class Reservation(_message.Message):
     request_id, description, negotiation_timeout_s and detach may be set. FAILED_PRECONDITION when it
     has expired or another request has taken it.
     """
+    movable: _builtins.bool
+    """Until it starts, the circuit may be moved to admit another: to other paths and, where it bends, to
+    other times within what was asked. Never to less bandwidth than was granted.
+    """
     @_builtins.property
     def window(self) -> _common_pb2.Window:
         """start_s not in the past, end_s > start_s, at most 366 days long."""
@@ -356,6 +366,13 @@ class Reservation(_message.Message):
     @_builtins.property
     def flexibility(self) -> Global___Flexibility:
         """Absent: exactly this bandwidth in exactly this window."""
+
+    @_builtins.property
+    def more_destinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Multipoint: the source is joined with each of these too, by a circuit (a leg) of its own with all of
+        bandwidth_bps; all legs or none. At most 15, each once, none of them source or destination. The
+        source's port must carry the sum.
+        """
 
     def __init__(
         self,
@@ -373,10 +390,12 @@ class Reservation(_message.Message):
         detach: _builtins.bool = ...,
         flexibility: Global___Flexibility | None = ...,
         accept: _builtins.str = ...,
+        more_destinations: _abc.Iterable[_builtins.str] | None = ...,
+        movable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "constraints", b"constraints", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "more_destinations", b"more_destinations", "movable", b"movable", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__negotiation_timeout_s: _TypeAlias = _typing.Literal["negotiation_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__negotiation_timeout_s: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s"]  # noqa: Y015
@@ -458,7 +477,9 @@ Global___ReserveOutcome: _TypeAlias = ReserveOutcome  # noqa: Y015
 
 @_typing.final
 class Path(_message.Message):
-    """One path of a circuit, end to end."""
+    """One path of a circuit, end to end. It leads to the egress_stp of its last hop: with several
+    destinations each path is of the leg that ends there.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -473,7 +494,7 @@ class Path(_message.Message):
     def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hop]: ...
     @_builtins.property
     def flow_slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Which flows take this path: slot(flow) in flow_slots."""
+        """Which flows of its leg take this path: slot(flow) in flow_slots."""
 
     @_builtins.property
     def window(self) -> _common_pb2.Window:
@@ -537,22 +558,57 @@ class Advice(_message.Message):
 
     PARALLEL_STREAMS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
+    parallel_streams: _builtins.int
+    """Two per path, over all legs."""
+    text: _builtins.str
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LegAdvice]:
+        """Only where there are several destinations: of each, in the order that they were asked for."""
+
+    def __init__(
+        self,
+        *,
+        parallel_streams: _builtins.int = ...,
+        text: _builtins.str = ...,
+        legs: _abc.Iterable[Global___LegAdvice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["legs", b"legs", "parallel_streams", b"parallel_streams", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Advice: _TypeAlias = Advice  # noqa: Y015
+
+@_typing.final
+class LegAdvice(_message.Message):
+    """How to use the circuit to one of several destinations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    PARALLEL_STREAMS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """Its STP."""
     parallel_streams: _builtins.int
     """Two per path."""
     text: _builtins.str
     def __init__(
         self,
         *,
+        destination: _builtins.str = ...,
         parallel_streams: _builtins.int = ...,
         text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parallel_streams", b"parallel_streams", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "parallel_streams", b"parallel_streams", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Advice: _TypeAlias = Advice  # noqa: Y015
+Global___LegAdvice: _TypeAlias = LegAdvice  # noqa: Y015
 
 @_typing.final
 class DomainPart(_message.Message):
@@ -599,7 +655,8 @@ Global___DomainPart: _TypeAlias = DomainPart  # noqa: Y015
 @_typing.final
 class Bottleneck(_message.Message):
     """A place that keeps a request from being granted: one of a least cut between source and destination,
-    or a port without a VLAN. All places of a cut together carry less than what was asked for.
+    or a port without a VLAN. All places of a cut together carry less than what was asked for; with
+    several destinations, than what the legs that need them ask for together.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -701,6 +758,7 @@ class ReservationRecord(_message.Message):
     ASKED_FIELD_NUMBER: _builtins.int
     BOTTLENECKS_FIELD_NUMBER: _builtins.int
     SWITCH_S_FIELD_NUMBER: _builtins.int
+    MOVES_FOR_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
@@ -718,6 +776,8 @@ class ReservationRecord(_message.Message):
     """Modify only: whether the last Modify took effect. Absent when there was none."""
     switch_s: _builtins.int
     """Only where a Modify under way is stored: its switch_s."""
+    moves_for: _builtins.str
+    """Only where a change under way is stored: the reservation that it makes room for."""
     @_builtins.property
     def criteria(self) -> Global___Reservation:
         """The request as it stands now: Modify changes bandwidth and window."""
@@ -767,11 +827,12 @@ class ReservationRecord(_message.Message):
         asked: Global___Reservation | None = ...,
         bottlenecks: _abc.Iterable[Global___Bottleneck] | None = ...,
         switch_s: _builtins.int | None = ...,
+        moves_for: _builtins.str = ...,
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__modified: _TypeAlias = _typing.Literal["modified"]  # noqa: Y015
     _WhichOneofArgType__modified: _TypeAlias = _typing.Literal["_modified", b"_modified"]  # noqa: Y015
@@ -797,6 +858,7 @@ class PlanResponse(_message.Message):
     BANDWIDTH_BPS_FIELD_NUMBER: _builtins.int
     BOTTLENECKS_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     feasible: _builtins.bool
     """Whether Reserve would now be tried with these paths."""
     depends_on_blind: _builtins.bool
@@ -818,6 +880,10 @@ class PlanResponse(_message.Message):
 
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___Move]:
+        """What would be moved for it; see Reservation.movable."""
+
     def __init__(
         self,
         *,
@@ -830,14 +896,46 @@ class PlanResponse(_message.Message):
         bandwidth_bps: _builtins.int = ...,
         bottlenecks: _abc.Iterable[Global___Bottleneck] | None = ...,
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
+        moves: _abc.Iterable[Global___Move] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "alternatives", b"alternatives", "bandwidth_bps", b"bandwidth_bps", "bottlenecks", b"bottlenecks", "depends_on_blind", b"depends_on_blind", "feasible", b"feasible", "paths", b"paths", "refusals", b"refusals", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "alternatives", b"alternatives", "bandwidth_bps", b"bandwidth_bps", "bottlenecks", b"bottlenecks", "depends_on_blind", b"depends_on_blind", "feasible", b"feasible", "moves", b"moves", "paths", b"paths", "refusals", b"refusals", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanResponse: _TypeAlias = PlanResponse  # noqa: Y015
+
+@_typing.final
+class Move(_message.Message):
+    """A reservation that another one would move."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    @_builtins.property
+    def window(self) -> _common_pb2.Window:
+        """What it would be."""
+
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___Path]: ...
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        window: _common_pb2.Window | None = ...,
+        paths: _abc.Iterable[Global___Path] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths", "reservation_id", b"reservation_id", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Move: _TypeAlias = Move  # noqa: Y015
 
 @_typing.final
 class GetRequest(_message.Message):
@@ -966,6 +1064,7 @@ class ReservationEvent(_message.Message):
     PART_SETTLED_FIELD_NUMBER: _builtins.int
     DATA_PLANE_CHANGED_FIELD_NUMBER: _builtins.int
     SETTLED_BY_HAND_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by at least one per event, over all reservations."""
     reservation_id: _builtins.str
@@ -992,6 +1091,8 @@ class ReservationEvent(_message.Message):
     def data_plane_changed(self) -> Global___DataPlaneChanged: ...
     @_builtins.property
     def settled_by_hand(self) -> Global___SettledByHand: ...
+    @_builtins.property
+    def moved(self) -> Global___Moved: ...
     def __init__(
         self,
         *,
@@ -1009,12 +1110,13 @@ class ReservationEvent(_message.Message):
         part_settled: Global___PartSettled | None = ...,
         data_plane_changed: Global___DataPlaneChanged | None = ...,
         settled_by_hand: Global___SettledByHand | None = ...,
+        moved: Global___Moved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "settled_by_hand", b"settled_by_hand", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "moved", b"moved", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "settled_by_hand", b"settled_by_hand", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "reservation_id", b"reservation_id", "sequence", b"sequence", "settled_by_hand", b"settled_by_hand", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "data_plane_changed", b"data_plane_changed", "decided", b"decided", "kind", b"kind", "moved", b"moved", "offers_received", b"offers_received", "offers_requested", b"offers_requested", "part_settled", b"part_settled", "paths_found", b"paths_found", "planned", b"planned", "prepare_answered", b"prepare_answered", "prepare_sent", b"prepare_sent", "reservation_id", b"reservation_id", "sequence", b"sequence", "settled_by_hand", b"settled_by_hand", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state_changed", "paths_found", "offers_requested", "offers_received", "planned", "prepare_sent", "prepare_answered", "decided", "part_settled", "data_plane_changed", "settled_by_hand"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state_changed", "paths_found", "offers_requested", "offers_received", "planned", "prepare_sent", "prepare_answered", "decided", "part_settled", "data_plane_changed", "settled_by_hand", "moved"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -1045,6 +1147,38 @@ class StateChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StateChanged: _TypeAlias = StateChanged  # noqa: Y015
+
+@_typing.final
+class Moved(_message.Message):
+    """The circuit was moved, as its owner allowed, to admit another one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """What it is now."""
+    @_builtins.property
+    def window(self) -> _common_pb2.Window:
+        """From its first to its last second."""
+
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___Path]: ...
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        window: _common_pb2.Window | None = ...,
+        paths: _abc.Iterable[Global___Path] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths", "version", b"version", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Moved: _TypeAlias = Moved  # noqa: Y015
 
 @_typing.final
 class PathsFound(_message.Message):

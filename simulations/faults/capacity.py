@@ -5,10 +5,11 @@ Independent of the agents' calendars: only the capacities and VLANs of ports are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from protocol.messages import ReservationPrep
+from protocol.messages import Joint, ReservationPrep
 from substrate.model import Directionality
 
 PortUse = tuple[str, str]
@@ -19,27 +20,37 @@ def overbooked(preps: Iterable[ReservationPrep], capacities_bps: Mapping[str, in
     """What does not fit; empty when all of these holds of one domain do.
 
     The parts of one reservation are alternatives: at each instant the most that one of them uses
-    counts (docs/decisions/0004).
+    counts (docs/decisions/0004). Of reservations that are decided together there are two outcomes,
+    the larger of which counts (docs/decisions/0021).
     """
     held = tuple(preps)
+    joints = {prep.joint for prep in held if prep.joint is not None}
+    undone = [joint for joint in joints if any(_is_before(joint, prep) for prep in held)]
     times = sorted({prep.window.start_s for prep in held})
     for at_s in times:
         now = [prep for prep in held if prep.window.start_s <= at_s < prep.window.end_s]
-        problem = _too_much(now, capacities_bps, at_s)
+        problem = _too_much(now, undone, capacities_bps, at_s)
         if problem:
             return problem
     return _label_twice(held)
 
 
-def _too_much(now: list[ReservationPrep], capacities_bps: Mapping[str, int], at_s: int) -> str:
-    most: dict[tuple[PortUse, str], int] = {}
-    for prep in now:
-        for use, bandwidth_bps in _uses(prep).items():
-            key = (use, prep.reservation_id)
-            most[key] = max(most.get(key, 0), bandwidth_bps)
-    total: dict[PortUse, int] = {}
-    for (use, _), bandwidth_bps in most.items():
-        total[use] = total.get(use, 0) + bandwidth_bps
+def _too_much(
+    now: list[ReservationPrep],
+    joints: Iterable[Joint],
+    capacities_bps: Mapping[str, int],
+    at_s: int,
+) -> str:
+    total = Counter[PortUse]()
+    alone = {prep.reservation_id for prep in now}
+    for joint in joints:
+        members = {member for member, _ in joint.members}
+        alone -= members
+        its = [prep for prep in now if prep.reservation_id in members]
+        comes = _most([prep for prep in its if not _is_before(joint, prep)])
+        stays = _most([prep for prep in its if prep.joint != joint])
+        total += comes | stays
+    total += _most([prep for prep in now if prep.reservation_id in alone])
     for (stp, direction), bandwidth_bps in total.items():
         if bandwidth_bps > capacities_bps[stp]:
             return (
@@ -49,14 +60,26 @@ def _too_much(now: list[ReservationPrep], capacities_bps: Mapping[str, int], at_
     return ""
 
 
-def _uses(prep: ReservationPrep) -> dict[PortUse, int]:
-    uses: dict[PortUse, int] = {}
+def _most(preps: Iterable[ReservationPrep]) -> Counter[PortUse]:
+    """Per port the sum over reservations of the most that a part of each uses."""
+    most: dict[str, Counter[PortUse]] = {}
+    for prep in preps:
+        most[prep.reservation_id] = most.get(prep.reservation_id, Counter()) | _uses(prep)
+    return sum(most.values(), Counter())
+
+
+def _is_before(joint: Joint, prep: ReservationPrep) -> bool:
+    return joint.is_before(prep.reservation_id, prep.version)
+
+
+def _uses(prep: ReservationPrep) -> Counter[PortUse]:
+    uses = Counter[PortUse]()
     for segment in prep.segments:
         ways = [(segment.ingress_stp, "in"), (segment.egress_stp, "out")]
         if segment.directionality is Directionality.BIDIRECTIONAL:
             ways += [(segment.ingress_stp, "out"), (segment.egress_stp, "in")]
         for way in ways:
-            uses[way] = uses.get(way, 0) + segment.bandwidth_bps
+            uses[way] += segment.bandwidth_bps
     return uses
 
 

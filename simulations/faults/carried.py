@@ -17,7 +17,8 @@ def uncarried(record: Reservation, preps: Iterable[ReservationPrep]) -> str:
     """What of a COMMITTED reservation is not there at some time; empty when all of it is.
 
     ``preps``: the parts that domains promised for its version in force. In a migration the old
-    paths or the new ones carry all of it at each instant; those that last keep the constraints.
+    paths or the new ones carry all of it to every destination at each instant; those that last keep
+    the constraints.
     """
     criteria, held = record.criteria, tuple(preps)
     for path in record.paths:
@@ -36,14 +37,22 @@ def uncarried(record: Reservation, preps: Iterable[ReservationPrep]) -> str:
 
 
 def _constant(record: Reservation) -> str:
+    """Of a constant rate, which leads to every destination."""
+    problems = (_constant_to(record, stp) for stp in record.criteria.destinations)
+    return next(filter(None, problems), "")
+
+
+def _constant_to(record: Reservation, stp: str) -> str:
     wanted, whole = record.criteria.bandwidth_bps, record.criteria.window
-    timed = [(path.window or whole, path.bandwidth_bps) for path in record.paths]
+    own = (path for path in record.paths if path.hops[-1].egress_stp == stp)
+    timed = [(path.window or whole, path.bandwidth_bps) for path in own]
     cuts = {at_s for window, _ in timed for at_s in (window.start_s, window.end_s)}
     inside = sorted({whole.start_s, whole.end_s, *cuts})
     for start_s, end_s in pairwise(inside):
         carried = sum(bps for w, bps in timed if w.start_s <= start_s and end_s <= w.end_s)
         if whole.start_s <= start_s and end_s <= whole.end_s and carried < wanted:
-            return f"its paths carry {carried} bit/s of {wanted} from {start_s} to {end_s} s"
+            when = f"from {start_s} to {end_s} s"
+            return f"its paths to {stp} carry {carried} bit/s of {wanted} {when}"
     return ""
 
 

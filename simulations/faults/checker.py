@@ -3,7 +3,7 @@
 It looks at databases and at what users were told, never at what the checked code thinks of itself:
 
 1. told success ⇒ every part is held until the end or a cancel, and the parts carry what was asked
-   for at each instant, also while a circuit migrates;
+   for to every destination at each instant, also while a circuit migrates;
 2. what is held fits, from now on at every instant, on every port; a label is held once;
 3. failed ⇒ in the end nothing is held;
 4. after all faults are over, every transaction resolves;
@@ -14,6 +14,7 @@ Of a domain that was restored from a backup and has not reconciled yet (rule 7),
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -130,6 +131,8 @@ class Checker:
         if record.state is State.COMMITTED:
             if before != record.transaction_id:
                 self._committed[name] = record.transaction_id
+                for stp in lacking(record):
+                    self.found(f"{short(name)} is COMMITTED without all of its bandwidth to {stp}")
                 self._promise(orchestrator_id, record, before)
         elif before is not None:
             if record.state not in (State.CANCELLED, State.ENDED):
@@ -245,6 +248,16 @@ class Checker:
     def _parties(self) -> list[tuple[str, Party]]:
         parties: dict[str, Party] = {name: k.party for name, k in self._domains.items()}
         return sorted({**parties, **self._instances}.items())
+
+
+def lacking(record: Reservation) -> list[str]:
+    """The destinations to which not all of the bandwidth leads; of a constant rate."""
+    found = Counter(dict.fromkeys(record.criteria.destinations, 0))
+    for path in record.paths:
+        found[path.hops[-1].egress_stp] += path.bandwidth_bps
+    if record.granted.phased:
+        return [stp for stp, bps in found.items() if not bps]
+    return [stp for stp, bps in found.items() if bps != record.criteria.bandwidth_bps]
 
 
 def _wanted(transaction: Transaction) -> list[CoordinatorPart]:

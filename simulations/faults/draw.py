@@ -1,7 +1,8 @@
 """Draws schedules. Which kinds of items there are, and what their fields mean.
 
 Requests (``who``: the instance asked first, ``number``: which reservation, from 0):
-    reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run
+    reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run; how it
+              bends, if it does; "star": west is joined with south too; "movable": to let others in
     modify    ``word``: "GBPS"
     migrate   ``word``: "DOMAIN SWITCH": away from a domain, from so many seconds after the start of
               the run on; without SWITCH at once
@@ -29,11 +30,14 @@ Faults in time (at ``at_ms``, lasting ``for_ms``; ``who``: an instance or domain
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from simulations.faults.plan import Item, Schedule, World
 
 BENDS = ("slide", "", "volume", "", "range", "", "volume", "", "")
+SOUTH = 0.25
+"""How many worlds have a third site, to which most requests there lead too."""
 REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
 LAST_MS = 10_000
@@ -46,7 +50,8 @@ def draw(seed: int, number: int) -> Schedule:
     """The ``number``-th schedule of a seed."""
     name = f"{seed}.{number}"
     dice = Random(f"schedule {name}")
-    world = _world(dice)
+    # Dice of their own: the others fall as they did before there was a third site.
+    world = replace(_world(dice), south=Random(f"south {name}").random() < SOUTH)
     requests = _requests(dice, world)
     requests += _migrations(Random(f"migrations {name}"), world, requests)
     times = [item.at_ms for item in requests]
@@ -78,7 +83,7 @@ def _requests(dice: Random, world: World) -> list[Item]:
         # Some at the same moment, so that they compete.
         at_ms = at_ms if number and dice.random() < 0.4 else dice.randint(300, LAST_MS - 4000)
         who = dice.choice(world.instances)
-        items.append(Item("reserve", who, at_ms, number=number, word=_wish(dice, at_ms)))
+        items.append(Item("reserve", who, at_ms, number=number, word=_wish(dice, world, at_ms)))
         again = "ab" if who in "ab" else who
         if dice.random() < 0.4:
             later_ms = at_ms + dice.randint(200, 6000)
@@ -106,7 +111,7 @@ def _migrations(dice: Random, world: World, requests: list[Item]) -> list[Item]:
     return items
 
 
-def _wish(dice: Random, at_ms: int) -> str:
+def _wish(dice: Random, world: World, at_ms: int) -> str:
     if dice.random() < 0.25:
         start_s = at_ms // 1000 + dice.randint(1, 4)
         end_s = start_s + dice.randint(3, 20)
@@ -115,7 +120,9 @@ def _wish(dice: Random, at_ms: int) -> str:
         end_s = start_s + 3600 * dice.randint(1, 2)
     word = f"{_gbps(dice)} {start_s} {end_s} {dice.choice((5, 30))}"
     bend = BENDS[at_ms % len(BENDS)]
-    return f"{word} {bend}" if bend else word
+    star = world.south and bend != "volume" and at_ms % 3 > 0
+    movable = "movable" if at_ms % 5 < 3 else ""
+    return " ".join([word, *filter(None, (bend, "star" if star else "", movable))])
 
 
 def _gbps(dice: Random) -> int:

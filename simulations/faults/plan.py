@@ -29,7 +29,10 @@ KINDS: dict[str, tuple[str, ...]] = {
 """What items there are, and whom they may concern."""
 
 WORDS = {
-    "reserve": (r"\d+ \d+ \d+ \d+( (slide|range|volume))?", "GBPS START END TIMEOUT [BEND]"),
+    "reserve": (
+        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)( movable)?",
+        "GBPS START END TIMEOUT [BEND] [star] [movable]",
+    ),
     "modify": (r"\d+", "GBPS"),
     "migrate": (r"m\d+( \d+)?", "DOMAIN [SWITCH]"),
     "write": ("refused|unknown|crash before|crash after",) * 2,
@@ -47,7 +50,7 @@ class World:
     """Sites west and east, joined by parallel domains m1, m2, … of ``capacity_gbps`` each.
 
     ``blind`` ones make no offers, ``expiring`` ones drop holds after ``hold_timeout_s``. With
-    ``rival`` a second orchestrator shares the agents.
+    ``rival`` a second orchestrator shares the agents, with ``south`` there is a third site.
     """
 
     middle: int = 2
@@ -57,11 +60,18 @@ class World:
     capacity_gbps: int = 100
     lease_ms: int = 3000
     rival: bool = False
+    south: bool = False
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Those that have a host."""
+        return ("east", "west", "south") if self.south else ("east", "west")
 
     @property
     def domains(self) -> tuple[str, ...]:
         """All of them."""
-        return ("east", *(f"m{i}" for i in range(1, self.middle + 1)), "west")
+        east, *others = self.sites
+        return (east, *(f"m{i}" for i in range(1, self.middle + 1)), *others)
 
     @property
     def instances(self) -> tuple[str, ...]:

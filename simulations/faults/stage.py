@@ -203,12 +203,12 @@ def configs(world: World) -> dict[str, dict[str, Any]]:
     """The settings of each domain's agent."""
     middle = [f"m{i}" for i in range(1, world.middle + 1)]
     found: dict[str, dict[str, Any]] = {}
-    for site in ("east", "west"):
+    for site in world.sites:
         ports = [_port("host", HOST_GBPS)]
         ports += [_port(name, world.capacity_gbps, f"{name}:{site}") for name in middle]
         found[site] = {"domain": site, "backend": "pip", "ports": ports}
     for name in middle:
-        ports = [_port(site, world.capacity_gbps, f"{site}:{name}") for site in ("east", "west")]
+        ports = [_port(site, world.capacity_gbps, f"{site}:{name}") for site in world.sites]
         found[name] = {"domain": name, "backend": "wan", "ports": ports}
     for name, config in found.items():
         config["visible"] = name not in world.blind

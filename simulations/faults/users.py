@@ -96,12 +96,15 @@ class Users:
 
     async def _reserve(self, item: Item, circuit: Circuit) -> None:
         gbps, start_s, end_s, timeout_s = map(int, item.word.split()[:4])
-        bend = item.word.split()[4:]
+        more = item.word.split()[4:]
+        bend = [word for word in more if word not in ("star", "movable")]
         base_s, duration_s = EPOCH_MS // 1000, end_s - start_s
         request = pb.Reservation(
             request_id=f"reserve-{item.number}",
             source="west:host",
             destination="east:host",
+            more_destinations=["south:host"] if "star" in more else [],
+            movable="movable" in more,
             bandwidth_bps=gbps * G,
             window=common_pb2.Window(start_s=base_s + start_s, end_s=base_s + end_s),
             negotiation_timeout_s=timeout_s,

@@ -17,17 +17,12 @@ magnitude smaller.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import highspy
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from simulations.loaded.demand import Demand
 from simulations.loaded.world import World
-
-Entry = tuple[Hashable, float]
+from substrate.program import INFINITE, Entry, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,13 @@ def offline_bound(world: World, demands: Sequence[Demand]) -> Bound:
     if not demands:
         return Bound(0, 0)
     unit = world.unit_bps
-    program = _Program()
+    program = Program()
     for number, demand in enumerate(demands):
-        program.column(1.0, [(number, -demand.volume / unit)])
+        program.column(0.0, 1.0, [(number, -demand.volume / unit)])
     for number, demand in enumerate(demands):
         for slot in demand.wide_slots:
             arrives = (demand.source, demand.destination, slot)
-            program.column(demand.bandwidth_bps / unit, [(number, 1), (arrives, -1)])
+            program.column(0.0, demand.bandwidth_bps / unit, [(number, 1), (arrives, -1)])
     arcs = [
         (here, there, (number, here), link.capacity_bps / unit)
         for number, link in enumerate(world.links)
@@ -66,65 +61,16 @@ def offline_bound(world: World, demands: Sequence[Demand]) -> Bound:
             entries: list[Entry] = [((source, there, slot), 1), ((arc, slot), 1)]
             if here != source:
                 entries.append(((source, here, slot), -1))
-            program.limit((arc, slot), capacity)
-            program.column(capacity, entries)
+            program.bounds[arc, slot] = (-INFINITE, capacity)
+            program.column(0.0, capacity, entries)
     volumes = [demand.volume / unit for demand in demands]
-    return Bound(program.most([1.0] * len(demands)), program.most(volumes) * unit)
+    return Bound(_most(program, [1.0] * len(demands)), _most(program, volumes) * unit)
 
 
-@dataclass(slots=True)
-class _Program:
-    """Columns from 0 up to ``upper``. A row is at least 0 or, if it has a limit, at most that.
-
-    ``starts``, ``rows`` and ``values`` are the matrix, column by column.
-    """
-
-    numbers: dict[Hashable, int] = field(default_factory=dict)
-    limits: dict[int, float] = field(default_factory=dict)
-    upper: list[float] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def column(self, upper: float, entries: Sequence[Entry]) -> None:
-        """One more variable."""
-        self.starts.append(len(self.rows))
-        self.upper.append(upper)
-        for key, value in entries:
-            self.rows.append(self._row(key))
-            self.values.append(value)
-
-    def limit(self, key: Hashable, most: float) -> None:
-        """That row is at most ``most``, and may be below 0."""
-        self.limits[self._row(key)] = most
-
-    def most(self, weights: Sequence[float]) -> float:
-        """The largest sum of the first columns, weighted so."""
-        solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-        solver.setOptionValue("output_flag", False)
-        # Simplex takes five times as long here.
-        solver.setOptionValue("solver", "ipm")
-        solver.passModel(self._model(weights))
-        solver.run()
-        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise RuntimeError(f"HiGHS found no bound: {solver.getModelStatus()}")
-        return float(solver.getInfo().objective_function_value)
-
-    def _row(self, key: Hashable) -> int:
-        return self.numbers.setdefault(key, len(self.numbers))
-
-    def _model(self, weights: Sequence[float]) -> highspy.HighsLp:
-        count, infinite = len(self.numbers), highspy.kHighsInf
-        model = highspy.HighsLp()
-        model.num_col_, model.num_row_ = len(self.upper), count
-        model.sense_ = highspy.ObjSense.kMaximize
-        model.col_cost_ = np.array([*weights, *[0.0] * (len(self.upper) - len(weights))])
-        model.col_lower_ = np.zeros(len(self.upper))
-        model.col_upper_ = np.array(self.upper)
-        model.row_lower_ = np.array([-infinite if i in self.limits else 0.0 for i in range(count)])
-        model.row_upper_ = np.array([self.limits.get(i, infinite) for i in range(count)])
-        model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        model.a_matrix_.start_ = np.array([*self.starts, len(self.rows)], np.int32)
-        model.a_matrix_.index_ = np.array(self.rows, np.int32)
-        model.a_matrix_.value_ = np.array(self.values)
-        return model
+def _most(program: Program, weights: Sequence[float]) -> float:
+    """The largest sum of the first columns, weighted so."""
+    program.costs[: len(weights)] = [-weight for weight in weights]
+    # Simplex takes five times as long here.
+    found = program.least(solver="ipm")
+    assert found is not None, "to accept nothing is always possible"
+    return -found[0]

@@ -16,6 +16,9 @@ from simulations.loaded.world import World
 from simulations.network import build_network
 from substrate.model import Path
 
+MOVES_MAX = 16
+"""How many movable circuits one may move; of little use to others than ``repack``."""
+
 Played = tuple[tuple[Path, ...], ...]
 """For each demand the paths that were committed; none: it was refused."""
 
@@ -40,7 +43,7 @@ async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played
     now_s = asyncio.get_running_loop().time
     found = []
     async with await build_network(
-        world.configs(), keep_events=False, limits=Limits(explanations_max=0)
+        world.configs(), keep_events=False, limits=Limits(explanations_max=0, moves_max=MOVES_MAX)
     ) as network:
         for demand in demands:
             await asyncio.sleep(demand.arrival_s - now_s())

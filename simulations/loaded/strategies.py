@@ -6,6 +6,7 @@ A strategy is nothing but the shape of the criteria; the planner is the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from simulations.loaded.demand import SLOT_S, Demand
@@ -54,6 +55,10 @@ def _malleable(demand: Demand) -> Criteria:
     return _criteria(demand, demand.wide_window, bend=bend)
 
 
+def _repack(demand: Demand) -> Criteria:
+    return replace(_malleable(demand), movable=True)
+
+
 SHAPES: dict[str, Shape] = {
     "single_path": partial(_rigid, Strategy.SINGLE_PATH),
     "equal_split": partial(_rigid, Strategy.EQUAL_SPLITTING),
@@ -61,5 +66,6 @@ SHAPES: dict[str, Shape] = {
     "max_flow_split": _max_flow_split,
     "slide": _slide,
     "malleable": _malleable,
+    "repack": _repack,
 }
 """By name, as in rows."""

@@ -284,7 +284,9 @@ def test_alternatives_with_other_windows_count_where_they_are() -> None:
     resource = Resource("net:one", Direction.IN)
     assert ledger.calendar.free_bps(resource, Window(100, 200)) == 40 * G
     assert ledger.calendar.free_bps(resource, Window(200, 300)) == 70 * G
-    assert ledger.free_bps(resource, Window(100, 300), "r") == 100 * G
+    asked = ReqOffers("q", Window(100, 300), (("net:one", "net:two"),), 1, reservation_id="r")
+    (port, *_) = ledger.offers(asked, 0).ports
+    assert [step.bandwidth_bps for step in port.profile] == [100 * G]
 
 
 def test_offers_to_a_reservation_count_its_own_holds_as_free() -> None:

@@ -1,214 +1,249 @@
-"""Messages that come together: one write for all, and each part's in the order of arrival."""
+"""Reservations that are decided together: a domain needs room for either outcome, not for both."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+from dataclasses import replace
 
-import pytest
-from agent_world import GBPS, MBPS, ME, NOW_S, FaultyStore, World, prep
+from hypothesis import given, settings, strategies as st
 
-from agents.peers import Sender
-from agents.turns import Turns
-from protocol.messages import (
-    Commit,
-    Phase,
-    Release,
-    ReqOffers,
-    ReservationResp,
-    SendOffers,
-    ToAgent,
+from agents.backends import open_backend
+from agents.book import Book
+from agents.intake import Intake
+from agents.rows import record_to_row
+from agents.usage import Usage, greatest
+from agents.values import DataPlane, Record
+from protocol.messages import Joint, ReqOffers, ReservationPrep
+from protocol.participant import Admitted, Part, PartState
+from substrate.calendar import Direction, Resource
+from substrate.model import (
+    DataPlaneState,
+    Refusal,
+    RefusalKind,
+    Segment,
+    Window,
 )
-from protocol.participant import PartState
-from substrate.model import RefusalKind, Window
+
+CAPACITY = 10
+TIMES = range(0, 8)
+A_IN, B_IN = (Resource(f"x:{port}", Direction.IN) for port in "ab")
+ALWAYS = Window(0, 8)
+
+ALONE = {f"m{i}": (1, None) for i in (1, 2, 3)}
+ONE = Joint("one", (("m1", 2), ("r1", 1)))
+TWO = Joint("two", (("m2", 2), ("m3", 2), ("r2", 1)))
+THREE = Joint("three", (("m1", 2), ("m3", 2), ("r3", 1)))
+KINDS: list[tuple[str, int, Joint | None]] = [
+    *((member, 1, None) for member in ALONE),
+    *((member, version, joint) for joint in (ONE, TWO, THREE) for member, version in joint.members),
+]
+VLANS = {name: i + 2 for i, name in enumerate(("m1", "m2", "m3", "r1", "r2", "r3"))}
 
 
-def part(number: int, **changes: Any) -> ToAgent:
-    return prep(
-        f"t{number}", reservation_id=f"r{number}", vlan=100 + number, bandwidth_bps=MBPS, **changes
+def fresh() -> Book:
+    ports = [{"name": name, "capacity": CAPACITY, "vlans": "2-9"} for name in "ab"]
+    return Book(open_backend({"domain": "x", "backend": "sdx", "ports": ports}))
+
+
+def prep(
+    number: int, reservation_id: str, bps: int, window: Window = ALWAYS, joint: Joint | None = None,
+    version: int = 1, orchestrator_id: str = "o",
+) -> ReservationPrep:  # fmt: skip
+    vlan = VLANS[reservation_id]
+    segment = Segment("s1", "x:a", vlan, "x:b", vlan, bps)
+    return ReservationPrep(
+        f"t{number}", "p", reservation_id, version, (segment,), window, orchestrator_id, 0,
+        joint=joint,
+    )  # fmt: skip
+
+
+def admitted(book: Book, wanted: ReservationPrep) -> None:
+    outcome = book.admit(wanted)
+    assert isinstance(outcome, Admitted), outcome
+
+
+def refused(book: Book, wanted: ReservationPrep) -> Refusal:
+    outcome = book.admit(wanted)
+    assert isinstance(outcome, Refusal)
+    return outcome
+
+
+def free_bps(book: Book, window: Window = ALWAYS) -> int:
+    return book.calendar.free_bps(A_IN, window)
+
+
+def test_what_is_moved_away_makes_room_for_what_it_is_moved_for() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 7))
+    assert refused(book, prep(2, "r1", 8)).available_bps == 3
+    admitted(book, prep(3, "r1", 8, joint=ONE))
+    assert free_bps(book) == 2
+    admitted(book, prep(4, "m1", 2, joint=ONE, version=2))
+    assert free_bps(book) == 0
+    assert refused(book, prep(5, "m2", 1)).kind is RefusalKind.BANDWIDTH
+
+
+def test_nothing_is_free_for_others_until_the_versions_before_are_given_back() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 7))
+    admitted(book, prep(2, "r1", 3, joint=ONE))
+    assert free_bps(book) == 3
+    book.free("t1", "p")
+    assert free_bps(book) == 7
+
+
+def test_a_joint_that_is_given_up_leaves_what_was() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 7))
+    admitted(book, prep(2, "r1", 10, joint=ONE))
+    assert free_bps(book) == 0
+    book.free("t2", "p")
+    assert free_bps(book) == 3
+    book.free("t1", "p")
+    assert book.is_empty()
+
+
+def test_offers_count_as_free_what_may_be_moved() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 7))
+    asked = ReqOffers("q", ALWAYS, (("x:a", "x:b"),), 1, moved=("m1",))
+    told = book.offers(asked, 0)
+    assert [step.bandwidth_bps for step in told.offers[0].profile] == [10]
+    assert all(VLANS["m1"] not in port.vlans for port in told.ports)
+    of_its_own = book.offers(replace(asked, reservation_id="m1"), 0)
+    assert [step.bandwidth_bps for step in of_its_own.ports[0].profile] == [10]
+    assert all(VLANS["m1"] in port.vlans for port in of_its_own.ports)
+
+
+def test_a_stranger_moves_nothing() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 7))
+    told = refused(book, prep(2, "r1", 8, joint=ONE, orchestrator_id="stranger"))
+    assert (told.kind, told.resource) == (RefusalKind.POLICY, "m1")
+
+
+def test_a_reservation_is_moved_for_one_at_a_time() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 7))
+    admitted(book, prep(2, "r1", 1, joint=ONE))
+    assert refused(book, prep(3, "r3", 1, joint=THREE)).kind is RefusalKind.UNAVAILABLE
+
+
+def test_a_part_of_a_joint_is_taken_up_beside_what_was_before_in_any_order() -> None:
+    book, parts = fresh(), list[tuple[ReservationPrep, str]]()
+    wanted = (
+        prep(1, "m1", 7),
+        prep(2, "r1", 8, joint=ONE),
+        prep(3, "m1", 2, joint=ONE, version=2),
+    )
+    for each in wanted:
+        outcome = book.admit(each)
+        assert isinstance(outcome, Admitted)
+        parts.append((each, outcome.mapping))
+    for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (1, 0, 2)):
+        again = fresh()
+        for i in order:
+            again.restore(*parts[i])
+        assert free_bps(again) == 0
+
+
+def test_at_start_a_part_of_a_joint_does_not_sleep() -> None:
+    book = fresh()
+    rows = []
+    for wanted in (prep(1, "m1", 7), prep(2, "r1", 8, joint=ONE)):
+        outcome = book.admit(wanted)
+        assert isinstance(outcome, Admitted)
+        part = Part("t", wanted.part_id, PartState.COMMITTED, wanted, outcome.mapping)
+        rows.append(record_to_row(Record(part, DataPlane(DataPlaneState.SCHEDULED)), b"prep"))
+    left = Intake(-1000).take(rows)
+    assert [row[2] for row in left] == ["r1"]
+
+
+def test_greatest_adds_up_within_a_scenario_and_takes_the_larger_one() -> None:
+    one = [Usage(A_IN, Window(0, 4), 3), Usage(A_IN, Window(2, 6), 2)]
+    other = [Usage(A_IN, Window(0, 6), 4), Usage(B_IN, Window(1, 2), 1)]
+    assert greatest([one, other]) == (
+        Usage(A_IN, Window(0, 2), 4),
+        Usage(A_IN, Window(2, 4), 5),
+        Usage(A_IN, Window(4, 6), 4),
+        Usage(B_IN, Window(1, 2), 1),
     )
 
 
-async def together(world: World, *messages: ToAgent) -> list[tuple[str, Phase, bool]]:
-    """The answers to messages that come in one frame, in their order."""
-    before = len(world.sent)
-    rest = world.agent.receive(ME, *messages)
-    if rest is not None:
-        await rest
-    await world.settle()
-    answers = [answer for _, answer in world.sent[before:]]
-    return [(a.transaction_id, a.phase, a.ok) for a in answers if isinstance(a, ReservationResp)]
+windows = st.tuples(st.sampled_from(TIMES), st.sampled_from(TIMES)).map(
+    lambda pair: Window(min(pair), max(pair) + 1)
+)
+holds = st.tuples(st.sampled_from(KINDS), st.integers(1, CAPACITY), windows)
+Hold = tuple[tuple[str, int, Joint | None], int, Window]
 
 
-def states(world: World) -> dict[str, PartState]:
-    return {r.part.transaction_id: r.part.state for r in world.agent.parts.records.all()}
+def most(parts: list[ReservationPrep]) -> int:
+    """The alternatives of one reservation."""
+    return max((part.segments[0].bandwidth_bps for part in parts), default=0)
 
 
-async def test_all_that_one_frame_changes_is_one_write() -> None:
-    store = FaultyStore()
-    world = await World(store).start()
-    assert await together(world, *(part(n) for n in range(20))) == [
-        (f"t{n}", Phase.PREP, True) for n in range(20)
+def active(every: list[ReservationPrep]) -> list[Joint]:
+    return [
+        joint
+        for joint in (ONE, TWO, THREE)
+        if any(p.joint == joint for p in every)
+        and any(joint.is_before(p.reservation_id, p.version) for p in every)
     ]
-    assert store.writes == 1
-    assert all(ok for *_, ok in await together(world, *(Commit(f"t{n}", "p1") for n in range(20))))
-    assert store.writes == 2
-    assert set(states(world).values()) == {PartState.COMMITTED}
 
 
-async def test_what_changes_nothing_is_answered_at_once_and_nothing_else_is() -> None:
-    store = FaultyStore()
-    world = await World(store).start()
-    await together(world, part(1))
-    store.gate.clear()
-    ask = ReqOffers("q", Window(NOW_S, NOW_S + 10), (("renet1:west", "renet1:east"),), MBPS)
-    before = len(world.sent)
-    rest = world.agent.receive(ME, ask, part(1), part(2), Commit("t1", "p1"))
-    at_once = [answer for _, answer in world.sent[before:]]
-    assert isinstance(at_once[0], SendOffers)
-    assert at_once[1:] == [ReservationResp("t1", "p1", Phase.PREP, True, None, world.agent.epoch)]
-    await world.settle()
-    assert len(world.sent) == before + 2
-    store.gate.set()
-    assert rest is not None
-    await rest
-    assert states(world) == {"t1": PartState.COMMITTED, "t2": PartState.HELD}
+def overlap(every: list[ReservationPrep]) -> bool:
+    """A part of before came last, of a reservation in two joints: no orchestrator does that."""
+    members = [member for joint in active(every) for member, _ in joint.members]
+    return len(set(members)) < len(members)
 
 
-async def test_messages_for_one_part_are_worked_off_in_the_order_of_arrival() -> None:
-    store = FaultyStore()
-    world = await World(store).start()
-    store.gate.clear()
-    first = world.agent.receive(ME, part(1), Commit("t1", "p1"), part(2))
-    second = world.agent.receive(ME, Release("t1", "p1"), Commit("t2", "p1"))
-    store.gate.set()
-    assert first is not None
-    assert second is not None
-    await asyncio.gather(first, second)
-    answers = [a for _, a in world.sent if isinstance(a, ReservationResp)]
-    assert all(answer.ok for answer in answers)
-    of_one = [answer.phase for answer in answers if answer.transaction_id == "t1"]
-    assert of_one == [Phase.PREP, Phase.COMMIT, Phase.RELEASE]
-    assert states(world) == {"t1": PartState.RELEASED, "t2": PartState.COMMITTED}
+def needed(live: dict[int, ReservationPrep], second: int) -> int:
+    """What must be there for either outcome of every joint, from the parts alone."""
+    every = list(live.values())
+    now = [p for p in every if p.window.overlaps(Window(second, second + 1))]
+    of = {name: [p for p in now if p.reservation_id == name] for name in VLANS}
+    total = 0
+    for joint in active(every):
+        comes = stays = 0
+        for member, _ in joint.members:
+            comes += most([p for p in of[member] if not joint.is_before(member, p.version)])
+            stays += most([p for p in of[member] if p.joint != joint])
+        total += max(comes, stays)
+    together = {member for joint in active(every) for member, _ in joint.members}
+    return total + sum(most(of[name]) for name in VLANS if name not in together)
 
 
-async def test_who_waits_is_not_passed_by_who_comes_when_the_turn_is_free_again() -> None:
-    store = FaultyStore()
-    world = await World(store).start()
-    store.gate.clear()
-    first = world.agent.receive(ME, part(1))
-    late = world.agent.receive(ME, Commit("t1", "p1"))
-    assert first is not None
-    assert late is not None
-    # Another frame comes in the very moment in which the first one's turn ends.
-    last: list[asyncio.Task[None] | None] = []
-    first.add_done_callback(lambda _: last.append(world.agent.receive(ME, Release("t1", "p1"))))
-    store.gate.set()
-    await asyncio.gather(first, late)
-    await world.settle()
-    phases = [a.phase for _, a in world.sent if isinstance(a, ReservationResp)]
-    assert phases == [Phase.PREP, Phase.COMMIT, Phase.RELEASE]
-    assert states(world) == {"t1": PartState.RELEASED}
-
-
-@pytest.mark.parametrize("lies", [False, True])
-async def test_a_write_that_fails_refuses_all_holds_and_gives_their_room_back(lies: bool) -> None:
-    store = FaultyStore()
-    world = await World(store).start()
-    await together(world, part(1))
-    store.fails, store.lies = not lies, lies
-    answers = await together(world, part(2), Commit("t1", "p1"), part(3))
-    assert answers == [("t2", Phase.PREP, False), ("t3", Phase.PREP, False)]
-    assert states(world) == {"t1": PartState.HELD}
-    store.fails = store.lies = False
-    assert all(ok for *_, ok in await together(world, part(2), Commit("t1", "p1"), part(3)))
-    await together(world, *(Release(f"t{n}", "p1") for n in (1, 2, 3)))
-    assert world.agent.parts.book.is_empty()
-
-
-async def test_room_taken_by_one_is_missed_by_the_next_of_the_same_frame() -> None:
-    world = await World().start()
-    big = [prep(f"t{n}", reservation_id=f"r{n}", vlan=100 + n) for n in range(3)]
-    answers = await together(world, *big)
-    assert answers == [
-        ("t0", Phase.PREP, True),
-        ("t1", Phase.PREP, False),
-        ("t2", Phase.PREP, False),
-    ]
-    refusal = next(a for _, a in world.sent if isinstance(a, ReservationResp) and not a.ok).refusal
-    assert refusal is not None
-    assert (refusal.kind, refusal.available_bps) == (RefusalKind.BANDWIDTH, GBPS - 600 * MBPS)
-
-
-async def test_a_backend_that_fails_for_one_part_spoils_no_other(
-    monkeypatch: pytest.MonkeyPatch,
+@settings(max_examples=200)
+@given(st.lists(st.one_of(holds, st.integers(0, 20)), max_size=20))
+def test_random_joints_keep_room_for_either_outcome_and_for_no_more(
+    steps: list[Hold | int],
 ) -> None:
-    world = await World().start()
-    place = world.device.place
-
-    def fails_for_two(segments: Any, window: Window, free: Any) -> Any:
-        if segments[0].ingress_vlan == 102:
-            raise ZeroDivisionError
-        return place(segments, window, free)
-
-    monkeypatch.setattr(world.device, "place", fails_for_two)
-    monkeypatch.setattr(world.device, "offers", lambda *_: 1 / 0)
-    ask = ReqOffers("q", Window(NOW_S, NOW_S + 10), (("renet1:west", "renet1:east"),), MBPS)
-    rest = world.agent.receive(ME, part(1), ask, part(2), part(3))
-    assert rest is not None
-    with pytest.raises(ZeroDivisionError):
-        await rest
-    answers = [a for _, a in world.sent if isinstance(a, ReservationResp)]
-    assert [(a.transaction_id, a.ok) for a in answers] == [("t1", True), ("t3", True)]
-    monkeypatch.undo()
-    assert await together(world, part(2)) == [("t2", Phase.PREP, True)]
-
-
-async def test_another_orchestrators_part_is_refused_within_a_frame() -> None:
-    world = await World().start()
-    await together(world, part(1))
-    other = Sender("somebody-else", "x")
-    rest = world.agent.receive(other, Commit("t1", "p1"), part(2, orchestrator_id="somebody-else"))
-    assert rest is not None
-    await rest
-    assert states(world) == {"t1": PartState.HELD, "t2": PartState.HELD}
+    book, live = fresh(), dict[int, ReservationPrep]()
+    for number, step in enumerate(steps):
+        if isinstance(step, int):
+            book.free(f"t{step}", "p")
+            live.pop(step, None)
+        else:
+            (name, version, joint), bps, window = step
+            wanted = prep(number, name, bps, window, joint, version)
+            after = {**live, number: wanted}
+            if joint is None and overlap(list(after.values())):
+                continue
+            outcome = book.admit(wanted)
+            if isinstance(outcome, Admitted):
+                live = after
+            elif outcome.kind is RefusalKind.BANDWIDTH:
+                assert max(needed(after, second) for second in TIMES) > CAPACITY
+            else:
+                assert outcome.kind is RefusalKind.UNAVAILABLE
+        for second in TIMES:
+            assert needed(live, second) <= CAPACITY
+            assert free_bps(book, Window(second, second + 1)) == CAPACITY - needed(live, second)
+    for number in list(live):
+        book.free(f"t{number}", "p")
+    assert book.is_empty()
 
 
-async def test_turns_go_round_in_the_order_in_which_they_were_asked_for() -> None:
-    turns, had = Turns(), list[int]()
-
-    async def have(turn: Any, number: int) -> None:
-        async with turn:
-            had.append(number)
-            await asyncio.sleep(0)
-
-    assert turns.take("a")
-    assert not turns.take("a")
-    tasks = [asyncio.create_task(have(turns.turn("a"), number)) for number in range(4)]
-    await asyncio.sleep(0)
-    tasks[1].cancel()
-    turns.give("a")
-    assert not turns.take("a")
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert had == [0, 2, 3]
-    assert turns.take("a")
-
-
-async def test_nobody_begins_while_one_has_all_turns() -> None:
-    turns = Turns()
-    assert turns.take("a")
-    alone = turns.alone()
-    entering = asyncio.create_task(alone.__aenter__())
-    await asyncio.sleep(0)
-    assert not entering.done()
-    assert not turns.take("b")
-    turns.give("a")
-    await entering
-    waiting = asyncio.create_task(turns.turn("c").__aenter__())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    await alone.__aexit__(None, None, None)
-    await waiting
-    assert not turns.take("c")
-    turns.give("c")
-    assert turns.take("c")
+def test_a_joint_part_is_found_again_by_what_it_was_stored_as() -> None:
+    book = fresh()
+    wanted = prep(1, "r1", 4, joint=ONE)
+    assert book.admit(wanted) == book.admit(replace(wanted))

@@ -53,6 +53,12 @@ def test_the_tree_keeps_all_contracts(copied_tree: Path) -> None:
         ("protocol/bad.py", "import time", "The core does no I/O"),
         ("protocol/bad.py", "import asyncio", "The core does no I/O"),
         ("protocol/bad.py", "from datetime import datetime", "The core does no I/O"),
+        ("rdl/bad.py", "import protocol.messages", "Imports point down"),
+        ("substrate/bad.py", "import rdl.model", "Imports point down"),
+        ("braid/bad.py", "import rdl.model", "The client library stands alone"),
+        ("rdl/bad.py", "import braid.client", "Only commands and simulations are clients"),
+        ("rdl/bad.py", "import random", "The description language reads YAML"),
+        ("rdl/bad.py", "from pathlib import Path", "The description language reads YAML"),
     ],
 )
 def test_a_violation_is_noticed(

@@ -69,7 +69,9 @@ def port(name: str, remote: str = "", capacity: str = "100G") -> dict[str, Any]:
     return {**values, "remote": remote} if remote else values
 
 
-def sites(*middle: str, expiring: str = "", blind: str = "") -> list[dict[str, Any]]:
+def sites(
+    *middle: str, expiring: str = "", blind: str = "", names: Collection[str] = ("west", "east")
+) -> list[dict[str, Any]]:
     """West and east, joined by parallel domains of 100 Gb/s each; one may insist on expiry."""
     ends = [
         {
@@ -77,7 +79,7 @@ def sites(*middle: str, expiring: str = "", blind: str = "") -> list[dict[str, A
             "backend": "pip",
             "ports": [port("host", capacity="1T"), *(port(m, f"{m}:{site}") for m in middle)],
         }
-        for site in ("west", "east")
+        for site in names
     ]
     return ends + [
         {
@@ -85,7 +87,7 @@ def sites(*middle: str, expiring: str = "", blind: str = "") -> list[dict[str, A
             "backend": "wan",
             "visible": name != blind,
             "hold_timeout_s": 30 if name == expiring else None,
-            "ports": [port("west", f"west:{name}"), port("east", f"east:{name}")],
+            "ports": [port(site, f"{site}:{name}") for site in names],
         }
         for name in middle
     ]

@@ -182,6 +182,7 @@ def test_the_whole_is_a_fold_of_its_parts(
         with_data_plane(standing(), "m1", F, "burnt", 7),
         with_released(cancelled(standing(), 8), "m2", 9),
         replace(standing(), description="tonight", timeout_s=77, modified=False, version=4),
+        replace(standing(), criteria=replace(CRITERIA, more_destinations=("x:1", "x:2"))),
     ],
     ids=lambda record: record.state.name,
 )

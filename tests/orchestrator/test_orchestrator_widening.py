@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from networks import G, domain, port
 from test_orchestrator_negotiation import question, rich, shares
 
 from orchestrator.negotiation import Failure, RoutesFound, negotiate
+from substrate.labels import Plan
 from substrate.model import RefusalKind, Strategy
 from substrate.topology import Topology
 
@@ -70,3 +72,21 @@ async def test_constraints_and_strategies_are_kept() -> None:
         assert isinstance(outcome, Failure), limits
     paper = question(topology, 50 * G, Strategy.PARTIAL_OFFERS)
     assert isinstance(await negotiate(paper, rich(topology)), Failure)
+
+
+async def test_of_several_destinations_each_finds_the_wide_way_as_far_as_it_goes() -> None:
+    thin = thin_and_wide()
+    east = thin.domains["east"]
+    topology = thin.with_domain(replace(east, ports=(*east.ports, port("east:lab", bps=1000 * G))))
+    for gbps, fits in ((40, True), (60, False)):
+        asked = question(topology, gbps * G)
+        asked = replace(asked, criteria=replace(asked.criteria, more_destinations=("east:lab",)))
+        outcome = await negotiate(asked, rich(topology))
+        if fits:
+            assert isinstance(outcome, Plan)
+            wide = [path for path in outcome.paths if path.hops[1].domain == "wide1"]
+            assert [path.bandwidth_bps for path in wide] == [gbps * G] * 2
+            continue
+        assert isinstance(outcome, Failure)
+        assert outcome.refusals[-1].kind is RefusalKind.BANDWIDTH
+        assert outcome.refusals[-1].reason.startswith("to east:lab beside east:host: ")

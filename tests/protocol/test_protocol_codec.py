@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from protocol.messages import (
     Abort,
     Commit,
     Inquire,
+    Joint,
     Offer,
     OffersStale,
     Phase,
@@ -92,7 +94,19 @@ preps = st.builds(
     orchestrator_id=names,
     deadline_ms=st.integers(0, 2**60),
 )
+joint_preps = st.tuples(
+    preps, names, st.dictionaries(names, st.integers(1, 2**31), min_size=1)
+).map(
+    lambda found: replace(
+        found[0],
+        joint=Joint(
+            found[1],
+            tuple(({**found[2], found[0].reservation_id: found[0].version, "other": 2}).items()),
+        ),
+    )
+)
 to_agents = st.one_of(
+    joint_preps,
     st.builds(
         ReqOffers,
         query_id=names,
@@ -102,6 +116,7 @@ to_agents = st.one_of(
         directionality=st.sampled_from(Directionality),
         reservation_id=names,
         follow=st.booleans(),
+        moved=st.lists(names, max_size=2).map(tuple),
     ),
     preps,
     st.builds(Commit, names, names),
@@ -231,6 +246,12 @@ def spoil(path: str, value: Any) -> Callable[[agent_pb2.ReservationPrep], None]:
     return apply
 
 
+def join(message: agent_pb2.ReservationPrep, *members: tuple[str, int]) -> None:
+    message.joint.joint_id = "j"
+    for reservation_id, version in members:
+        message.joint.members.add(reservation_id=reservation_id, version=version)
+
+
 @pytest.mark.parametrize(
     ("field", "apply"),
     [
@@ -248,6 +269,11 @@ def spoil(path: str, value: Any) -> Callable[[agent_pb2.ReservationPrep], None]:
         ("segment.flow_slots", lambda m: m.segments[0].ClearField("flow_slots")),
         ("segment.flow_slots", lambda m: m.segments[0].flow_slots.append(9)),
         ("directionality", spoil("segment.directionality", 9)),
+        ("joint.joint_id", lambda m: m.joint.members.add(reservation_id="r", version=1)),
+        ("joint.members", lambda m: spoil("joint.joint_id", "j")(m)),
+        ("joint.members", lambda m: join(m, ("r", 1))),
+        ("joint.members", lambda m: join(m, ("r", 2), ("other", 1))),
+        ("joint.members", lambda m: join(m, ("r", 1), ("other", 1), ("other", 2))),
     ],
 )
 def test_a_malformed_prepare_names_its_field(field: str, apply: Any) -> None:

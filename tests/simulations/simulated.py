@@ -39,7 +39,11 @@ def port(name: str, remote: str = "", capacity: str = "100G", **more: Any) -> di
 
 
 def diamond(
-    middle: int = 2, *, blind: tuple[str, ...] = (), expiring: tuple[str, ...] = ()
+    middle: int = 2,
+    *,
+    blind: tuple[str, ...] = (),
+    expiring: tuple[str, ...] = (),
+    ends: tuple[str, ...] = ("west", "east"),
 ) -> list[dict[str, Any]]:
     """Sites west and east, joined by parallel wan domains m1, m2, … of 100 Gb/s each."""
     names = [f"m{i}" for i in range(1, middle + 1)]
@@ -49,7 +53,7 @@ def diamond(
             "backend": "pip",
             "ports": [port("host", capacity="1T"), *(port(n, f"{n}:{site}") for n in names)],
         }
-        for site in ("west", "east")
+        for site in ends
     ]
     return sites + [
         {
@@ -57,7 +61,7 @@ def diamond(
             "backend": "wan",
             "visible": name not in blind,
             "hold_timeout_s": 30 if name in expiring else None,
-            "ports": [port("west", f"west:{name}"), port("east", f"east:{name}")],
+            "ports": [port(site, f"{site}:{name}") for site in ends],
         }
         for name in names
     ]

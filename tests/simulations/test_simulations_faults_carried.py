@@ -13,8 +13,10 @@ WINDOW = Window(100, 200)
 OVER = Criteria("a:x", "a:y", 60, WINDOW)
 
 
-def path(bps: int, window: Window | None = None, domain: str = "a") -> Path:
-    return Path(bps, 0, (Hop(domain, f"{domain}:x", 7, f"{domain}:y", 7),), window=window)
+def path(
+    bps: int, window: Window | None = None, domain: str = "a", destination: str = "a:y"
+) -> Path:
+    return Path(bps, 0, (Hop(domain, f"{domain}:x", 7, destination, 7),), window=window)
 
 
 def record(*paths: Path, criteria: Criteria = OVER, asked: Criteria | None = None) -> Reservation:
@@ -41,7 +43,7 @@ def problem(*paths: Path, criteria: Criteria = OVER, asked: Criteria | None = No
 def test_paths_for_all_of_the_time_carry_it() -> None:
     assert problem(path(60)) == ""
     assert problem(path(40), path(20)) == ""
-    assert problem(path(59)) == "its paths carry 59 bit/s of 60 from 100 to 200 s"
+    assert problem(path(59)) == "its paths to a:y carry 59 bit/s of 60 from 100 to 200 s"
 
 
 def test_old_and_new_paths_of_a_migration_meet() -> None:
@@ -49,7 +51,17 @@ def test_old_and_new_paths_of_a_migration_meet() -> None:
     assert problem(old, path(60, Window(140, 200))) == ""
     assert problem(old, path(60, Window(150, 200))) == ""
     gap = problem(old, path(60, Window(151, 200)))
-    assert gap == "its paths carry 0 bit/s of 60 from 150 to 151 s"
+    assert gap == "its paths to a:y carry 0 bit/s of 60 from 150 to 151 s"
+
+
+def test_each_destination_has_all_of_it_at_each_instant() -> None:
+    star = replace(OVER, more_destinations=("a:z",))
+    there = path(60, destination="a:z")
+    assert problem(path(60), there, criteria=star) == ""
+    lacks = problem(path(120), criteria=star)
+    assert lacks == "its paths to a:z carry 0 bit/s of 60 from 100 to 200 s"
+    gap = problem(path(60, Window(100, 150)), path(60, Window(151, 200)), there, criteria=star)
+    assert gap == "its paths to a:y carry 0 bit/s of 60 from 150 to 151 s"
 
 
 def test_only_what_lasts_must_avoid_what_is_to_be_avoided() -> None:

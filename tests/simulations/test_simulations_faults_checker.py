@@ -11,11 +11,12 @@ import pytest
 
 from agents.values import DataPlane, Life, Record
 from orchestrator.ports import AgentIdentity, Changes
-from orchestrator.records import Reservation, State
+from orchestrator.records import PartView, Reservation, State
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
 from protocol.messages import ReservationPrep
 from protocol.participant import Part, PartState
 from simulations.clock import EPOCH_MS
+from simulations.faults.checker import lacking
 from simulations.faults.loop import FaultLoop
 from simulations.faults.plan import Schedule, World
 from simulations.faults.stage import Stage
@@ -117,12 +118,19 @@ def transaction(
 
 def record(number: int, state: State, gbps: int = 60) -> Reservation:
     criteria = Criteria("west:host", "east:host", gbps * G, WINDOW)
-    ways = ((domain, *(f"{domain}:{port}" for port in WAYS[domain])) for domain in DOMAINS)
+    ways = (
+        (domain, *(f"{domain}:{port}" for port in WAYS[domain])) for domain in reversed(DOMAINS)
+    )
     vlan = 99 + number
     hops = tuple(Hop(domain, ingress, vlan, egress, vlan) for domain, ingress, egress in ways)
     paths = (Path(gbps * G, 0, hops),)
     name = f"r{number}"
     return Reservation(name, f"q{number}", criteria, f"t{number}", 0, 0, state=state, paths=paths)
+
+
+def path(destination: str, bandwidth_bps: int, window: Window | None = None) -> Path:
+    hop = Hop(destination.partition(":")[0], "west:m1", 100, destination, 100)
+    return Path(bandwidth_bps, 0, (hop,), window=window)
 
 
 @pytest.fixture
@@ -415,3 +423,33 @@ def test_each_violation_is_told_once(play: Play) -> None:
         play.forgets("m1")
     play.checker.found("something else")
     assert len(play.found) == 2
+
+
+@pytest.mark.parametrize(
+    ("paths", "lacks"),
+    [
+        ([("east:host", 60), ("south:host", 60)], []),
+        ([("east:host", 20), ("east:host", 40), ("south:host", 60)], []),
+        ([("east:host", 60)], ["south:host"]),
+        ([("east:host", 59), ("south:host", 60)], ["east:host"]),
+        ([], ["east:host", "south:host"]),
+    ],
+)
+def test_all_of_the_bandwidth_leads_to_every_destination(
+    paths: list[tuple[str, int]], lacks: list[str]
+) -> None:
+    one = record(1, State.COMMITTED)
+    one = replace(
+        one,
+        criteria=replace(one.criteria, more_destinations=("south:host",)),
+        paths=tuple(path(stp, gbps * G) for stp, gbps in paths),
+    )
+    assert lacking(one) == lacks
+
+
+def test_of_phases_each_destination_has_some() -> None:
+    one = record(1, State.COMMITTED)
+    parts = (PartView("east", (), window=WINDOW),)
+    half = (path("east:host", 20 * G, WINDOW), path("east:host", 30 * G, WINDOW))
+    assert lacking(replace(one, parts=parts, paths=half)) == []
+    assert lacking(replace(one, parts=parts, paths=())) == ["east:host"]

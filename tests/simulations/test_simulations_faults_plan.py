@@ -69,9 +69,19 @@ def test_more_than_three_faults_are_planned_for_each_reservation() -> None:
 def test_every_world_is_drawn() -> None:
     worlds = [draw(13, number).world for number in range(MANY)]
     assert {world.middle for world in worlds} == {1, 2, 3}
-    for attribute in ("blind", "expiring", "rival"):
+    for attribute in ("blind", "expiring", "rival", "south"):
         share = sum(bool(getattr(world, attribute)) for world in worlds) / MANY
         assert 0.1 < share < 0.9, attribute
+
+
+def test_where_there_is_a_third_site_some_requests_lead_there_too() -> None:
+    schedules = [draw(15, number) for number in range(MANY)]
+    for schedule in schedules:
+        stars = [item for item in schedule.of("reserve") if item.word.endswith("star")]
+        assert schedule.world.south or not stars
+    south = [item for s in schedules if s.world.south for item in s.of("reserve")]
+    share = sum(item.word.endswith("star") for item in south) / len(south)
+    assert 0.2 < share < 0.9
 
 
 def test_some_requests_compete_and_some_concern_what_is_there_already() -> None:

@@ -136,6 +136,18 @@ def test_modify_and_cancel_are_asked_for_when_the_reservation_stands() -> None:
     assert "CANCELLED" in words
 
 
+def test_three_sites_are_joined_changed_and_given_back() -> None:
+    star = Item("reserve", "a", 1000, number=1, word="60 3600 7200 5 star")
+    changes = (Item("modify", "b", 1500, number=1, word="90"), Item("cancel", "a", 3000, number=1))
+    world = World(south=True)
+    outcome = play(Schedule("star", world, (star, *changes)), trace=True)
+    assert outcome.violations == ()
+    words = " ".join(heard(outcome))
+    for word in ("COMMITTED", "modified yes", "CANCELLED"):
+        assert word in words
+    assert any(line.split()[1:3] == ["south", "writes"] for line in outcome.trace)
+
+
 def test_requests_about_a_reservation_that_is_not_in_the_schedule_are_left_out() -> None:
     outcome = alone(Item("cancel", "a", 3000, number=7), Item("modify", "a", number=8, word="10"))
     assert len(heard(outcome)) == 1

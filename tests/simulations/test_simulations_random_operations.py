@@ -23,6 +23,8 @@ class Reserve:
     hour: int
     hours: int
     strategy: Strategy
+    more: tuple[str, ...]
+    """Other destinations, beside east."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ STEPS = st.lists(
             st.integers(0, 2),
             st.integers(1, 2),
             st.sampled_from(Strategy),
+            st.sampled_from([(), (), ("south:host",), ("south:host", "north:host")]),
         ),
         st.builds(Modify, st.integers(0, 5), st.integers(1, 320)),
         st.builds(Cancel, st.integers(0, 5)),
@@ -86,7 +89,7 @@ def test_whatever_happens_nothing_is_lost_or_held_twice(
 
 
 async def _play(steps: list[Step], blind: tuple[str, ...], lossy: object) -> None:
-    configs = diamond(3, blind=blind)
+    configs = diamond(3, blind=blind, ends=("west", "east", "south", "north"))
     async with await build_network(configs, passage=lossy) as network:  # type: ignore[arg-type]
         ids: list[str] = []
         away: set[str] = set()
@@ -103,9 +106,10 @@ async def _play(steps: list[Step], blind: tuple[str, ...], lossy: object) -> Non
 
 async def _do(network: Network, step: Step, ids: list[str], away: set[str]) -> None:
     match step:
-        case Reserve(gbps, hour, hours, strategy):
+        case Reserve(gbps, hour, hours, strategy, more):
             window = Window(START_S + 3600 * hour, START_S + 3600 * (hour + hours))
-            record = await network.reserve(circuit(gbps, window=window, strategy=strategy))
+            asked = circuit(gbps, window=window, strategy=strategy, more_destinations=more)
+            record = await network.reserve(asked)
             ids.append(record.reservation_id)
         case Modify(which, gbps) if which < len(ids):
             record = await network.orchestrator.get(ids[which])
@@ -137,7 +141,9 @@ async def _check(network: Network, ids: list[str]) -> None:
     for record in standing:
         for part in record.parts:
             assert (record.transaction_id, part.domain) in held
-        assert sum(path.bandwidth_bps for path in record.paths) == record.criteria.bandwidth_bps
+        for stp in record.criteria.destinations:
+            own = [path for path in record.paths if path.hops[-1].egress_stp == stp]
+            assert sum(path.bandwidth_bps for path in own) == record.criteria.bandwidth_bps
     for name in MIDDLE:
         for hour in range(4):
             assert _used_bps(standing, name, START_S + 3600 * hour) <= 100 * G

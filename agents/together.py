@@ -1,0 +1,174 @@
+"""Which reservations of a domain are decided together, and what they count for meanwhile.
+
+A joint (protocol.messages.Joint) is decided by one word: either its members stay as they were, or
+all have their next versions. So the domain needs, at each instant, the larger of two sums over all
+members: without what the joint brings, and without what it replaces (docs/decisions/0021). A joint
+matters as long as a part of it and one that it replaces are both live here; then its members count
+together. What is neither, such as a later version, is in both sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agents.backends.base import Placement
+from agents.usage import Usage, envelope, greatest
+from protocol.messages import Joint, ReservationPrep
+from substrate.model import Window
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePart:
+    """A live part: when, and how it lies in the domain; of which version, and decided how."""
+
+    window: Window
+    placement: Placement
+    version: int
+    orchestrator_id: str
+    joint: Joint | None = None
+
+    def may_stand(self, reservation_id: str, joint: Joint, *, comes: bool) -> bool:
+        """Whether it may be in force if a joint that it is a member of comes, or does not."""
+        if comes:
+            return not joint.is_before(reservation_id, self.version)
+        return self.joint is None or self.joint.joint_id != joint.joint_id
+
+    @classmethod
+    def of(cls, prep: ReservationPrep, placement: Placement) -> LivePart:
+        """The part that ``prep`` asks for."""
+        return cls(prep.window, placement, prep.version, prep.orchestrator_id, prep.joint)
+
+
+@dataclass(slots=True)
+class Held:
+    """The live parts of one reservation and what they count for; ``number``: for its labels.
+
+    ``joint_id``: of the joint that it counts in; then its own ``envelope`` is empty.
+    """
+
+    number: int
+    parts: dict[Key, LivePart] = field(default_factory=dict)
+    envelope: tuple[Usage, ...] = ()
+    joint_id: str = ""
+
+    def usages(self) -> tuple[Usage, ...]:
+        """What its parts count for when they count alone."""
+        return envelope((part.window, part.placement) for part in self.parts.values())
+
+    def outcome(self, reservation_id: str, joint: Joint, *, comes: bool) -> tuple[Usage, ...]:
+        """The same if the joint comes, or if it does not."""
+        return envelope(
+            (part.window, part.placement)
+            for part in self.parts.values()
+            if part.may_stand(reservation_id, joint, comes=comes)
+        )
+
+
+class Joints:
+    """The joints that live parts of a domain belong to. ``held``: all that is held, which grows."""
+
+    def __init__(self, held: Mapping[str, Held]) -> None:
+        self._held = held
+        self._parts: dict[str, dict[Key, Joint]] = {}
+        self._of_member: dict[str, dict[str, Joint]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def add(self, key: Key, joint: Joint) -> None:
+        """One more live part of it."""
+        self._parts.setdefault(joint.joint_id, {})[key] = joint
+        for reservation_id, _ in joint.members:
+            self._of_member.setdefault(reservation_id, {})[joint.joint_id] = joint
+
+    def remove(self, key: Key, joint: Joint) -> None:
+        """One less."""
+        parts = self._parts[joint.joint_id]
+        del parts[key]
+        if parts:
+            return
+        del self._parts[joint.joint_id]
+        for reservation_id, _ in joint.members:
+            joints = self._of_member[reservation_id]
+            del joints[joint.joint_id]
+            if not joints:
+                del self._of_member[reservation_id]
+
+    def of(self, reservation_id: str, also: LivePart | None = None) -> Joint | None:
+        """The joint that a reservation counts in; with ``also``, once it has that part too.
+
+        None where it counts alone. Of two joints at once, which admission refuses, none counts.
+        """
+        found = dict(self._of_member.get(reservation_id, {}))
+        if also is not None and also.joint is not None:
+            found[also.joint.joint_id] = also.joint
+        active = [
+            joint
+            for joint in found.values()
+            if self._is_active(joint)
+            or (also is not None and joint.is_before(reservation_id, also.version))
+        ]
+        return active[0] if len(active) == 1 else None
+
+    def busy(self, joint: Joint) -> str:
+        """A member that counts in another joint already; empty: none."""
+        for member, _ in joint.members:
+            for other in self._of_member.get(member, {}).values():
+                if other.joint_id != joint.joint_id and self._is_active(other):
+                    return member
+        return ""
+
+    def members(self, joint: Joint) -> list[str]:
+        """Those that hold anything here."""
+        return [member for member, _ in joint.members if member in self._held]
+
+    def usages(self, joint: Joint) -> tuple[Usage, ...]:
+        """What its members count for."""
+        return greatest([self._outcome(joint, comes) for comes in (True, False)])
+
+    def beside(self, reservation_id: str, part: LivePart, joint: Joint) -> tuple[Usage, ...]:
+        """What the other members need beside a part of one of them."""
+        return greatest(
+            [
+                self._outcome(joint, comes, but=reservation_id)
+                for comes in (True, False)
+                if part.may_stand(reservation_id, joint, comes=comes)
+            ]
+        )
+
+    def _outcome(self, joint: Joint, comes: bool, but: str = "") -> list[Usage]:
+        """What all need if it comes, or does not, but one of them; not added up."""
+        return [
+            usage
+            for member in self.members(joint)
+            if member != but
+            for usage in self._held[member].outcome(member, joint, comes=comes)
+        ]
+
+    def _is_active(self, joint: Joint) -> bool:
+        return any(
+            joint.is_before(member, part.version)
+            for member in self.members(joint)
+            for part in self._held[member].parts.values()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What does not count for who asks, and is added to what is free; and what is taken off it."""
+
+    back: tuple[Usage, ...] = ()
+    off: tuple[Usage, ...] = ()
+
+    def signed(self) -> Sequence[Usage]:
+        """Both, what is taken off as less than 0."""
+        if not self.off:
+            return self.back
+        taken = [Usage(u.resource, u.window, -u.bandwidth_bps) for u in self.off]
+        return (*self.back, *taken)
+
+
+NOTHING_OWED = Owed()

@@ -1,0 +1,90 @@
+"""Whether an element that is asked for fits on an element of a substrate, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdl.attributes import AGGREGATES, matches
+from rdl.model import Feature, Graph, NetworkElement, Value
+from rdl.units import Amount
+from rdl.vocabulary import STANDARD, FeatureKind, Meaning, Vocabulary
+from substrate.vlans import VlanSet
+
+
+def misfits(
+    asked: NetworkElement,
+    offered: NetworkElement,
+    substrate: Graph,
+    vocabulary: Vocabulary = STANDARD,
+) -> tuple[str, ...]:
+    """Why ``asked`` cannot be mapped on ``offered``, an element of ``substrate``; empty: it can.
+
+    The attribute must match. Of each resource the amounts that match must be enough together,
+    shared ones included; of each feature one that matches must be as asked. What is asked as *any*
+    amount must be there, *any* value is no condition. What a substrate does not say it does not
+    have; only an aggregate (a whole provider, a transit link) may have features that are not told,
+    and tells amounts by type alone: ``/resource/disk/ssd`` is looked for in ``/resource/disk``.
+    """
+    if not matches(asked.attribute, offered.attribute):
+        return (f"{asked.attribute} does not map on {offered.attribute}",)
+    short = _short_of(asked, offered, substrate, vocabulary)
+    return (*short, *_unlike(asked, offered, vocabulary))
+
+
+def amounts_of(element: NetworkElement, graph: Graph) -> list[tuple[str, Amount]]:
+    """The amounts of an element of ``graph``, its own and those it has a part in, by attribute."""
+    own = [(r.attribute, r.amount) for r in element.resources if r.amount is not None]
+    shared = [(s.attribute, s.amount) for s in graph.shared if s.id in element.shares]
+    return own + shared
+
+
+def _short_of(
+    asked: NetworkElement, offered: NetworkElement, substrate: Graph, vocabulary: Vocabulary
+) -> Iterator[str]:
+    has = amounts_of(offered, substrate)
+    for resource in asked.resources:
+        wanted = resource.attribute
+        if offered.attribute in AGGREGATES:
+            wanted = vocabulary.resource_type(wanted) or wanted
+        found = [amount for attribute, amount in has if matches(wanted, attribute)]
+        total = sum(amount.value for amount in found)
+        if not found:
+            yield f"{resource.attribute}: has none"
+        elif resource.amount is not None and resource.amount.value > total:
+            there = Amount(total, resource.amount.unit)
+            yield f"{resource.attribute}: asked {resource.amount}, has {there}"
+
+
+def _unlike(
+    asked: NetworkElement, offered: NetworkElement, vocabulary: Vocabulary
+) -> Iterator[str]:
+    for feature in asked.features:
+        kind = vocabulary.kind_of(feature.attribute)
+        if feature.value is None or kind == FeatureKind(Meaning.GIVEN):
+            continue
+        found = [f for f in offered.features if matches(feature.attribute, f.attribute)]
+        if not found:
+            if offered.attribute not in AGGREGATES:
+                yield f"{feature.attribute}: asked {show(feature.value)}, not told"
+        elif not any(_serves(feature, each, kind) for each in found):
+            told = ", ".join(show(each.value) for each in found)
+            yield f"{feature.attribute}: asked {show(feature.value)}, is {told}"
+
+
+def _serves(asked: Feature, offered: Feature, kind: FeatureKind | None) -> bool:
+    match asked.value, offered.value:
+        case Amount(value=limit), Amount(value=has):
+            at_most = kind is not None and kind.meaning is Meaning.AT_MOST
+            return has <= limit if at_most else has >= limit
+        case VlanSet() as wanted, VlanSet() as free:
+            return bool(wanted & free)
+        case tuple() as wanted, tuple() as told:
+            return bool(set(wanted) & set(told))
+    return False
+
+
+def show(value: Value | None) -> str:
+    """A value as people write it."""
+    if value is None:
+        return "any"
+    return " or ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,135 @@
+"""A provider tells sums and its edges, and nothing of its inside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from graphs import drawn, graphs, underlay
+from hypothesis import given, strategies as st
+
+from rdl.aggregation import aggregate
+from rdl.checking import check
+from rdl.errors import RdlError
+from rdl.model import Graph, Layer, NetworkElement, Resource, by_id
+from rdl.reading import read
+from rdl.units import Amount, Unit
+from rdl.writing import write
+
+SITE = underlay(
+    """\
+  h1: {attribute: /node/host/server, resources: {/resource/memory: 4 GiB}}
+  h2: {attribute: /node/host/server, resources: {/resource/memory: 4 GiB}, shares: [san]}
+  h3: {attribute: /node/host/xen, resources: {/resource/memory/ddr5: 4 GiB}, shares: [san]}
+  sw: {attribute: /node/switch/cisco, features: {/feature/location: Berlin}}
+  l1: {attribute: /link/ethernet, resources: {/resource/bandwidth: 10 Gb/s}}
+  trunk: {attribute: /link/transit, resources: {/resource/bandwidth: 40 Gb/s},
+          features: {/feature/vlan: 100-199, /feature/latency: 7 ms}}
+  inner: {attribute: /link/transit, resources: {/resource/bandwidth: 1 Gb/s}}
+  munich: {attribute: /node/host/pip, features: {/feature/location: Munich}}""",
+    """\
+  a: {attribute: /interface/ethernet, joins: [h1, l1]}
+  b: {attribute: /interface/ethernet, joins: [sw, l1]}
+  secret: {attribute: /interface/ethernet, joins: [sw, trunk]}
+  d: {attribute: /interface/ethernet, joins: [munich, trunk]}
+  e: {attribute: /interface/ethernet, joins: [sw, inner]}""",
+    "shared:\n  san: {attribute: /resource/disk/hdd, amount: 1 TB}\n",
+)
+
+TOLD = """\
+rdl: 1
+name: berlin
+layer: underlay
+elements:
+  berlin:
+    attribute: /node/host/pip
+    resources: {/resource/disk: 1 TB, /resource/memory: 12 GiB}
+  munich: {attribute: /node/host/pip, features: {/feature/location: Munich}}
+  trunk:
+    attribute: /link/transit
+    resources: {/resource/bandwidth: 40 Gb/s}
+    features: {/feature/latency: 7 ms, /feature/vlan: 100-199}
+interfaces:
+  trunk@berlin:
+    attribute: /interface/generic
+    joins: [berlin, trunk]
+  trunk@munich:
+    attribute: /interface/generic
+    joins: [munich, trunk]
+"""
+
+
+def test_three_hosts_of_4_gib_are_12_gib_and_a_shared_disk_counts_once() -> None:
+    """Paper 002, section 5.2."""
+    told = aggregate(SITE, "berlin")
+    assert by_id(told.elements)["berlin"].resources == (
+        Resource("/resource/disk", Amount(10**12, Unit.DATA_BYTES)),
+        Resource("/resource/memory", Amount(12 << 30, Unit.DATA_BYTES)),
+    )
+
+
+def test_what_is_told_is_sums_and_edges() -> None:
+    assert aggregate(SITE, "berlin") == read(TOLD).graph
+
+
+def test_nothing_of_the_inside_is_told() -> None:
+    text = write(aggregate(SITE, "berlin"))
+    for name in ("h1", "h2", "h3", "sw", "l1", "inner", "san", "secret", "server", "xen", "ddr5"):
+        assert name not in text
+    assert "Berlin" not in text
+
+
+@drawn
+@given(graphs(Layer.UNDERLAY))
+def test_an_aggregate_is_a_substrate_with_the_sums_of_all_nodes(graph: Graph) -> None:
+    told = aggregate(graph, "aggregate-of-it")
+    assert check(told) == []
+    (node,) = told.elements
+    total = sum(r.amount.value for n in graph.nodes for r in n.resources if r.amount)
+    shared = {name for n in graph.nodes for name in n.shares}
+    total += sum(s.amount.value for s in graph.shared if s.id in shared)
+    assert sum(r.amount.value for r in node.resources if r.amount) == total
+
+
+@given(st.integers(0, 4000), st.integers(0, 4000))
+def test_how_an_amount_is_spread_inside_cannot_be_seen(first: int, second: int) -> None:
+    one = NetworkElement("h", "/node/host", (cores(first + second),))
+    two = (
+        NetworkElement("x", "/node/host/server", (cores(first),)),
+        NetworkElement("y", "/node/switch", (cores(second),)),
+    )
+    whole, spread = (Graph("g", Layer.UNDERLAY, elements) for elements in ((one,), two))
+    assert aggregate(whole, "p") == aggregate(spread, "p")
+
+
+def cores(value: int) -> Resource:
+    return Resource("/resource/cpu", Amount(value, Unit.COMPUTE_MCORES))
+
+
+def test_a_vnp_tells_its_providers_as_one() -> None:
+    vnp = underlay(
+        """\
+  p1: {attribute: /node/host/pip, resources: {/resource/cpu: 10 cores}}
+  p2: {attribute: /node/host/pip, resources: {/resource/cpu: 0 cores}}
+  between: {attribute: /link/transit, resources: {/resource/bandwidth: 1 Gb/s}}
+  out: {attribute: /link/transit, resources: {/resource/bandwidth: 2 Gb/s}}
+  far: {attribute: /node/host/pip}""",
+        """\
+  a: {attribute: /interface/generic, joins: [p1, between]}
+  b: {attribute: /interface/generic, joins: [p2, between]}
+  c: {attribute: /interface/generic, joins: [p2, out]}
+  d: {attribute: /interface/generic, joins: [far, out]}""",
+    )
+    told = aggregate(vnp, "reseller")
+    assert [element.id for element in told.elements] == ["far", "out", "reseller"]
+    assert by_id(told.elements)["reseller"].resources == (cores(10_000),)
+    assert aggregate(told, "reseller") == told
+
+
+def test_a_name_that_is_taken_and_a_sum_that_is_too_large_are_refused() -> None:
+    with pytest.raises(RdlError, match=r"elements.munich: is given twice"):
+        aggregate(SITE, "munich")
+    most = Resource("/resource/memory", Amount(10**18, Unit.DATA_BYTES))
+    hosts = [replace(node, resources=(most,)) for node in SITE.nodes if node.id != "munich"]
+    with pytest.raises(RdlError, match="is over the most possible"):
+        aggregate(Graph("g", Layer.UNDERLAY, tuple(hosts), (), SITE.shared), "p")

@@ -1,0 +1,221 @@
+"""Re-packing: movable circuits make room for another one, in one decision or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from simulated import (
+    START_S,
+    WINDOW,
+    G,
+    assert_nothing_held,
+    circuit,
+    committed,
+    diamond,
+    shares,
+    virtual,
+)
+
+from orchestrator.engine import Limits
+from orchestrator.records import Granted, Reservation, State
+from orchestrator.service import NotNowError
+from protocol.messages import ReservationPrep
+from protocol.participant import PartState
+from simulations.gateway import Message
+from simulations.network import Network, build_network
+from substrate.model import Bend, Constraints, Criteria, RefusalKind, Window
+
+BOTH = pytest.mark.parametrize("duplicate", [False, True], ids=["once", "twice"])
+VIA_M1 = Constraints(via_domains=("m1",))
+LONG = Window(START_S, START_S + 7200)
+
+
+def volume(gbps: float, seconds: int, **more: Any) -> Criteria:
+    """So much as ``gbps`` carries in that time, within LONG."""
+    bend = Bend(volume_bytes=int(gbps * G) * seconds // 8)
+    return circuit(gbps, window=LONG, bend=bend, **more)
+
+
+def bits(record: Reservation) -> int:
+    return sum(
+        path.bandwidth_bps * (path.window or record.criteria.window).duration_s
+        for path in record.paths
+    )
+
+
+async def record_of(network: Network, record: Reservation) -> Reservation:
+    return await network.orchestrator.get(record.reservation_id)
+
+
+async def kinds(network: Network, record: Reservation) -> list[str | None]:
+    events = await network.store.events(record.reservation_id, 0, 1000)
+    return [event.body.WhichOneof("kind") for event in events]
+
+
+def states(network: Network) -> set[PartState]:
+    return {record.part.state for records in network.held().values() for record in records}
+
+
+@BOTH
+@virtual
+async def test_a_movable_circuit_goes_another_way_to_let_one_in(duplicate: bool) -> None:
+    async with await build_network(diamond(), duplicate=duplicate) as network:
+        first = committed(await network.reserve(circuit(60, movable=True)))
+        assert shares(first) == {"m1": 60}
+        second = committed(await network.reserve(circuit(100, constraints=VIA_M1)))
+        assert shares(second) == {"m1": 100}
+        moved = await record_of(network, first)
+        assert shares(moved) == {"m2": 60}
+        assert moved.criteria == first.criteria
+        assert (moved.version, moved.change, moved.modified) == (2, None, None)
+        assert "moved" in await kinds(network, first)
+        await asyncio.sleep(5)
+        assert states(network) == {PartState.COMMITTED}
+        assert len(network.held()["m1"]) == len(network.held()["m2"]) == 1
+        for record in (first, second):
+            await network.cancel(record.reservation_id)
+        await asyncio.sleep(5)
+        assert_nothing_held(network)
+
+
+@BOTH
+@virtual
+async def test_a_movable_volume_waits_and_is_whole_by_its_deadline(duplicate: bool) -> None:
+    async with await build_network(diamond(1), duplicate=duplicate) as network:
+        first = committed(await network.reserve(volume(90, 3000, movable=True)))
+        assert first.paths[0].window is None
+        second = committed(await network.reserve(circuit(50)))
+        moved = await record_of(network, first)
+        assert moved.version == 2
+        assert bits(moved) >= bits(first)
+        assert moved.criteria.window.start_s >= LONG.start_s
+        assert moved.criteria.window.end_s <= LONG.end_s
+        assert second.criteria.window == WINDOW
+        await network.cancel(second.reservation_id)
+        await network.cancel(first.reservation_id)
+        await asyncio.sleep(5)
+        assert_nothing_held(network)
+
+
+@virtual
+async def test_no_more_of_it_is_moved_than_must_be() -> None:
+    async with await build_network(diamond()) as network:
+        first = committed(await network.reserve(circuit(60, movable=True)))
+        committed(await network.reserve(circuit(80, constraints=VIA_M1)))
+        assert shares(await record_of(network, first)) == {"m1": 20, "m2": 40}
+
+
+@virtual
+async def test_several_are_moved_together() -> None:
+    async with await build_network(diamond(3)) as network:
+        small = [
+            committed(await network.reserve(circuit(30, constraints=VIA_M1)))
+            if not movable
+            else committed(await network.reserve(circuit(30, movable=True)))
+            for movable in (True, True, False)
+        ]
+        assert [shares(record) for record in small] == [{"m1": 30}] * 3
+        big = committed(await network.reserve(circuit(70, constraints=VIA_M1)))
+        assert shares(big) == {"m1": 70}
+        after = [await record_of(network, record) for record in small]
+        assert [record.version for record in after] == [2, 2, 1]
+        assert all("m1" not in shares(record) for record in after[:2])
+
+
+@virtual
+async def test_nothing_is_moved_whose_owner_did_not_allow_it() -> None:
+    async with await build_network(diamond()) as network:
+        first = committed(await network.reserve(circuit(60)))
+        refused = await network.reserve(circuit(80, constraints=VIA_M1))
+        assert refused.state is State.FAILED
+        assert (await record_of(network, first)).version == 1
+
+
+@virtual
+async def test_nothing_is_moved_that_has_begun() -> None:
+    now = Window(START_S - 3600 + 20, START_S)
+    async with await build_network(diamond()) as network:
+        first = committed(await network.reserve(circuit(60, movable=True, window=now)))
+        await asyncio.sleep(60)
+        later = Window(now.start_s + 100, now.end_s)
+        refused = await network.reserve(circuit(80, constraints=VIA_M1, window=later))
+        assert refused.state is State.FAILED
+        assert (await record_of(network, first)).version == 1
+
+
+@pytest.mark.parametrize("most", [0, 1])
+@virtual
+async def test_no_more_are_moved_than_the_policy_allows(most: int) -> None:
+    limits = Limits(moves_max=most)
+    async with await build_network(diamond(), limits=limits) as network:
+        for _ in range(2):
+            committed(await network.reserve(circuit(30, movable=True)))
+        refused = await network.reserve(circuit(90, constraints=VIA_M1))
+        assert refused.state is State.FAILED
+        assert refused.refusals[-1].kind is RefusalKind.BANDWIDTH
+        await asyncio.sleep(5)
+        assert {len(records) for records in network.held().values()} == {2}
+
+
+@virtual
+async def test_plan_shows_what_would_be_moved_and_moves_nothing() -> None:
+    async with await build_network(diamond()) as network:
+        first = committed(await network.reserve(circuit(60, movable=True)))
+        await asyncio.sleep(5)
+        before = network.held()
+        plan = await network.orchestrator.plan(circuit(100, constraints=VIA_M1), 30)
+        assert isinstance(plan, Granted)
+        ((moved_id, move),) = plan.moves
+        assert moved_id == first.reservation_id
+        assert [path.hops[1].domain for path in move.paths] == ["m2"]
+        assert network.held() == before
+        assert await record_of(network, first) == first
+
+
+def _deaf(domain: str, message: Message) -> Iterable[float]:
+    """m2 never hears of what is decided together."""
+    deaf = domain == "m2" and isinstance(message, ReservationPrep) and message.joint is not None
+    return () if deaf else (0.0,)
+
+
+@virtual
+async def test_when_a_domain_does_not_hold_its_part_all_stays_as_it_was() -> None:
+    async with await build_network(diamond(), passage=_deaf) as network:
+        first = committed(await network.reserve(circuit(60, movable=True)))
+        refused = await network.reserve(circuit(80, constraints=VIA_M1))
+        assert refused.state is State.FAILED
+        await asyncio.sleep(10)
+        stayed = await record_of(network, first)
+        assert replace(stayed, updated_ms=0) == replace(first, updated_ms=0)
+        assert {name: len(parts) for name, parts in network.held().items()} == dict.fromkeys(
+            ["east", "m1", "west"], 1
+        )
+        assert states(network) == {PartState.COMMITTED}
+        again = await network.modify(first.reservation_id, bandwidth_bps=70 * G)
+        assert again.modified
+
+
+@virtual
+async def test_what_is_cancelled_while_it_is_being_moved_is_gone_and_the_rest_is_whole() -> None:
+    async with await build_network(diamond(), passage=_slow) as network:
+        first = committed(await network.reserve(circuit(60, movable=True)))
+        asked = asyncio.create_task(network.reserve(circuit(80, constraints=VIA_M1)))
+        live = network.engine.book.get(first.reservation_id)
+        assert live is not None
+        await live.wait(lambda record: record.change is not None)
+        with pytest.raises(NotNowError, match="moved"):
+            await network.modify(first.reservation_id, bandwidth_bps=70 * G)
+        await network.cancel(first.reservation_id)
+        second = await asked
+        await asyncio.sleep(10)
+        assert (await record_of(network, first)).state is State.CANCELLED
+        count = 1 if second.state is State.COMMITTED else 0
+        assert all(len(records) == count for records in network.held().values())
+
+
+def _slow(domain: str, message: Message) -> Iterable[float]:
+    return (0.3,)
