@@ -11,6 +11,7 @@ from rich.text import Text
 
 from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from commands.words import window_text
 
 PHASE = ("phase", "from", "for", "moves")
 PATH = ("path", "bandwidth", "latency", "route (VLAN in domain VLAN)")
@@ -33,6 +34,15 @@ def paths_view(paths: Sequence[pb.Path], window: common_pb2.Window) -> Table:
             for count, path in enumerate(leading, start=1):
                 table.add_row(*phase, *to, str(count), *_path_cells(path))
                 phase, to = [""] * len(phase), [Text()] * len(to)
+    return table
+
+
+def moves_view(moves: Iterable[pb.Move]) -> Table:
+    """Which other reservations would be moved, to when and where."""
+    table = Table("reservation", "then", "over", box=None)
+    for move in moves:
+        shares = "\n".join(share_text(path) for path in move.paths)
+        table.add_row(move.reservation_id, window_text(move.window), Text(shares))
     return table
 
 
@@ -73,6 +83,15 @@ def path_text(path: pb.Path) -> str:
     for hop in path.hops:
         pieces += [hop.domain, f"[{hop.egress_vlan}]"]
     return " ".join(pieces)
+
+
+def share_text(path: pb.Path) -> str:
+    """ "2 Gb/s over sitea > rn1 > sited", and when it is there if not always."""
+    text = f"{format_bandwidth(path.bandwidth_bps)} over {' > '.join(h.domain for h in path.hops)}"
+    if not path.HasField("window"):
+        return text
+    length = format_duration(path.window.end_s - path.window.start_s)
+    return f"{text} from {format_time(path.window.start_s)} for {length}"
 
 
 def _phase_cells(number: int, when: common_pb2.Window, paths: Iterable[pb.Path]) -> list[str]:
