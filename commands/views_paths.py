@@ -11,7 +11,6 @@ from rich.text import Text
 
 from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from commands.words import window_text
 
 PHASE = ("phase", "from", "for", "moves")
 PATH = ("path", "bandwidth", "latency", "route (VLAN in domain VLAN)")
@@ -38,11 +37,15 @@ def paths_view(paths: Sequence[pb.Path], window: common_pb2.Window) -> Table:
 
 
 def moves_view(moves: Iterable[pb.Move]) -> Table:
-    """Which other reservations would be moved, to when and where."""
-    table = Table("reservation", "then", "over", box=None)
+    """Which other reservations would be moved: when and where each would be then."""
+    table = Table("reservation", "from", "for", "bandwidth", "route", box=None)
     for move in moves:
-        shares = "\n".join(share_text(path) for path in move.paths)
-        table.add_row(move.reservation_id, window_text(move.window), Text(shares))
+        name = move.reservation_id
+        for when, together in by_phase(move.paths, move.window):
+            times = [format_time(when.start_s), format_duration(when.end_s - when.start_s)]
+            for path in together:
+                table.add_row(name, *times, format_bandwidth(path.bandwidth_bps), _route(path))
+                name, times = "", ["", ""]
     return table
 
 
@@ -87,11 +90,15 @@ def path_text(path: pb.Path) -> str:
 
 def share_text(path: pb.Path) -> str:
     """ "2 Gb/s over sitea > rn1 > sited", and when it is there if not always."""
-    text = f"{format_bandwidth(path.bandwidth_bps)} over {' > '.join(h.domain for h in path.hops)}"
+    text = f"{format_bandwidth(path.bandwidth_bps)} over {_route(path)}"
     if not path.HasField("window"):
         return text
     length = format_duration(path.window.end_s - path.window.start_s)
     return f"{text} from {format_time(path.window.start_s)} for {length}"
+
+
+def _route(path: pb.Path) -> str:
+    return " > ".join(hop.domain for hop in path.hops)
 
 
 def _phase_cells(number: int, when: common_pb2.Window, paths: Iterable[pb.Path]) -> list[str]:

@@ -5,9 +5,21 @@ from __future__ import annotations
 import json
 
 import pytest
-from bending_world import PHASES, ROUTE, G, path, request, shown, window
+from bending_world import (
+    HOUR_S,
+    PHASES,
+    ROUTE,
+    START_S,
+    G,
+    cells,
+    path,
+    request,
+    shown,
+    window,
+)
 from faked import braid
 
+from braid.units import format_time
 from braid.v1 import reservations_pb2 as pb
 from commands import views
 from commands.words import window_text
@@ -37,17 +49,14 @@ def test_a_circuit_is_movable_where_it_is_said(
 def test_a_plan_shows_what_would_be_moved_when_to_and_where(
     target: str, fake: FakeOrchestrator
 ) -> None:
-    lines = [line.split("  ") for line in shown(views.plan_view(PLAN, EXACT)).splitlines()]
-    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
-    first = cells.index(["What would be moved for it:"]) + 2
-    assert cells[first] == [
-        "r7", window_text(window(0, 2)), "5 Gb/s over sitea > renet2 > sited"
-    ]  # fmt: skip
-    assert cells[first + 1][:2] == ["r8", window_text(window(0, 12))]
-    assert cells[first + 1][2].startswith("10 Gb/s over sitea > renet1 > sited from 20")
-    assert [line[0].split(" from ")[0] for line in cells[first + 2 :]] == [
-        "5 Gb/s over sitea > renet1 > sited",
-        "2 Gb/s over sitea > renet2 > sited",
+    lines = cells(shown(views.plan_view(PLAN, EXACT)))
+    first = lines.index(["What would be moved for it:"]) + 2
+    times = [format_time(START_S + hours * HOUR_S) for hours in (0, 6)]
+    assert lines[first : first + 4] == [
+        ["r7", times[0], "2h", "5 Gb/s", "sitea > renet2 > sited"],
+        ["r8", times[0], "4h", "5 Gb/s", "sitea > renet1 > sited"],
+        ["2 Gb/s", "sitea > renet2 > sited"],
+        [times[1], "6h", "10 Gb/s", "sitea > renet1 > sited"],
     ]
     fake.granted = PLAN
     told = json.loads(braid(target, "plan", *ROUTE, "10G", "--json").stdout)
