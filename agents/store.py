@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ from protocol.messages import ReservationPrep
 from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
 from runtime.statements import insert_rows, rows_of
+from substrate.values import dataclass, replace
 
 PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)

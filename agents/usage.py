@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from agents.backends.base import Placement
 from substrate.calendar import Resource
 from substrate.model import Profile, Step, Window
 from substrate.sorting import Ints
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

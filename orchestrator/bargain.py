@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from orchestrator.breaker import Signal
@@ -21,6 +21,7 @@ from runtime import telemetry
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 from substrate.options import Pair
+from substrate.values import dataclass, replace
 
 Asked = asyncio.Task[SendOffers | None]
 """A question that outlives whoever asks it: the offers, None when there were none in time."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.negotiation import (
@@ -19,6 +18,7 @@ from orchestrator.negotiation import (
 from orchestrator.records import HandDecision, Reservation
 from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb, window_to_pb
 from substrate.model import DataPlaneState, least_within
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,6 +15,7 @@ import structlog
 
 from braid.v1 import agent_pb2 as pb
 from braid.v1.agent_pb2_grpc import DomainAgentStub
+from substrate.values import dataclass
 
 if TYPE_CHECKING:
     from braid.v1.agent_pb2_grpc import DomainAgentAsyncStub

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from protocol.messages import Offer, OffersStale, PortOffer, SendOffers
 from substrate.model import Directionality, Domain, Segment, Window, least_profile
 from substrate.options import Pair
+from substrate.values import replace
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400

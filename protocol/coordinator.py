@@ -7,8 +7,6 @@ inquiries of transactions that it does not know with ``answer_unknown`` after it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from protocol.messages import (
     Abort,
     Claim,
@@ -34,6 +32,7 @@ from protocol.transaction import (
     possible_settlements,
 )
 from substrate.model import Refusal, RefusalKind
+from substrate.values import dataclass, replace
 
 __all__ = [
     "ANSWERS",

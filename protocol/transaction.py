@@ -6,11 +6,11 @@ What changes them is in :mod:`protocol.coordinator`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocol.messages import Inquire, Phase, ReservationPrep, ReservationResp
 from substrate.model import Refusal
+from substrate.values import dataclass
 
 
 class Decision(Enum):

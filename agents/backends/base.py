@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.messages import Offer
 from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, Segment, Window
+from substrate.values import dataclass
 from substrate.vlans import VlanSet
 
 # json.dumps would make an encoder each time.
