@@ -5,8 +5,8 @@ refused because of it: before that all is asked anew (:meth:`Bargain.forgets`). 
 windows and routes, offers are asked for whole days and more pairs. VLANs are told as free only if
 they are free all these days long.
 
-They serve for a short while, or until the domain says that they are stale, if it follows them. Before
-that while is over they are asked for again, so that under load nobody waits for them.
+They serve for a short while, or until the domain says that they are stale, if it follows them.
+Before that while is over they are asked for again, so that under load nobody waits for them.
 """
 
 from __future__ import annotations

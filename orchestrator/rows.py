@@ -200,13 +200,12 @@ def part_of(row: Row[Any]) -> CoordinatorPart:
 
 def event_row(event: Event) -> tuple[Any, ...]:
     """An event that has no sequence yet, as EVENT says."""
-    return event.reservation_id, event.at_ms, event.body.SerializeToString()
+    return event.reservation_id, event.at_ms, event.encoded
 
 
 def event_of(row: Row[Any]) -> Event:
     """A stored event."""
-    body = pb.ReservationEvent.FromString(row.body)
-    return Event(row.reservation_id, row.at_ms, body, row.sequence)
+    return Event(row.reservation_id, row.at_ms, row.body, row.sequence)
 
 
 def _transaction(row: Row[Any], parts: Iterable[CoordinatorPart]) -> Transaction:
