@@ -341,9 +341,10 @@ async def drop_parts(
 
 
 def _all_answered(transaction: Transaction, ids: Mapping[str, str]) -> bool:
-    return all(
-        part.status is not PartStatus.PREPARING for part in transaction.parts if part.part_id in ids
-    )
+    for part in transaction.parts:
+        if part.status is PartStatus.PREPARING and part.part_id in ids:
+            return False
+    return True
 
 
 def _answers(

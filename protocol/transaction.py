@@ -138,7 +138,7 @@ class Transaction:
         """Decided, and no answer is awaited."""
         if self.decision is Decision.UNDECIDED:
             return False
-        return all(part.status not in WAITING for part in self.parts)
+        return WAITING.isdisjoint([part.status for part in self.parts])
 
     @property
     def given_back(self) -> bool:

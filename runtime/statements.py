@@ -105,7 +105,8 @@ def _insert(
     if clause is not None:
         insert = clause(insert)
     places = {column: bindparam(column, type_=table.c[column].type) for column in columns}
-    return _text(name, insert.values(places), list(columns))
+    # A list of rows: one alone would return its new key on PostgreSQL.
+    return _text(name, insert.values([places]), list(columns))
 
 
 @cache
