@@ -45,7 +45,7 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
         for claim in placement.claims:
             claims.setdefault(claim.resource, []).append((window, claim.bandwidth_bps))
     found = []
-    for resource in sorted(claims, key=lambda r: (r.name, r.direction.value)):
+    for resource in sorted(claims):
         rows = claims[resource]
         times = sorted({t for window, _ in rows for t in (window.start_s, window.end_s)})
         for start_s, end_s in itertools.pairwise(times):

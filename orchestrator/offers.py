@@ -91,7 +91,7 @@ class Offers:
     ) -> bool:
         """Whether to ask anew for the days of the window, for those who come next: true once."""
         told = self._told.get((domain, directionality, *_days(window)))
-        if told is None or told.renewed or now_ms < told.until_ms - self._reuse_ms // 2:
+        if told is None or told.renewed or now_ms < told.until_ms - self._reuse_ms // 4:
             return False
         told.renewed = True
         return True
