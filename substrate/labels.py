@@ -208,6 +208,8 @@ def _choose(
         for root, mask in groups.items()
         if root not in rivals
     }
+    if not rivals:
+        return chosen
     order = sorted(rivals, key=lambda root: (groups[root].bit_count(), root))
     tries = 0
 
