@@ -20,7 +20,12 @@ def test_the_same_value_is_worked_on_once_and_an_equal_one_by_itself() -> None:
 
 def test_only_the_last_values_are_kept() -> None:
     worked = list[int]()
-    remembered = Remembered(lambda value: worked.append(value[0]), 2)
+
+    def first(value: list[int]) -> int:
+        worked.append(value[0])
+        return value[0]
+
+    remembered = Remembered(first, 2)
     values = [[number] for number in range(3)]
     for value in (*values, values[2], values[1], values[0]):
         remembered(value)
