@@ -73,14 +73,14 @@ def test_it_is_asked_for_once_more_before_it_ends_and_then_lasts_anew() -> None:
     offers = Offers(2000)
     assert not offers.ages("m1", HOUR, BOTH, 0)
     offers.keep([PAIR], HOUR, BOTH, told(), 0)
-    assert not offers.ages("m1", HOUR, BOTH, 999)
-    assert offers.ages("m1", HOUR, BOTH, 1000)
-    assert not offers.ages("m1", HOUR, BOTH, 1001)
-    assert offers.find("m1", [PAIR], HOUR, BOTH, 1001) is not None
-    offers.keep([PAIR], HOUR, BOTH, told(), 1100)
-    assert offers.find("m1", [PAIR], HOUR, BOTH, 3099) is not None
-    assert offers.find("m1", [PAIR], HOUR, BOTH, 3100) is None
-    assert offers.ages("m1", HOUR, BOTH, 2100)
+    assert not offers.ages("m1", HOUR, BOTH, 1499)
+    assert offers.ages("m1", HOUR, BOTH, 1500)
+    assert not offers.ages("m1", HOUR, BOTH, 1501)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 1501) is not None
+    offers.keep([PAIR], HOUR, BOTH, told(), 1600)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 3599) is not None
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 3600) is None
+    assert offers.ages("m1", HOUR, BOTH, 3100)
 
 
 def test_a_small_domain_is_asked_for_all_its_pairs_at_once() -> None:
