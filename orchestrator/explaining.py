@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from orchestrator.bargain import drop_parts
@@ -15,6 +14,7 @@ from orchestrator.negotiation import Failure, Question
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.model import Refusal
+from substrate.values import replace
 
 
 async def let_go(engine: Engine, transaction_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from orchestrator.explanation import Least
 from orchestrator.finder import ROUTES_MAX
@@ -15,6 +14,7 @@ from substrate.forecast import Resource, forecast
 from substrate.legs import by_destination
 from substrate.model import Profile, Refusal, Step, Window
 from substrate.routes import Route
+from substrate.values import dataclass, replace
 
 HORIZON_S = 7 * 86_400
 """How far behind the end of a refused window is looked for another one."""

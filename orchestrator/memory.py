@@ -6,7 +6,6 @@ Several instances may share one, as they share a PostgreSQL database.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from orchestrator.events import Event
 from orchestrator.ports import (
@@ -34,6 +33,7 @@ from protocol.coordinator import (
     relied_on,
 )
 from protocol.messages import Claim
+from substrate.values import replace
 
 
 class MemoryStore:

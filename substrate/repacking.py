@@ -16,7 +16,6 @@ rounded to whole bit/s and checked again, in integers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 
 from substrate.bending import BITS, Phase
@@ -25,6 +24,7 @@ from substrate.model import Criteria, Directionality, Window
 from substrate.program import INFINITE, Entry, Program, UnsolvedError
 from substrate.routes import Route
 from substrate.splitting import Share, Shares
+from substrate.values import dataclass, replace
 
 UNIT_BPS = 1e6
 """What the program counts in: its tolerances are made for numbers around 1."""
