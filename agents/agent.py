@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -50,6 +49,7 @@ from runtime import telemetry
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
+from substrate.values import replace
 
 OWNER_CHECK_MS = 10_000
 FORGET_AFTER_S = 2 * 86_400

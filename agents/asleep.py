@@ -12,7 +12,6 @@ import marshal
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from struct import Struct
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from agents.rows import prep_to_bytes, record_from_row, record_to_row
 from agents.values import Key, Record
 from substrate.sorting import Ints, order_of
+from substrate.values import dataclass
 
 CHUNK_MAX = 1024
 LAST_MS = (1 << 63) - 1

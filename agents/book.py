@@ -8,7 +8,6 @@ reservation are alternatives: what counts is, at each instant, the most that any
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from agents.backends.base import Backend, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
@@ -29,6 +28,7 @@ from substrate.model import (
     Window,
     least_profile,
 )
+from substrate.values import replace
 from substrate.vlans import VlanSet
 
 OFFER_VALID_MS = 10_000

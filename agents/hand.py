@@ -6,8 +6,6 @@ says otherwise (design, section 5, rule 1 knows no other way to end a hold).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import structlog
 from grpc import StatusCode
 
@@ -17,6 +15,7 @@ from protocol import participant
 from protocol.messages import Abort, Commit, PartMessage, Release
 from protocol.participant import Part, PartState
 from runtime.errors import RequestError
+from substrate.values import dataclass, replace
 
 _log = structlog.get_logger(__name__)
 

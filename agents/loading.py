@@ -14,7 +14,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from queue import SimpleQueue
 from subprocess import PIPE, Popen
 from threading import Thread
@@ -27,6 +27,7 @@ from agents.intake import Intake
 from agents.rows import PARTS
 from runtime.database import open_engine
 from runtime.statements import stream
+from substrate.values import dataclass
 
 MANY_ROWS = 100_000
 """With fewer the second process would not be there in time to help."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from agents.peers import Sender
 from agents.values import Seen
 from runtime.errors import invalid
+from substrate.values import dataclass
 
 ORCHESTRATOR_ID_KEY: Final = "braid-orchestrator-id"
 INSTANCE_ID_KEY: Final = "braid-instance-id"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -31,6 +30,7 @@ from runtime.clock import Clock
 from runtime.database import StorageError
 from substrate.calendar import CalendarError
 from substrate.model import DataPlaneState, Refusal, RefusalKind
+from substrate.values import replace
 
 AGAIN_MS = 5_000
 NAP_MS = 60_000

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -35,6 +35,7 @@ from protocol.messages import (
 from protocol.participant import Admitted, PartState, answer_to
 from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
+from substrate.values import replace
 
 BREATH = 256
 """So many claims are worked on before other tasks have their turn."""

@@ -6,7 +6,6 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +28,7 @@ from runtime.database import Database
 from runtime.metrics import exposed, measure_database
 from runtime.server import GrpcServer, open_channel
 from runtime.settings import ListenSettings, LogSettings, SettingsError, read_yaml, validate
+from substrate.values import dataclass
 
 JOIN_RETRY_S = 1.0
 JOIN_RETRY_MAX_S = 60.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,6 +16,7 @@ from protocol.messages import PartMessage, Phase, ReservationPrep, ReservationRe
 from protocol.participant import Part, answer_to
 from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
+from substrate.values import replace
 
 _log = structlog.get_logger(__name__)
 

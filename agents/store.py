@@ -7,9 +7,8 @@ over, and the first can neither write nor, therefore, answer.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -33,10 +32,11 @@ from agents.rows import (
     replacing_part,
 )
 from agents.values import Decision, Key, Life, Record
-from protocol.messages import ReservationPrep
 from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
+from runtime.remembered import Remembered
 from runtime.statements import insert_rows, rows_of
+from substrate.values import dataclass, replace
 
 PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)
@@ -158,7 +158,7 @@ class DatabaseStore:
         insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
         self._put = {table: replacing(table, insert(table)) for table in (META, DECISIONS)}
         # What a part was asked for is written with each of its states, and soon after another.
-        self._preps: OrderedDict[Key, tuple[ReservationPrep, bytes]] = OrderedDict()
+        self._encoded = Remembered(prep_to_bytes, PREPS_LIMIT)
 
     async def load(
         self, domain: str, now_ms: int, incarnation: str, restored: bool = False
@@ -190,25 +190,14 @@ class DatabaseStore:
         """See :class:`Store`. Raises SupersededError once another agent has taken over."""
         parts: dict[Key, tuple[Any, ...] | None] = dict.fromkeys(forgotten)
         for record in records:
-            parts[record.key] = record_to_row(record, self._prep_of(record))
+            prep = record.part.prep
+            parts[record.key] = record_to_row(record, None if prep is None else self._encoded(prep))
         write = _Write(
             parts,
             None if life is None else life_to_meta(life),
             tuple(decision_to_row(decision) for decision in decisions),
         )
         await self._database.write_with(self._save_all, write)
-
-    def _prep_of(self, record: Record) -> bytes | None:
-        """What the part was asked for, as bytes; remembered for its next state."""
-        prep = record.part.prep
-        if prep is None:
-            return None
-        known = self._preps.get(record.key)
-        if known is None or known[0] is not prep:
-            known = self._preps[record.key] = (prep, prep_to_bytes(prep))
-            if len(self._preps) > PREPS_LIMIT:
-                self._preps.popitem(last=False)
-        return known[1]
 
     def _save_all(
         self, connection: Connection, writes: Sequence[_Write]

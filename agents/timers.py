@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agents.values import Key
 from runtime.clock import Clock
+from substrate.values import dataclass
 
 RECHECK_MS = 60_000
 BATCH_LIMIT = 1000

@@ -10,12 +10,13 @@ together. What is neither, such as a later version, is in both sums.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agents.backends.base import Placement
 from agents.usage import Usage, envelope, greatest
 from protocol.messages import Joint, ReservationPrep
 from substrate.model import Window
+from substrate.values import dataclass
 
 Key = tuple[str, str]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from agents.backends.base import Placement
 from substrate.calendar import Resource
 from substrate.model import Profile, Step, Window
 from substrate.sorting import Ints
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
         for claim in placement.claims:
             claims.setdefault(claim.resource, []).append((window, claim.bandwidth_bps))
     found = []
-    for resource in sorted(claims, key=lambda r: (r.name, r.direction.value)):
+    for resource in sorted(claims):
         rows = claims[resource]
         times = sorted({t for window, _ in rows for t in (window.start_s, window.end_s)})
         for start_s, end_s in itertools.pairwise(times):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from protocol.participant import Part, holds
 from substrate.model import DataPlaneState
+from substrate.values import dataclass
 
 Key = tuple[str, str]
 """(transaction_id, part_id)."""

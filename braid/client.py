@@ -190,9 +190,11 @@ class Client(Calls):
         try:
             if wait_active_s is not None:
                 deadline = time.monotonic() + wait_active_s
-                while not requests.is_active(self.get(record.reservation_id)):
+                while not requests.is_active(record := self.get(record.reservation_id)):
                     requests.check_deadline(time.monotonic(), deadline, record.reservation_id)
                     time.sleep(POLL_S)
+                # It may have been moved before it began.
+                circuit = requests.circuit_of(record)
             yield circuit
             # Its window may have ended meanwhile.
             harmless = Conflict
@@ -321,9 +323,10 @@ class AsyncClient(Calls):
         try:
             if wait_active_s is not None:
                 deadline = time.monotonic() + wait_active_s
-                while not requests.is_active(await self.get(record.reservation_id)):
+                while not requests.is_active(record := await self.get(record.reservation_id)):
                     requests.check_deadline(time.monotonic(), deadline, record.reservation_id)
                     await asyncio.sleep(POLL_S)
+                circuit = requests.circuit_of(record)
             yield circuit
             # Its window may have ended meanwhile.
             harmless = Conflict

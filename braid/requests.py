@@ -64,6 +64,7 @@ def reservation(
     max_phases: int | None = None,
     strategy: str = "auto",
     unidirectional: bool = False,
+    movable: bool = False,
     description: str = "",
     request_id: str = "",
     timeout_s: int | None = None,
@@ -73,7 +74,8 @@ def reservation(
     """A Reservation. How it may bend: :func:`braid.bending.asked`; ``limits``: :func:`constraints`.
 
     ``more_destinations``: the source is joined with these too, each at all of the bandwidth.
-    Raises ValueError.
+    ``movable``: until it starts it may be moved, to other paths or, a volume, to other times within
+    what was asked, to admit another. Raises ValueError.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: given '{strategy}', possible: {', '.join(STRATEGIES)}")
@@ -89,6 +91,7 @@ def reservation(
         directionality=one_way if unidirectional else both_ways,
         strategy=STRATEGIES[strategy],
         constraints=constraints(**limits),
+        movable=movable,
         description=description,
         negotiation_timeout_s=timeout_s,
         detach=detach,

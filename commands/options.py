@@ -81,6 +81,10 @@ Disjoint = Annotated[
 Unidirectional = Annotated[
     bool, typer.Option("--unidirectional", help="reserve from source to destination only")
 ]
+Movable = Annotated[
+    bool,
+    typer.Option("--movable", help="until it starts it may be moved to let another in"),
+]
 RequestId = Annotated[
     str, typer.Option("--request-id", help="your id: the same one again is answered as before")
 ]

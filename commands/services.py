@@ -16,8 +16,8 @@ from commands.context import UNEXPECTED, USAGE, fail
 from orchestrator.main import run_orchestrator
 from orchestrator.settings import load_settings
 from runtime import signals, telemetry
-from runtime.collector import relax
 from runtime.database import StorageError, WrongDatabaseError
+from runtime.interpreter import tune
 from runtime.logs import configure
 from runtime.schema import SchemaError
 from runtime.server import ListenError
@@ -95,7 +95,7 @@ def _trace(settings: TelemetrySettings | None, service: str) -> None:
 
 
 def _run(service: Coroutine[Any, Any, None]) -> None:
-    relax()
+    tune()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(service)

@@ -12,7 +12,14 @@ from rich.text import Text
 from braid.requests import state_name
 from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
-from commands.views_paths import advice_lines, by_phase, moved_bytes, paths_view
+from commands.views_paths import (
+    advice_lines,
+    by_phase,
+    moved_bytes,
+    moves_view,
+    paths_view,
+    share_text,
+)
 from commands.views_refused import refused_rows
 from commands.words import (
     data_plane_name,
@@ -37,6 +44,8 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
     facts.add_row("from", asked.source)
     facts.add_row("to", "\n".join([asked.destination, *asked.more_destinations]))
     _add_terms(facts, asked, criteria.bandwidth_bps, criteria.window, record.paths)
+    if criteria.movable:
+        facts.add_row("movable", "until it starts")
     if criteria.description:
         facts.add_row("description", Text(criteria.description))
     if record.version > 1:
@@ -68,6 +77,8 @@ def plan_view(plan: pb.PlanResponse, asked: pb.Reservation) -> RenderableType:
         _add_terms(facts, asked, plan.bandwidth_bps, plan.window, plan.paths)
         rows.append(facts)
     rows += [paths_view(plan.paths, plan.window), *advice_lines(plan.advice)]
+    if plan.moves:
+        rows += [Text("What would be moved for it:"), moves_view(plan.moves)]
     if plan.depends_on_blind:
         rows.append(Text("A blind domain is on the way: only a reservation can tell if it agrees."))
     return Group(*rows)
@@ -203,7 +214,7 @@ def event_text(event: pb.ReservationEvent) -> str:
         case "offers_received":
             return f"no offers from {body.domain}: left out"
         case "planned":
-            shares = [_share_text(path) for path in body.paths]
+            shares = [share_text(path) for path in body.paths]
             return f"plan {body.round}: " + "; ".join(shares)
         case "prepare_sent":
             return f"ReservationPrep to {', '.join(body.domains)}"
@@ -219,15 +230,11 @@ def event_text(event: pb.ReservationEvent) -> str:
             why = f": {body.reason}" if body.reason else ""
             word = body.decision.lower().replace("_", "-")
             return f"{body.domain}: settled by hand, {word}, by {body.operator}{why}"
+        case "moved":
+            shares = [share_text(path) for path in body.paths]
+            when = window_text(body.window)
+            return f"moved to let another in (version {body.version}), {when}: " + "; ".join(shares)
         case "data_plane_changed":
             reason = f" ({body.reason})" if body.reason else ""
             return f"{body.domain} data plane: {data_plane_name(body.state)}{reason}"
     return ""
-
-
-def _share_text(path: pb.Path) -> str:
-    text = f"{format_bandwidth(path.bandwidth_bps)} over {' > '.join(h.domain for h in path.hops)}"
-    if not path.HasField("window"):
-        return text
-    length = format_duration(path.window.end_s - path.window.start_s)
-    return f"{text} from {format_time(path.window.start_s)} for {length}"

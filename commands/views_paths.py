@@ -36,6 +36,19 @@ def paths_view(paths: Sequence[pb.Path], window: common_pb2.Window) -> Table:
     return table
 
 
+def moves_view(moves: Iterable[pb.Move]) -> Table:
+    """Which other reservations would be moved: when and where each would be then."""
+    table = Table("reservation", "from", "for", "bandwidth", "route", box=None)
+    for move in moves:
+        name = move.reservation_id
+        for when, together in by_phase(move.paths, move.window):
+            times = [format_time(when.start_s), format_duration(when.end_s - when.start_s)]
+            for path in together:
+                table.add_row(name, *times, format_bandwidth(path.bandwidth_bps), _route(path))
+                name, times = "", ["", ""]
+    return table
+
+
 def advice_lines(advice: pb.Advice) -> list[RenderableType]:
     """How to use a circuit, to each of several destinations."""
     lines = [advice.text, *(f"{leg.destination}: {leg.text}" for leg in advice.legs)]
@@ -73,6 +86,19 @@ def path_text(path: pb.Path) -> str:
     for hop in path.hops:
         pieces += [hop.domain, f"[{hop.egress_vlan}]"]
     return " ".join(pieces)
+
+
+def share_text(path: pb.Path) -> str:
+    """ "2 Gb/s over sitea > rn1 > sited", and when it is there if not always."""
+    text = f"{format_bandwidth(path.bandwidth_bps)} over {_route(path)}"
+    if not path.HasField("window"):
+        return text
+    length = format_duration(path.window.end_s - path.window.start_s)
+    return f"{text} from {format_time(path.window.start_s)} for {length}"
+
+
+def _route(path: pb.Path) -> str:
+    return " > ".join(hop.domain for hop in path.hops)
 
 
 def _phase_cells(number: int, when: common_pb2.Window, paths: Iterable[pb.Path]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any, TypeVar
 
 from orchestrator.apart import Apart
@@ -22,6 +22,7 @@ from runtime import telemetry
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 from substrate.options import Pair
+from substrate.values import dataclass, replace
 
 T = TypeVar("T")
 Asked = asyncio.Task[SendOffers | None]
@@ -157,8 +158,10 @@ class LiveBargain:
             return None
         found = self.told.get(domain)
         if found is None:
-            directionality = self.criteria.directionality
-            found = self.offers.find(domain, pairs, window, directionality, self.now_ms())
+            directionality, now_ms = self.criteria.directionality, self.now_ms()
+            found = self.offers.find(domain, pairs, window, directionality, now_ms)
+            if found is not None and self.offers.ages(domain, window, directionality, now_ms):
+                self._renew(domain, pairs, window)
         self.used_again = self.used_again or found is not None
         return found
 
@@ -202,6 +205,16 @@ class LiveBargain:
         if span is None:
             question = self._question(pairs, window, self.reservation_id)
             return self.questions.begin(domain, question, left_s), None
+        return self._for_all(domain, pairs, span), span
+
+    def _renew(self, domain: str, pairs: frozenset[Pair], window: Window) -> None:
+        """Asks for those who come next."""
+        span = self.offers.span(domain, window, self.now_ms())
+        if span is not None:
+            self._for_all(domain, pairs, span)
+
+    def _for_all(self, domain: str, pairs: frozenset[Pair], span: Window) -> Asked:
+        """A question about more than the one who asks needs, whose answer is remembered."""
         directionality = self.criteria.directionality
         pairs = self._more(domain, pairs)
 
@@ -209,10 +222,9 @@ class LiveBargain:
             return replace(self._question(pairs, span, ""), follow=True)
 
         def keep(offers: SendOffers) -> None:
-            self.offers.keep(pairs, window, directionality, offers, self.now_ms())
+            self.offers.keep(pairs, span, directionality, offers, self.now_ms())
 
-        key = (domain, span, pairs, directionality)
-        return self.questions.begin_for_all(key, ask, keep), span
+        return self.questions.begin_for_all((domain, span, pairs, directionality), ask, keep)
 
     def _more(self, domain: str, pairs: frozenset[Pair]) -> frozenset[Pair]:
         """What else to ask, for others. One way a port's offer depends on what else is asked."""
@@ -335,9 +347,10 @@ async def drop_parts(
 
 
 def _all_answered(transaction: Transaction, ids: Mapping[str, str]) -> bool:
-    return all(
-        part.status is not PartStatus.PREPARING for part in transaction.parts if part.part_id in ids
-    )
+    for part in transaction.parts:
+        if part.status is PartStatus.PREPARING and part.part_id in ids:
+            return False
+    return True
 
 
 def _answers(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from orchestrator.explanation import LEAD_S, Least
 from orchestrator.finder import ROUTES_MAX
@@ -33,6 +32,7 @@ from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.options import Pair
 from substrate.routes import Route
 from substrate.spreading import spread
+from substrate.values import replace
 
 FEW_ROUTES = 4
 """So many are asked about first."""

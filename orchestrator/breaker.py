@@ -7,8 +7,9 @@ domain is asked whether it is there; one that holds nothing is then tried by one
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum, auto
+
+from substrate.values import dataclass, replace
 
 SILENCES_MAX = 3
 COOLDOWN_FIRST_MS = 5_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -16,6 +16,7 @@ from runtime.clock import Clock
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind
 from substrate.topology import Topology
+from substrate.values import replace
 
 log = structlog.get_logger()
 

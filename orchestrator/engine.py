@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 import structlog
@@ -52,6 +52,7 @@ from runtime.clock import Clock, Ids
 from runtime.database import StorageBusyError, StorageError
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
+from substrate.values import dataclass, replace
 
 log = structlog.get_logger()
 

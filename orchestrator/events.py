@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.negotiation import (
@@ -18,22 +18,31 @@ from orchestrator.negotiation import (
 )
 from orchestrator.records import HandDecision, Reservation
 from protocol.codec import data_plane_to_pb, path_to_pb, refusal_to_pb, window_to_pb
-from substrate.model import DataPlaneState, least_within
+from substrate.model import DataPlaneState, Refusal, least_within
+from substrate.values import dataclass
+
+BODIES_MAX = 4096
+"""Bodies that many events have in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change; ``sequence`` is 0 until the store has given it one."""
+    """One change, ``encoded``; ``sequence`` is 0 until the store has given it one."""
 
     reservation_id: str
     at_ms: int
-    body: pb.ReservationEvent
+    encoded: bytes
+    """A pb.ReservationEvent that only says what has changed."""
     sequence: int = 0
+
+    @property
+    def body(self) -> pb.ReservationEvent:
+        """What has changed."""
+        return pb.ReservationEvent.FromString(self.encoded)
 
     def to_pb(self) -> pb.ReservationEvent:
         """As Watch sends it."""
-        message = pb.ReservationEvent()
-        message.CopyFrom(self.body)
+        message = self.body
         message.sequence = self.sequence
         message.reservation_id = self.reservation_id
         message.at_ms = self.at_ms
@@ -42,12 +51,9 @@ class Event:
 
 def state_event(reservation: Reservation, now_ms: int) -> Event:
     """The reservation's state is now this."""
-    body = pb.StateChanged(
-        state=reservation.state.value,  # type: ignore[arg-type]
-        refusals=[refusal_to_pb(refusal) for refusal in reservation.refusals],
-        version=reservation.version,
-    )
-    return Event(reservation.reservation_id, now_ms, pb.ReservationEvent(state_changed=body))
+    state, version = reservation.state.value, reservation.version
+    body = _state_body(state, version, reservation.refusals)
+    return Event(reservation.reservation_id, now_ms, body)
 
 
 def moved_event(reservation: Reservation, now_ms: int) -> Event:
@@ -58,7 +64,8 @@ def moved_event(reservation: Reservation, now_ms: int) -> Event:
         window=window_to_pb(window),
         paths=[path_to_pb(path) for path in reservation.paths],
     )
-    return Event(reservation.reservation_id, now_ms, pb.ReservationEvent(moved=body))
+    event = pb.ReservationEvent(moved=body)
+    return Event(reservation.reservation_id, now_ms, event.SerializeToString())
 
 
 def progress_event(reservation_id: str, progress: Progress, now_ms: int) -> Event:
@@ -68,20 +75,17 @@ def progress_event(reservation_id: str, progress: Progress, now_ms: int) -> Even
 
 def prepare_event(reservation_id: str, round_: int, domains: list[str], now_ms: int) -> Event:
     """ReservationPrep went out to these domains."""
-    body = pb.PrepareSent(round=round_, domains=domains)
-    return Event(reservation_id, now_ms, pb.ReservationEvent(prepare_sent=body))
+    return Event(reservation_id, now_ms, _prepare_body(round_, tuple(domains)))
 
 
 def decided_event(reservation_id: str, decision: str, now_ms: int) -> Event:
     """The transaction was decided: COMMIT, ABORT or UNDO."""
-    body = pb.ReservationEvent(decided=pb.Decided(decision=decision))
-    return Event(reservation_id, now_ms, body)
+    return Event(reservation_id, now_ms, _decided_body(decision))
 
 
 def settled_event(reservation_id: str, domain: str, outcome: str, now_ms: int) -> Event:
     """A domain acknowledged the decision, or a release."""
-    body = pb.ReservationEvent(part_settled=pb.PartSettled(domain=domain, outcome=outcome))
-    return Event(reservation_id, now_ms, body)
+    return Event(reservation_id, now_ms, _settled_body(domain, outcome))
 
 
 def settled_by_hand_event(decision: HandDecision) -> Event:
@@ -94,7 +98,7 @@ def settled_by_hand_event(decision: HandDecision) -> Event:
         reason=decision.reason,
     )
     event = pb.ReservationEvent(settled_by_hand=body)
-    return Event(decision.reservation_id, decision.at_ms, event)
+    return Event(decision.reservation_id, decision.at_ms, event.SerializeToString())
 
 
 def data_plane_event(
@@ -102,31 +106,75 @@ def data_plane_event(
 ) -> Event:
     """A domain's data plane changed."""
     body = pb.DataPlaneChanged(domain=domain, state=data_plane_to_pb(state), reason=reason)
-    return Event(reservation_id, now_ms, pb.ReservationEvent(data_plane_changed=body))
+    event = pb.ReservationEvent(data_plane_changed=body)
+    return Event(reservation_id, now_ms, event.SerializeToString())
 
 
-def _progress_body(progress: Progress) -> pb.ReservationEvent:
+def _progress_body(progress: Progress) -> bytes:
     match progress:
+        case HoldAnswered(round_, domain, refusal):
+            return _answered_body(round_, domain, refusal)
+        case PlanMade(round_, plan):
+            made = pb.Planned(round=round_, paths=[path_to_pb(path) for path in plan.paths])
+            return pb.ReservationEvent(planned=made).SerializeToString()
         case RoutesFound(routes):
-            names = [" > ".join(c.domain for c in route.crossings) for route in routes]
-            return pb.ReservationEvent(paths_found=pb.PathsFound(count=len(names), routes=names))
+            return _routes_body(tuple([route.domains for route in routes]))
         case OffersAsked(domains):
-            return pb.ReservationEvent(offers_requested=pb.OffersRequested(domains=domains))
+            event = pb.ReservationEvent(offers_requested=pb.OffersRequested(domains=domains))
+            return event.SerializeToString()
         case OffersCame(domain, None):
-            return pb.ReservationEvent(offers_received=pb.OffersReceived(domain=domain))
+            event = pb.ReservationEvent(offers_received=pb.OffersReceived(domain=domain))
+            return event.SerializeToString()
         case OffersCame(domain, offers, window):
             assert offers is not None
             best = max((least_within(o.profile, window) for o in offers.offers), default=0)
             body = pb.OffersReceived(domain=domain, best_bps=best, offers=len(offers.offers))
-            return pb.ReservationEvent(offers_received=body)
-        case PlanMade(round_, plan):
-            made = pb.Planned(round=round_, paths=[path_to_pb(path) for path in plan.paths])
-            return pb.ReservationEvent(planned=made)
-        case HoldAnswered(round_, domain, refusal):
-            answer = pb.PrepareAnswered(round=round_, domain=domain, held=refusal is None)
-            if refusal is not None:
-                answer.refusal.CopyFrom(refusal_to_pb(refusal))
-            return pb.ReservationEvent(prepare_answered=answer)
+            return pb.ReservationEvent(offers_received=body).SerializeToString()
+
+
+# Bodies that are alike for many reservations -------------------------------------------------
+
+
+@lru_cache(BODIES_MAX)
+def _state_body(state: int, version: int, refusals: tuple[Refusal, ...]) -> bytes:
+    body = pb.StateChanged(
+        state=state,  # type: ignore[arg-type]
+        refusals=[refusal_to_pb(refusal) for refusal in refusals],
+        version=version,
+    )
+    return pb.ReservationEvent(state_changed=body).SerializeToString()
+
+
+@lru_cache(BODIES_MAX)
+def _prepare_body(round_: int, domains: tuple[str, ...]) -> bytes:
+    body = pb.PrepareSent(round=round_, domains=domains)
+    return pb.ReservationEvent(prepare_sent=body).SerializeToString()
+
+
+@lru_cache(BODIES_MAX)
+def _decided_body(decision: str) -> bytes:
+    return pb.ReservationEvent(decided=pb.Decided(decision=decision)).SerializeToString()
+
+
+@lru_cache(BODIES_MAX)
+def _settled_body(domain: str, outcome: str) -> bytes:
+    body = pb.PartSettled(domain=domain, outcome=outcome)
+    return pb.ReservationEvent(part_settled=body).SerializeToString()
+
+
+@lru_cache(BODIES_MAX)
+def _answered_body(round_: int, domain: str, refusal: Refusal | None) -> bytes:
+    answer = pb.PrepareAnswered(round=round_, domain=domain, held=refusal is None)
+    if refusal is not None:
+        answer.refusal.CopyFrom(refusal_to_pb(refusal))
+    return pb.ReservationEvent(prepare_answered=answer).SerializeToString()
+
+
+@lru_cache(BODIES_MAX)
+def _routes_body(routes: tuple[tuple[str, ...], ...]) -> bytes:
+    names = [" > ".join(domains) for domains in routes]
+    body = pb.PathsFound(count=len(names), routes=names)
+    return pb.ReservationEvent(paths_found=body).SerializeToString()
 
 
 class EventHub:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from orchestrator.bargain import drop_parts
@@ -33,6 +32,7 @@ from substrate.bending import Search
 from substrate.bottleneck import Bottleneck, bottlenecks
 from substrate.model import Bend, Refusal, RefusalKind, Window
 from substrate.splitting import Effort
+from substrate.values import replace
 
 Found = tuple[
     tuple[Bottleneck, ...], list[Alternative], frozenset[AlternativeKind], list[Alternative]

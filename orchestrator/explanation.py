@@ -7,7 +7,7 @@ as nobody else takes what they need.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -25,6 +25,7 @@ from substrate.bending import (
 from substrate.bottleneck import Bottleneck
 from substrate.model import Bend, Criteria, RefusalKind, Strategy, Window
 from substrate.spreading import spread
+from substrate.values import dataclass, replace
 
 EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL})
 """Refusals for want of something that another time or amount may not want."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.explanation import VOLUME_MAX_BYTES
 from runtime.errors import RequestError, invalid
 from substrate.bending import BITS
 from substrate.model import MAX_PHASES, Bend, Criteria, Disjointness, Strategy
+from substrate.values import replace
 
 PHASES_MAX = 64
 SURVIVE_MAX = 3

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
@@ -29,6 +28,7 @@ from protocol.coordinator import (
 )
 from protocol.messages import Inquire, Phase, ReservationResp
 from runtime.database import StorageError
+from substrate.values import dataclass
 
 log = structlog.get_logger()
 

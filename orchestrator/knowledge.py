@@ -6,11 +6,12 @@ Pure. The planner sees it as a :class:`substrate.options.Supply`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 
 from protocol.messages import SendOffers
 from substrate.model import Refusal, RefusalKind, Segment, Window, domain_of, least_within
 from substrate.options import Pair, Supply
+from substrate.values import dataclass, replace
 from substrate.vlans import EMPTY, VlanSet
 
 LEAVE_OUT = frozenset(

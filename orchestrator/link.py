@@ -7,8 +7,9 @@ inquiries make up for that (design, section 5).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,6 +17,7 @@ import structlog
 
 from braid.v1 import agent_pb2 as pb
 from braid.v1.agent_pb2_grpc import DomainAgentStub
+from substrate.values import dataclass
 
 if TYPE_CHECKING:
     from braid.v1.agent_pb2_grpc import DomainAgentAsyncStub
@@ -24,7 +26,7 @@ from protocol.codec import (
     CodecError,
     data_plane_from_pb,
     domain_from_pb,
-    to_agent_to_pb,
+    fill_to_agent,
     to_orchestrator_from_pb,
 )
 from protocol.messages import ToAgent
@@ -89,7 +91,7 @@ class AgentLink:
         self._caller = caller
         self._open_channel, self._clock, self._listener = open_channel, clock, listener
         self._changed = changed
-        self._queue: asyncio.Queue[ToAgent] = asyncio.Queue(QUEUE_MAX)
+        self._outbox = _Outbox()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -104,9 +106,10 @@ class AgentLink:
 
     def send(self, message: ToAgent) -> bool:
         """Queues a message; False when the agent is down or its queue is full."""
-        if not self.status.up or self._queue.full():
+        if not self.status.up or len(self._outbox.messages) >= QUEUE_MAX:
             return False
-        self._queue.put_nowait(message)
+        self._outbox.messages.append(message)
+        self._outbox.filled.set()
         return True
 
     async def _run(self) -> None:
@@ -137,9 +140,9 @@ class AgentLink:
             stub = DomainAgentStub(channel)
             domain, identity = await self._describe(stub)
             seen = await self._listener.met(domain.name)
-            self._queue = asyncio.Queue(QUEUE_MAX)
+            self._outbox = _Outbox()
             metadata = _metadata(self._caller(), seen)
-            stream = stub.Negotiate(self._frames(self._queue), metadata=metadata)
+            stream = stub.Negotiate(_frames(self._outbox), metadata=metadata)
             await stream.initial_metadata()
             await self._listener.on_meet(domain.name, identity, lambda: _holdings(stub))
             self._set(up=True, reason="", domain=domain, identity=identity)
@@ -195,17 +198,6 @@ class AgentLink:
             )
             self._listener.on_data_plane(self.status.name, report)
 
-    async def _frames(self, queue: asyncio.Queue[ToAgent]) -> AsyncIterator[pb.OrchestratorFrame]:
-        """Whatever has queued goes out as one frame (design, section 8: opportunistic batching)."""
-        while True:
-            frame = pb.OrchestratorFrame(messages=[to_agent_to_pb(await queue.get())])
-            size = frame.ByteSize()
-            while not queue.empty() and len(frame.messages) < BATCH_MESSAGES and size < BATCH_BYTES:
-                item = to_agent_to_pb(queue.get_nowait())
-                size += item.ByteSize()
-                frame.messages.append(item)
-            yield frame
-
     def _set(
         self,
         *,
@@ -228,6 +220,33 @@ class AgentLink:
         if before != self.status:
             log.info("domain is up" if up else "domain is down", domain=before.name, reason=reason)
             self._changed()
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """What waits to be sent in one session."""
+
+    messages: deque[ToAgent] = field(default_factory=deque)
+    filled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _frames(outbox: _Outbox) -> AsyncIterator[pb.OrchestratorFrame]:
+    """Whatever has queued goes out as one frame (design, section 8: opportunistic batching)."""
+    while True:
+        await outbox.filled.wait()
+        outbox.filled.clear()
+        while outbox.messages:
+            yield _frame(outbox.messages)
+
+
+def _frame(messages: deque[ToAgent]) -> pb.OrchestratorFrame:
+    """Takes off as many as one frame has room for."""
+    frame, size = pb.OrchestratorFrame(), 0
+    while messages and len(frame.messages) < BATCH_MESSAGES and size < BATCH_BYTES:
+        item = frame.messages.add()
+        fill_to_agent(item, messages.popleft())
+        size += item.ByteSize()
+    return frame
 
 
 async def _holdings(stub: DomainAgentAsyncStub) -> frozenset[PartKey]:

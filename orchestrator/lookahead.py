@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from orchestrator.explanation import Least
 from orchestrator.finder import ROUTES_MAX
@@ -17,6 +16,7 @@ from substrate.model import Profile, Refusal, Step, Window
 from substrate.options import Pair, Supply
 from substrate.routes import Route
 from substrate.topology import Topology
+from substrate.values import dataclass, replace
 
 DAY_S = 86_400
 HORIZON_S = 7 * DAY_S

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -29,6 +28,7 @@ from runtime.metrics import exposed
 from runtime.schema import upgrade
 from runtime.server import GRACE_S, Add, GrpcServer, open_channel
 from runtime.settings import SettingsError
+from substrate.values import dataclass
 
 log = structlog.get_logger()
 

@@ -6,7 +6,6 @@ Several instances may share one, as they share a PostgreSQL database.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from orchestrator.events import Event
 from orchestrator.ports import (
@@ -34,6 +33,7 @@ from protocol.coordinator import (
     relied_on,
 )
 from protocol.messages import Claim
+from substrate.values import replace
 
 
 class MemoryStore:
@@ -274,7 +274,7 @@ class MemoryStore:
                 raise KnownRequestError(known)
         for transaction_id in changes.decides:
             stored = self._transactions.get(transaction_id)
-            if stored is not None and stored.decision is not Decision.UNDECIDED:
+            if stored is None or stored.decision is not Decision.UNDECIDED:
                 raise ConflictError(transaction_id)
 
     def _check_epochs(self, transaction: Transaction) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
 
 import structlog
 
@@ -29,6 +28,7 @@ from runtime import telemetry
 from runtime.database import StorageError
 from substrate.bending import rigid
 from substrate.model import Criteria, Refusal
+from substrate.values import dataclass, replace
 
 log = structlog.get_logger()
 

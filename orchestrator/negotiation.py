@@ -7,7 +7,6 @@ that waits or writes is behind the :class:`Bargain` port, so simulations run thi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -29,6 +28,7 @@ from substrate.options import Pair, Supply
 from substrate.routes import Route
 from substrate.splitting import compose
 from substrate.topology import Topology
+from substrate.values import dataclass, replace
 from substrate.vlans import EMPTY, VlanSet
 from substrate.widening import widening_routes
 

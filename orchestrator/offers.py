@@ -6,17 +6,19 @@ windows and routes, offers are asked for whole days and more pairs. VLANs are to
 they are free all these days long.
 
 They serve for a short while, or until the domain says that they are stale, if it follows them.
+Before that while is over they are asked for again, so that under load nobody waits for them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from protocol.messages import Offer, OffersStale, PortOffer, SendOffers
 from substrate.model import Directionality, Domain, Segment, Window, least_profile
 from substrate.options import Pair
+from substrate.values import replace
 from substrate.vlans import VlanSet
 
 DAY_S = 86_400
@@ -39,6 +41,8 @@ class _Told:
     until_ms: int
     short_ms: int
     """Until when it may serve once the domain has said that it is stale."""
+    renewed: bool = False
+    """Whether it was asked for again."""
     pairs: set[Pair] = field(default_factory=set)
     offers: dict[Pair, Offer] = field(default_factory=dict)
     ports: dict[str, PortOffer] = field(default_factory=dict)
@@ -83,6 +87,16 @@ class Offers:
             return None
         return _of(domain, told, sorted(pairs))
 
+    def ages(
+        self, domain: str, window: Window, directionality: Directionality, now_ms: int
+    ) -> bool:
+        """Whether to ask anew for the days of the window, for those who come next: true once."""
+        told = self._told.get((domain, directionality, *_days(window)))
+        if told is None or told.renewed or now_ms < told.until_ms - self._reuse_ms // 4:
+            return False
+        told.renewed = True
+        return True
+
     def keep(
         self,
         pairs: Iterable[Pair],
@@ -97,7 +111,7 @@ class Offers:
         short_ms = now_ms + self._reuse_ms
         valid = [offer.valid_until_ms for offer in offers.offers if offer.valid_until_ms]
         until_ms = min(valid) if valid and offers.followed else min([short_ms, *valid])
-        if told is None or now_ms >= told.until_ms:
+        if told is None or now_ms >= told.until_ms or told.pairs.issubset(wanted):
             told = self._told[key] = _Told(until_ms, short_ms)
         told.until_ms = min(told.until_ms, until_ms)
         told.pairs.update(wanted)

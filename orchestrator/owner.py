@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 
@@ -14,6 +13,7 @@ from orchestrator.engine import Engine
 from orchestrator.ports import DataPlaneReport, LostError, Renewal, Unfinished
 from orchestrator.recovery import adopt, resume, tend
 from runtime.database import StorageError
+from substrate.values import replace
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from orchestrator.events import Event
@@ -12,6 +12,7 @@ from protocol.coordinator import CoordinatorPart, Transaction
 from protocol.messages import Claim, ToAgent, ToOrchestrator
 from substrate.model import DataPlaneState, Domain
 from substrate.topology import Topology
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ Only then are the claims read, so whatever users were told before is among them.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 
@@ -15,6 +14,7 @@ from orchestrator.engine import Engine
 from orchestrator.ports import AgentIdentity, ConflictError, Holdings, PartKey
 from protocol.messages import Claim, Claims, Reconciled
 from runtime.database import StorageError
+from substrate.values import replace
 
 log = structlog.get_logger()
 

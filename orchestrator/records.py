@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from orchestrator.explanation import NOTHING_TO_SAY, Explanation
@@ -17,6 +16,7 @@ from substrate.model import (
     Segment,
     Window,
 )
+from substrate.values import dataclass, replace
 
 STREAMS_PER_PATH = 2
 """Parallel TCP streams that fill one tunnel (paper 003, section 6.5)."""

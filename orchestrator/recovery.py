@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -21,6 +20,7 @@ from orchestrator.ports import Changes, LostError, Unfinished
 from orchestrator.records import Reservation, stayed
 from orchestrator.reserving import await_first, negotiate_first
 from protocol.coordinator import Decide, Decision, EpochRaised, Transaction, begin
+from substrate.values import replace
 
 log = structlog.get_logger()
 

@@ -7,7 +7,6 @@ together (substrate.repacking). Nothing is held by this.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +35,7 @@ from substrate.repacking import IN, OUT, Laid, Layout, Mover, Row, repack
 from substrate.routes import Crossing, Route
 from substrate.splitting import Share
 from substrate.topology import Topology
+from substrate.values import dataclass, replace
 from substrate.vlans import EMPTY, VlanSet
 
 LEAD_S = 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, case, select
@@ -18,6 +18,7 @@ from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
 from protocol.messages import ReservationPrep
+from runtime.remembered import Remembered
 from runtime.statements import Clause
 
 _DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
@@ -162,10 +163,12 @@ def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> tuple[An
     )
 
 
-@lru_cache(maxsize=PREPS_MAX)
-def _prep_bytes(prep: ReservationPrep) -> bytes:
-    """It is written with each status of its part, and these follow soon upon another."""
+def _encoded(prep: ReservationPrep) -> bytes:
     return prep_to_pb(prep).SerializeToString()
+
+
+_prep_bytes = Remembered(_encoded, PREPS_MAX)
+"""It is written with each status of its part, and these follow soon upon another."""
 
 
 def transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:
@@ -200,13 +203,12 @@ def part_of(row: Row[Any]) -> CoordinatorPart:
 
 def event_row(event: Event) -> tuple[Any, ...]:
     """An event that has no sequence yet, as EVENT says."""
-    return event.reservation_id, event.at_ms, event.body.SerializeToString()
+    return event.reservation_id, event.at_ms, event.encoded
 
 
 def event_of(row: Row[Any]) -> Event:
     """A stored event."""
-    body = pb.ReservationEvent.FromString(row.body)
-    return Event(row.reservation_id, row.at_ms, body, row.sequence)
+    return Event(row.reservation_id, row.at_ms, row.body, row.sequence)
 
 
 def _transaction(row: Row[Any], parts: Iterable[CoordinatorPart]) -> Transaction:

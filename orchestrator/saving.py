@@ -37,7 +37,7 @@ from orchestrator.rows import (
     reservation_row,
     transaction_row,
 )
-from orchestrator.wire import record_from_pb, record_to_pb
+from orchestrator.wire import recent_to_pb, record_from_pb
 from protocol.coordinator import Decision, Transaction, relied_on
 from runtime.statements import insert_rows, rows_of
 
@@ -177,7 +177,7 @@ class _Rows:
     def add(self, changes: Changes, fence: int) -> None:
         self.requests += [_request_row(request) for request in changes.requests]
         for record in changes.records:
-            encoded = record_to_pb(record).SerializeToString()
+            encoded = recent_to_pb(record).SerializeToString()
             self.reservations[record.reservation_id] = reservation_row(record, encoded, fence)
             if changes.answers and record is changes.reservation:
                 self.answers.append({"b_request_id": changes.answers, "answer": encoded})

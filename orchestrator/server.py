@@ -39,7 +39,13 @@ from orchestrator.validation import (
     check_timeout,
     digest,
 )
-from orchestrator.wire import plan_to_pb, record_to_pb, refused_plan_to_pb, shortened
+from orchestrator.wire import (
+    plan_to_pb,
+    recent_to_pb,
+    record_to_pb,
+    refused_plan_to_pb,
+    shortened,
+)
 from orchestrator.work import TooManyError
 from runtime.database import StorageError
 from runtime.errors import RequestError, full, invalid, told
@@ -113,7 +119,7 @@ class ReservationsService(ReservationsServicer):
                 record = known
             if not request.detach:
                 record = await self._orchestrator.decided(record.reservation_id)
-        return record_to_pb(record)
+        return recent_to_pb(record)
 
     async def _recorded(self, request: pb.Reservation) -> Reservation | None:
         return await self._orchestrator.recorded(request.request_id, digest(request))

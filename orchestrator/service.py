@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -41,6 +40,7 @@ from orchestrator.steps import is_over
 from protocol.coordinator import Transaction, begin
 from runtime.database import StorageError
 from substrate.model import Criteria
+from substrate.values import dataclass, replace
 
 log = structlog.get_logger()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.events import Event, decided_event, settled_event
 from orchestrator.ports import PartKey
 from orchestrator.records import HandDecision
@@ -14,6 +12,7 @@ from protocol.coordinator import (
     PartStatus,
     Transaction,
 )
+from substrate.values import replace
 
 SETTLED_WORDS = {
     PartStatus.COMMITTED: "COMMITTED",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
@@ -19,6 +18,7 @@ from orchestrator.explanation import BEGUN_S, LEAD_S, Alternative
 from orchestrator.wire import criteria_to_pb
 from runtime.clock import Ids
 from runtime.errors import invalid
+from substrate.values import dataclass, replace
 
 VALID_MS = 600_000
 """After ten minutes most of what was free then may not be any more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestrator.ports import Changes, Gateway, LostError, PartKey, StaleEpochError, Store
 from orchestrator.steps import (
@@ -39,6 +39,7 @@ from protocol.coordinator import (
 )
 from protocol.messages import Inquire, ReservationResp
 from runtime.clock import Clock
+from substrate.values import replace
 
 Save = Callable[[Changes], Awaitable[None]]
 """Makes changes durable and tells who watches."""

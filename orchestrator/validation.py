@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from grpc import StatusCode
 
@@ -22,6 +21,7 @@ from orchestrator.tokens import Accepted
 from runtime.errors import RequestError, invalid
 from substrate.model import Constraints, Criteria, Directionality, Strategy, Window, domain_of
 from substrate.topology import Topology
+from substrate.values import replace
 from substrate.vlans import VLAN_MAX, VLAN_MIN, VlanSet
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)

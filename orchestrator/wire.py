@@ -35,6 +35,7 @@ from protocol.codec import (
     window_from_pb,
     window_to_pb,
 )
+from runtime.remembered import Remembered
 from substrate.bottleneck import Bottleneck
 from substrate.model import (
     MAX_PHASES,
@@ -77,6 +78,10 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
     if whole is not None:
         message.data_plane = data_plane_to_pb(whole)
     return message
+
+
+recent_to_pb = Remembered(record_to_pb, 512)
+"""As record_to_pb, of a record that is written and told at the same time. Not to be changed."""
 
 
 def record_from_pb(

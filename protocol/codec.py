@@ -17,6 +17,7 @@ from protocol.codec_values import (
     directionality_to_pb,
     domain_from_pb,
     domain_to_pb,
+    fill_segment,
     not_negative,
     path_from_pb,
     path_to_pb,
@@ -61,6 +62,7 @@ __all__ = [
     "data_plane_to_pb",
     "domain_from_pb",
     "domain_to_pb",
+    "fill_to_agent",
     "path_from_pb",
     "path_to_pb",
     "prep_from_pb",
@@ -83,29 +85,27 @@ __all__ = [
 
 
 def to_agent_to_pb(message: ToAgent) -> pb.OrchestratorMessage:
-    """One message for an agent, ready for a frame."""
+    """One message for an agent."""
+    found = pb.OrchestratorMessage()
+    fill_to_agent(found, message)
+    return found
+
+
+def fill_to_agent(found: pb.OrchestratorMessage, message: ToAgent) -> None:
+    """Writes a message for an agent where it is to be: a message within a message is copied."""
     match message:
-        case ReqOffers():
-            return pb.OrchestratorMessage(req_offers=_req_offers_to_pb(message))
         case ReservationPrep():
-            # Filled in where it is to be: a message within a message is copied.
-            found = pb.OrchestratorMessage()
             _fill_prep(found.reservation_prep, message)
-            return found
-        case Commit(transaction_id, part_id):
-            return pb.OrchestratorMessage(
-                commit=pb.Commit(transaction_id=transaction_id, part_id=part_id)
-            )
-        case Abort(transaction_id, part_id):
-            return pb.OrchestratorMessage(
-                abort=pb.Abort(transaction_id=transaction_id, part_id=part_id)
-            )
-        case Release(transaction_id, part_id):
-            return pb.OrchestratorMessage(
-                release=pb.Release(transaction_id=transaction_id, part_id=part_id)
-            )
+        case Commit():
+            _fill_ids(found.commit, message)
+        case Abort():
+            _fill_ids(found.abort, message)
+        case Release():
+            _fill_ids(found.release, message)
+        case ReqOffers():
+            found.req_offers.CopyFrom(_req_offers_to_pb(message))
         case Claims():
-            return pb.OrchestratorMessage(claims=_claims_to_pb(message))
+            found.claims.CopyFrom(_claims_to_pb(message))
 
 
 def to_agent_from_pb(message: pb.OrchestratorMessage) -> ToAgent:
@@ -218,7 +218,7 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
     message.traceparent = prep.traceparent
     message.version = prep.version
     for segment in prep.segments:
-        message.segments.append(segment_to_pb(segment))
+        fill_segment(message.segments.add(), segment)
     message.window.start_s = prep.window.start_s
     message.window.end_s = prep.window.end_s
     message.orchestrator_id = prep.orchestrator_id
@@ -227,6 +227,11 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
         message.joint.joint_id = prep.joint.joint_id
         for reservation_id, version in prep.joint.members:
             message.joint.members.add(reservation_id=reservation_id, version=version)
+
+
+def _fill_ids(found: pb.Commit | pb.Abort | pb.Release, message: Commit | Abort | Release) -> None:
+    found.transaction_id = message.transaction_id
+    found.part_id = message.part_id
 
 
 def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:

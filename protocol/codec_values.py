@@ -113,18 +113,23 @@ def data_plane_from_pb(value: int) -> DataPlaneState:
 
 def segment_to_pb(segment: Segment) -> pb.Segment:
     """A segment."""
-    return pb.Segment(
-        segment_id=segment.segment_id,
-        ingress_stp=segment.ingress_stp,
-        ingress_vlan=segment.ingress_vlan,
-        egress_stp=segment.egress_stp,
-        egress_vlan=segment.egress_vlan,
-        bandwidth_bps=segment.bandwidth_bps,
-        directionality=directionality_to_pb(segment.directionality),
-        flow_slots=segment.flow_slots,
-        slot_count=segment.slot_count,
-        token=segment.token,
-    )
+    found = pb.Segment()
+    fill_segment(found, segment)
+    return found
+
+
+def fill_segment(found: pb.Segment, segment: Segment) -> None:
+    """Writes a segment where it is to be."""
+    found.segment_id = segment.segment_id
+    found.ingress_stp = segment.ingress_stp
+    found.ingress_vlan = segment.ingress_vlan
+    found.egress_stp = segment.egress_stp
+    found.egress_vlan = segment.egress_vlan
+    found.bandwidth_bps = segment.bandwidth_bps
+    found.directionality = directionality_to_pb(segment.directionality)
+    found.flow_slots.extend(segment.flow_slots)
+    found.slot_count = segment.slot_count
+    found.token = segment.token
 
 
 def segment_from_pb(message: pb.Segment) -> Segment:

@@ -7,8 +7,6 @@ inquiries of transactions that it does not know with ``answer_unknown`` after it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from protocol.messages import (
     Abort,
     Claim,
@@ -34,6 +32,7 @@ from protocol.transaction import (
     possible_settlements,
 )
 from substrate.model import Refusal, RefusalKind
+from substrate.values import dataclass, replace
 
 __all__ = [
     "ANSWERS",
@@ -189,14 +188,14 @@ def step(tx: Transaction, event: Event, now_ms: int) -> Step:
     Raises ValueError for a step that the state does not allow.
     """
     match event:
+        case Answered(domain, response):
+            return _answered(tx, domain, response, now_ms)
         case Prepare(parts):
             return _prepare(tx, parts, now_ms)
         case Drop(part_ids):
             return _drop(tx, part_ids, now_ms)
         case Decide(commit):
             return _decide(tx, commit, now_ms)
-        case Answered(domain, response):
-            return _answered(tx, domain, response, now_ms)
         case Inquired(domain, inquire):
             return tx, _inquired(tx, domain, inquire)
         case EpochRaised(domain, epoch):

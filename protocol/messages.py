@@ -5,10 +5,10 @@ Field meanings, units and ranges are those of ``protos/braid/v1/agent.proto``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from substrate.model import Directionality, Profile, Refusal, Segment, Window
+from substrate.values import dataclass
 from substrate.vlans import VlanSet
 
 

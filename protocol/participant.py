@@ -7,7 +7,6 @@ before the answer leaves (rules 1 and 10), and gives capacity back when a part s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from protocol.messages import (
@@ -21,6 +20,7 @@ from protocol.messages import (
     ReservationResp,
 )
 from substrate.model import Refusal, RefusalKind
+from substrate.values import dataclass, replace
 
 FORGET_UNSEEN_S = 800 * 86_400
 """How long the tombstone of a part that was never seen lasts. Its window is not known, so longer

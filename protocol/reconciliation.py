@@ -10,7 +10,6 @@ afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from protocol.messages import Claim, Commit, ReservationPrep, ReservationResp
 from protocol.participant import (
@@ -22,6 +21,7 @@ from protocol.participant import (
     holds,
 )
 from substrate.model import Refusal, RefusalKind
+from substrate.values import replace
 
 DROPPED = {PartState.HELD: PartState.ABORTED, PartState.COMMITTED: PartState.RELEASED}
 """What becomes of a part that no orchestrator claims: nobody was promised it, or no longer."""

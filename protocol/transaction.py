@@ -6,11 +6,11 @@ What changes them is in :mod:`protocol.coordinator`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocol.messages import Inquire, Phase, ReservationPrep, ReservationResp
 from substrate.model import Refusal
+from substrate.values import dataclass
 
 
 class Decision(Enum):
@@ -138,7 +138,7 @@ class Transaction:
         """Decided, and no answer is awaited."""
         if self.decision is Decision.UNDECIDED:
             return False
-        return all(part.status not in WAITING for part in self.parts)
+        return WAITING.isdisjoint([part.status for part in self.parts])
 
     @property
     def given_back(self) -> bool:

@@ -96,14 +96,17 @@ def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 def _insert(
     name: str, table: Table, columns: tuple[str, ...], count: int, clause: Clause | None
 ) -> str:
+    """To compile many rows takes milliseconds, for every number of them: one is repeated."""
+    if count > 1:
+        before, values, rest = _insert(name, table, columns, 1, clause).partition(" VALUES ")
+        row, on_conflict, changes = rest.partition(" ON CONFLICT ")
+        return f"{before}{values}{', '.join([row] * count)}{on_conflict}{changes}"
     insert: Any = _DIALECTS[name][0].insert(table)
     if clause is not None:
         insert = clause(insert)
-    places = [
-        {column: bindparam(f"{column}_{n}", type_=table.c[column].type) for column in columns}
-        for n in range(count)
-    ]
-    return _text(name, insert.values(places), [f"{c}_{n}" for n in range(count) for c in columns])
+    places = {column: bindparam(column, type_=table.c[column].type) for column in columns}
+    # A list of rows: one alone would return its new key on PostgreSQL.
+    return _text(name, insert.values([places]), list(columns))
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +23,7 @@ from substrate.options import Options, Supply, has_vlans
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, compose, composed
 from substrate.topology import Topology
+from substrate.values import dataclass, replace
 
 BITS = 8
 ANY = np.iinfo(np.int64).max

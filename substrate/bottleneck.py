@@ -6,14 +6,13 @@ together. The cheapest flow over what is known finds it: what its last search co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from substrate.bending import BITS, Phase, Search, rigid, windows_of
 from substrate.flow import Flow, cheapest_flow
 from substrate.forecast import Forecast, Resource
 from substrate.legs import each_leg
 from substrate.model import Refusal, RefusalKind, Window, domain_of
 from substrate.options import Supply
+from substrate.values import dataclass, replace
 from substrate.widening import SINK, SOURCE, Network
 
 ROUNDS_MAX = 256

@@ -7,7 +7,7 @@ check reads (design, section 6); they hold no policy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +18,14 @@ from substrate.model import Profile, Step, Window
 from substrate.sorting import Ints
 
 
-class Direction(Enum):
-    """IN: into the domain, or along a link as it is written. OUT: the other way."""
+class Direction(StrEnum):
+    """IN: into the domain, or along a link as it is written. OUT: the other way.
+
+    Text, so that resources are hashed, ordered and stored as they are.
+    """
 
     IN = "in"
     OUT = "out"
-
-    # Every look into a calendar hashes a direction, and Enum does that in Python.
-    __hash__ = object.__hash__
 
     @property
     def opposite(self) -> Direction:
@@ -89,13 +89,13 @@ class Calendar:
     def add(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
         """Holds. Raises CalendarError where that exceeds the capacity; nothing changes then."""
         if self.free_bps(resource, window) < bandwidth_bps:
-            raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
+            raise CalendarError(f"{resource.name} {resource.direction}: over its capacity")
         self.add_checked(resource, window, bandwidth_bps)
 
     def remove(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
         """Gives back. Raises CalendarError where less is held; nothing changes then."""
         if self._held[resource].least(window) < bandwidth_bps:
-            raise CalendarError(f"{resource.name} {resource.direction.value}: not held")
+            raise CalendarError(f"{resource.name} {resource.direction}: not held")
         self.add_checked(resource, window, -bandwidth_bps)
 
     def fill(self, resource: Resource, starts_s: Ints, ends_s: Ints, bandwidths_bps: Ints) -> None:
@@ -105,7 +105,7 @@ class Calendar:
         """
         levels = Levels.of(starts_s, ends_s, bandwidths_bps)
         if levels.highest() > self.capacities[resource]:
-            raise CalendarError(f"{resource.name} {resource.direction.value}: over its capacity")
+            raise CalendarError(f"{resource.name} {resource.direction}: over its capacity")
         self._held[resource] = levels
         row = self._rows.get(resource)
         if row is not None:

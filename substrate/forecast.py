@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from substrate.model import Profile, Window
 from substrate.options import Pair, Supply
+from substrate.values import dataclass, replace
 
 SLOTS_MAX = 192
 """More instants of change than this are rounded to a grid of so many slots."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from substrate.values import dataclass
 
 INFINITE = 1 << 60
 """More than any way costs."""

@@ -8,7 +8,6 @@ of its own. A domain that cannot swap labels takes a path out with the VLAN that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
 from substrate.options import Supply, free_vlans
@@ -16,6 +15,7 @@ from substrate.routes import Crossing
 from substrate.slots import share_slots
 from substrate.splitting import Share, Shares
 from substrate.topology import Topology
+from substrate.values import dataclass
 from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 
 TRIES_MAX = 20_000
@@ -208,6 +208,8 @@ def _choose(
         for root, mask in groups.items()
         if root not in rivals
     }
+    if not rivals:
+        return chosen
     order = sorted(rivals, key=lambda root: (groups[root].bit_count(), root))
     tries = 0
 

@@ -8,7 +8,6 @@ in another order. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import permutations
 
 from substrate.labels import Plan
@@ -16,6 +15,7 @@ from substrate.model import Criteria, Directionality, Refusal, Segment
 from substrate.options import Pair, Supply
 from substrate.routes import Route
 from substrate.topology import Topology
+from substrate.values import dataclass, replace
 from substrate.vlans import EMPTY, VlanSet
 
 ORDERS_MAX = 8

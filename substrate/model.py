@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from operator import attrgetter
 from typing import NamedTuple
 
+from substrate.values import dataclass
 from substrate.vlans import EMPTY, VlanSet
 
 

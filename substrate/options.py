@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from substrate.model import Constraints, Criteria, Strategy
 from substrate.routes import Route
 from substrate.topology import Topology
+from substrate.values import dataclass
 from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
 
 Pair = tuple[str, str]

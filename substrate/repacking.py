@@ -16,7 +16,6 @@ rounded to whole bit/s and checked again, in integers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 
 from substrate.bending import BITS, Phase
@@ -25,6 +24,7 @@ from substrate.model import Criteria, Directionality, Window
 from substrate.program import INFINITE, Entry, Program, UnsolvedError
 from substrate.routes import Route
 from substrate.splitting import Share, Shares
+from substrate.values import dataclass, replace
 
 UNIT_BPS = 1e6
 """What the program counts in: its tolerances are made for numbers around 1."""
@@ -314,9 +314,12 @@ def _constant(mover: Mover, rates: Mapping[Route, int]) -> tuple[Laid, ...]:
         return ()
     widest = max(rates, key=lambda route: rates[route])
     rates = {**rates, widest: rates[widest] + wanted_bps - sum(rates.values())}
+    if mover.present:
+        # What a route's latency was told to be may have changed.
+        lies = {share.route: share.bandwidth_bps for share in mover.present[0].shares}
+        if lies == rates:
+            return mover.present
     laid = Laid(Phase(mover.criteria.window, wanted_bps), _shares(mover, rates))
-    if mover.present and {*laid.shares} == {*mover.present[0].shares}:
-        return mover.present
     return (laid,) if rates[widest] > 0 and _keeps_limits(mover, [laid]) else ()
 
 

@@ -6,7 +6,6 @@ A route crosses every domain at most once; parallel links between two domains ma
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
 
@@ -15,6 +14,7 @@ from substrate.graph import INFINITE, Graph
 from substrate.model import Constraints, Disjointness, domain_of
 from substrate.search import Need, shortest_walks
 from substrate.topology import LATENCY_COST, Topology
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from substrate.disjoint import Walk
 from substrate.graph import INFINITE, Graph
+from substrate.values import dataclass
 
 EXPANSIONS_MAX = 20_000
 """Partial walks that the search looks at before it is content with what it found."""

@@ -7,7 +7,6 @@ paths, least spread of latency, least latency, least price, then names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from substrate.filling import fill
@@ -16,6 +15,7 @@ from substrate.options import PATH, Option, Options, Pair, Supply
 from substrate.routes import Route, disjoint_routes
 from substrate.sets import Sets
 from substrate.topology import Topology
+from substrate.values import dataclass, replace
 
 T = TypeVar("T")
 

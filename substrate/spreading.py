@@ -7,13 +7,13 @@ composed. Where that takes too many phases, slots are made coarser.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from substrate.bending import BITS, Phase, Search, Shortfall, widest
 from substrate.forecast import Levels
 from substrate.model import Window
+from substrate.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

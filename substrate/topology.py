@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
 from substrate.graph import Graph, Hop
 from substrate.model import Domain, Port, domain_of
+from substrate.values import dataclass
 
 HOP_COST = 1
 LATENCY_COST = 1 << 10

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from substrate.values import dataclass
 
 VLAN_MIN = 1
 VLAN_MAX = 4094

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.messages import Offer
 from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, Segment, Window
+from substrate.values import dataclass
 from substrate.vlans import VlanSet
 
 # json.dumps would make an encoder each time.
@@ -50,9 +50,7 @@ class Placement:
 
     def to_json(self, joint: bool = False) -> str:
         """The form in which it is stored; ``joint``: of a part that is decided with others."""
-        claims = [
-            (c.resource.name, c.resource.direction.value, c.bandwidth_bps) for c in self.claims
-        ]
+        claims = [(*claim.resource, claim.bandwidth_bps) for claim in self.claims]
         stored = {"claims": claims, "labels": self.labels, "detail": self.detail}
         return _to_json(stored | {"joint": True} if joint else stored)
 

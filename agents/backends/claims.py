@@ -45,8 +45,7 @@ def add_up(claims: Iterable[tuple[Resource, int]]) -> tuple[Claim, ...]:
     total: dict[Resource, int] = {}
     for resource, bandwidth_bps in claims:
         total[resource] = total.get(resource, 0) + bandwidth_bps
-    ordered = sorted(total, key=lambda r: (r.name, r.direction.value))
-    return tuple(Claim(resource, total[resource]) for resource in ordered)
+    return tuple([Claim(resource, total[resource]) for resource in sorted(total)])
 
 
 def labels_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:
@@ -87,7 +86,7 @@ def over_claimed(
             name, direction = claim.resource
             return Refusal(
                 RefusalKind.BANDWIDTH,
-                f"{claim.bandwidth_bps} bit/s asked for at {name} ({direction.value}), "
+                f"{claim.bandwidth_bps} bit/s asked for at {name} ({direction}), "
                 f"{max(0, available)} free during the whole window",
                 resource=name,
                 available_bps=max(0, available),

@@ -6,8 +6,6 @@ Each raises AssertionError with a sentence. They ask the backend what it is and 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agents.backends.base import Backend, Placement
 from agents.book import Book
 from protocol.messages import ReqOffers, ReservationPrep
@@ -22,6 +20,7 @@ from substrate.model import (
     domain_of,
     least_bps,
 )
+from substrate.values import replace
 from substrate.vlans import VlanSet
 
 WINDOW = Window(1_000, 2_000)

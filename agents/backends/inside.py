@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from agents.backends.claims import LinkWay
 from substrate.calendar import Direction
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from agents.backends.base import DeviceError
+from substrate.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class WanBackend:
                 segment_id=segment.segment_id,
             )
         used = way_resources(segment.ingress_stp, segment.egress_stp, ways, segment.directionality)
-        tight = min(used, key=lambda r: (seen.free_bps(r), r.name, r.direction.value))
+        tight = min(used, key=lambda r: (seen.free_bps(r), r))
         return _full(segment, tight, seen.free_bps(tight))
 
 

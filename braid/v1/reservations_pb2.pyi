@@ -354,8 +354,8 @@ class Reservation(_message.Message):
     has expired or another request has taken it.
     """
     movable: _builtins.bool
-    """Until it starts, the circuit may be moved to admit another: to other paths and, where it bends, to
-    other times within what was asked. Never to less bandwidth than was granted.
+    """Until it starts, the circuit may be moved to admit another: to other paths and, if it is a volume,
+    to other times and rates within what was asked. Never to less than was granted.
     """
     @_builtins.property
     def window(self) -> _common_pb2.Window:

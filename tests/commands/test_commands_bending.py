@@ -91,6 +91,7 @@ def test_what_does_not_go_together_is_said_before_anybody_is_asked(
         (["--volume", "1TB"], "volume"),
         (["--rate-at-most", "1G"], "rate_at_most"),
         (["--unidirectional"], "unidirectional"),
+        (["--movable"], "movable"),
     ],
 )
 def test_an_acceptance_says_nothing_of_the_circuit(

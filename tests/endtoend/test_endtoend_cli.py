@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,23 @@ async def test_plan_holds_nothing(running: World) -> None:
     assert await running.held() == {}
 
 
+async def test_a_movable_circuit_makes_room_as_the_plan_said(tmp_path: Path) -> None:
+    start_s = int(time.time()) + 3600
+    volume = ("--volume", "80TB", "--start", str(start_s), "--deadline", str(start_s + 4 * 3600))
+    wanted = (*ROUTE, "150G", "--start", str(start_s), "--duration", "30m")
+    # Else the plan may rest on what was offered before.
+    async with world(tmp_path, diamond(), offers_reuse_s=0) as made:
+        movable = (await as_json(made, "reserve", *ROUTE, *volume, "--movable"))["reservation_id"]
+        plan = await as_json(made, "plan", *wanted)
+        assert [move["reservation_id"] for move in plan["moves"]] == [movable]
+        assert (await braid(made, "reserve", *wanted)).exit_code == 0
+        watched = await braid(made, "watch", movable, "--until-decided")
+        assert "moved to let another in (version 2)" in watched.stdout
+        shown = await as_json(made, "show", movable)
+        assert shown["criteria"]["movable"]
+        assert shown["version"] == 2
+
+
 async def test_list_show_modify_cancel(running: World) -> None:
     reservation_id = await reserved(running)
     listed = await braid(running, "list", "--state", "committed", "--limit", "5")
@@ -138,11 +156,12 @@ async def test_every_wish_reaches_the_orchestrator(running: World) -> None:
         "--strategy", "full_offers", "--max-paths", "2", "--min-share", "1G",
         "--max-latency", "80ms", "--max-spread", "10ms", "--max-domains", "5", "--via", "m2",
         "--avoid", "m1", "--source-vlans", "150-160", "--destination-vlans", "170",
-        "--unidirectional", "--request-id", "mine-1", "--timeout", "20",
+        "--unidirectional", "--movable", "--request-id", "mine-1", "--timeout", "20",
     )  # fmt: skip
     criteria = record["criteria"]
     assert criteria["request_id"] == "mine-1"
     assert criteria["strategy"] == "STRATEGY_FULL_OFFERS"
+    assert criteria["movable"]
     assert criteria["directionality"] == "DIRECTIONALITY_UNIDIRECTIONAL"
     assert criteria["constraints"]["via_domains"] == ["m2"]
     assert criteria["constraints"]["max_latency_spread_us"] == "10000"

@@ -105,6 +105,21 @@ def recording(number: int, owner: int, kind: str) -> Act:
     return lambda store: store.save(Changes(reservation=after), owner)
 
 
+def together(number: int, owner: int, epoch: int, at_ms: int) -> Act:
+    """Two are decided in one write."""
+    numbers = (number, number % 3 + 1)
+    transactions = tuple(transaction(each, 4, epoch) for each in numbers)
+    first, other = (committed(reservation(each), GRANT, 7) for each in numbers)
+    changes = Changes(
+        reservation=first,
+        others=(other,),
+        transactions=transactions,
+        at_ms=at_ms,
+        decides=frozenset(tx.transaction_id for tx in transactions),
+    )
+    return lambda store: store.save(changes, owner)
+
+
 def deciding(number: int, domain: str, commit: bool, at_ms: int) -> Act:
     decision = HandDecision(
         f"tx-{number}", f"p-{domain}", f"res-{number}", domain, commit, "olga", "", at_ms
@@ -124,6 +139,7 @@ ACTS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
         OWNERS,
         st.sampled_from(["committed", "failed", "cancelled", "ended"]),
     ),
+    st.tuples(st.just(together), NUMBER, OWNERS, st.integers(1, 2), TIMES),
     st.tuples(st.just(deciding), NUMBER, st.sampled_from(DOMAINS), st.booleans(), TIMES),
     st.tuples(st.just("meet"), st.sampled_from(DOMAINS), st.integers(1, 2), st.integers(1, 2)),
     st.tuples(st.just("take_one"), OWNERS, NUMBER),

@@ -75,7 +75,7 @@ def test_events_tell_the_facts() -> None:
 
 def numbered(sequence: int, reservation_id: str = "res") -> Event:
     event = decided_event(reservation_id, "COMMIT", 3)
-    return Event(event.reservation_id, event.at_ms, event.body, sequence)
+    return Event(event.reservation_id, event.at_ms, event.encoded, sequence)
 
 
 def test_an_event_is_sent_with_its_number() -> None:

@@ -69,6 +69,20 @@ def test_what_is_followed_lasts_until_the_domain_says_that_it_is_stale() -> None
     assert offers.find("m1", [PAIR], HOUR, BOTH, 2000) is None
 
 
+def test_it_is_asked_for_once_more_before_it_ends_and_then_lasts_anew() -> None:
+    offers = Offers(2000)
+    assert not offers.ages("m1", HOUR, BOTH, 0)
+    offers.keep([PAIR], HOUR, BOTH, told(), 0)
+    assert not offers.ages("m1", HOUR, BOTH, 1499)
+    assert offers.ages("m1", HOUR, BOTH, 1500)
+    assert not offers.ages("m1", HOUR, BOTH, 1501)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 1501) is not None
+    offers.keep([PAIR], HOUR, BOTH, told(), 1600)
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 3599) is not None
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 3600) is None
+    assert offers.ages("m1", HOUR, BOTH, 3100)
+
+
 def test_a_small_domain_is_asked_for_all_its_pairs_at_once() -> None:
     small = domain("d", [port("d:user"), port("d:x", "x:d"), port("d:y", "y:d")])
     asked = frozenset([("d:user", "d:x")])

@@ -7,9 +7,9 @@ import asyncio
 from orchestrated import LEASE_MS, Orchestrated, sites, until, virtual, wanted
 
 from braid.v1 import reservations_pb2 as pb
+from orchestrator.outcomes import WITHDRAWN
 from orchestrator.ports import Changes, Unfinished
 from orchestrator.records import State
-from orchestrator.reserving import WITHDRAWN
 from protocol.coordinator import Transaction
 from protocol.messages import Commit, Phase, ReservationPrep, ReservationResp
 
