@@ -29,11 +29,12 @@ def uncarried(record: Reservation, preps: Iterable[ReservationPrep]) -> str:
         avoided = set(criteria.constraints.avoid_domains)
         if window.end_s >= criteria.window.end_s and avoided & {hop.domain for hop in path.hops}:
             return f"a path that lasts crosses one of {', '.join(sorted(avoided))}"
-    # What is modified has the rate that was asked for last.
-    asked = record.asked if record.version == 1 else None
-    if asked is not None and asked.bend is not None and asked.bend.volume_bytes:
-        return _moved(record, asked.bend.volume_bytes)
-    return _constant(record)
+    asked = record.asked
+    if asked is None or asked.bend is None or not asked.bend.volume_bytes:
+        return _constant(record)
+    moved = _moved(record, asked.bend.volume_bytes)
+    # What is modified has the rate that was asked for last, what made room for others the volume.
+    return moved if record.version == 1 else moved and _constant(record)
 
 
 def _constant(record: Reservation) -> str:

@@ -85,8 +85,18 @@ class Checker:
         """An orchestrator's write has happened."""
         for transaction in changes.transactions:
             self._decided(transaction)
-        if changes.reservation is not None:
-            self._recorded(orchestrator_id, changes.reservation)
+        # What is decided together takes the place of all that was there before.
+        promised = {
+            domain
+            for record in changes.records
+            for domain in self._recorded(orchestrator_id, record)
+        }
+        for domain in sorted(promised):
+            self._must_be_held(domain)
+            known = self._domains[domain]
+            problem = self._too_much(known, known.promised.values())
+            if problem:
+                self.found(f"users of {domain} are promised too much: {problem}")
 
     def wrote(self, domain: str) -> None:
         """An agent's write has happened."""
@@ -125,7 +135,8 @@ class Checker:
         if transaction.told:
             self._told.add(name)
 
-    def _recorded(self, orchestrator_id: str, record: Reservation) -> None:
+    def _recorded(self, orchestrator_id: str, record: Reservation) -> set[str]:
+        """The domains of which more is promised now."""
         name = record.reservation_id
         before = self._committed.get(name)
         if record.state is State.COMMITTED:
@@ -133,14 +144,15 @@ class Checker:
                 self._committed[name] = record.transaction_id
                 for stp in lacking(record):
                     self.found(f"{short(name)} is COMMITTED without all of its bandwidth to {stp}")
-                self._promise(orchestrator_id, record, before)
+                return self._promise(orchestrator_id, record, before)
         elif before is not None:
             if record.state not in (State.CANCELLED, State.ENDED):
                 self.found(f"{short(name)} was told COMMITTED and became {record.state.name}")
             del self._committed[name]
             self._unpromise(before)
+        return set()
 
-    def _promise(self, orchestrator_id: str, record: Reservation, before: str | None) -> None:
+    def _promise(self, orchestrator_id: str, record: Reservation, before: str | None) -> set[str]:
         reservation_id, transaction_id = record.reservation_id, record.transaction_id
         if before is not None:
             self._unpromise(before)
@@ -153,12 +165,7 @@ class Checker:
             self.found(f"{short(reservation_id)} is COMMITTED: {problem}")
         for part in _wanted(transaction):
             self._domains[part.domain].promised[(transaction_id, part.part_id)] = part.prep
-        for domain in sorted({part.domain for part in _wanted(transaction)}):
-            known = self._domains[domain]
-            self._must_be_held(domain)
-            problem = self._too_much(known, known.promised.values())
-            if problem:
-                self.found(f"users of {domain} are promised too much: {problem}")
+        return {part.domain for part in _wanted(transaction)}
 
     def _unpromise(self, transaction_id: str) -> None:
         for known in self._domains.values():

@@ -169,8 +169,7 @@ class Stage:
                     f"{orchestrator_id} saves {short(transaction.transaction_id)}"
                     f" {transaction.decision.name}{' told' if transaction.told else ''} {parts}"
                 )
-            if changes.reservation is not None:
-                record = changes.reservation
+            for record in changes.records:
                 self.note(
                     f"{orchestrator_id} saves {short(record.reservation_id)} {record.state.name}"
                 )

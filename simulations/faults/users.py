@@ -50,6 +50,8 @@ class Circuit:
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     wishes: dict[int, str] = field(default_factory=dict)
     """Bandwidths asked for by Modify, and what was answered: "" (not yet), "yes", "no"."""
+    rate_may_change: bool = False
+    """Who makes room for others may move its volume at other rates."""
     moves: dict[str, str] = field(default_factory=dict)
     """Domains to be avoided, asked for by Modify, and what was answered."""
 
@@ -118,6 +120,7 @@ class Users:
         if bend == ["volume"]:
             request.flexibility.volume_bytes = gbps * G * duration_s // 8
         circuit.gbps = gbps
+        circuit.rate_may_change = bend == ["volume"] and "movable" in more
         record = await self._call(item, "Reserve", request, circuit)
         if record is not None:
             self._hear(item, circuit, record)
@@ -208,7 +211,7 @@ class Users:
             now = states.get(circuit.reservation_id, Found("nothing"))
             if now.state not in _possible(circuit):
                 found.append(f"user {number} was told {circuit.told}, it is {now.state}")
-            elif now.state == "COMMITTED" and now.gbps not in _bandwidths(circuit):
+            elif now.state == "COMMITTED" and not _has_rate(circuit, now.gbps):
                 found.append(f"user {number} has {now.gbps} Gb/s, told otherwise")
             elif now.state == "COMMITTED" and now.avoids not in _avoided(circuit):
                 avoids = ", ".join(now.avoids) or "nobody"
@@ -223,6 +226,10 @@ def _possible(circuit: Circuit) -> set[str]:
     if circuit.told == "NEGOTIATING":
         return {"COMMITTED", "FAILED", "ENDED"}
     return {circuit.told}
+
+
+def _has_rate(circuit: Circuit, gbps: int) -> bool:
+    return circuit.rate_may_change or gbps in _bandwidths(circuit)
 
 
 def _bandwidths(circuit: Circuit) -> set[int]:

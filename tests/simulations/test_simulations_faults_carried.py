@@ -90,3 +90,7 @@ def test_a_volume_is_moved_by_all_phases_together_until_it_is_modified() -> None
     assert less == "its paths move 375 bytes of 450"
     changed = replace(record(path(60), asked=asked), version=2)
     assert uncarried(changed, parts(path(60))) == ""
+    away = replace(record(*phases, asked=asked), version=2)
+    assert uncarried(away, parts(*phases)) == ""
+    less = uncarried(replace(away, paths=phases[:1]), parts(*phases))
+    assert less == "its paths to a:y carry 0 bit/s of 60 from 150 to 200 s"

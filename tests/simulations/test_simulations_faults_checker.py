@@ -28,6 +28,8 @@ WINDOW = Window(NOW_S + 10, NOW_S + 20)
 DOMAINS = ("east", "m1", "west")
 WAYS = {"east": ("m1", "host"), "m1": ("west", "east"), "west": ("host", "m1")}
 
+Records = tuple[Reservation, ...]
+
 
 class Play:
     """A stage on which nobody acts: the test writes into the databases itself."""
@@ -68,14 +70,16 @@ class Play:
         self.stage.agents[domain].database.memory.records.clear()
         self.lives(domain, life)
 
-    def saves(self, *transactions: Transaction, record: Reservation | None = None) -> None:
+    def saves(
+        self, *transactions: Transaction, record: Reservation | None = None, others: Records = ()
+    ) -> None:
         """An orchestrator's write."""
         memory = self.stage.memories["braid"]
         for transaction in transactions:
             memory._transactions[transaction.transaction_id] = transaction
-        if record is not None:
-            memory._reservations[record.reservation_id] = record
-        self.checker.saved("braid", Changes(reservation=record, transactions=transactions))
+        changes = Changes(reservation=record, others=others, transactions=transactions)
+        memory._reservations.update((each.reservation_id, each) for each in changes.records)
+        self.checker.saved("braid", changes)
 
     def commits(self, number: int = 1, gbps: int = 60) -> tuple[Transaction, Reservation]:
         """A reservation from the beginning to success, told and held everywhere."""
@@ -208,6 +212,24 @@ def test_a_new_version_takes_the_place_of_the_old_one(play: Play) -> None:
     assert play.found == []
     play.holds("m1", PartState.RELEASED, replace(prep("m1", 2), reservation_id="r1"))
     assert play.found == ["m1 does not hold t2/m1, of which success was told"]
+
+
+def test_what_is_moved_for_another_is_promised_as_it_is_now(play: Play) -> None:
+    play.commits(1, 40)
+    away = replace(transaction(3, PartStatus.HELD, 40), reservation_id="r1")
+    comes = transaction(2, PartStatus.HELD)
+    play.saves(comes, away, record=record(2, State.NEGOTIATING))
+    for domain in DOMAINS:
+        play.holds(domain, PartState.HELD, replace(prep(domain, 3, 40), reservation_id="r1"))
+        play.holds(domain, PartState.HELD, prep(domain, 2))
+    told = [replace(tx, decision=Decision.COMMIT, told=True) for tx in (comes, away)]
+    moved = replace(record(3, State.COMMITTED, 40), reservation_id="r1", version=2)
+    play.saves(*told, record=record(2, State.COMMITTED), others=(moved,))
+    for domain in DOMAINS:
+        play.holds(domain, PartState.RELEASED, prep(domain, 1, 40))
+    assert play.found == []
+    play.holds("m1", PartState.RELEASED, replace(prep("m1", 3, 40), reservation_id="r1"))
+    assert play.found == ["m1 does not hold t3/m1, of which success was told"]
 
 
 def test_a_restored_domain_is_asked_again_only_when_it_has_reconciled(play: Play) -> None:

@@ -226,6 +226,11 @@ def test_the_bandwidth_is_one_that_was_confirmed_or_is_unknown(
         assert contradicted(circuit, "COMMITTED", gbps) == expected
 
 
+def test_a_volume_that_may_make_room_may_get_another_rate() -> None:
+    circuit = Circuit(gbps=60, told="COMMITTED", rate_may_change=True)
+    assert contradicted(circuit, "COMMITTED", 90) == []
+
+
 @pytest.mark.parametrize(
     ("moves", "possible"),
     [

@@ -6,7 +6,7 @@ from bends import END_S, SPAN, START_S, profiles
 from hypothesis import assume, given, strategies as st
 from test_substrate_legs import ENDS, joining, open_supply, plan, routes_of, star
 
-from substrate.bending import Phase, Search, Shortfall, rigid, slide, widest
+from substrate.bending import Phase, Search, Shortfall, ever_fits, rigid, slide, widest
 from substrate.bottleneck import bottlenecks
 from substrate.forecast import Resource, forecast
 from substrate.model import Profile, Refusal, RefusalKind, Step, Window
@@ -66,6 +66,20 @@ def test_the_most_that_fits_fits_all_legs(search: Search) -> None:
         assert fits(search, most_bps, SPAN)
     assert most_bps or not fits(search, 1, SPAN)
     assert most_bps == wish_bps or not fits(search, wish_bps, SPAN)
+
+
+@given(searches())
+def test_what_fits_beside_others_fits_when_nothing_else_is_reserved(search: Search) -> None:
+    wanted = search.criteria.bandwidth_bps
+    assume(fits(search, wanted, SPAN))
+    assert ever_fits(search, wanted)
+
+
+def test_legs_may_fit_at_a_time_at_which_more_is_free() -> None:
+    taken = search_of(dict.fromkeys(UPLINKS, (Step(START_S, 0),)), 40)
+    assert not taken.fits(40, SPAN)
+    assert ever_fits(taken, 40)
+    assert not ever_fits(taken, 101)
 
 
 @given(searches(), st.integers(1, 20))
