@@ -109,7 +109,8 @@ def together(number: int, owner: int, epoch: int, at_ms: int) -> Act:
     """Two are decided in one write."""
     numbers = (number, number % 3 + 1)
     transactions = tuple(transaction(each, 4, epoch) for each in numbers)
-    first, other = (committed(reservation(each), GRANT, 7) for each in numbers)
+    grant = replace(GRANT, criteria=replace(CRITERIA, window=FAR))
+    first, other = (committed(reservation(each), grant, 7) for each in numbers)
     changes = Changes(
         reservation=first,
         others=(other,),
