@@ -1,29 +1,29 @@
 """What no embedding can be cheaper than, by counting (design, section 7).
 
-Each VNode costs its cheapest host, each VLink the least distance between hosts that its ends may have,
-and new hosts must be on until all amounts fit. Each holds alone, and they count different terms, so
-their sum holds too.
+Each VNode costs its cheapest host, each VLink the least distance between hosts that its ends may
+have, and new hosts must be on until all amounts fit. Each holds alone, and they count different
+terms, so their sum holds too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from embedding.distances import Matrix
+from embedding.distances import ROUNDING, Matrix
 from embedding.network import Floats
 from embedding.objectives import Terms
+from embedding.pairing import least_threshold
 from embedding.problem import Problem
 
 
-def combinatorial_bound(
-    problem: Problem, terms: Terms, least: Matrix, further: float = 0.0
-) -> float:
+def combinatorial_bound(problem: Problem, terms: Terms, least: Matrix, extra: float = 0.0) -> float:
     """The bound; infinite where some VNode fits nowhere.
 
-    ``least``: hosts × hosts, what a unit between them costs at least. ``further``: bandwidth that is
-    known to go further than the least distance.
+    ``least``: hosts × hosts, what a unit between them costs at least. ``extra``: what is known to
+    come on top, were all VLinks between nearest hosts.
     """
     fits = problem.fits
     if not fits.any(axis=1).all():
@@ -33,12 +33,12 @@ def combinatorial_bound(
     np.fill_diagonal(alone, np.inf)
     stars = _stars(problem, alone, distinct) if terms.link.any() else 0.0
     nodes = float(np.where(fits, terms.place + stars, np.inf).min(axis=1).sum())
-    if distinct and further:
-        steps = np.unique(alone)
-        ways = float(problem.bandwidth.sum() * steps[0] + further * (steps[1] - steps[0]))
+    if distinct and extra:
+        ways = float(problem.bandwidth.sum() * alone.min()) + extra
         places = float(np.where(fits, terms.place, np.inf).min(axis=1).sum())
         nodes = max(nodes, places + ways)
-    return nodes + _on_bound(problem, terms, distinct) + terms.peak * _peak_bound(problem)
+    peak = terms.peak * _peak_bound(problem, distinct) if terms.peak else 0.0
+    return (nodes + _on_bound(problem, terms, distinct) + peak) * (1 - ROUNDING)
 
 
 def _stars(problem: Problem, alone: Floats, distinct: bool) -> Floats:
@@ -52,12 +52,18 @@ def _stars(problem: Problem, alone: Floats, distinct: bool) -> Floats:
     nearest = np.sort(alone, axis=1)[:, :most] if distinct else alone.min(axis=1, keepdims=True)
     for v, near in enumerate(problem.neighbours):
         bandwidths = [float(problem.bandwidth[k]) for u, k in near if problem.apart[v, u]]
-        wanted = np.array(sorted((some for some in bandwidths if some > 0), reverse=True))
-        if distinct:
-            stars[v] = nearest[:, : len(wanted)] @ wanted[:most] if len(wanted) <= most else np.inf
-        elif len(wanted):
-            stars[v] = nearest[:, 0] * wanted.sum()
+        stars[v] = star(bandwidths, nearest, distinct)
     return stars / 2
+
+
+def star(bandwidths: Sequence[float], nearest: Floats, distinct: bool) -> Floats | float:
+    """Per host what VLinks from there cost at least. ``nearest``: hosts × distances, ascending."""
+    wanted = np.array(sorted((some for some in bandwidths if some > 0), reverse=True))
+    if not distinct:
+        return np.asarray(nearest[:, 0] * wanted.sum()) if len(wanted) else 0.0
+    if len(wanted) > nearest.shape[1]:
+        return math.inf
+    return np.asarray(nearest[:, : len(wanted)] @ wanted)
 
 
 def _on_bound(problem: Problem, terms: Terms, distinct: bool) -> float:
@@ -95,16 +101,14 @@ def _cover(on: Floats, room: Floats, need: float) -> float:
     return total
 
 
-def _peak_bound(problem: Problem) -> float:
-    """What is the fullest already, or gets fullest wherever the VNode that fits worst goes."""
-    capacity = problem.network.capacity.host
+def _peak_bound(problem: Problem, distinct: bool) -> float:
+    """What is the fullest already, or gets fullest even if all VNodes find the emptiest hosts.
+
+    A VNode counts for its host, and its VLinks for the links there, were they used evenly.
+    """
     now = max(
         float(problem.used_share.max(initial=0.0)), float(problem.used_link_share.max(initial=0.0))
     )
-    for vnode in range(problem.vnodes):
-        share = np.divide(
-            problem.need[vnode], capacity, out=np.zeros_like(capacity), where=capacity > 0
-        )
-        after = (problem.used_share + share).max(axis=1, initial=0.0)
-        now = max(now, float(after[problem.fits[vnode]].min(initial=math.inf)))
-    return now
+    after = np.where(problem.fits, problem.share_after, np.inf)
+    least = least_threshold(after) if distinct else float(after.min(axis=1).max(initial=0.0))
+    return max(now, least)

@@ -1,18 +1,21 @@
-"""How far hosts are apart for each VLink: over links that have its bandwidth free, priced by an objective."""
+"""How far hosts are apart for each VLink: over links with room for it, priced by an objective."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding.network import Floats, Ints
+from embedding.network import Bools, Floats, Ints, Network
 from embedding.problem import TOLERANCE, Problem
 
 Matrix = NDArray[np.float32]
 """Hosts × hosts; infinite where there is no way."""
 
+ROUNDING = 1e-6
+"""Of a price: what sums of 32-bit numbers may go wrong by."""
 LEAST_PRICE = 1e-9
 """Of a unit over a link, in shares of the dearest: so that shorter ways are better even if free."""
 
@@ -22,34 +25,47 @@ class Distances:
     """``priced``: VLinks × hosts × hosts, what a VLink costs between two hosts, from above.
 
     Exact where one link is the best way, or enough is free; a longer way may be missed where a
-    narrower one would have done. ``least``: hosts × hosts, what one unit costs at least for any VLink.
+    narrower one would have done. ``least``: hosts × hosts, what one unit costs at least for any
+    VLink. ``step``: how much more it costs at least where ``priced`` is more than the least; 0:
+    not known.
     """
 
     priced: Matrix
     least: Matrix
+    step: float
 
 
-def distances(problem: Problem, link: Floats) -> Distances:
-    """``link``: the price of a unit over each link."""
+def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distances:
+    """``link``: the price of a unit over each link. ``exact``: the least, in more time."""
     wanted = np.where(problem.splittable, 0.0, problem.bandwidth)
     hosts = problem.network.hosts
     levels = sorted({float(np.median(wanted)), float(wanted.max())}) if wanted.size else [0.0]
+    if exact:
+        levels = sorted(set(wanted.tolist()))
     prices = np.maximum(link, LEAST_PRICE * max(float(link.max(initial=0.0)), 1e-9))
-    free = _between(problem, problem.free.link * (1 + TOLERANCE), -1.0, np.maximum)
+    room_of = problem.free.link * (1 + TOLERANCE)
+    free = _between(problem, room_of, -1.0, np.maximum)
     direct = _between(problem, prices, np.inf, np.minimum)
     uniform = bool(prices.size) and float(prices.min()) == float(prices.max())
-    shortest = {level: _shortest(direct, free >= level, uniform) for level in levels}
+    price = float(prices.max()) if uniform else None
+
+    def shortest_at(level: float) -> Matrix:
+        return _shortest(problem, direct, room_of >= level, price)
+
+    shortest = {level: shortest_at(level) for level in levels}
     priced = np.empty((wanted.size, hosts, hosts), np.float32)
     near, room = direct[:hosts, :hosts], free[:hosts, :hosts]
     for k, bandwidth in enumerate(wanted.tolist()):
-        level = levels[0] if bandwidth <= levels[0] else levels[-1]
+        level = levels[bisect_left(levels, bandwidth)]
         found = shortest[level][:hosts, :hosts]
         if bandwidth < level:
             found = np.where(room >= bandwidth, np.minimum(near, found), found)
         priced[k] = max(float(problem.bandwidth[k]), 1e-9) * found
     floor = float(wanted.min()) if wanted.size else 0.0
-    least = shortest[floor] if floor in shortest else _shortest(direct, free >= floor, uniform)
-    return Distances(priced, least[:hosts, :hosts])
+    least = shortest[floor] if floor in shortest else shortest_at(floor)
+    alone = least[:hosts, :hosts][~np.eye(hosts, dtype=bool)]
+    known = uniform and alone.size > 0 and float(alone.min()) == float(prices.max())
+    return Distances(priced, least[:hosts, :hosts], float(prices.max()) if known else 0.0)
 
 
 def _between(problem: Problem, values: Floats, nothing: float, best: np.ufunc) -> Matrix:
@@ -61,27 +77,34 @@ def _between(problem: Problem, values: Floats, nothing: float, best: np.ufunc) -
     return np.asarray(best(matrix, matrix.T), np.float32)
 
 
-def _shortest(direct: Matrix, usable: NDArray[np.bool_], uniform: bool) -> Matrix:
-    """Nodes × nodes: the price of the cheapest way over usable links."""
-    if uniform:
-        return _hops(usable & np.isfinite(direct)) * direct[np.isfinite(direct)].max(initial=0.0)
-    found = np.where(usable, direct, np.float32(np.inf))
+def _shortest(problem: Problem, direct: Matrix, usable: Bools, price: float | None) -> Matrix:
+    """Nodes × nodes: the price of the cheapest way over usable links; of one ``price``, or not."""
+    if price is not None:
+        return np.asarray(_hops(problem.network, usable) * np.float32(price), np.float32)
+    room = _between(problem, usable.astype(float), 0.0, np.maximum)
+    found = np.where(room > 0, direct, np.float32(np.inf))
     np.fill_diagonal(found, 0.0)
     for middle in range(len(found)):
         np.minimum(found, found[:, middle, None] + found[middle], out=found)
     return found
 
 
-def _hops(linked: NDArray[np.bool_]) -> Matrix:
-    """Links of the shortest way, by growing what is reached by one link at a time."""
-    step = linked.astype(np.float32)
-    hops = np.where(linked, np.float32(1), np.float32(np.inf))
-    np.fill_diagonal(hops, 0.0)
-    reached = step
-    for count in range(2, len(linked)):
-        reached = np.minimum(reached @ step, 1.0)
-        fresh = (reached > 0) & (hops == np.inf)
+def _hops(network: Network, usable: Bools) -> Matrix:
+    """Links of the shortest way. What is reached from each node is a row of bits, one step after
+    the other: without matrix products, whose threads cost more than they are worth here."""
+    nodes = len(network.names)
+    ends = network.ends[usable]
+    here = np.concatenate([np.arange(nodes), ends[:, 0], ends[:, 1]])
+    there = np.concatenate([np.arange(nodes), ends[:, 1], ends[:, 0]])
+    order = np.argsort(here, kind="stable")
+    starts, there = np.searchsorted(here[order], np.arange(nodes)), there[order]
+    reached = np.packbits(np.eye(nodes, dtype=bool), 1)
+    hops = np.where(np.eye(nodes, dtype=bool), np.float32(0), np.float32(np.inf))
+    for count in range(1, nodes):
+        further = np.bitwise_or.reduceat(reached[there], starts)
+        fresh = np.unpackbits(further & ~reached, 1, nodes).view(bool)
         if not fresh.any():
             break
         hops[fresh] = count
+        reached = further
     return hops

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from embedding.routing import Parts, link_use, route
 
 ROUTED_MAX = 6
 """Placements that paths are looked for, at most."""
+PEAKS_TRIED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,43 @@ def first_stage(problem: Problem, terms: Terms, gap: float = 0.0) -> FirstStage:
     """Looks no further once an embedding is within ``gap`` of the bound."""
     far = distances(problem, terms.link)
     match = _match(problem, terms, far)
-    bound = combinatorial_bound(problem, terms, far.least, match.further)
+    bound = combinatorial_bound(problem, terms, far.least, match.further * far.step)
     if not np.isfinite(bound):
         return FirstStage(None, bound)
+    if terms.peak:
+        return FirstStage(_least_peak(problem, terms, bound, gap), bound)
+    return FirstStage(_cheapest(problem, terms, far, match, bound, gap), bound)
+
+
+def _least_peak(problem: Problem, terms: Terms, bound: float, gap: float) -> Solution | None:
+    """Bisects how full anything may get: beside that, short ways are best."""
+    flat = replace(terms, peak=0.0)
+    low, high = min(bound / terms.peak, 1.0), 1.0
+    share, best = low + gap / 2, None
+    for tried in range(PEAKS_TRIED):
+        limited = problem.within(min(share, 1.0))
+        found = None
+        if limited.fits.any(axis=1).all():
+            far = distances(limited, terms.link)
+            found = _cheapest(limited, flat, far, Match(None, 0.0), math.inf, gap)
+        if found is None:
+            low = share
+        else:
+            known = value(problem, terms, found.hosts, found.use)
+            if best is None or known < best.value:
+                best = replace(found, value=known)
+            if best.value - bound <= gap * best.value:
+                break
+            high = min(share, high)
+        if share >= 1.0:
+            break
+        share = 1.0 if best is None and tried == PEAKS_TRIED - 2 else (low + high) / 2
+    return best
+
+
+def _cheapest(
+    problem: Problem, terms: Terms, far: Distances, match: Match, bound: float, gap: float
+) -> Solution | None:
     best: Solution | None = None
     for tried, (hosts, promised) in enumerate(_candidates(problem, terms, far, match)):
         if best is not None and (tried == ROUTED_MAX or promised >= best.value):
@@ -54,7 +90,7 @@ def first_stage(problem: Problem, terms: Terms, gap: float = 0.0) -> FirstStage:
             best = found
         if best is not None and best.value - bound <= gap * best.value:
             break
-    return FirstStage(best, bound)
+    return best
 
 
 def routed(problem: Problem, terms: Terms, hosts: Ints) -> Solution | None:
@@ -79,6 +115,6 @@ def _candidates(
     problem: Problem, terms: Terms, far: Distances, match: Match
 ) -> Iterator[tuple[Ints, float]]:
     known = [] if match.hosts is None else [match.hosts]
-    if known and not match.further:
+    if match.hosts is not None and not match.further:
         yield match.hosts, 0.0
     yield from placements(problem, terms, far, known)

@@ -1,12 +1,12 @@
 """Placements whose VLinks join nearest neighbours, and a proof of how many cannot.
 
-A placement that puts every VLink between nearest neighbours costs what counting says at least, so it
-proves itself. It is searched for by forward checking over bit sets: the VNode with the fewest hosts left
-goes next, and what a host leaves to the neighbours of its VNode is one ``&``. Where there is none, the
-VLinks that stood in each other's way are a *core*: one of them must go further. The cheapest set of
-VLinks that hits every core is a bound, and the set to leave out of the next search (implicit hitting
-sets, as in MaxHS; Davies and Bacchus, Solving MAXSAT by solving a sequence of simpler SAT
-instances, 2011).
+A placement that puts every VLink between nearest neighbours costs what counting says at least, so
+it proves itself. It is searched for by forward checking over bit sets: the VNode with the fewest
+hosts left goes next, and what a host leaves to the neighbours of its VNode is one ``&``. Where
+there is none, the VLinks that stood in each other's way are a *core*: one of them must go further.
+The cheapest set of VLinks that hits every core is a bound, and the set to leave out of the next
+search (implicit hitting sets, as in MaxHS; Davies and Bacchus, Solving MAXSAT by solving a
+sequence of simpler SAT instances, 2011).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ SPARED_SHARE = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """``hosts``: per VNode, or None. ``further``: at least what all VLinks together ask for twice.
+    """``hosts``: per VNode, or None. ``further``: so much bandwidth at least goes further.
 
-    What a VLink asks for twice goes over the least distance at least two times.
+    Further, that is, than the least distance; where distances were found from above, it is nothing.
     """
 
     hosts: Ints | None
@@ -47,6 +47,8 @@ def nearest_placement(problem: Problem, far: Distances, preferred: Floats) -> Ma
     order = np.argsort(-preferred, kind="stable")
     dense = len(problem.ends) > DENSE * problem.vnodes
     search = _Search(problem, far, order, VISITS_DENSE if dense else VISITS_FIRST)
+    if search.most_near < max(len(near) for near in problem.neighbours):
+        return Match(None, 0.0)
     weights = problem.bandwidth.tolist()
     ascending = sorted(range(len(weights)), key=lambda k: (weights[k], k))
     spared = _spared(ascending, weights)
@@ -79,7 +81,7 @@ def _spared(ascending: Sequence[int], weights: Sequence[float]) -> frozenset[int
 
 
 def _shrunk(search: _Search, core: frozenset[int], ascending: Sequence[int]) -> frozenset[int]:
-    """Without VLinks that the conflict does not need; the least go first, so that the bound is high."""
+    """Without VLinks that the conflict does not need; the least go first: they bound least."""
     for k in ascending:
         if k in core and len(core) > 1:
             found = search.run(frozenset(ascending) - core | {k})
@@ -101,7 +103,8 @@ def _cheapest_hitting(cores: Sequence[frozenset[int]], weights: Sequence[float])
         if not open_:
             best[0] = (weight, chosen)
             return
-        for k in sorted(min(open_, key=len), key=lambda k: (weights[k], k)):
+        smallest = min(open_, key=lambda core: (len(core), sorted(core)))
+        for k in sorted(smallest, key=lambda k: (weights[k], k)):
             extend(chosen | {k}, weight + weights[k])
 
     extend(frozenset(), 0.0)
@@ -120,12 +123,13 @@ class _Search:
         self._apart = [[u for u in vnodes if problem.apart[v, u]] for v in vnodes]
         reach = _reach(problem, far, order)
         self._counts = reach.sum(axis=2)
+        self.most_near = int(self._counts.max(initial=0))
         self._packed = np.packbits(reach, 2, "little")
         self._reach: dict[int, list[int]] = {}
         self._near: list[list[tuple[int, list[int]]]] = []
 
     def run(self, skipped: frozenset[int]) -> bool:
-        """Whether ``hosts`` now has a placement of all VLinks but these; no if visits are used up."""
+        """Whether ``hosts`` now has a placement of all VLinks but these; no if visits ran out."""
         near = [[(u, k) for u, k in some if k not in skipped] for some in self._problem.neighbours]
         self._near = [[(u, self._reach_of(k)) for u, k in some] for some in near]
         domains = [self._domain(v, [k for _, k in some]) for v, some in enumerate(near)]

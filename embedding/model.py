@@ -1,7 +1,7 @@
 """What is mapped on what: a substrate, a request, and where the one fits on the other.
 
-Values without behaviour, checked when they are made. Amounts of one resource share any unit, bandwidths
-too; both are 0 or more. Links and VLinks carry their bandwidth both ways.
+Values without behaviour, checked when they are made. Amounts of one resource share any unit,
+bandwidths too; both are 0 or more. Links and VLinks carry their bandwidth both ways.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Amounts = Mapping[str, float]
 
 
 class ModelError(ValueError):
-    """A value that contradicts itself; the text names the field, what was given, what is possible."""
+    """A value that contradicts itself; the text names what, what was given, what is possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Joins two hosts or switches; ``price``: of one unit of bandwidth. ``name``: "a--b" if empty."""
+    """Joins two hosts or switches; ``price``: of a unit of bandwidth. ``name``: "a--b" if empty."""
 
     a: str
     b: str

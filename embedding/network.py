@@ -28,7 +28,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """What is not taken. ``host``: hosts × resources; ``link``: per link. Never changed in place."""
+    """What is not taken. ``host``: hosts × resources; ``link``: per link. Not changed in place."""
 
     host: Floats
     link: Floats

@@ -5,7 +5,8 @@
 
     embed(problem, green)        # or, by name: {**OBJECTIVES, "green": green}["green"]
 
-All objectives are sums of the same terms, none below 0, so first stage, bound and program serve any.
+All objectives are sums of the same terms, none below 0, so first stage, bound and program serve
+any.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from embedding.network import Floats, Ints
 from embedding.problem import Problem
 
 TIE = 0.01
-"""What the share of all bandwidth that is used counts beside hosts, loads and moves: it breaks ties."""
+"""What the share of all bandwidth that is used counts beside hosts, loads, moves: a tie-break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def terms(
 
 
 def cost(problem: Problem) -> Terms:
-    """The cheapest: amounts and bandwidth times their prices, bandwidth on every link of its way."""
+    """The cheapest: amounts and bandwidth times their prices, bandwidth on all links of its way."""
     place = problem.need.sum(axis=1)[:, None] * problem.network.host_price
     return terms(problem, place=place, link=problem.network.link_price)
 

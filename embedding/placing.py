@@ -1,9 +1,10 @@
-"""Where VNodes might go: many placements at once, built greedily and improved, as matrix arithmetic.
+"""Where VNodes might go: many placements at once, built greedily and improved, as matrix
+arithmetic.
 
-Every host that the first VNode fits on begins a placement of its own. VNodes follow in order of their
-bandwidth to those placed, each to the host where it adds least; then each in turn is taken up and
-put where it is best now. Ways are priced by :mod:`embedding.distances`: links that several VLinks
-share are looked at only when paths are chosen.
+Every host that the first VNode fits on begins a placement of its own. VNodes follow in order of
+their bandwidth to those placed, each to the host where it adds least; then each in turn is taken
+up and put where it is best now. Ways are priced by :mod:`embedding.distances`: links that several
+VLinks share are looked at only when paths are chosen.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def placements(
 
     ``known``: placements to be improved too.
     """
-    order = _order(problem)
+    order = placing_order(problem)
     crowd = _Crowd(problem, terms, far, _starts(problem, terms, order[0]), order[0])
     for vnode in order[1:]:
         crowd.put(vnode)
@@ -46,17 +47,18 @@ def placements(
         for vnode in order:
             crowd.put(vnode)
         crowd.reckon()
-        if (crowd.total >= before * (1 - 1e-6)).all():
+        same = len(crowd.total) == len(before)
+        if same and (crowd.total >= before * (1 - 1e-6)).all():
             break
     seen: set[tuple[int, ...]] = set()
     for row in np.argsort(crowd.total, kind="stable"):
-        hosts = tuple(crowd.hosts[row].tolist())
-        if hosts not in seen:
-            seen.add(hosts)
+        key = tuple(crowd.hosts[row].tolist())
+        if key not in seen:
+            seen.add(key)
             yield crowd.hosts[row], float(crowd.total[row])
 
 
-def _order(problem: Problem) -> list[int]:
+def placing_order(problem: Problem) -> list[int]:
     """The VNode with the most bandwidth first, then always the one with most to those before it."""
     weights = problem.weights + np.where(problem.weights > 0, 1e-9, 0)
     for a, b in problem.ends.tolist():
@@ -119,7 +121,7 @@ class _Crowd:
         self.reckon()
 
     def put(self, vnode: int) -> None:
-        """In every placement, to the best host with regard to the others; from another, if need be."""
+        """In every placement, to the best host beside the others; from another, if need be."""
         if not len(self.hosts):
             return
         self._lift(vnode)
@@ -162,7 +164,7 @@ class _Crowd:
                 if self.hosts[0, other] >= 0:
                     extra[rows, self.hosts[:, other]] = 0
             scores += extra
-        for other in np.flatnonzero(self.problem.apart[vnode]):
+        for other in np.flatnonzero(self.problem.apart[vnode]).tolist():
             if self.hosts[0, other] >= 0:
                 scores[rows, self.hosts[:, other]] = np.inf
         if self.left is not None:
@@ -180,22 +182,10 @@ class _Crowd:
             on = np.zeros((len(hosts), len(self.on)), bool)
             on[np.arange(len(hosts))[:, None], hosts] = True
             total += on @ self.on
-        return total
+        return np.asarray(total, float)
 
 
 def _place(problem: Problem, terms: Terms) -> Scores:
-    """VNodes × hosts: the price of a place; infinite where a VNode does not fit.
-
-    The peak is taken for what the VNode alone makes of a host, beside how full its links are.
-    """
-    place = terms.place.copy()
-    if terms.peak:
-        capacity = problem.network.capacity.host
-        after = problem.used_share[None] + np.divide(
-            problem.need[:, None, :],
-            capacity[None],
-            out=np.zeros((problem.vnodes, *capacity.shape)),
-            where=capacity[None] > 0,
-        )
-        place += terms.peak * after.max(axis=2, initial=0.0)
+    """VNodes × hosts: the price of a place, with what the VNode does to it; infinite if unfit."""
+    place = terms.place + terms.peak * problem.share_after if terms.peak else terms.place
     return np.where(problem.fits, place, np.inf).astype(np.float32)

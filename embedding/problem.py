@@ -65,7 +65,7 @@ class Problem:
 
     @cached_property
     def fits(self) -> Bools:
-        """Whether a VNode fits on a host: allowed there, its amounts free, a way out for its VLinks."""
+        """Whether a VNode fits on a host: allowed there, amounts free, a way out for its VLinks."""
         slack = TOLERANCE * self.network.capacity.host
         fits: Bools = self.allowed & (not self.missing)
         for resource in range(self.need.shape[1]):
@@ -109,6 +109,30 @@ class Problem:
         return np.divide(
             capacity - self.free.link, capacity, out=np.zeros_like(capacity), where=capacity > 0
         )
+
+    @cached_property
+    def share_after(self) -> Floats:
+        """VNodes × hosts: the largest share taken there then, of links of the host on average."""
+        capacity = self.network.capacity.host
+        shares = np.divide(
+            self.need[:, None, :],
+            capacity[None],
+            out=np.zeros((self.vnodes, *capacity.shape)),
+            where=capacity[None] > 0,
+        )
+        after = (self.used_share[None] + shares).max(axis=2, initial=0.0)
+        whole = np.zeros(len(self.network.names))
+        np.add.at(whole, self.network.ends, self.network.capacity.link[:, None])
+        ports = whole[: self.network.hosts]
+        carried = ports - self.ports + self.outgoing[:, None]
+        share = np.divide(carried, ports, out=np.zeros_like(carried), where=ports > 0)
+        return np.asarray(np.maximum(after, share))
+
+    def within(self, share: float) -> Problem:
+        """The same, with no more to be taken of anything than this share of it."""
+        capacity, free = self.network.capacity, self.free
+        spared = Free(capacity.host * (1 - share), capacity.link * (1 - share))
+        return Problem(self.network, free.less(spared), self.request, self.present)
 
     @cached_property
     def weights(self) -> Floats:

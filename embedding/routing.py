@@ -28,17 +28,22 @@ class NoPath(Exception):
 
 
 def route(
-    problem: Problem, hosts: Ints, price: Floats, room: Floats | None = None
+    problem: Problem,
+    hosts: Ints,
+    price: Floats,
+    room: Floats | None = None,
+    only: Sequence[int] | None = None,
 ) -> list[Parts] | None:
     """Shares per VLink; None where some VLink finds no way.
 
-    VLinks between neighbours choose first, of these the greatest; one that found none goes before all
-    others the next time.
+    VLinks between neighbours choose first, of these the greatest; one that found none goes before
+    all others the next time.
     ``price``: per link. ``room``: what may be used of each link; else what is free.
+    ``only``: VLinks by number, else all; the others get no shares.
     """
     router = _Router(problem, hosts, price)
     free = problem.free.link if room is None else room
-    order = sorted(range(len(problem.ends)), key=router.rank)
+    order = sorted(range(len(problem.ends)) if only is None else only, key=router.rank)
     for _ in range(TRIES):
         try:
             return router.all(order, free)
@@ -79,7 +84,7 @@ class _Router:
     def all(self, order: Sequence[int], free: Floats) -> list[Parts]:
         """In this order. Raises NoPath."""
         left: list[float] = free.tolist()
-        found: list[Parts] = [()] * len(order)
+        found: list[Parts] = [()] * len(self._problem.ends)
         for k in order:
             found[k] = self._one(k, left)
         return found
