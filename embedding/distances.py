@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +52,12 @@ def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distanc
         return _shortest(problem, direct, room_of >= level, price)
 
     shortest = {level: shortest_at(level) for level in levels}
-    priced = np.empty((wanted.size, hosts, hosts), np.float32)
     near, room = direct[:hosts, :hosts], free[:hosts, :hosts]
-    for k, bandwidth in enumerate(wanted.tolist()):
-        level = levels[bisect_left(levels, bandwidth)]
-        found = shortest[level][:hosts, :hosts]
-        if bandwidth < level:
-            found = np.where(room >= bandwidth, np.minimum(near, found), found)
-        priced[k] = max(float(problem.bandwidth[k]), 1e-9) * found
+    found = np.array([shortest[level][:hosts, :hosts] for level in levels], np.float32)
+    ways = found[np.searchsorted(levels, wanted)] if wanted.size else found[:0]
+    wide = room[None] >= wanted.astype(np.float32)[:, None, None]
+    np.minimum(ways, np.where(wide, near, np.float32(np.inf)), out=ways)
+    priced = ways * np.maximum(problem.bandwidth, 1e-9).astype(np.float32)[:, None, None]
     floor = float(wanted.min()) if wanted.size else 0.0
     least = shortest[floor] if floor in shortest else shortest_at(floor)
     alone = least[:hosts, :hosts][~np.eye(hosts, dtype=bool)]
@@ -99,12 +96,12 @@ def _hops(network: Network, usable: Bools) -> Matrix:
     order = np.argsort(here, kind="stable")
     starts, there = np.searchsorted(here[order], np.arange(nodes)), there[order]
     reached = np.packbits(np.eye(nodes, dtype=bool), 1)
-    hops = np.where(np.eye(nodes, dtype=bool), np.float32(0), np.float32(np.inf))
-    for count in range(1, nodes):
+    hops = np.zeros((nodes, nodes), np.float32)
+    while True:
         further = np.bitwise_or.reduceat(reached[there], starts)
-        fresh = np.unpackbits(further & ~reached, 1, nodes).view(bool)
-        if not fresh.any():
-            break
-        hops[fresh] = count
+        away = np.unpackbits(~reached, 1, nodes)
+        if (further == reached).all():
+            hops[away.view(bool)] = np.inf
+            return hops
+        hops += away
         reached = further
-    return hops

@@ -17,7 +17,7 @@ from embedding.placing import placements
 from embedding.problem import Problem
 from embedding.routing import Parts, link_use, route
 
-ROUTED_MAX = 6
+ROUTED_MAX = 4
 """Placements that paths are looked for, at most."""
 PEAKS_TRIED = 5
 

@@ -20,12 +20,13 @@ from embedding.distances import Distances
 from embedding.network import Bools, Floats, Ints
 from embedding.problem import Problem
 
-VISITS = 8000
+VISITS = 12000
 VISITS_FIRST = 1500
 VISITS_DENSE = 250
 """Hosts tried in all searches, in the first one, and in the only one for a dense request."""
 DENSE = 1.8
-"""VLinks per VNode; denser requests seldom fit so, nor is it soon proven that they do not."""
+LARGE = 10
+"""VLinks per VNode, and VNodes; such requests seldom fit so, nor is that soon proven."""
 CORES_MAX = 24
 SPARED_SHARE = 0.004
 """Of what all VLinks ask for: so little of the least ones may go further from the beginning."""
@@ -45,7 +46,7 @@ class Match:
 def nearest_placement(problem: Problem, far: Distances, preferred: Floats) -> Match:
     """``preferred``: per host, the greatest is tried first."""
     order = np.argsort(-preferred, kind="stable")
-    dense = len(problem.ends) > DENSE * problem.vnodes
+    dense = problem.vnodes >= LARGE or len(problem.ends) > DENSE * problem.vnodes
     search = _Search(problem, far, order, VISITS_DENSE if dense else VISITS_FIRST)
     if search.most_near < max(len(near) for near in problem.neighbours):
         return Match(None, 0.0)
@@ -189,7 +190,7 @@ def _reach(problem: Problem, far: Distances, order: Ints) -> Bools:
     alone[hosts, hosts] = np.inf
     least = np.maximum(problem.bandwidth, 1e-9) * alone.min(initial=np.inf) * 1.0001
     near: Bools = far.priced <= least[:, None, None]
-    return near[:, order][:, :, order]
+    return near.take(order, 1).take(order, 2)
 
 
 def _bits(row: bytes) -> int:

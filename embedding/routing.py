@@ -72,6 +72,7 @@ class _Router:
         least = 1e-9 * max(float(price.max(initial=0.0)), 1e-9)
         fuller = 1 + FULLNESS * np.clip(problem.used_link_share, 0, 1)
         self._two = 2 * float(np.maximum(price, least).min(initial=np.inf))
+        self._uniform = float(price.min(initial=np.inf)) == float(price.max(initial=0.0))
         self._price: list[float] = (np.maximum(price, least) * fuller).tolist()
         self._slack: list[float] = (TOLERANCE * problem.network.capacity.link).tolist()
 
@@ -116,12 +117,25 @@ class _Router:
             left[link] -= amount
         return links
 
+    def _pair(self, a: int, b: int, least: float, left: list[float]) -> tuple[int, ...]:
+        """The cheapest two links where all have one price, but for how full they are; or none."""
+        price, slack = self._price, self._slack
+        onward = {node: link for link, node in self._steps[b] if left[link] + slack[link] >= least}
+        ways = [
+            (price[link] + price[onward[node]], link, onward[node])
+            for link, node in self._steps[a]
+            if node in onward and left[link] + slack[link] >= least
+        ]
+        return min(ways)[1:] if ways else ()
+
     def _cheapest(self, k: int, a: int, b: int, least: float, left: list[float]) -> tuple[int, ...]:
         """Links of the cheapest way with ``least`` left on each. Raises NoPath."""
         steps, price, slack = self._steps, self._price, self._slack
         for link, there in steps[a]:
             if there == b and price[link] <= self._two and left[link] + slack[link] >= least:
                 return (link,)
+        if self._uniform and (pair := self._pair(a, b, least, left)):
+            return pair
         costs, via, done = {a: 0.0}, dict[int, tuple[int, int]](), set[int]()
         queue = [(0.0, a)]
         while queue:
