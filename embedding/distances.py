@@ -39,7 +39,7 @@ def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distanc
     wanted = np.where(problem.splittable, 0.0, problem.bandwidth)
     hosts = problem.network.hosts
     levels = sorted({float(np.median(wanted)), float(wanted.max())}) if wanted.size else [0.0]
-    if exact:
+    if exact and wanted.size:
         levels = sorted(set(wanted.tolist()))
     prices = np.maximum(link, LEAST_PRICE * max(float(link.max(initial=0.0)), 1e-9))
     room_of = problem.free.link * (1 + TOLERANCE)
