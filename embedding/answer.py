@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from embedding.model import Embedding
 
 
+ROUNDING = 1e-6
+
+
 class Status(enum.Enum):
     """``OPTIMAL``: within the gap that was asked for; ``FEASIBLE``: not known to be;
     ``UNKNOWN``: nothing was found in the time given, and nothing proves that there is nothing."""
@@ -56,6 +59,11 @@ class Answer:
     def gap(self) -> float:
         """How much less may be possible, as a share of the objective; infinite without one."""
         return gap_of(self.objective, self.bound)
+
+
+def closes(gap: float, wanted: float) -> bool:
+    """Whether a gap is as small as was wanted, but for what arithmetic may go wrong by."""
+    return gap <= wanted + ROUNDING
 
 
 def gap_of(objective: float, bound: float) -> float:

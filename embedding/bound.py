@@ -51,13 +51,16 @@ def _stars(problem: Problem, alone: Floats, distinct: bool) -> Floats:
     most = min(most, len(alone))
     nearest = np.sort(alone, axis=1)[:, :most] if distinct else alone.min(axis=1, keepdims=True)
     for v, near in enumerate(problem.neighbours):
-        bandwidths = [float(problem.bandwidth[k]) for u, k in near if problem.apart[v, u]]
-        stars[v] = star(bandwidths, nearest, distinct)
+        others = {u for u, _ in near if problem.apart[v, u]}
+        stars[v] = star([float(problem.weights[v, u]) for u in others], nearest, distinct)
     return stars / 2
 
 
 def star(bandwidths: Sequence[float], nearest: Floats, distinct: bool) -> Floats | float:
-    """Per host what VLinks from there cost at least. ``nearest``: hosts × distances, ascending."""
+    """Per host what VLinks from there to as many VNodes cost at least.
+
+    ``nearest``: hosts × distances, ascending.
+    """
     wanted = np.array(sorted((some for some in bandwidths if some > 0), reverse=True))
     if not distinct:
         return np.asarray(nearest[:, 0] * wanted.sum()) if len(wanted) else 0.0

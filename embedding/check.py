@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from embedding.model import Embedding, Share, VLink
 from embedding.network import Network
 from embedding.problem import TOLERANCE, Problem
@@ -76,13 +78,13 @@ def _amounts(problem: Problem, embedding: Embedding) -> list[str]:
     if problem.missing:
         return [f"no host has {', '.join(problem.missing)}"]
     use = network.use(problem.request, embedding)
-    over = use.host - problem.free.host - TOLERANCE * network.capacity.host
-    for host, resource in zip(*(over > 0).nonzero(), strict=True):
+    over = use.host - problem.free.host
+    for host, resource in np.argwhere(over > TOLERANCE * network.capacity.host).tolist():
         if use.host[host, resource] > 0:
             name = network.resources[resource]
             found.append(f"{network.names[host]}: {name}: {over[host, resource]:g} too much")
-    over_link = use.link - problem.free.link - TOLERANCE * network.capacity.link
-    for link in (over_link > 0).nonzero()[0]:
+    over_link = use.link - problem.free.link
+    for link in np.flatnonzero(over_link > TOLERANCE * network.capacity.link).tolist():
         if use.link[link] > 0:
             label = network.substrate.links[link].label
             found.append(f"{label}: bandwidth: {over_link[link]:g} too much")

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from embedding.answer import Answer, ProofScope, Status, gap_of
+from embedding.answer import Answer, ProofScope, Status, closes, gap_of
 from embedding.check import violations
 from embedding.distances import Distances, distances
 from embedding.first import Solution, first_stage, routed
@@ -75,7 +75,7 @@ class _Mapper:
         """Whether no more needs to be done: good enough, or proven impossible."""
         if math.isinf(self._bound):
             return True
-        return self._best is not None and gap_of(self._best.value, self._bound) <= self._gap
+        return self._best is not None and closes(gap_of(self._best.value, self._bound), self._gap)
 
     def _search(self, far: Distances) -> None:
         apart = self._problem.apart
@@ -139,8 +139,8 @@ class _Mapper:
             bound = self._bound
             return Answer(status, None, math.inf, bound, ProofScope.WHOLE, self._stage, short)
         best, bound, scope = self._best, min(self._bound, self._best.value), ProofScope.WHOLE
-        closed = gap_of(best.value, bound) <= self._gap
-        if not closed and gap_of(best.value, self._pruned_bound) <= self._gap:
+        closed = closes(gap_of(best.value, bound), self._gap)
+        if not closed and closes(gap_of(best.value, self._pruned_bound), self._gap):
             closed, scope = True, ProofScope.PRUNED
             bound = min(self._pruned_bound, best.value)
         status = Status.OPTIMAL if closed else Status.FEASIBLE

@@ -48,7 +48,7 @@ def nearest_placement(problem: Problem, far: Distances, preferred: Floats) -> Ma
     order = np.argsort(-preferred, kind="stable")
     dense = problem.vnodes >= LARGE or len(problem.ends) > DENSE * problem.vnodes
     search = _Search(problem, far, order, VISITS_DENSE if dense else VISITS_FIRST)
-    if search.most_near < max(len(near) for near in problem.neighbours):
+    if search.most_near < max(len({u for u, _ in near}) for near in problem.neighbours):
         return Match(None, 0.0)
     weights = problem.bandwidth.tolist()
     ascending = sorted(range(len(weights)), key=lambda k: (weights[k], k))
@@ -133,17 +133,21 @@ class _Search:
         """Whether ``hosts`` now has a placement of all VLinks but these; no if visits ran out."""
         near = [[(u, k) for u, k in some if k not in skipped] for some in self._problem.neighbours]
         self._near = [[(u, self._reach_of(k)) for u, k in some] for some in near]
-        domains = [self._domain(v, [k for _, k in some]) for v, some in enumerate(near)]
+        domains = [self._domain(v, some) for v, some in enumerate(near)]
         if not all(domains):
             return False
         left = list(range(len(domains)))
         first = min(left, key=lambda v: domains[v].bit_count())
         return self._place(domains, left, first)
 
-    def _domain(self, vnode: int, vlinks: list[int]) -> int:
-        """Where it fits, and enough hosts are near: for the n greatest of its VLinks at least n."""
-        fits = self._fits[vnode]
-        vlinks = sorted(vlinks, key=lambda k: -self._problem.bandwidth[k])
+    def _domain(self, vnode: int, near: list[tuple[int, int]]) -> int:
+        """Where it fits, and enough hosts are near: for the n greatest of its VLinks at least n.
+
+        Of VLinks to one other VNode, that is, only the greatest counts.
+        """
+        fits, bandwidth = self._fits[vnode], self._problem.bandwidth
+        greatest = {u: k for u, k in sorted(near, key=lambda pair: bandwidth[pair[1]])}
+        vlinks = sorted(greatest.values(), key=lambda k: -bandwidth[k])
         if vlinks and self._problem.apart.any():
             ranks = np.arange(1, len(vlinks) + 1)[:, None]
             fits = fits & (self._counts[vlinks] >= ranks).all(axis=0)

@@ -253,7 +253,8 @@ class _Builder:
         alone = least.astype(float)
         np.fill_diagonal(alone, np.inf)
         nearest, price = float(alone.min()), self._terms.link
-        if 0 < nearest < np.inf:
+        priced = price.size and price.min() > 0 and not self._elastic
+        if priced and nearest < np.inf:
             columns = [*commodity.along.tolist(), *commodity.against.tolist()]
             values = [*(price / nearest).tolist()] * 2
             self._program.row(columns, values, sent[commodity.source] * (1 - 1e-6))

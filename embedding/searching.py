@@ -114,10 +114,8 @@ class _Search:
 
     def _half(self, vnode: int, depth: int) -> Floats | float:
         """Per host half of what the VLinks to those behind ``depth`` cost at least."""
-        open_ = self._order[depth + 1 :]
-        near = self._problem.neighbours[vnode]
-        bandwidths = [float(self._problem.bandwidth[k]) for u, k in near if u in open_]
-        return star(bandwidths, self._nearest, distinct=True) / 2
+        weights = self._problem.weights[vnode, self._order[depth + 1 :]]
+        return star(weights.tolist(), self._nearest, distinct=True) / 2
 
     def _scores(self, vnode: int, hosts: Ints) -> Floats:
         scores = np.repeat(self._base[None, vnode], len(hosts), axis=0)

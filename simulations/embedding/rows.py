@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from embedding.answer import Status
 from embedding.embed import GAP, embed
 from embedding.objectives import OBJECTIVES
 from embedding.problem import Problem
@@ -102,7 +103,7 @@ def _by_braid(settings: Settings, problem: Problem) -> Placed | None:
     if answer.embedding is None:
         return None
     use = problem.network.use(problem.request, answer.embedding)
-    return Placed(use, answer.gap <= settings.gap)
+    return Placed(use, answer.status is Status.OPTIMAL)
 
 
 def row_of(name: str, tallies: Sequence[Tally]) -> Row:

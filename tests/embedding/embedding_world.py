@@ -58,7 +58,12 @@ def substrates(draw: st.DrawFn) -> Substrate:
     more = draw(st.lists(st.sampled_from(others), unique=True, max_size=3)) if others else []
     same_price = draw(st.booleans())
     links = tuple(
-        Link(a, b, draw(st.integers(0, 6)), 1.0 if same_price else draw(st.sampled_from((0.5, 2.0))))
+        Link(
+            a,
+            b,
+            draw(st.integers(0, 6)),
+            1.0 if same_price else draw(st.sampled_from((0.0, 0.5, 2.0))),
+        )
         for a, b in [*tree, *more]
     )
     return Substrate(hosts, links, ("s",) * switch)
@@ -179,8 +184,7 @@ def cost_of(substrate: Substrate, request: Request, embedding: Embedding) -> flo
     price = {host.name: host.price for host in substrate.hosts}
     links = {link.label: link.price for link in substrate.links}
     places = sum(
-        sum(vnode.amounts.values()) * price[embedding.hosts[vnode.name]]
-        for vnode in request.vnodes
+        sum(vnode.amounts.values()) * price[embedding.hosts[vnode.name]] for vnode in request.vnodes
     )
     ways = sum(
         share.bandwidth * links[label]

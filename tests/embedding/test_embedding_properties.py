@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from embedding_world import (
     all_embeddings,
@@ -19,12 +20,13 @@ from embedding_world import (
 )
 from hypothesis import given, settings
 
-from embedding.answer import Answer, ProofScope, Status
+from embedding.answer import Answer, ProofScope, Status, closes
 from embedding.check import violations
 from embedding.embed import embed
 from embedding.first import first_stage
 from embedding.model import Embedding, Request, Substrate
-from embedding.objectives import OBJECTIVES, TIE, cost, load
+from embedding.objectives import OBJECTIVES, TIE, Terms, cost, load, terms
+from embedding.problem import Problem
 
 ROUNDING = 1e-4
 
@@ -37,14 +39,12 @@ def check(substrate: Substrate, request: Request, answer: Answer) -> None:
     assert wrong_with(substrate, request, answer.embedding) == ""
     assert answer.bound <= answer.objective
     assert answer.status in (Status.OPTIMAL, Status.FEASIBLE)
-    assert (answer.status is Status.OPTIMAL) == (answer.gap <= 0.01)
+    assert (answer.status is Status.OPTIMAL) == closes(answer.gap, 0.01)
 
 
 @settings(max_examples=150, deadline=None)
 @given(substrates(), requests())
-def test_the_cheapest_embedding_is_found_and_proven(
-    substrate: Substrate, request: Request
-) -> None:
+def test_the_cheapest_embedding_is_found_and_proven(substrate: Substrate, request: Request) -> None:
     answer = embed(problem_of(substrate, request), cost)
     check(substrate, request, answer)
     costs = [cost_of(substrate, request, e) for e in all_embeddings(substrate, request)]
@@ -61,9 +61,7 @@ def test_the_cheapest_embedding_is_found_and_proven(
 
 @settings(max_examples=100, deadline=None)
 @given(substrates(), requests())
-def test_the_least_maximum_load_is_found_and_proven(
-    substrate: Substrate, request: Request
-) -> None:
+def test_the_least_maximum_load_is_found_and_proven(substrate: Substrate, request: Request) -> None:
     answer = embed(problem_of(substrate, request), load)
     check(substrate, request, answer)
     peaks = [peak_of(substrate, request, e) for e in all_embeddings(substrate, request)]
@@ -76,6 +74,29 @@ def test_the_least_maximum_load_is_found_and_proven(
     assert min(peaks) - ROUNDING <= found <= answer.objective + ROUNDING
     if answer.status is Status.OPTIMAL:
         assert found <= (min(peaks) + TIE * len(request.vlinks)) / 0.99 + ROUNDING
+
+
+def places_only(problem: Problem) -> Terms:
+    """Ways cost nothing."""
+    return terms(problem, place=np.arange(problem.network.hosts, dtype=float))
+
+
+@settings(max_examples=80, deadline=None)
+@given(substrates(), requests())
+def test_an_objective_to_which_ways_are_nothing_is_proven_too(
+    substrate: Substrate, request: Request
+) -> None:
+    answer = embed(problem_of(substrate, request), places_only)
+    check(substrate, request, answer)
+    number = {host.name: i for i, host in enumerate(substrate.hosts)}
+    found = [
+        sum(number[host] for host in embedding.hosts.values())
+        for embedding in all_embeddings(substrate, request)
+    ]
+    assert answer.status is (Status.OPTIMAL if found else Status.INFEASIBLE)
+    if found:
+        assert answer.objective <= min(found) / 0.99 + ROUNDING
+        assert answer.bound <= min(found) + ROUNDING
 
 
 @settings(max_examples=150, deadline=None)
