@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from embedding.model import Embedding
 
-
 ROUNDING = 1e-6
 
 

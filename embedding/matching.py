@@ -146,7 +146,7 @@ class _Search:
         Of VLinks to one other VNode, that is, only the greatest counts.
         """
         fits, bandwidth = self._fits[vnode], self._problem.bandwidth
-        greatest = {u: k for u, k in sorted(near, key=lambda pair: bandwidth[pair[1]])}
+        greatest = dict(sorted(near, key=lambda pair: bandwidth[pair[1]]))
         vlinks = sorted(greatest.values(), key=lambda k: -bandwidth[k])
         if vlinks and self._problem.apart.any():
             ranks = np.arange(1, len(vlinks) + 1)[:, None]

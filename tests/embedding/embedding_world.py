@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import pairwise, product
 
 import networkx as nx
 from hypothesis import strategies as st
 
-from embedding.model import Embedding, Host, Link, Request, Substrate, VLink, VNode
+from embedding.model import Embedding, Host, Link, Request, Share, Substrate, VLink, VNode
 from embedding.network import Network
 from embedding.problem import Problem
 
@@ -94,8 +94,10 @@ def requests(draw: st.DrawFn, *, splittable: bool = False) -> Request:
 
 def wrong_with(substrate: Substrate, request: Request, embedding: Embedding) -> str:
     """Why an embedding into an empty substrate is none; empty if it is one."""
-    left = {(h.name, name): amount for h in substrate.hosts for name, amount in h.amounts.items()}
-    room = {link.label: link.bandwidth for link in substrate.links}
+    left: dict[object, float] = {
+        (h.name, name): amount for h in substrate.hosts for name, amount in h.amounts.items()
+    }
+    room: dict[object, float] = {link.label: link.bandwidth for link in substrate.links}
     ends = {link.label: {link.a, link.b} for link in substrate.links}
     for vnode in request.vnodes:
         host = embedding.hosts[vnode.name]
@@ -137,7 +139,7 @@ def _apart(request: Request) -> Iterator[tuple[str, str]]:
 
 def all_embeddings(substrate: Substrate, request: Request) -> Iterator[Embedding]:
     """Every valid one whose VLinks take one simple path each."""
-    graph = nx.Graph()
+    graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from([*(host.name for host in substrate.hosts), *substrate.switches])
     for link in substrate.links:
         graph.add_edge(link.a, link.b, label=link.label, room=link.bandwidth)
@@ -153,7 +155,7 @@ def all_embeddings(substrate: Substrate, request: Request) -> Iterator[Embedding
 
 def _paths(graph: nx.Graph[str], a: str, b: str) -> Iterator[Path]:
     for nodes in nx.all_simple_paths(graph, a, b):
-        yield tuple(graph.edges[pair]["label"] for pair in zip(nodes, nodes[1:], strict=False))
+        yield tuple(graph.edges[pair]["label"] for pair in pairwise(nodes))
 
 
 def _routed(
@@ -162,8 +164,6 @@ def _routed(
     hosts: Mapping[str, str],
     paths: Mapping[tuple[str, str], list[Path]],
 ) -> Iterator[Embedding]:
-    from embedding.model import Share
-
     vlinks = [v for v in request.vlinks if hosts[v.a] != hosts[v.b]]
     choices = [paths[hosts[v.a], hosts[v.b]] for v in vlinks]
     rooms = {data["label"]: data["room"] for _, _, data in graph.edges(data=True)}

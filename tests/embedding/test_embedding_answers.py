@@ -77,7 +77,8 @@ def test_a_vlink_that_may_not_be_split_says_what_one_way_lacks() -> None:
         {"h0--s1", "s1--h1"},
     )
     for short in answer.shortages:
-        assert (short.resource, short.short) == ("bandwidth", pytest.approx(5))
+        assert short.resource == "bandwidth"
+        assert short.short == pytest.approx(5)
 
 
 def test_a_vnode_may_be_held_to_some_hosts() -> None:

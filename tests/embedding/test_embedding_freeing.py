@@ -122,7 +122,9 @@ def test_a_fifth_of_a_hundred_hosts_is_freed_with_all_paths_valid(seed: int) -> 
     for number in range(50):
         count = dice.randint(2, 5)
         vnodes = tuple(VNode(f"v{i}", {"cpu": dice.randint(1, 8)}) for i in range(count))
-        vlinks = [VLink(f"v{dice.randrange(i)}", f"v{i}", dice.randint(1, 9)) for i in range(1, count)]
+        vlinks = [
+            VLink(f"v{dice.randrange(i)}", f"v{i}", dice.randint(1, 9)) for i in range(1, count)
+        ]
         request = Request(vnodes, tuple(vlinks))
         free = network.free_after(embedded)
         answer = embed(Problem(network, free, request), cost, time_limit_s=0)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def knapsack(count: int, seed: int = 1) -> Program:
-    """Hard to prove: many items of like worth in few bags; some time goes by before the gap closes."""
+    """Hard to prove: many items of like worth in few bags."""
     dice, program = random.Random(seed), Program()
     weights = [[dice.randint(40, 99) for _ in range(count)] for _ in range(5)]
     items = [program.column(-float(dice.randint(60, 80)), 1.0, integer=True) for _ in range(count)]
@@ -95,7 +95,7 @@ def test_a_program_without_whole_numbers_has_its_optimum_as_bound() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_another_solver_with_other_threads_in_the_process_changes_nothing(threads: int) -> None:
-    other = highspy.Highs()
+    other = highspy.Highs()  # type: ignore[no-untyped-call]
     other.silent()
     other.setOptionValue("threads", threads)
     other.addVar(0.0, 1.0)
