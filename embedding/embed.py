@@ -11,17 +11,20 @@ own do not close the gap.
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import numpy as np
 
 from embedding.answer import Answer, ProofScope, Status, closes, gap_of
 from embedding.check import violations
+from embedding.clusters import cluster_bound
 from embedding.distances import Distances, distances
 from embedding.first import Solution, first_stage, routed
 from embedding.highs import Verdict
 from embedding.model import Embedding, Share
 from embedding.network import Bools, Ints
 from embedding.objectives import Objective, Terms
+from embedding.placing import placements
 from embedding.problem import Problem
 from embedding.program import embedding_program
 from embedding.reading import solution_of, start_values
@@ -30,6 +33,8 @@ from embedding.shortages import shortages
 
 GAP = 0.01
 TIME_LIMIT_S = 10.0
+THOROUGH = 12
+"""Placements of a thorough look that paths are looked for."""
 CANDIDATES = 12
 """Hosts per VNode in the pruned program."""
 PRUNED_TIME = 0.2
@@ -80,6 +85,17 @@ class _Mapper:
     def _search(self, far: Distances) -> None:
         apart = self._problem.apart
         if self._best is None or self._terms.peak or apart.sum() < len(apart) * (len(apart) - 1):
+            return
+        self._bound = max(self._bound, cluster_bound(self._problem, self._terms, far.least))
+        if self._closed():
+            return
+        for hosts, promised in islice(
+            placements(self._problem, self._terms, far, [self._best.hosts], thorough=True), THOROUGH
+        ):
+            if promised >= self._best.value or self._closed():
+                break
+            self._offer(hosts)
+        if self._closed():
             return
         best, offer = self._best.value, self._offer
         found = search_placements(self._problem, self._terms, far, self._gap, best, offer)

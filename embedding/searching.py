@@ -21,7 +21,7 @@ from embedding.objectives import Terms
 from embedding.placing import placing_order
 from embedding.problem import Problem
 
-ROWS_MAX = 60_000
+ROWS_MAX = 6_000
 BLOCK = 256
 
 

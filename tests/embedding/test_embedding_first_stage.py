@@ -10,6 +10,7 @@ import pytest
 from embedding_world import line, problem_of, wrong_with
 
 from embedding.answer import Status
+from embedding.clusters import cluster_bound
 from embedding.distances import distances
 from embedding.embed import embed
 from embedding.first import first_stage
@@ -131,3 +132,42 @@ def test_the_least_threshold_leaves_each_vnode_a_host_of_its_own() -> None:
     values = np.array([[0.1, 0.5, np.inf], [0.1, 0.9, 0.4]])
     assert least_threshold(values) == 0.4
     assert least_threshold(np.array([[0.1], [0.1]])) == np.inf
+
+
+def racks(count: int, hosts: int, bandwidth: float = 100) -> Substrate:
+    """Racks of hosts under switches, and one switch above them."""
+    names = [(f"r{i}", f"h{i}.{j}") for i in range(count) for j in range(hosts)]
+    links = [Link(rack, host, bandwidth) for rack, host in names]
+    links += [Link("top", f"r{i}", bandwidth) for i in range(count)]
+    switches = ("top", *(f"r{i}" for i in range(count)))
+    return Substrate(tuple(Host(host, {"cpu": 4}) for _, host in names), tuple(links), switches)
+
+
+@pytest.mark.parametrize(
+    ("graph", "between"),
+    [
+        (nx.path_graph(9), 2),
+        (nx.cycle_graph(6), 2),
+        (nx.complete_graph(4), 3),
+        (nx.disjoint_union(nx.complete_graph(3), nx.complete_graph(3)), 0),
+    ],
+    ids=["path", "cycle", "clique", "two triangles"],
+)
+def test_what_racks_have_no_room_for_bounds_the_cost_and_is_reached(
+    graph: nx.Graph[int], between: int
+) -> None:
+    problem = problem_of(racks(4, 3), shaped(graph))
+    objective = cost(problem)
+    far = distances(problem, objective.link)
+    expected = len(graph) + 2 * (2 * len(graph.edges) + 2 * between)
+    assert cluster_bound(problem, objective, far.least) == pytest.approx(expected, rel=1e-5)
+    answer = embed(problem, cost, gap=1e-4)
+    assert answer.status is Status.OPTIMAL
+    assert answer.objective == expected
+
+
+def test_a_large_request_on_racks_is_proven_without_a_program() -> None:
+    graph = nx.random_regular_graph(3, 10, seed=3)
+    answer = embed(problem_of(racks(6, 3), shaped(graph)), cost, time_limit_s=20)
+    assert answer.status is Status.OPTIMAL
+    assert answer.stage in ("first", "search")

@@ -22,11 +22,14 @@ from hypothesis import given, settings
 
 from embedding.answer import Answer, ProofScope, Status, closes
 from embedding.check import violations
+from embedding.clusters import cluster_bound
+from embedding.distances import distances
 from embedding.embed import embed
 from embedding.first import first_stage
 from embedding.model import Embedding, Request, Substrate
 from embedding.objectives import OBJECTIVES, TIE, Terms, cost, load, terms
 from embedding.problem import Problem
+from embedding.searching import search_placements
 
 ROUNDING = 1e-4
 
@@ -143,3 +146,21 @@ def test_the_check_finds_what_the_reference_finds(substrate: Substrate, request:
         everywhere = Embedding({vnode.name: host.name for vnode in request.vnodes})
         expected = wrong_with(substrate, request, everywhere)
         assert bool(violations(problem, everywhere)) == bool(expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(substrates(), requests())
+def test_bounds_of_clusters_and_of_the_search_hold_for_every_embedding(
+    substrate: Substrate, request: Request
+) -> None:
+    request = Request(request.vnodes, request.vlinks)
+    problem = problem_of(substrate, request)
+    objective = cost(problem)
+    costs = [cost_of(substrate, request, e) for e in all_embeddings(substrate, request)]
+    if not costs:
+        return
+    far = distances(problem, objective.link, exact=True)
+    assert cluster_bound(problem, objective, far.least) <= min(costs) + ROUNDING
+    dear = max(costs) * 2 + 1
+    proof = search_placements(problem, objective, far, 0.0, dear, lambda _hosts: dear)
+    assert proof.bound <= min(costs) + ROUNDING
