@@ -24,6 +24,8 @@ DAMPING = 0.85
 ITERATIONS = 100
 PATHS = 10
 """Shortest paths that are tried for a VLink."""
+STEPS_MAX = 5000
+"""Of the search for them: where there are fewer paths, it would look at the whole network."""
 
 Rank = Callable[[Floats, Floats], Floats]
 """From CPU per node, and nodes × nodes of bandwidth: a rank per node."""
@@ -98,7 +100,7 @@ def _paths(network: Network, source: int, target: int) -> Iterator[list[int]]:
         return
     queue: list[tuple[int, int, list[int], list[int]]] = [(to_go[source], 0, [], [source])]
     found = count = 0
-    while queue and found < PATHS:
+    while queue and found < PATHS and count < STEPS_MAX:
         _, _, links, nodes = heapq.heappop(queue)
         if nodes[-1] == target:
             found += 1
