@@ -22,6 +22,7 @@ from commands.experiments import (
     progress,
     write_csv,
 )
+from commands.simulate_embedding import embedding
 from commands.simulate_faults import faults
 from commands.simulate_loaded import loaded
 from commands.simulate_model_check import model_check
@@ -33,6 +34,7 @@ from simulations.canvas import need_matplotlib
 
 app = typer.Typer(no_args_is_help=True, help="The papers' experiments over the shipped code.")
 app.command("loaded")(loaded)
+app.command("embedding")(embedding)
 app.command("faults")(faults)
 app.command("model-check")(model_check)
 

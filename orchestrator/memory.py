@@ -274,7 +274,7 @@ class MemoryStore:
                 raise KnownRequestError(known)
         for transaction_id in changes.decides:
             stored = self._transactions.get(transaction_id)
-            if stored is None or stored.decision is not Decision.UNDECIDED:
+            if stored is not None and stored.decision is not Decision.UNDECIDED:
                 raise ConflictError(transaction_id)
 
     def _check_epochs(self, transaction: Transaction) -> None:

@@ -19,9 +19,10 @@ from orchestrator.engine import Engine
 from orchestrator.events import moved_event, state_event
 from orchestrator.modifying import give_back
 from orchestrator.negotiation import Question
+from orchestrator.placing import Moving, Phases, Room
 from orchestrator.ports import Changes, ConflictError, LostError, StaleEpochError
 from orchestrator.records import Change, State, committed, moved, stayed
-from orchestrator.room import LEAD_S, Moving, Phases, Room, find_room, is_movable, may_have_room
+from orchestrator.room import LEAD_S, find_room, is_movable, may_have_room
 from protocol.coordinator import Transaction, begin
 from protocol.messages import Joint
 from runtime import telemetry

@@ -31,12 +31,12 @@ def read_topology(format_: str, file: Path, *, add_user_ports: bool = True) -> I
     """The topology in ``file``; ``add_user_ports``: for atlanticwave only. Raises SettingsError."""
     if format_ not in LOOKS:
         raise SettingsError(f"format '{format_}' is not known; possible are {', '.join(FORMATS)}")
-    return _imported(format_, _read_json(file), file, add_user_ports)
+    return _imported(format_, read_json(file), file, add_user_ports)
 
 
 def read_any_topology(file: Path) -> Imported:
     """The topology in ``file``, in whatever format it looks like. Raises SettingsError."""
-    document = _read_json(file)
+    document = read_json(file)
     for format_, looks in LOOKS.items():
         if looks(document):
             return _imported(format_, document, file, True)
@@ -95,7 +95,8 @@ def write_topology(
     return tuple(folder / name for name in files)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises SettingsError with line and column."""
     try:
         if file.stat().st_size > FILE_BYTES_MAX:
             raise SettingsError(f"{file}: is larger than {FILE_BYTES_MAX} bytes")

@@ -11,7 +11,9 @@ import pytest
 from house import ROOT, project_files, toml
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-CODE_NAME = re.compile(r"`((?:substrate|rdl|protocol|runtime|orchestrator|agents|braid)\.[\w.]+)`")
+CODE_NAME = re.compile(
+    r"`((?:substrate|embedding|rdl|protocol|runtime|orchestrator|agents|braid)\.[\w.]+)`"
+)
 CHANGE_KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 

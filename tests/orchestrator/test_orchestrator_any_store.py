@@ -44,6 +44,7 @@ from substrate.model import Window
 REFUSALS = (ConflictError, KnownRequestError, LostError, StaleEpochError)
 LEASE_MS = 10**9
 FAR = Window(1000, 4 * 10**9)
+FAR_GRANT = replace(GRANT, criteria=replace(CRITERIA, window=FAR))
 NUMBERS = (1, 2, 3)
 DOMAINS = ("m1", "m2")
 
@@ -97,10 +98,10 @@ def writing(number: int, owner: int, stage: int, epoch: int, at_ms: int) -> Act:
 def recording(number: int, owner: int, kind: str) -> Act:
     before = reservation(number)
     after = {
-        "committed": committed(before, GRANT, 7),
+        "committed": committed(before, FAR_GRANT, 7),
         "failed": failed(before, (), 7),
-        "cancelled": cancelled(committed(before, GRANT, 7), 8),
-        "ended": ended(committed(before, GRANT, 7), 8),
+        "cancelled": cancelled(committed(before, FAR_GRANT, 7), 8),
+        "ended": ended(committed(before, FAR_GRANT, 7), 8),
     }[kind]
     return lambda store: store.save(Changes(reservation=after), owner)
 
@@ -109,7 +110,7 @@ def together(number: int, owner: int, epoch: int, at_ms: int) -> Act:
     """Two are decided in one write."""
     numbers = (number, number % 3 + 1)
     transactions = tuple(transaction(each, 4, epoch) for each in numbers)
-    first, other = (committed(reservation(each), GRANT, 7) for each in numbers)
+    first, other = (committed(reservation(each), FAR_GRANT, 7) for each in numbers)
     changes = Changes(
         reservation=first,
         others=(other,),

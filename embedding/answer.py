@@ -1,0 +1,72 @@
+"""What is said to a request: an embedding and how good it is, or what is short."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from embedding.model import Embedding
+
+ROUNDING = 1e-6
+
+
+class Status(enum.Enum):
+    """``OPTIMAL``: within the gap that was asked for; ``FEASIBLE``: not known to be;
+    ``UNKNOWN``: nothing was found in the time given, and nothing proves that there is nothing."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+
+
+class ProofScope(enum.Enum):
+    """Of what the bound holds: all embeddings, or those on the hosts that were picked."""
+
+    WHOLE = "whole"
+    PRUNED = "pruned"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """``short`` of ``resource`` at ``where`` (a host, a link, "all hosts"), as ``why`` says."""
+
+    resource: str
+    where: str
+    short: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``objective`` is infinite without an embedding; ``bound``: nothing in ``proof_scope`` costs
+    less.
+
+    ``stage``: what found the embedding: ``first``, ``search`` or ``program``.
+    """
+
+    status: Status
+    embedding: Embedding | None
+    objective: float
+    bound: float
+    proof_scope: ProofScope
+    stage: str
+    shortages: tuple[Shortage, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """How much less may be possible, as a share of the objective; infinite without one."""
+        return gap_of(self.objective, self.bound)
+
+
+def closes(gap: float, wanted: float) -> bool:
+    """Whether a gap is as small as was wanted, but for what arithmetic may go wrong by."""
+    return gap <= wanted + ROUNDING
+
+
+def gap_of(objective: float, bound: float) -> float:
+    """(objective - bound) / objective; 0 where nothing is left to gain."""
+    if math.isinf(objective):
+        return math.inf
+    return max(0.0, objective - bound) / objective if objective > 0 else 0.0

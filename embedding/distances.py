@@ -1,0 +1,107 @@
+"""How far hosts are apart for each VLink: over links with room for it, priced by an objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding.network import Bools, Floats, Ints, Network
+from embedding.problem import TOLERANCE, Problem
+
+Matrix = NDArray[np.float32]
+"""Hosts × hosts; infinite where there is no way."""
+
+ROUNDING = 1e-6
+"""Of a price: what sums of 32-bit numbers may go wrong by."""
+LEAST_PRICE = 1e-9
+"""Of a unit over a link, in shares of the dearest: so that shorter ways are better even if free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """``priced``: VLinks × hosts × hosts, what a VLink costs between two hosts, from above.
+
+    Exact where one link is the best way, or enough is free; a longer way may be missed where a
+    narrower one would have done. ``least``: hosts × hosts, what one unit costs at least for any
+    VLink. ``step``: how much more it costs at least where ``priced`` is more than the least; 0:
+    not known.
+    """
+
+    priced: Matrix
+    least: Matrix
+    step: float
+
+
+def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distances:
+    """``link``: the price of a unit over each link. ``exact``: the least, in more time."""
+    wanted = np.where(problem.splittable, 0.0, problem.bandwidth)
+    hosts = problem.network.hosts
+    levels = sorted({float(np.median(wanted)), float(wanted.max())}) if wanted.size else [0.0]
+    if exact and wanted.size:
+        levels = sorted(set(wanted.tolist()))
+    prices = np.maximum(link, LEAST_PRICE * max(float(link.max(initial=0.0)), 1e-9))
+    room_of = problem.free.link * (1 + TOLERANCE)
+    free = _between(problem, room_of, -1.0, np.maximum)
+    direct = _between(problem, prices, np.inf, np.minimum)
+    uniform = bool(prices.size) and float(prices.min()) == float(prices.max())
+    price = float(prices.max()) if uniform else None
+
+    def shortest_at(level: float) -> Matrix:
+        return _shortest(problem, direct, room_of >= level, price)
+
+    shortest = {level: shortest_at(level) for level in levels}
+    near, room = direct[:hosts, :hosts], free[:hosts, :hosts]
+    found = np.array([shortest[level][:hosts, :hosts] for level in levels], np.float32)
+    ways = found[np.searchsorted(levels, wanted)] if wanted.size else found[:0]
+    wide = room[None] >= wanted.astype(np.float32)[:, None, None]
+    np.minimum(ways, np.where(wide, near, np.float32(np.inf)), out=ways)
+    priced = ways * np.maximum(problem.bandwidth, 1e-9).astype(np.float32)[:, None, None]
+    floor = float(wanted.min()) if wanted.size else 0.0
+    least = shortest[floor] if floor in shortest else shortest_at(floor)
+    alone = least[:hosts, :hosts][~np.eye(hosts, dtype=bool)]
+    known = uniform and alone.size > 0 and float(alone.min()) == float(prices.max())
+    return Distances(priced, least[:hosts, :hosts], float(prices.max()) if known else 0.0)
+
+
+def _between(problem: Problem, values: Floats, nothing: float, best: np.ufunc) -> Matrix:
+    """Nodes × nodes: the best value of a link between them."""
+    nodes = len(problem.network.names)
+    matrix = np.full((nodes, nodes), nothing, np.float32)
+    ends: Ints = problem.network.ends
+    best.at(matrix, (ends[:, 0], ends[:, 1]), values.astype(np.float32))
+    return np.asarray(best(matrix, matrix.T), np.float32)
+
+
+def _shortest(problem: Problem, direct: Matrix, usable: Bools, price: float | None) -> Matrix:
+    """Nodes × nodes: the price of the cheapest way over usable links; of one ``price``, or not."""
+    if price is not None:
+        return np.asarray(_hops(problem.network, usable) * np.float32(price), np.float32)
+    room = _between(problem, usable.astype(float), 0.0, np.maximum)
+    found = np.where(room > 0, direct, np.float32(np.inf))
+    np.fill_diagonal(found, 0.0)
+    for middle in range(len(found)):
+        np.minimum(found, found[:, middle, None] + found[middle], out=found)
+    return found
+
+
+def _hops(network: Network, usable: Bools) -> Matrix:
+    """Links of the shortest way. What is reached from each node is a row of bits, one step after
+    the other: without matrix products, whose threads cost more than they are worth here."""
+    nodes = len(network.names)
+    ends = network.ends[usable]
+    here = np.concatenate([np.arange(nodes), ends[:, 0], ends[:, 1]])
+    there = np.concatenate([np.arange(nodes), ends[:, 1], ends[:, 0]])
+    order = np.argsort(here, kind="stable")
+    starts, there = np.searchsorted(here[order], np.arange(nodes)), there[order]
+    reached = np.packbits(np.eye(nodes, dtype=bool), 1)
+    hops = np.zeros((nodes, nodes), np.float32)
+    while True:
+        further = np.bitwise_or.reduceat(reached[there], starts)
+        away = np.unpackbits(~reached, 1, nodes)
+        if (further == reached).all():
+            hops[away.view(bool)] = np.inf
+            return hops
+        hops += away
+        reached = further

@@ -1,0 +1,120 @@
+"""The first stage: an embedding in milliseconds, and a bound that often proves it good enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from embedding.bound import combinatorial_bound
+from embedding.distances import Distances, distances
+from embedding.matching import Match, nearest_placement
+from embedding.network import Floats, Ints
+from embedding.objectives import Terms, value
+from embedding.placing import placements
+from embedding.problem import Problem
+from embedding.routing import Parts, link_use, route
+
+ROUTED_MAX = 4
+"""Placements that paths are looked for, at most."""
+PEAKS_TRIED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Host numbers per VNode, shares per VLink, bandwidth per link, and what it costs."""
+
+    hosts: Ints
+    parts: tuple[Parts, ...]
+    use: Floats
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """What was found, if anything, and what nothing can be cheaper than."""
+
+    solution: Solution | None
+    bound: float
+
+
+def first_stage(problem: Problem, terms: Terms, gap: float = 0.0) -> FirstStage:
+    """Looks no further once an embedding is within ``gap`` of the bound."""
+    far = distances(problem, terms.link)
+    match = _match(problem, terms, far)
+    bound = combinatorial_bound(problem, terms, far.least, match.further * far.step)
+    if not np.isfinite(bound):
+        return FirstStage(None, bound)
+    if terms.peak:
+        return FirstStage(_least_peak(problem, terms, bound, gap), bound)
+    return FirstStage(_cheapest(problem, terms, far, match, bound, gap), bound)
+
+
+def _least_peak(problem: Problem, terms: Terms, bound: float, gap: float) -> Solution | None:
+    """Bisects how full anything may get: beside that, short ways are best."""
+    flat = replace(terms, peak=0.0)
+    low, high = min(bound / terms.peak, 1.0), 1.0
+    share, best = low + gap / 2, None
+    for tried in range(PEAKS_TRIED):
+        limited = problem.within(min(share, 1.0))
+        found = None
+        if limited.fits.any(axis=1).all():
+            far = distances(limited, terms.link)
+            found = _cheapest(limited, flat, far, Match(None, 0.0), math.inf, gap)
+        if found is None:
+            low = share
+        else:
+            known = value(problem, terms, found.hosts, found.use)
+            if best is None or known < best.value:
+                best = replace(found, value=known)
+            if best.value - bound <= gap * best.value:
+                break
+            high = min(share, high)
+        if share >= 1.0:
+            break
+        share = 1.0 if best is None and tried == PEAKS_TRIED - 2 else (low + high) / 2
+    return best
+
+
+def _cheapest(
+    problem: Problem, terms: Terms, far: Distances, match: Match, bound: float, gap: float
+) -> Solution | None:
+    best: Solution | None = None
+    for tried, (hosts, promised) in enumerate(_candidates(problem, terms, far, match)):
+        if best is not None and (tried == ROUTED_MAX or promised >= best.value):
+            break
+        found = routed(problem, terms, hosts)
+        if found is not None and (best is None or found.value < best.value):
+            best = found
+        if best is not None and best.value - bound <= gap * best.value:
+            break
+    return best
+
+
+def routed(problem: Problem, terms: Terms, hosts: Ints) -> Solution | None:
+    """A placement with paths, where there are any."""
+    parts = route(problem, hosts, terms.link)
+    if parts is None:
+        return None
+    use = link_use(problem, parts)
+    return Solution(hosts, tuple(parts), use, value(problem, terms, hosts, use))
+
+
+def _match(problem: Problem, terms: Terms, far: Distances) -> Match:
+    """Only where VLinks are all that matters and no two VNodes may meet."""
+    pairs = problem.vnodes * (problem.vnodes - 1)
+    if not len(problem.ends) or terms.peak or terms.on.any() or problem.apart.sum() < pairs:
+        return Match(None, 0.0)
+    # Hosts with few links first: those with many are left for requests that need them.
+    return nearest_placement(problem, far, -problem.ports)
+
+
+def _candidates(
+    problem: Problem, terms: Terms, far: Distances, match: Match
+) -> Iterator[tuple[Ints, float]]:
+    known = [] if match.hosts is None else [match.hosts]
+    if match.hosts is not None and not match.further:
+        yield match.hosts, 0.0
+    yield from placements(problem, terms, far, known)

@@ -1,0 +1,144 @@
+"""A request over what is free of a network, as arrays."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from embedding.model import Embedding, ModelError, Request, resources_of
+from embedding.network import Bools, Floats, Free, Ints, Network, amounts_matrix
+
+TOLERANCE = 1e-6
+"""Of a capacity: what the arithmetic of solvers may go wrong by."""
+
+
+class Problem:
+    """VNodes × hosts. Raises ModelError.
+
+    ``present``: where the request is now, if it is; ``free`` is without it.
+    """
+
+    def __init__(
+        self, network: Network, free: Free, request: Request, present: Embedding | None = None
+    ) -> None:
+        self.network, self.free, self.request, self.present = network, free, request, present
+        number = {vnode.name: i for i, vnode in enumerate(request.vnodes)}
+        self.vnodes = len(request.vnodes)
+        strange = set(resources_of(request.vnodes)) - set(network.resources)
+        self.missing = tuple(sorted(name for name in strange if self._asked(name)))
+        needed = [vnode.amounts for vnode in request.vnodes]
+        self.need: Floats = amounts_matrix(needed, network.resources)
+        self.allowed: Bools = self._allowed()
+        ends = [(number[vlink.a], number[vlink.b]) for vlink in request.vlinks]
+        self.ends: Ints = np.array(ends, np.int64).reshape(-1, 2)
+        self.bandwidth: Floats = np.array([vlink.bandwidth for vlink in request.vlinks], float)
+        self.splittable: Bools = np.array([vlink.splittable for vlink in request.vlinks], bool)
+        self.apart: Bools = np.full((self.vnodes, self.vnodes), not request.shares_hosts)
+        for a, b in request.apart:
+            self.apart[number[a], number[b]] = self.apart[number[b], number[a]] = True
+        np.fill_diagonal(self.apart, False)
+        self.neighbours: tuple[tuple[tuple[int, int], ...], ...] = self._neighbours()
+
+    def _asked(self, resource: str) -> bool:
+        return any(vnode.amounts.get(resource, 0) > 0 for vnode in self.request.vnodes)
+
+    def _allowed(self) -> Bools:
+        allowed = np.ones((self.vnodes, self.network.hosts), bool)
+        for i, vnode in enumerate(self.request.vnodes):
+            if vnode.hosts is None:
+                continue
+            allowed[i] = False
+            for name in sorted(vnode.hosts):
+                host = self.network.number.get(name, self.network.hosts)
+                if host >= self.network.hosts:
+                    raise ModelError(f"VNode {vnode.name}: hosts: there is no host {name}")
+                allowed[i, host] = True
+        return allowed
+
+    def _neighbours(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        near: list[list[tuple[int, int]]] = [[] for _ in range(self.vnodes)]
+        for k, (a, b) in enumerate(self.ends.tolist()):
+            near[a].append((b, k))
+            near[b].append((a, k))
+        return tuple(tuple(some) for some in near)
+
+    @cached_property
+    def fits(self) -> Bools:
+        """Whether a VNode fits on a host: allowed there, amounts free, a way out for its VLinks."""
+        slack = TOLERANCE * self.network.capacity.host
+        fits: Bools = self.allowed & (not self.missing)
+        for resource in range(self.need.shape[1]):
+            room = self.free.host[:, resource] + slack[:, resource]
+            fits = fits & (self.need[:, resource, None] <= room)
+        if self.apart.any():
+            fits = fits & (self.outgoing[:, None] <= self.ports * (1 + TOLERANCE))
+        return fits
+
+    @cached_property
+    def outgoing(self) -> Floats:
+        """Per VNode the bandwidth of VLinks that must leave its host."""
+        total = np.zeros(self.vnodes)
+        for (a, b), bandwidth in zip(self.ends.tolist(), self.bandwidth.tolist(), strict=True):
+            if self.apart[a, b]:
+                total[a] += bandwidth
+                total[b] += bandwidth
+        return total
+
+    @cached_property
+    def ports(self) -> Floats:
+        """Per host the bandwidth free on all its links."""
+        total = np.zeros(len(self.network.names))
+        room = np.maximum(self.free.link, 0)
+        np.add.at(total, self.network.ends[:, 0], room)
+        np.add.at(total, self.network.ends[:, 1], room)
+        return total[: self.network.hosts]
+
+    @cached_property
+    def used_share(self) -> Floats:
+        """Hosts × resources: the share that is taken; of nothing, none."""
+        capacity = self.network.capacity.host
+        return np.divide(
+            capacity - self.free.host, capacity, out=np.zeros_like(capacity), where=capacity > 0
+        )
+
+    @cached_property
+    def used_link_share(self) -> Floats:
+        """Per link the share that is taken."""
+        capacity = self.network.capacity.link
+        return np.divide(
+            capacity - self.free.link, capacity, out=np.zeros_like(capacity), where=capacity > 0
+        )
+
+    @cached_property
+    def share_after(self) -> Floats:
+        """VNodes × hosts: the largest share taken there then, of links of the host on average."""
+        capacity = self.network.capacity.host
+        shares = np.divide(
+            self.need[:, None, :],
+            capacity[None],
+            out=np.zeros((self.vnodes, *capacity.shape)),
+            where=capacity[None] > 0,
+        )
+        after = (self.used_share[None] + shares).max(axis=2, initial=0.0)
+        whole = np.zeros(len(self.network.names))
+        np.add.at(whole, self.network.ends, self.network.capacity.link[:, None])
+        ports = whole[: self.network.hosts]
+        carried = ports - self.ports + self.outgoing[:, None]
+        share = np.divide(carried, ports, out=np.zeros_like(carried), where=ports > 0)
+        return np.asarray(np.maximum(after, share))
+
+    def within(self, share: float) -> Problem:
+        """The same, with no more to be taken of anything than this share of it."""
+        capacity, free = self.network.capacity, self.free
+        spared = Free(capacity.host * (1 - share), capacity.link * (1 - share))
+        return Problem(self.network, free.less(spared), self.request, self.present)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """VNodes × VNodes: bandwidth between them."""
+        weights = np.zeros((self.vnodes, self.vnodes))
+        for (a, b), bandwidth in zip(self.ends.tolist(), self.bandwidth.tolist(), strict=True):
+            weights[a, b] += bandwidth
+            weights[b, a] += bandwidth
+        return weights

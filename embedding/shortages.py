@@ -1,0 +1,124 @@
+"""Why a request cannot be embedded: which resource, where, and how much is short.
+
+First what can be counted: a VNode that fits nowhere, amounts that all hosts together lack, too few
+hosts. Then the program with slack in every limit: the least that would have to be there, and where.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embedding.answer import Shortage
+from embedding.distances import distances
+from embedding.objectives import terms
+from embedding.pairing import crowded
+from embedding.problem import Problem
+from embedding.program import EmbeddingProgram, embedding_program
+
+LEAST = 1e-6
+"""Of the unit of a limit: less is noise."""
+
+
+def shortages(problem: Problem, time_limit_s: float) -> tuple[Shortage, ...]:
+    """What is short, for a request that cannot be embedded; nothing, if time did not suffice."""
+    found = _strange(problem) or _alone(problem) or _together(problem) or _too_few(problem)
+    return tuple(found or _elastic(problem, time_limit_s))
+
+
+def _strange(problem: Problem) -> list[Shortage]:
+    names = problem.request.vnodes
+    return [
+        Shortage(
+            name,
+            "all hosts",
+            sum(vnode.amounts.get(name, 0.0) for vnode in names),
+            f"no host has any {name}",
+        )
+        for name in problem.missing
+    ]
+
+
+def _alone(problem: Problem) -> list[Shortage]:
+    """VNodes that fit on no host that they may run on: what the nearest miss lacks."""
+    found = []
+    for v in np.flatnonzero(~problem.fits.any(axis=1)).tolist():
+        vnode = problem.request.vnodes[v]
+        allowed = np.flatnonzero(problem.allowed[v])
+        if not len(allowed):
+            found.append(Shortage("hosts", "all hosts", 1, f"{vnode.name} may run on no host"))
+            continue
+        need = np.append(problem.need[v], problem.outgoing[v])
+        room = np.column_stack([problem.free.host, problem.ports])[allowed]
+        short = np.maximum(need - room, 0)
+        nearest = int(np.argmin((short / np.maximum(need, 1e-12)).max(axis=1)))
+        where = problem.network.names[allowed[nearest]]
+        names = (*problem.network.resources, "bandwidth")
+        for resource in np.flatnonzero(short[nearest]).tolist():
+            asked, free = float(need[resource]), float(room[nearest, resource])
+            text = f"{vnode.name} needs {asked:g}; of its hosts {where} comes nearest with {free:g}"
+            found.append(Shortage(names[resource], where, float(short[nearest, resource]), text))
+    return found
+
+
+def _together(problem: Problem) -> list[Shortage]:
+    """Amounts that all hosts that serve lack together."""
+    usable = problem.fits.any(axis=0)
+    room = np.maximum(problem.free.host[usable], 0).sum(axis=0)
+    need = problem.need.sum(axis=0)
+    return [
+        Shortage(
+            name,
+            "all hosts",
+            float(need[i] - room[i]),
+            f"all VNodes need {need[i]:g}, and {int(usable.sum())} hosts have {room[i]:g} free",
+        )
+        for i, name in enumerate(problem.network.resources)
+        if need[i] > room[i] * (1 + LEAST)
+    ]
+
+
+def _too_few(problem: Problem) -> list[Shortage]:
+    """VNodes that may not meet, and fewer hosts."""
+    if problem.apart.sum() < problem.vnodes * (problem.vnodes - 1):
+        return []
+    vnodes, hosts = crowded(problem.fits)
+    if not vnodes:
+        return []
+    names = [problem.request.vnodes[v].name for v in vnodes]
+    where = ", ".join(problem.network.names[host] for host in hosts)
+    text = f"{', '.join(names)} may not meet, and fit on {len(hosts)} hosts only"
+    return [Shortage("hosts", where, len(names) - len(hosts), text)]
+
+
+def _elastic(problem: Problem, time_limit_s: float) -> list[Shortage]:
+    free = terms(problem)
+    far = distances(problem, problem.network.link_price)
+    for exact in (False, True):
+        made = embedding_program(
+            problem, free, problem.allowed, far.least, exact=exact, elastic=True
+        )
+        outcome = made.program.solve(0.0, time_limit_s)
+        if outcome.values is None:
+            return []
+        found = _slack(problem, made, outcome.values.tolist())
+        if found:
+            return found
+    return []
+
+
+def _slack(problem: Problem, made: EmbeddingProgram, values: list[float]) -> list[Shortage]:
+    network, found = problem.network, []
+    for slack in made.slacks:
+        short = values[slack.column]
+        if short <= LEAST:
+            continue
+        if slack.resource is None:
+            where, resource = network.substrate.links[slack.number].label, "bandwidth"
+            free = float(problem.free.link[slack.number])
+        else:
+            where, resource = network.names[slack.number], network.resources[slack.resource]
+            free = float(problem.free.host[slack.number, slack.resource])
+        amount = short * slack.scale
+        text = f"with {amount:g} more than the {max(free, 0):g} free there the request would fit"
+        found.append(Shortage(resource, where, amount, text))
+    return found
