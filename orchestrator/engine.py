@@ -115,6 +115,8 @@ class Engine(Work):
         self.inbox = Inbox(self.spawn)
         self.meter = Meter()
         self.apart: Apart = at_once
+        self.rooms = 0
+        """How many refused circuits are being made room for."""
         """Where long searches are done."""
         self.questions = OpenQuestions(
             gateway, ids, limits.patience, self.breakers, self.spawn, self.meter

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
@@ -40,6 +41,8 @@ LEAD_S = 30
 CANDIDATES_MIN = 16
 """At least so many are looked at, of which few are moved."""
 LOOKED_AT_MAX = 10_000
+ROOMS_MAX = 2
+"""So many refused circuits are made room for at once; others are refused as they are."""
 ROUTES_MAX = 8
 
 
@@ -52,7 +55,20 @@ def may_have_room(engine: Engine, question: Question, refusals: Iterable[Refusal
 
 
 async def find_room(engine: Engine, question: Question, reservation_id: str = "") -> Room | None:
-    """Room for what is asked, by moving at most ``moves_max`` others; None where there is none."""
+    """Room for what is asked, by moving at most ``moves_max`` others; None where there is none.
+
+    Nor while ROOMS_MAX others are being looked for: those who are not refused come first.
+    """
+    if engine.rooms >= ROOMS_MAX:
+        return None
+    engine.rooms += 1
+    try:
+        return await _find_room(engine, question, reservation_id)
+    finally:
+        engine.rooms -= 1
+
+
+async def _find_room(engine: Engine, question: Question, reservation_id: str) -> Room | None:
     most = engine.limits.moves_max
     lives = _candidates(engine, question, max(most, CANDIDATES_MIN))
     # Where too many would be moved, it is tried with those alone that would be moved most.
@@ -60,7 +76,7 @@ async def find_room(engine: Engine, question: Question, reservation_id: str = ""
         if not lives:
             return None
         placed, common = await _asked(engine, question, reservation_id, lives)
-        found = placed_together(placed, common)
+        found = await engine.apart(partial(placed_together, placed, common))
         if found is None:
             return None
         placed, layout = found

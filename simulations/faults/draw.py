@@ -2,7 +2,8 @@
 
 Requests (``who``: the instance asked first, ``number``: which reservation, from 0):
     reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run; how it
-              bends, if it does; "star": west is joined with south too; "movable": to let others in
+              bends, if it does; "star": west is joined with south too; "via": only through m1;
+              "movable": to let others in
     modify    ``word``: "GBPS"
     migrate   ``word``: "DOMAIN SWITCH": away from a domain, from so many seconds after the start of
               the run on; without SWITCH at once
@@ -92,7 +93,24 @@ def _requests(dice: Random, world: World) -> list[Item]:
         if dice.random() < 0.4:
             later_ms = at_ms + dice.randint(50, 9000)
             items.append(Item("cancel", dice.choice(again), later_ms, number=number))
+    if world.middle > 1 and not world.expiring:
+        items += _crowd(dice, world, len({item.number for item in items}))
     return items
+
+
+def _crowd(dice: Random, world: World, number: int) -> list[Item]:
+    """One or two that may be moved, and one that wants what they have."""
+    who = dice.choice(world.instances)
+    early_ms, late_ms = dice.randint(50, 200), dice.randint(1500, 4000)
+    words = [f"60 3600 {dice.choice((7200, 9000))} 30 movable"]
+    if dice.random() < 0.5:
+        words.append("20 3600 7200 30 volume movable")
+    crowd = [
+        Item("reserve", who, early_ms + i, number=number + i, word=word)
+        for i, word in enumerate(words)
+    ]
+    word = f"{dice.choice((50, 60, 90))} 3600 7200 30 via"
+    return [*crowd, Item("reserve", who, late_ms, number=number + len(crowd), word=word)]
 
 
 def _migrations(dice: Random, world: World, requests: list[Item]) -> list[Item]:
@@ -121,8 +139,11 @@ def _wish(dice: Random, world: World, at_ms: int) -> str:
     word = f"{_gbps(dice)} {start_s} {end_s} {dice.choice((5, 30))}"
     bend = BENDS[at_ms % len(BENDS)]
     star = world.south and bend != "volume" and at_ms % 3 > 0
-    movable = "movable" if at_ms % 5 < 3 else ""
-    return " ".join([word, *filter(None, (bend, "star" if star else "", movable))])
+    # What insists on one way is what others are moved for.
+    via = world.middle > 1 and not star and at_ms % 4 == 0
+    movable = at_ms % 5 < 3 and not via
+    more = ((star, "star"), (via, "via"), (movable, "movable"))
+    return " ".join([word, *filter(None, [bend]), *(name for wanted, name in more if wanted)])
 
 
 def _gbps(dice: Random) -> int:

@@ -30,8 +30,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 WORDS = {
     "reserve": (
-        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)( movable)?",
-        "GBPS START END TIMEOUT [BEND] [star] [movable]",
+        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)( via)?( movable)?",
+        "GBPS START END TIMEOUT [BEND] [star] [via] [movable]",
     ),
     "modify": (r"\d+", "GBPS"),
     "migrate": (r"m\d+( \d+)?", "DOMAIN [SWITCH]"),

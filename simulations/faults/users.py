@@ -99,7 +99,7 @@ class Users:
     async def _reserve(self, item: Item, circuit: Circuit) -> None:
         gbps, start_s, end_s, timeout_s = map(int, item.word.split()[:4])
         more = item.word.split()[4:]
-        bend = [word for word in more if word not in ("star", "movable")]
+        bend = [word for word in more if word not in ("star", "via", "movable")]
         base_s, duration_s = EPOCH_MS // 1000, end_s - start_s
         request = pb.Reservation(
             request_id=f"reserve-{item.number}",
@@ -107,6 +107,7 @@ class Users:
             destination="east:host",
             more_destinations=["south:host"] if "star" in more else [],
             movable="movable" in more,
+            constraints=pb.Constraints(via_domains=["m1"] if "via" in more else []),
             bandwidth_bps=gbps * G,
             window=common_pb2.Window(start_s=base_s + start_s, end_s=base_s + end_s),
             negotiation_timeout_s=timeout_s,
