@@ -9,9 +9,10 @@ from grpc import StatusCode
 from networks import G, domain, port
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.bounds import Bounds
 from orchestrator.records import Reservation, State
 from orchestrator.service import Order
-from orchestrator.validation import MORE_DESTINATIONS_MAX, Bounds, check_change, check_order
+from orchestrator.validation import MORE_DESTINATIONS_MAX, check_change, check_order
 from runtime.errors import RequestError
 from substrate.model import Port
 from substrate.topology import Topology
