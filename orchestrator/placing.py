@@ -78,10 +78,14 @@ def left_of(criteria: Criteria, now_s: int) -> Criteria:
 
 def promised(record: Reservation, first_s: int) -> Criteria:
     """What must still hold of it when it was moved: a volume by its deadline, all else as it is."""
-    asked = record.asked
-    if asked is not None and asked.bend is not None and asked.bend.volume_bytes:
-        return left_of(asked, first_s)
-    return replace(record.criteria, bend=None)
+    asked = volume_of(record)
+    return replace(record.criteria, bend=None) if asked is None else left_of(asked, first_s)
+
+
+def volume_of(record: Reservation) -> Criteria | None:
+    """What was asked, if that is a volume; after a Modify what counts is what it asked for."""
+    asked = None if record.modified else record.asked
+    return asked if asked is not None and asked.bend and asked.bend.volume_bytes else None
 
 
 def mover_of(
@@ -238,8 +242,7 @@ def room_of(
         again = _labelled(one, its, question, taken)
         if again is None:
             return None
-        asked = before.asked or before.criteria
-        moves.append(Moving(live, before, granted(asked, again), again))
+        moves.append(Moving(live, before, granted(one.mover.criteria, again), again))
     grant = granted(first.mover.criteria, phases)
     told = tuple((moving.before.reservation_id, moving.grant) for moving in moves)
     return Room(replace(grant, moves=told), phases, tuple(moves))

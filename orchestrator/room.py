@@ -26,6 +26,7 @@ from orchestrator.placing import (
     present_of,
     promised,
     room_of,
+    volume_of,
 )
 from orchestrator.records import Reservation, State
 from protocol.coordinator import DROPPED, PartStatus
@@ -99,6 +100,9 @@ def is_movable(engine: Engine, record: Reservation, now_ms: int) -> bool:
     if not record.criteria.movable or not _is_free(record.criteria):
         return False
     if record.criteria.window.start_s <= now_ms // 1000 + LEAD_S:
+        return False
+    if record.granted.phased and volume_of(record) is None:
+        # It migrates at a time.
         return False
     if engine.transactions.of(record.reservation_id) != [record.transaction_id]:
         return False

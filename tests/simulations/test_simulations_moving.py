@@ -110,6 +110,36 @@ async def test_no_more_of_it_is_moved_than_must_be() -> None:
 
 
 @virtual
+async def test_what_was_modified_keeps_what_it_was_modified_to_when_it_is_moved() -> None:
+    async with await build_network(diamond(3)) as network:
+        first = committed(await network.reserve(volume(60, 3600, movable=True)))
+        avoids = Constraints(avoid_domains=("m2",))
+        changed = await network.modify(first.reservation_id, bandwidth_bps=50 * G)
+        changed = await network.modify(first.reservation_id, constraints=avoids)
+        assert changed.modified
+        committed(await network.reserve(circuit(100, constraints=VIA_M1)))
+        moved = await record_of(network, first)
+        assert moved.version == 4
+        assert moved.criteria == changed.criteria
+        assert shares(moved) == {"m3": 50}
+
+
+@virtual
+async def test_what_migrates_at_a_time_is_not_moved() -> None:
+    async with await build_network(diamond(3)) as network:
+        first = committed(await network.reserve(circuit(60, movable=True)))
+        migrated = await network.modify(
+            first.reservation_id,
+            constraints=Constraints(avoid_domains=("m1",)),
+            switch_s=START_S + 1800,
+        )
+        assert migrated.modified
+        refused = await network.reserve(circuit(100, constraints=VIA_M1))
+        assert refused.state is State.FAILED
+        assert await record_of(network, first) == migrated
+
+
+@virtual
 async def test_several_are_moved_together() -> None:
     async with await build_network(diamond(3)) as network:
         small = [
