@@ -88,6 +88,11 @@ async def _let_in(engine: Engine, live: Live, question: Question, room: Room) ->
         if not await _held(engine, live, question, room, opened):
             return False
         return await _decided(engine, live, room, opened)
+    except LostError:
+        # One of the others may be gone, or another instance's.
+        if live.lost or engine.transactions.get(live.record.transaction_id) is None:
+            raise
+        return False
     except (ConflictError, StaleEpochError, StorageError, ValueError) as error:
         # What became of a write in doubt is read again; who is read again hears LostError.
         log.info("a circuit could not be let in", error=str(error))
