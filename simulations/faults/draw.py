@@ -54,6 +54,7 @@ def draw(seed: int, number: int) -> Schedule:
     # Dice of their own: the others fall as they did before there was a third site.
     world = replace(_world(dice), south=Random(f"south {name}").random() < SOUTH)
     requests = _requests(dice, world)
+    requests += _crowd(Random(f"crowd {name}"), world, len({item.number for item in requests}))
     requests += _migrations(Random(f"migrations {name}"), world, requests)
     times = [item.at_ms for item in requests]
     wanted = dice.randint(FAULTS_LEAST, FAULTS_MOST)
@@ -93,13 +94,13 @@ def _requests(dice: Random, world: World) -> list[Item]:
         if dice.random() < 0.4:
             later_ms = at_ms + dice.randint(50, 9000)
             items.append(Item("cancel", dice.choice(again), later_ms, number=number))
-    if world.middle > 1 and not world.expiring:
-        items += _crowd(dice, world, len({item.number for item in items}))
     return items
 
 
 def _crowd(dice: Random, world: World, number: int) -> list[Item]:
-    """One or two that may be moved, and one that wants what they have."""
+    """Often one or two that may be moved, and one that wants what they have."""
+    if world.middle == 1 or world.expiring or dice.random() < 0.3:
+        return []
     who = dice.choice(world.instances)
     early_ms, late_ms = dice.randint(50, 200), dice.randint(1500, 4000)
     words = [f"60 3600 {dice.choice((7200, 9000))} 30 movable"]
