@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := braid substrate embedding rdl protocol runtime orchestrator agents simulations commands migrations
+PACKAGES := braid substrate embedding rdl cloudnets protocol runtime orchestrator agents simulations commands migrations
 
 .PHONY: help setup demo test check format protos lock testbed chaos bench clean
 

@@ -13,22 +13,31 @@ from typing import Any, TypeVar
 import structlog
 
 from agents import hand
+from agents.advice import Advisor
 from agents.book import Book
+from agents.clouds import Clouds, hosting
 from agents.followers import FOLLOWED_MS, Followers
 from agents.meter import Meter
 from agents.parts import Parts
 from agents.peers import Send, Sender
 from agents.recovery import Recovery
+from agents.remote import Remote, remote_of
 from agents.steps import Step, key_of, step_of, store_all
 from agents.store import Store, SupersededError
+from agents.tasks import outliving
 from agents.timers import (
     RECHECK_MS,
     AsleepDue,
     Due,
+    ImagesDue,
     OwnerDue,
     PartDue,
+    RebalanceDue,
     RecoveryDue,
     ReservationDue,
+    StraysDue,
+    SweepDue,
+    TidyDue,
     Timers,
 )
 from agents.turns import Turn
@@ -48,10 +57,13 @@ from protocol.participant import Rules
 from runtime import telemetry
 from runtime.clock import Clock, Ids, RandomIds
 from runtime.database import StorageError
+from runtime.errors import RequestError
 from substrate.model import DataPlaneState, Domain, Refusal, RefusalKind
 from substrate.values import replace
 
 OWNER_CHECK_MS = 10_000
+IDLE_MS = 5_000
+"""How often what will begin is looked at."""
 FORGET_AFTER_S = 2 * 86_400
 """Longer than what is over stays in the exact calendars (Rules.grace_s)."""
 
@@ -87,6 +99,15 @@ class Agent:
         rules = replace(rules or Rules(), hold_timeout_s=self.domain.hold_timeout_s)
         self.parts = Parts(book, store, clock, rules, self._timers)
         self.recovery = Recovery(self.parts, self._timers, send, orchestrators)
+        self.remote = remote_of(book.backend, self.parts, self._timers)
+        """Of a domain whose parts are held by somebody else too."""
+        self._advisor = Advisor(self.parts, self.remote)
+        cloud = hosting(book)
+        self.clouds = None if cloud is None else Clouds(self.parts, cloud, self._spawn)
+        """Of a domain that runs VNodes on hosts of its own."""
+        if self.clouds is not None and orchestrators is not None:
+            # Else there may be one that has not claimed yet what is its own.
+            self.recovery.over = lambda: self._fire(StraysDue())
         self.superseded = self.parts.superseded
         self.meter = Meter()
         self._followers = Followers(send)
@@ -119,6 +140,11 @@ class Agent:
         self.recovery.take_up(loaded.life)
         self._timers.set(OwnerDue(), now_ms + OWNER_CHECK_MS)
         self._timers.start()
+        if self.remote is not None:
+            self.remote.start()
+        if self.clouds is not None:
+            self._timers.set(ImagesDue(), now_ms + IDLE_MS)
+            self._timers.set(RebalanceDue(), now_ms + self.clouds.rebalance_ms)
         _log.info("agent started", domain=self.domain.name, parts=len(self.parts.records))
 
     async def stop(self) -> None:
@@ -126,9 +152,13 @@ class Agent:
         self.drain()
         self._timers.stop()
         self._followers.stop()
+        if self.clouds is not None:
+            self.clouds.stop()
         await self.parts.provisioner.stop()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.remote is not None:
+            await self.remote.stop()
         self.end_watches()
 
     def abandon(self) -> None:
@@ -136,6 +166,10 @@ class Agent:
         self._timers.stop()
         self._followers.stop()
         self.parts.provisioner.abandon()
+        if self.clouds is not None:
+            self.clouds.stop()
+        if self.remote is not None:
+            self.remote.abandon()
         for task in list(self._tasks):
             task.cancel()
         self.end_watches()
@@ -151,7 +185,9 @@ class Agent:
 
     async def greet(self, seen: Seen | None, orchestrator_id: str = "") -> None:
         """See :meth:`agents.recovery.Recovery.greet`. Before the first message of a stream."""
-        await self._finished(self.recovery.greet(seen, orchestrator_id))
+        await outliving(self._spawn(self.recovery.greet(seen, orchestrator_id)))
+        if self.remote is not None:
+            self.remote.greeted(orchestrator_id)
 
     async def handle(self, sender: Sender | str, message: ToAgent) -> None:
         """Processes one message and sends the answer, if there is one, to ``sender``.
@@ -177,7 +213,11 @@ class Agent:
         for message in messages:
             if isinstance(message, Claims):
                 late.append(self._spawn(self._reconcile(sender, message)))
-            elif not isinstance(message, ReqOffers) and not self.parts.turns.take(key_of(message)):
+            elif isinstance(message, ReqOffers) and message.aggregate and self.remote is not None:
+                late.append(self._spawn(self._tell(sender, message, self.remote)))
+            elif not isinstance(message, ReqOffers) and (
+                self._advisor.wants(message) or not self.parts.turns.take(key_of(message))
+            ):
                 turn = self.parts.turns.turn(key_of(message))
                 late.append(self._spawn(self._answer(turn, sender, message)))
             else:
@@ -190,12 +230,12 @@ class Agent:
 
     async def settle(self, order: hand.Order) -> Decision:
         """See :func:`agents.hand.settle`."""
-        return await self._finished(hand.settle(self.parts, order))
+        return await outliving(self._spawn(hand.settle(self.parts, order)))
 
     def offers(self, sender: Sender, request: ReqOffers) -> SendOffers:
-        """What a visible domain could carry; nothing for a blind one."""
+        """What a visible domain could carry; of a blind one no more than what VNodes may have."""
         if not self.domain.visible:
-            return SendOffers(request.query_id, self.domain.name, (), ())
+            request = replace(request, pairs=(), follow=False)
         now_ms = self._clock.now_ms()
         if request.follow and self._followers.follow(sender, request.window, now_ms):
             return replace(self._book.offers(request, now_ms, FOLLOWED_MS), followed=True)
@@ -260,11 +300,18 @@ class Agent:
 
     async def _answer(self, turn: Turn, sender: Sender, message: PartMessage) -> None:
         began_s = perf_counter()
-        async with turn:
-            step = step_of(self.parts, sender, message, self.epoch)
+        async with turn, self._advisor.on(sender, message) as admit:
+            step = step_of(self.parts, sender, message, self.epoch, admit)
             if step.changes:
                 await store_all(self.parts, self.epoch, [step])
         self._respond(sender, message, step.answer, began_s)
+
+    async def _tell(self, sender: Sender, request: ReqOffers, remote: Remote) -> None:
+        """Offers with what there is elsewhere for VNodes."""
+        began_s = perf_counter()
+        aggregate = await remote.aggregate(request.window)
+        offers = replace(self.offers(sender, request), aggregate=aggregate)
+        self._respond(sender, request, offers, began_s)
 
     async def _reconcile(self, sender: Sender, message: Claims) -> None:
         began_s = perf_counter()
@@ -298,10 +345,41 @@ class Agent:
             self.parts.provisioner.look(due.reservation_id)
         elif isinstance(due, AsleepDue):
             self.parts.rouse()
+        elif isinstance(due, TidyDue | SweepDue):
+            self._attend_remote(due)
+        elif isinstance(due, ImagesDue):
+            self._spawn(self._fill_images())
+        elif isinstance(due, RebalanceDue):
+            self._spawn(self._rebalance())
+        elif isinstance(due, StraysDue):
+            self._spawn(self._sweep_hosts())
         elif isinstance(due, RecoveryDue):
             self._spawn(self.recovery.attempt())
         else:
             self._spawn(self._check_owner())
+
+    def _attend_remote(self, due: TidyDue | SweepDue) -> None:
+        if self.remote is None:
+            return
+        one = due.reservation_id if isinstance(due, TidyDue) else None
+        self._spawn(self.remote.sweep() if one is None else self.remote.tidy(one))
+
+    async def _fill_images(self) -> None:
+        if self.clouds is not None:
+            await self.clouds.imaging.fill()
+            self._timers.set(ImagesDue(), self._clock.now_ms() + IDLE_MS)
+
+    async def _rebalance(self) -> None:
+        if self.clouds is not None:
+            try:
+                await self.clouds.rebalance()
+            except (RequestError, StorageError) as error:
+                _log.warning("no hosts freed", reason=str(error))
+            self._timers.set(RebalanceDue(), self._clock.now_ms() + self.clouds.rebalance_ms)
+
+    async def _sweep_hosts(self) -> None:
+        if self.clouds is not None and not await self.clouds.sweep():
+            self._timers.set(StraysDue(), self._clock.now_ms() + IDLE_MS)
 
     async def _check_owner(self) -> None:
         """Finds out that another agent has the database now, also when nothing is written.
@@ -344,13 +422,6 @@ class Agent:
             self.parts.again(record.key)
         if inquire is not None and part.prep is not None:
             self._send(Sender(part.prep.orchestrator_id), inquire)
-
-    async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of work that goes on when the caller goes away."""
-        task = self._spawn(work)
-        # Heard, in case nobody waits for it any more.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(task)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)

@@ -7,23 +7,26 @@ reservation are alternatives: what counts is, at each instant, the most that any
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import cast
 
-from agents.backends.base import Backend, Placement
-from agents.backends.claims import add_up, labels_of, over_claimed, way_resources
+from agents.backends.base import Backend, CloudBackend, Partial, Placement
+from agents.backends.claims import add_up, labels_of, over_claimed
+from agents.calendars import calendars_of
 from agents.free import FreeFor
+from agents.offered import port_uses, stamp
+from agents.swaps import unsplit, untranslated
 from agents.together import Held, Joints, Key, LivePart, Owed
 from agents.usage import Taken, Usage
-from protocol.messages import Joint, Offer, PortOffer, ReqOffers, ReservationPrep, SendOffers
+from protocol.messages import Joint, PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
-from substrate.calendar import Calendar, CalendarError, Resource
-from substrate.label_calendar import NOBODY, LabelCalendar
+from substrate.calendar import CalendarError, Resource
+from substrate.label_calendar import NOBODY
 from substrate.model import (
-    Directionality,
     Profile,
     Refusal,
     RefusalKind,
-    Segment,
     Step,
     Window,
     least_profile,
@@ -32,8 +35,6 @@ from substrate.values import replace
 from substrate.vlans import VlanSet
 
 OFFER_VALID_MS = 10_000
-SEARCHED_MIN = 64
-"""With fewer resources inside a domain, the exact calendars are as quick to search."""
 
 
 class Book:
@@ -46,7 +47,9 @@ class Book:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.domain = backend.describe()
-        self.calendar, self.labels = self._calendars()
+        self.cloud = cast(CloudBackend, backend) if self.domain.cloud_stp else None
+        """The backend, of a domain that runs VNodes."""
+        self.calendar, self.labels = calendars_of(backend)
         self.wake: Callable[[str], None] = lambda reservation_id: None
         self.changed: Callable[[Window], None] = lambda window: None
         """Hears when what is free within a window changes."""
@@ -57,24 +60,18 @@ class Book:
         self._owner: dict[Key, str] = {}
         self._last_number = 0
 
-    def _calendars(self) -> tuple[Calendar, LabelCalendar]:
-        capacities = self.backend.capacities()
-        ports = {port.stp for port in self.domain.ports}
-        inside = [resource for resource in capacities if resource.name not in ports]
-        calendar = Calendar(capacities, inside if len(inside) >= SEARCHED_MIN else ())
-        return calendar, LabelCalendar({port.stp: port.vlans for port in self.domain.ports})
-
-    def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
+    def admit(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
         """Holds the part, or says why not; a part that is held already is held once.
 
         A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
+        ``advice``: what the backend has thought of it before: a Refusal is the answer.
         """
         key = (prep.transaction_id, prep.part_id)
         self._wake_for(prep)
         if key in self._owner:
             placement = self._held[self._owner[key]].parts[key].placement
             return Admitted(placement.to_json(prep.joint is not None))
-        outcome = self._placed(prep)
+        outcome = advice if isinstance(advice, Refusal) else self._placed(prep, advice)
         if isinstance(outcome, Refusal):
             named = replace(outcome, domain=self.domain.name)
             return named if self.domain.visible else self._discreet(named)
@@ -82,6 +79,14 @@ class Book:
         alone = prep.reservation_id not in self._held and prep.joint is None
         self._hold(prep, outcome, checked=alone)
         return Admitted(outcome.to_json(prep.joint is not None))
+
+    def look(self, prep: ReservationPrep) -> Admitted | Refusal:
+        """What ``admit`` would say now of a part without a graph; takes nothing."""
+        self._wake_for(prep)
+        if (prep.transaction_id, prep.part_id) in self._owner:
+            return Admitted("")
+        outcome = self._placed(prep, None)
+        return outcome if isinstance(outcome, Refusal) else Admitted("")
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
         """Holds what the log says is held, at start. Raises CalendarError where that cannot be."""
@@ -105,7 +110,7 @@ class Book:
 
         Raises CalendarError where that cannot be; nothing changes then.
         """
-        calendar, labels = self._calendars()
+        calendar, labels = calendars_of(self.backend)
         for resource, columns in taken.claims.items():
             if resource not in calendar.capacities:
                 raise CalendarError(f"{resource.name} is not a resource of this domain")
@@ -149,13 +154,42 @@ class Book:
         if reservation_id is None:
             return
         held = self._held[reservation_id]
-        part = held.parts.pop(key)
+        part = held.remove(key)
         if part.joint is not None:
             self._joints.remove(key, part.joint)
         for stp, vlan in part.placement.labels:
             self.labels.give(stp, vlan, part.window, held.number)
         self._reckon(reservation_id)
         self.changed(part.window)
+
+    def remap(
+        self, prep: ReservationPrep, place: Callable[[FreeFor], Placement | Refusal]
+    ) -> Placement | Refusal:
+        """Holds what ``place`` finds for a live part, given what is free for it.
+
+        Beside what the part has: until :meth:`remapped` the two are alternatives.
+        """
+        free = FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
+        if self.is_joint(prep.reservation_id) or _beside(prep)[1] in self._owner:
+            reason = f"{prep.reservation_id} is being moved"
+            return Refusal(RefusalKind.UNAVAILABLE, reason, resource=prep.reservation_id)
+        placement = place(free)
+        if not isinstance(placement, Refusal):
+            placement = self._verified(prep, placement, free)
+        if not isinstance(placement, Refusal):
+            self._hold(_beside(prep)[0], placement)
+        return placement
+
+    def remapped(self, prep: ReservationPrep, *, done: bool) -> None:
+        """Keeps only what was held last for the part, or (not ``done``) only what it had before."""
+        key, (_, beside) = (prep.transaction_id, prep.part_id), _beside(prep)
+        if not done or key not in self._owner:
+            self.free(*beside)
+            return
+        self.free(*key)
+        parts = self._held[prep.reservation_id].parts
+        parts[key] = parts.pop(beside)
+        self._owner[key] = self._owner.pop(beside)
 
     def placement(self, mapping: str) -> Placement:
         """What a part's ``mapping`` says."""
@@ -175,13 +209,14 @@ class Book:
         offers = self.backend.offers(pairs, request.window, request.directionality, free)
         until_ms = now_ms + valid_ms
         stamped = tuple(
-            [_stamped(o, f"{request.query_id}.{i}", until_ms) for i, o in enumerate(offers)]
+            [stamp(o, f"{request.query_id}.{i}", until_ms) for i, o in enumerate(offers)]
         )
         ports = tuple(
             PortOffer(stp, self._port_profile(stp, resources, free), free.free_vlans(stp))
-            for stp, resources in sorted(_port_uses(pairs, request.directionality).items())
+            for stp, resources in sorted(port_uses(pairs, request.directionality).items())
         )
-        return SendOffers(request.query_id, self.domain.name, stamped, ports)
+        aggregate = self.cloud.aggregate(free) if self.cloud and request.aggregate else b""
+        return SendOffers(request.query_id, self.domain.name, stamped, ports, aggregate=aggregate)
 
     def is_empty(self) -> bool:
         """Whether nothing is held: no part, no bandwidth, no label."""
@@ -196,12 +231,37 @@ class Book:
         own = {vlan for part in parts for at, vlan in part.placement.labels if at == stp}
         return self.labels.free_vlans(stp, window, held.number, own)
 
-    def _placed(self, prep: ReservationPrep) -> Placement | Refusal:
+    def partial(self, prep: ReservationPrep, advice: object = None) -> tuple[Partial, FreeFor]:
+        """What a backend is asked of a part that has a graph, and what is free for it now."""
+        self._wake_for(prep)
+        held = self._held.get(prep.reservation_id)
+        parts = held.parts.values() if held is not None else ()
+        before = [part for part in parts if part.version < prep.version]
+        present = max(before, key=lambda part: part.version, default=None)
+        partial = Partial(
+            prep.reservation_id,
+            prep.version,
+            prep.graph,
+            prep.segments,
+            prep.window,
+            present.placement if present is not None else None,
+            advice,
+        )
+        return partial, FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
+
+    def _placed(self, prep: ReservationPrep, advice: object) -> Placement | Refusal:
         wrong = self._wrong(prep)
         if wrong is not None:
             return wrong
-        free = FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
-        placement = self.backend.place(prep.segments, prep.window, free)
+        if prep.graph:
+            if self.cloud is None:
+                reason = f"{self.domain.name} runs no VNodes"
+                return Refusal(RefusalKind.TOPOLOGY, reason, resource=self.domain.name)
+            partial, free = self.partial(prep, advice)
+            placement = self.cloud.place_graph(partial, free)
+        else:
+            free = FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
+            placement = self.backend.place(prep.segments, prep.window, free)
         if isinstance(placement, Refusal):
             return placement
         return self._verified(prep, placement, free)
@@ -248,7 +308,7 @@ class Book:
                 wrong = self._wrong_label(stp, vlan, prep)
                 if wrong is not None:
                     return replace(wrong, segment_id=segment.segment_id)
-        return self._untranslated(prep.segments) or self._unsplit(prep.segments)
+        return untranslated(self.domain, prep.segments) or unsplit(self.domain, prep.segments)
 
     def _wrong_joint(self, joint: Joint, orchestrator_id: str) -> Refusal | None:
         """Somebody else's reservation, or one that is being moved for another already."""
@@ -275,29 +335,6 @@ class Book:
         if self.labels.holder(stp, vlan, prep.window, number) is not None:
             reason = f"VLAN {vlan} at {stp} is taken during the window"
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
-        return None
-
-    def _untranslated(self, segments: Iterable[Segment]) -> Refusal | None:
-        for segment in segments:
-            if not self.domain.swaps_labels and segment.ingress_vlan != segment.egress_vlan:
-                reason = f"{self.domain.name} does not translate VLANs"
-                return _refusal(RefusalKind.LABEL, reason, segment.egress_stp, segment)
-        return None
-
-    def _unsplit(self, segments: Iterable[Segment]) -> Refusal | None:
-        if self.domain.splits:
-            return None
-        seen: set[tuple[str, int]] = set()
-        for segment in segments:
-            ends = {
-                (segment.ingress_stp, segment.ingress_vlan),
-                (segment.egress_stp, segment.egress_vlan),
-            }
-            if ends & seen:
-                stp, vlan = min(ends & seen)
-                reason = f"{self.domain.name} does not split VLAN {vlan} at {stp}"
-                return _refusal(RefusalKind.LABEL, reason, stp, segment)
-            seen |= ends
         return None
 
     def _usages(self, reservation_id: str) -> tuple[Usage, ...]:
@@ -332,7 +369,7 @@ class Book:
 
     def _note(self, prep: ReservationPrep, placement: Placement, held: Held) -> None:
         key = (prep.transaction_id, prep.part_id)
-        held.parts[key] = LivePart.of(prep, placement)
+        held.add(key, LivePart.of(prep, placement))
         self._owner[key] = prep.reservation_id
         if prep.joint is not None:
             self._joints.add(key, prep.joint)
@@ -355,22 +392,26 @@ class Book:
         concerned = {reservation_id, *(self._joints.members(after) if after is not None else ())}
         ids = {self._held[one].joint_id for one in concerned} - {""}
         concerned.update(one for one, held in self._held.items() if held.joint_id in ids)
-        for joint_id in sorted(ids):
-            self._count(self._together.pop(joint_id), -1)
-        for one in sorted(concerned):
+        # Most is as it was: only what differs is put into the calendar.
+        changes: Counter[Usage] = Counter()
+        for joint_id in ids:
+            changes.subtract(self._together.pop(joint_id))
+        for one in concerned:
             held = self._held[one]
-            self._count(held.envelope, -1)
+            changes.subtract(held.envelope)
             held.envelope, held.joint_id = (), ""
-        for one in sorted(concerned):
+        for one in concerned:
             held, joint = self._held[one], self._joints.of(one)
             if joint is None:
                 held.envelope = held.usages()
-                self._count(held.envelope, 1)
+                changes.update(held.envelope)
                 continue
             held.joint_id = joint.joint_id
             if joint.joint_id not in self._together:
                 self._together[joint.joint_id] = self._joints.usages(joint)
-                self._count(self._together[joint.joint_id], 1)
+                changes.update(self._together[joint.joint_id])
+        self._count((-changes).elements(), -1)
+        self._count((+changes).elements(), 1)
 
     def _count(self, usages: Iterable[Usage], sign: int, checked: bool = False) -> None:
         add = self.calendar.add_checked if checked else self.calendar.add
@@ -397,24 +438,8 @@ class Book:
         return replace(refusal, available_bps=None)
 
 
-def _port_uses(
-    pairs: Iterable[tuple[str, str]], directionality: Directionality
-) -> dict[str, list[Resource]]:
-    """Which directions of each port the pairs would use."""
-    uses: dict[str, list[Resource]] = {}
-    for ingress, egress in pairs:
-        for resource in way_resources(ingress, egress, (), directionality):
-            known = uses.setdefault(resource.name, [])
-            if resource not in known:
-                known.append(resource)
-    return uses
-
-
-def _stamped(offer: Offer, token: str, until_ms: int) -> Offer:
-    """A domain may offer a hundred at once, and dataclasses.replace is slow."""
-    ends = (offer.ingress_stp, offer.egress_stp)
-    return Offer(token, *ends, offer.profile, offer.latency_us, offer.price, until_ms)
-
-
-def _refusal(kind: RefusalKind, reason: str, stp: str, segment: Segment) -> Refusal:
-    return Refusal(kind, reason, resource=stp, segment_id=segment.segment_id)
+def _beside(prep: ReservationPrep) -> tuple[ReservationPrep, Key]:
+    """The part under another key, for what it is to have."""
+    # No part is called so: ids have no space.
+    other = replace(prep, part_id=f"{prep.part_id} anew", joint=None)
+    return other, (other.transaction_id, other.part_id)

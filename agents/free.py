@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agents.together import Owed
 from agents.usage import Usage, raised
-from substrate.calendar import Resource
+from substrate.calendar import Resource, outlined
 from substrate.model import Profile, Step, Window
 from substrate.vlans import VlanSet
 
@@ -67,12 +67,15 @@ class FreeFor:
         """What is free over time, or less where that is long."""
         known = self._profiles.get(resource)
         if known is None:
-            outline = self._book.calendar.outline(resource, self.window)
-            # What is taken off may be more than an outline has left.
-            known = tuple(
-                Step(step.start_s, max(0, step.bandwidth_bps))
-                for step in self._settled(resource, outline)
-            )
+            calendar = self._book.calendar
+            if resource in self._owed:
+                # An outline before that would hide where it is free but for what is owed.
+                found = self._settled(resource, calendar.detail(resource, self.window))
+                # What is taken off may be more than is left where not all is told.
+                found = tuple(Step(s.start_s, max(0, s.bandwidth_bps)) for s in found)
+                known = outlined(found, self.window)
+            else:
+                known = calendar.outline(resource, self.window)
             self._profiles[resource] = known
         return known
 
@@ -85,9 +88,7 @@ class FreeFor:
         return self.free_bps(resource) if known is None else known
 
     def _settled(self, resource: Resource, profile: Profile) -> Profile:
-        for usage in self._owed.get(resource, ()):
-            profile = raised(profile, usage, self.window)
-        return profile
+        return raised(profile, self._owed.get(resource, ()), self.window)
 
     def free_vlans(self, stp: str) -> VlanSet:
         return self._book.free_vlans(stp, self.window, self._reservation_id)

@@ -64,6 +64,12 @@ class Meter:
                 (),
                 lambda: [((), float(agent.recovering))],
             ),
+            Gauge(
+                "braid_agent_images_used",
+                "VNodes that were made since the start, by whether their image was there",
+                ("ready",),
+                lambda: [((name,), count) for name, count in _images(agent)],
+            ),
         )
         self.registry.register(Gauges(figures))
 
@@ -71,3 +77,8 @@ class Meter:
 def _parts(agent: Agent) -> Rows:
     count = agent.parts.records.states()
     return [((state.name.lower(),), count[state]) for state in PartState]
+
+
+def _images(agent: Agent) -> tuple[tuple[str, int], ...]:
+    images = agent.clouds.images if agent.clouds is not None else None
+    return (("yes", images.hits), ("no", images.misses)) if images is not None else ()

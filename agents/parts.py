@@ -7,7 +7,7 @@ once a release is durable (design, section 5, rules 1, 9 and 10).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -60,6 +60,8 @@ class Parts:
         self.rules = rules
         self.records = Records(self._woken)
         book.wake = self.records.wake
+        self.freed: Callable[[ReservationPrep], None] = lambda prep: None
+        """Hears of each part that is not live any more, once that is durable."""
         self.decisions: dict[Key, Decision] = {}
         self.turns = Turns()
         self.watchers = Watchers()
@@ -109,8 +111,15 @@ class Parts:
             self.provisioner.look(reservation_id)
         self._timers.set(AsleepDue(), self.records.next_due_ms())
 
-    def admit(self, prep: ReservationPrep) -> Admitted | Refusal:
-        """Takes capacity for a part in memory, or says why not."""
+    def admit(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
+        """Takes capacity for a part in memory, or says why not; ``advice``: as for the book."""
+        return self._wrong_time(prep) or self.book.admit(prep, advice)
+
+    def look(self, prep: ReservationPrep) -> Admitted | Refusal:
+        """What ``admit`` would say of a part without a graph, by what is known here alone."""
+        return self._wrong_time(prep) or self.book.look(prep)
+
+    def _wrong_time(self, prep: ReservationPrep) -> Refusal | None:
         name, horizon_s = self.book.domain.name, self.book.domain.horizon_s
         left_s = prep.window.end_s - self.clock.now_ms() // 1000
         if left_s <= 0:
@@ -119,7 +128,7 @@ class Parts:
         if horizon_s and left_s > horizon_s:
             reason = f"the window ends {left_s} s from now, {name} takes up to {horizon_s} s"
             return Refusal(RefusalKind.POLICY, reason, name)
-        return self.book.admit(prep)
+        return None
 
     async def advance(
         self,
@@ -193,6 +202,8 @@ class Parts:
         if record.part.prep is not None:
             self.records.wake(record.part.prep.reservation_id)
         self.book.free(*record.key)
+        if record.part.prep is not None:
+            self.freed(record.part.prep)
 
     def _lull(self, reservation_id: str) -> None:
         """Lets a reservation sleep, if all is written of it and nothing is to be done soon."""

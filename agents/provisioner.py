@@ -65,9 +65,9 @@ class Provisioner:
         self._parts_of = parts_of
         self._settle = settle
         self._wake = wake
-        # What may be on the devices, and which of it is known to be there entirely.
+        # What may be on the devices, and of which of it what mapping is known to be there entirely.
         self._touched = _Touched()
-        self._active: set[Key] = set()
+        self._active: dict[Key, str] = {}
         self._failures: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
@@ -100,6 +100,12 @@ class Provisioner:
             return False
         return not any(self.configured(record.key) for record in self._parts_of(reservation_id))
 
+    def disturbed(self, reservation_id: str) -> None:
+        """What was configured for a reservation may not be there any more."""
+        for record in self._parts_of(reservation_id):
+            self._active.pop(record.key, None)
+        self.look(reservation_id)
+
     def look(self, reservation_id: str) -> None:
         """Something about the reservation has changed, or its time has come."""
         if self._stopped:
@@ -122,6 +128,20 @@ class Provisioner:
         for task in list(self._tasks.values()):
             task.cancel()
 
+    async def settled(self, reservation_id: str) -> None:
+        """Waits for what is being done for a reservation now."""
+        task = self._tasks.get(reservation_id)
+        if task is not None:
+            await asyncio.wait([task])
+
+    def busy(self) -> bool:
+        """Whether anything is being done."""
+        return bool(self._tasks)
+
+    def _is_active(self, record: Record) -> bool:
+        """Whether a part is on the devices as it is mapped now: it may have been mapped anew."""
+        return self._active.get(record.key) == record.part.mapping
+
     def _at_rest(self, reservation_id: str) -> bool:
         """Whether devices and durable states are already as they should be."""
         now_s = self._now_s()
@@ -129,7 +149,7 @@ class Provisioner:
         chosen = in_force(records, now_s)
         for record in records:
             if record is chosen:
-                if record.key not in self._active or not _is(record, DataPlaneState.ACTIVE):
+                if not self._is_active(record) or not _is(record, DataPlaneState.ACTIVE):
                     return False
             elif record.key in self._touched or not _is(record, _idle_state(record, now_s)):
                 return False
@@ -201,21 +221,21 @@ class Provisioner:
 
     async def _provision(self, record: Record) -> str:
         """Why the device could not; empty when it is done."""
-        if record.key in self._active:
+        if self._is_active(record):
             return ""
         placement = self._placement_of(record)
         await self._make_way(record, placement)
         self._touched.add(record, placement)
         problem = await self._tried(self._backend.provision, record, placement)
         if not problem:
-            self._active.add(record.key)
+            self._active[record.key] = record.part.mapping
         return problem
 
     async def _withdraw(self, record: Record) -> str:
         if record.key not in self._touched:
             return ""
         placement = self._placement_of(record)
-        self._active.discard(record.key)
+        self._active.pop(record.key, None)
         problem = await self._tried(self._backend.withdraw, record, placement)
         if not problem:
             self._touched.remove(record)

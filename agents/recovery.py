@@ -72,6 +72,7 @@ class Recovery:
     ) -> None:
         self.life = Life()
         self.raised: Callable[[], None] = lambda: None
+        self.over: Callable[[], None] = lambda: None
         self._parts = parts
         self._timers = timers
         self._send = send
@@ -206,6 +207,7 @@ class Recovery:
             senders, self._collected = self._collected.senders, Collected()
             self._rule()
         self._tell(outcome, senders)
+        self.over()
 
     async def _reconciled(self) -> _Outcome:
         """Takes and gives back capacity in memory, and says what is to be written and answered."""

@@ -15,6 +15,7 @@ import structlog
 from grpc.aio import ServicerContext
 
 from agents.agent import Agent
+from agents.cloud_server import CloudNetsServicer, cloud_service
 from agents.doubts import DOUBTS_NAME, DoubtsServicer
 from agents.metadata import ID_SHAPE, Caller, caller_of, is_id
 from agents.peers import RestoredError
@@ -66,9 +67,14 @@ def service(agent: Agent, streams: Streams, clock: Clock) -> dict[str, Add]:
     servicer = DomainAgentServicer(agent, streams, clock)
     doubts = DoubtsServicer(agent, streams, clock)
     agent.recovery.raised = streams.restart
+    cloudnets = agent.remote.cloudnets() if agent.remote is not None else None
+    if agent.clouds is not None:
+        cloudnets = CloudNetsServicer(agent.clouds, agent.domain.name)
+    clouds = {} if cloudnets is None else cloud_service(cloudnets)
     return {
         SERVICE_NAME: partial(agent_pb2_grpc.add_DomainAgentServicer_to_server, servicer),
         DOUBTS_NAME: partial(doubts_pb2_grpc.add_DoubtsServicer_to_server, doubts),
+        **clouds,
     }
 
 

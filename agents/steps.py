@@ -13,7 +13,7 @@ from agents.peers import Sender
 from agents.values import Decision, Key, Record
 from protocol import participant
 from protocol.messages import PartMessage, Phase, ReservationPrep, ReservationResp
-from protocol.participant import Part, answer_to
+from protocol.participant import Admit, Part, answer_to
 from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
 from substrate.values import replace
@@ -41,8 +41,13 @@ def key_of(message: PartMessage) -> Key:
     return (message.transaction_id, message.part_id)
 
 
-def step_of(parts: Parts, sender: Sender, message: PartMessage, epoch: int) -> Step:
-    """What a message is to change; takes capacity in memory. The caller has the part's turn."""
+def step_of(
+    parts: Parts, sender: Sender, message: PartMessage, epoch: int, admit: Admit | None = None
+) -> Step:
+    """What a message is to change; takes capacity in memory. The caller has the part's turn.
+
+    ``admit``: what it is admitted by; None: ``parts.admit``.
+    """
     before = parts.records.get(key_of(message))
     known = None if before is None else before.part
     prep = message if isinstance(message, ReservationPrep) else None
@@ -53,7 +58,7 @@ def step_of(parts: Parts, sender: Sender, message: PartMessage, epoch: int) -> S
         answer = answer_to(message, False, refusal, epoch)
         return Step(message, _named(parts, answer), before, known)
     part, response = participant.step(
-        known, message, parts.clock.now_ms(), parts.admit, parts.rules, epoch
+        known, message, parts.clock.now_ms(), admit or parts.admit, parts.rules, epoch
     )
     decisions: tuple[Decision, ...] = ()
     if known is not None and part is not None:

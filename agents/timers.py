@@ -46,7 +46,45 @@ class AsleepDue:
     """Some of what sleeps wants attention."""
 
 
-Due = PartDue | ReservationDue | RecoveryDue | OwnerDue | AsleepDue
+@dataclass(frozen=True, slots=True)
+class TidyDue:
+    """What is held elsewhere for a reservation is to be looked at."""
+
+    reservation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDue:
+    """All that is held elsewhere is to be looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesDue:
+    """Images are to be brought to hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceDue:
+    """It is to be seen whether hosts can be freed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StraysDue:
+    """VNodes of which nobody knows are to be taken away."""
+
+
+Due = (
+    PartDue
+    | ReservationDue
+    | RecoveryDue
+    | OwnerDue
+    | AsleepDue
+    | TidyDue
+    | SweepDue
+    | ImagesDue
+    | RebalanceDue
+    | StraysDue
+)
 
 
 class Timers(Generic[T]):

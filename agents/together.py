@@ -54,18 +54,32 @@ class Held:
     parts: dict[Key, LivePart] = field(default_factory=dict)
     envelope: tuple[Usage, ...] = ()
     joint_id: str = ""
+    _outcomes: dict[tuple[str, bool], tuple[Usage, ...]] = field(default_factory=dict)
+
+    def add(self, key: Key, part: LivePart) -> None:
+        """One more part, or another in its place."""
+        self.parts[key] = part
+        self._outcomes.clear()
+
+    def remove(self, key: Key) -> LivePart:
+        """One less. Raises KeyError."""
+        self._outcomes.clear()
+        return self.parts.pop(key)
 
     def usages(self) -> tuple[Usage, ...]:
         """What its parts count for when they count alone."""
         return envelope((part.window, part.placement) for part in self.parts.values())
 
     def outcome(self, reservation_id: str, joint: Joint, *, comes: bool) -> tuple[Usage, ...]:
-        """The same if the joint comes, or if it does not."""
-        return envelope(
-            (part.window, part.placement)
-            for part in self.parts.values()
-            if part.may_stand(reservation_id, joint, comes=comes)
-        )
+        """The same if the joint comes, or if it does not; found once until the parts change."""
+        known = self._outcomes.get((joint.joint_id, comes))
+        if known is None:
+            known = self._outcomes[joint.joint_id, comes] = envelope(
+                (part.window, part.placement)
+                for part in self.parts.values()
+                if part.may_stand(reservation_id, joint, comes=comes)
+            )
+        return known
 
 
 class Joints:
@@ -150,11 +164,11 @@ class Joints:
         ]
 
     def _is_active(self, joint: Joint) -> bool:
-        return any(
-            joint.is_before(member, part.version)
-            for member in self.members(joint)
-            for part in self._held[member].parts.values()
-        )
+        for member, new in joint.members:
+            held = self._held.get(member)
+            if held is not None and any(part.version < new for part in held.parts.values()):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +184,3 @@ class Owed:
             return self.back
         taken = [Usage(u.resource, u.window, -u.bandwidth_bps) for u in self.off]
         return (*self.back, *taken)
-
-
-NOTHING_OWED = Owed()

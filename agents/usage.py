@@ -48,11 +48,15 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
     for resource in sorted(claims):
         rows = claims[resource]
         times = sorted({t for window, _ in rows for t in (window.start_s, window.end_s)})
-        for start_s, end_s in itertools.pairwise(times):
-            piece = Window(start_s, end_s)
-            most = max((bps for window, bps in rows if window.overlaps(piece)), default=0)
-            if most:
-                found.append(Usage(resource, piece, most))
+        at = {time_s: i for i, time_s in enumerate(times)}
+        most = [0] * len(times)
+        # Phases hardly overlap: so each piece is looked at as often as there are versions.
+        for window, bps in rows:
+            for i in range(at[window.start_s], at[window.end_s]):
+                most[i] = max(most[i], bps)
+        for (start_s, end_s), bps in zip(itertools.pairwise(times), most, strict=False):
+            if bps:
+                found.append(Usage(resource, Window(start_s, end_s), bps))
     return tuple(found)
 
 
@@ -77,19 +81,19 @@ def greatest(scenarios: Iterable[Iterable[Usage]]) -> tuple[Usage, ...]:
     return tuple(found)
 
 
-def raised(profile: Profile, usage: Usage, window: Window) -> Profile:
-    """The profile with what the usage takes put back; with a usage of less than 0, taken off."""
-    start_s = max(usage.window.start_s, window.start_s)
-    end_s = min(usage.window.end_s, window.end_s)
-    times = {step.start_s for step in profile} | {start_s}
-    if end_s < window.end_s:
-        times.add(end_s)
+def raised(profile: Profile, usages: Iterable[Usage], window: Window) -> Profile:
+    """The profile of a window with what usages take put back; of one less than 0, taken off."""
+    changes: dict[int, int] = {}
+    for usage in usages:
+        start_s, end_s = max(usage.window.start_s, window.start_s), usage.window.end_s
+        changes[start_s] = changes.get(start_s, 0) + usage.bandwidth_bps
+        if end_s < window.end_s:
+            changes[end_s] = changes.get(end_s, 0) - usage.bandwidth_bps
+    levels = {step.start_s: step.bandwidth_bps for step in profile}
     steps: list[Step] = []
-    level, rest = 0, list(profile)
-    for at_s in sorted(times):
-        while rest and rest[0].start_s <= at_s:
-            level = rest.pop(0).bandwidth_bps
-        here = level + (usage.bandwidth_bps if start_s <= at_s < end_s else 0)
-        if not steps or steps[-1].bandwidth_bps != here:
-            steps.append(Step(at_s, here))
+    level = more = 0
+    for at_s in sorted({*levels, *changes}):
+        level, more = levels.get(at_s, level), more + changes.get(at_s, 0)
+        if not steps or steps[-1].bandwidth_bps != level + more:
+            steps.append(Step(at_s, level + more))
     return tuple(steps)

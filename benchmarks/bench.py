@@ -41,6 +41,7 @@ SCENARIOS: dict[str, Callable[[Setting], None]] = {
     "plan": plan_calls,
     "plan-live": plan_calls_live,
     "planning": lambda setting: alone(setting, "planning", setting.nodes, "nodes"),
+    "mapping": lambda setting: alone(setting, "mapping", setting.providers, "providers"),
     "restart": lambda setting: alone(setting, "restart", setting.live, "rows"),
 }
 
@@ -52,6 +53,7 @@ QUICK = Setting(
     busy=16,
     live=(500, 2000),
     nodes=(4, 10),
+    providers=(3,),
 )
 
 
@@ -68,6 +70,7 @@ def main() -> None:
             in_flight=tuple(given.in_flight or usual.in_flight),
             live=tuple(given.live or usual.live),
             nodes=tuple(given.nodes or usual.nodes),
+            providers=tuple(given.providers or usual.providers),
         )
         broken = [name for name in given.scenario if not _ran(name, setting)]
     setting.results.write(given.out)
@@ -93,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--in-flight", nargs="+", type=int, help="circuits asked for at once")
     parser.add_argument("--live", nargs="+", type=int, help="live reservations in an agent")
     parser.add_argument("--nodes", nargs="+", type=int, help="domains of a network; 80: ESnet")
+    parser.add_argument("--providers", nargs="+", type=int, help="that a CloudNet is mapped on")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"))
     return parser.parse_args()
 

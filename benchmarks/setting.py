@@ -23,6 +23,7 @@ class Setting:
     busy: int = 128
     live: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     nodes: tuple[int, ...] = (10, 80, 200, 1000)
+    providers: tuple[int, ...] = (5, 20)
     results: Results = field(default_factory=Results)
 
     def place(self, name: str) -> Path:

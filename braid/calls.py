@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from braid import requests
+from braid import cloudnets, requests
+from braid.cloudnets import Graph
 from braid.units import Amount
-from braid.v1 import reservations_pb2 as pb, topology_pb2
+from braid.v1 import cloudnets_pb2, reservations_pb2 as pb, topology_pb2
 
 
 class Calls:
@@ -16,6 +17,7 @@ class Calls:
     _reservations: Any
     _topology: Any
     _doubts: Any
+    _cloudnets: Any
 
     def _call(self, method: Any, message: Any) -> Any:
         raise NotImplementedError
@@ -70,8 +72,8 @@ class Calls:
         return self._call(self._reservations.List, message)
 
     def modify(self, reservation_id: str, **changes: Any) -> Any:
-        """Changes ``bandwidth``, ``end`` or ``limits`` (then ``at`` a time): a ReservationRecord
-        whose ``modified`` tells.
+        """Changes ``bandwidth``, ``end``, ``limits`` (then ``at`` a time) or the ``cloudnet``: a
+        ReservationRecord whose ``modified`` tells.
         """
         message = requests.modify(reservation_id, **changes)
         return self._call(self._reservations.Modify, message)
@@ -91,6 +93,12 @@ class Calls:
         """Free bandwidth and VLANs between two STPs of one visible domain."""
         message = requests.availability(ingress_stp, egress_stp, start=start, duration=duration)
         return self._call(self._topology.Availability, message)
+
+    def aggregate(self, name: str, *, start: Amount = "now", duration: Amount = "1h") -> Any:
+        """What all providers of VNodes have free, as that of one called ``name``: an
+        AggregateResponse."""
+        message = requests.aggregate(name, start=start, duration=duration)
+        return self._call(self._topology.Aggregate, message)
 
     def register(self, domain: str, target: str) -> Any:
         """Makes the orchestrator connect to a domain's agent, for good."""
@@ -121,3 +129,37 @@ class Calls:
             transaction_id, part_id, settlement, operator=operator, reason=reason
         )
         return self._call(self._doubts.Settle, message)
+
+    def plan_cloudnet(self, graph: Graph, **wishes: Any) -> Any:
+        """A dry run: a PlanResponse. ``wishes`` as for :func:`braid.cloudnets.reservation`."""
+        return self._call(self._reservations.Plan, cloudnets.reservation(graph, **wishes))
+
+    def create_cloudnet(self, graph: Graph, **wishes: Any) -> Any:
+        """Reserves VNodes, VLinks and the circuits between: a ReservationRecord, as ``reserve``."""
+        return self._call(self._reservations.Reserve, cloudnets.reservation(graph, **wishes))
+
+    def show_cloudnet(self, reservation_id: str) -> Any:
+        """Where its VNodes are, in which state, and how it was completed: a CloudNetState."""
+        message = cloudnets_pb2.ShowCloudNetRequest(reservation_id=reservation_id)
+        return self._call(self._cloudnets.Show, message)
+
+    def power(self, reservation_id: str, action: str, vnodes: Iterable[str] = ()) -> Any:
+        """Does "start", "stop" or "cycle" to VNodes, all when none is named: a CloudNetState."""
+        message = cloudnets.power(reservation_id, action, vnodes)
+        return self._call(self._cloudnets.Power, message)
+
+    def what_if(self, free: str | float, domain: str = "") -> Any:
+        """What it would cost a provider to free a share of its hosts, "20%": a WhatIfResponse."""
+        return self._call(self._cloudnets.WhatIf, cloudnets.what_if(free, domain))
+
+    def migrate(self, reservation_id: str, vnode: str, **where: Any) -> Any:
+        """Moves a VNode to a ``host`` of its provider or to another (``domain``): a
+        MigrateResponse.
+        """
+        message = cloudnets.migrate(reservation_id, vnode, **where)
+        return self._call(self._cloudnets.Migrate, message)
+
+    def free_hosts(self, free: str | float, domain: str = "", *, request_id: str = "") -> Any:
+        """Does what ``what_if`` answers: a MigrateResponse."""
+        message = cloudnets.free_hosts(free, domain, request_id=request_id)
+        return self._call(self._cloudnets.Migrate, message)

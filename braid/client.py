@@ -23,6 +23,7 @@ import grpc.aio
 
 from braid import requests, retries
 from braid.calls import Calls
+from braid.consoles import AsyncConsole, Console
 from braid.errors import (
     BraidError,
     CircuitRefused,
@@ -37,17 +38,20 @@ from braid.many import Asking, Outcome
 from braid.requests import Circuit, Leg
 from braid.units import Amount
 from braid.v1 import reservations_pb2 as pb
+from braid.v1.cloudnets_pb2_grpc import CloudNetsStub
 from braid.v1.doubts_pb2_grpc import DoubtsStub
 from braid.v1.reservations_pb2_grpc import ReservationsStub
 from braid.v1.topology_pb2_grpc import TopologyStub
 
 __all__ = [
     "AsyncClient",
+    "AsyncConsole",
     "BraidError",
     "Circuit",
     "CircuitRefused",
     "Client",
     "Conflict",
+    "Console",
     "DeadlinePassed",
     "InvalidRequest",
     "Leg",
@@ -88,6 +92,7 @@ class Client(Calls):
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
         self._doubts = DoubtsStub(self._channel)
+        self._cloudnets = CloudNetsStub(self._channel)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> Client:
@@ -202,6 +207,10 @@ class Client(Calls):
             with suppress(harmless):
                 self.cancel(record.reservation_id)
 
+    def console(self, reservation_id: str, vnode: str) -> Console:
+        """The console of a VNode; a context manager, which closes it."""
+        return Console(self._cloudnets, reservation_id, vnode)
+
     def _call(self, method: Any, message: Any) -> Any:
         attempt, timeout_s = 0, retries.call_timeout(message, self._timeout_s)
         while True:
@@ -233,6 +242,7 @@ class AsyncClient(Calls):
         self._reservations = ReservationsStub(self._channel)
         self._topology = TopologyStub(self._channel)
         self._doubts = DoubtsStub(self._channel)
+        self._cloudnets = CloudNetsStub(self._channel)
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> AsyncClient:
@@ -333,6 +343,10 @@ class AsyncClient(Calls):
         finally:
             with suppress(harmless):
                 await self.cancel(record.reservation_id)
+
+    def console(self, reservation_id: str, vnode: str) -> AsyncConsole:
+        """The console of a VNode; an asynchronous context manager, which closes it."""
+        return AsyncConsole(self._cloudnets, reservation_id, vnode)
 
     async def _call(self, method: Any, message: Any) -> Any:
         attempt, timeout_s = 0, retries.call_timeout(message, self._timeout_s)

@@ -75,7 +75,9 @@ def reservation(
 
     ``more_destinations``: the source is joined with these too, each at all of the bandwidth.
     ``movable``: until it starts it may be moved, to other paths or, a volume, to other times within
-    what was asked, to admit another. Raises ValueError.
+    what was asked, to admit another; of a volume also what is left when it has started.
+
+    Raises ValueError.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: given '{strategy}', possible: {', '.join(STRATEGIES)}")
@@ -183,11 +185,13 @@ def modify(
     end: Amount | None = None,
     limits: pb.Constraints | None = None,
     at: Amount | None = None,
+    cloudnet: pb.CloudNet | None = None,
     request_id: str = "",
     timeout_s: int | None = None,
 ) -> pb.ModifyRequest:
     """A ModifyRequest. ``limits``: in place of those that it had; ``at``: when its new paths take
-    over, at once when not said. Raises ValueError.
+    over, at once when not said. ``cloudnet``: what it is to be, see
+    :func:`braid.cloudnets.cloudnet`. Raises ValueError.
     """
     if at is not None and limits is None:
         raise ValueError("at: only together with limits")
@@ -198,6 +202,7 @@ def modify(
         end_s=parse_time(end, int(time.time())) if end is not None else None,
         constraints=limits,
         switch_s=parse_time(at, int(time.time())) if at is not None else None,
+        cloudnet=cloudnet,
         negotiation_timeout_s=timeout_s,
     )
 
@@ -224,11 +229,14 @@ def availability(
     ingress_stp: str, egress_stp: str, *, start: Amount, duration: Amount
 ) -> topology_pb2.AvailabilityRequest:
     """An AvailabilityRequest. Raises ValueError."""
-    start_s = parse_time(start, int(time.time()))
-    window = common_pb2.Window(start_s=start_s, end_s=start_s + parse_duration(duration))
     return topology_pb2.AvailabilityRequest(
-        ingress_stp=ingress_stp, egress_stp=egress_stp, window=window
+        ingress_stp=ingress_stp, egress_stp=egress_stp, window=_window(start, duration)
     )
+
+
+def aggregate(name: str, *, start: Amount, duration: Amount) -> topology_pb2.AggregateRequest:
+    """An AggregateRequest. Raises ValueError."""
+    return topology_pb2.AggregateRequest(name=name, window=_window(start, duration))
 
 
 def doubts(
@@ -361,6 +369,11 @@ def credentials(
 ) -> grpc.ChannelCredentials:
     """TLS credentials from PEM."""
     return grpc.ssl_channel_credentials(root_certificates, key, certificate)
+
+
+def _window(start: Amount, duration: Amount) -> common_pb2.Window:
+    start_s = parse_time(start, int(time.time()))
+    return common_pb2.Window(start_s=start_s, end_s=start_s + parse_duration(duration))
 
 
 def _vlans(text: str) -> list[common_pb2.VlanRange]:

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from braid.errors import BraidError, Conflict, InvalidRequest, NotFound, Refused, error_of
-from braid.v1 import reservations_pb2 as pb
+from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
 
 RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
 TOO_SLOW = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -25,6 +25,8 @@ HINT_SPREAD = 0.5
 """Up to this share is added to a delay, so that those refused together do not return together."""
 NEGOTIATION_TIMEOUT_S = 30
 """The orchestrator's own, when a request names none."""
+WORK_TIMEOUT_S = 570
+"""For what answers when it is done: images and the memory of VNodes are copied meanwhile."""
 
 
 def pause_before(
@@ -57,10 +59,12 @@ def repeats_after_s(
 
 
 def call_timeout(message: Message, timeout_s: float) -> float:
-    """Seconds for a call: beyond ``timeout_s``, what the request itself gives to negotiate."""
+    """Seconds for a call: beyond ``timeout_s``, what the request needs to negotiate or to work."""
     if isinstance(message, pb.Reservation | pb.ModifyRequest):
         named = message.HasField("negotiation_timeout_s")
         timeout_s += message.negotiation_timeout_s if named else NEGOTIATION_TIMEOUT_S
+    elif isinstance(message, cloudnets_pb2.PowerRequest | cloudnets_pb2.MigrateRequest):
+        timeout_s += WORK_TIMEOUT_S
     return timeout_s
 
 

@@ -104,6 +104,16 @@ def parse_latency(text: str | float, *, least: int = 1) -> int:
     return value
 
 
+def parse_share(text: str | float) -> float:
+    """Above 0 and below 1, from "20%" or 0.2. Raises ValueError."""
+    number, percent, rest = _plain(text).strip().partition("%")
+    match = re.fullmatch(_NUMBER, number.strip())
+    share = float(match[1]) / (100 if percent else 1) if match and not rest else 0.0
+    if not 0 < share < 1:
+        raise ValueError(f"'{text}' is not a share; possible: 20%, 0.2, above 0 and below 1")
+    return share
+
+
 def parse_vlans(text: str) -> list[tuple[int, int]]:
     """Inclusive ranges from "100-199,300". Raises ValueError outside 1..4094."""
     ranges = []

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from commands.context import REFUSED, UNEXPECTED, USAGE, AsJson, fail, print_json
+from commands.context import REFUSED, USAGE, AsJson, fail, print_json
+from commands.descriptions import File, Form, print_graph, read_description
 from rdl.aggregation import aggregate as told_by
-from rdl.codec import from_bytes, to_bytes
 from rdl.completion import DEFAULTS, Unsaid, complete as completed, unsaid
-from rdl.errors import Mistake, RdlError
+from rdl.errors import RdlError
 from rdl.fitting import Fit, fit
-from rdl.limits import LIMITS
 from rdl.model import Graph, Layer
-from rdl.reading import Document, read
-from rdl.writing import write
-
-app = typer.Typer(no_args_is_help=True, help="CloudNets: computers and the circuits between them.")
+from rdl.reading import Document
 
 Place = tuple[int | None, int | None]
 
@@ -30,22 +23,6 @@ SHOWN = 5
 """How many elements of a substrate are named in one line."""
 
 
-class Form(StrEnum):
-    """The two forms of a description."""
-
-    YAML = "yaml"
-    PROTOBUF = "protobuf"
-
-
-File = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="a description in YAML, or in protobuf where its name ends in .pb",
-    ),
-]
 On = Annotated[
     Path | None,
     typer.Option("--on", exists=True, dir_okay=False, help="a substrate: what would fit where"),
@@ -55,7 +32,6 @@ As = Annotated[
 ]
 
 
-@app.command()
 def check(
     file: File,
     on: On = None,
@@ -72,37 +48,17 @@ def check(
     """Read a description: what it is, what it leaves to others, and every mistake in it."""
     if as_ is not None and (as_json or on is not None):
         fail("--as prints the description alone: possible without --json and --on", USAGE)
-    document = _read(file, as_json)
+    document = read_description(file, as_json)
     graph = _changed(document.graph, complete, aggregate)
-    fits = None if on is None else _fit(graph, _read(on, as_json).graph)
-    if as_ is Form.YAML:
-        typer.echo(write(graph), nl=False)
-    elif as_ is Form.PROTOBUF:
-        sys.stdout.buffer.write(to_bytes(graph))
+    fits = None if on is None else _fit(graph, read_description(on, as_json).graph)
+    if as_ is not None:
+        print_graph(graph, as_)
     elif as_json:
         print_json(_as_dict(file, document, graph, fits))
     else:
         _show(file, document, graph, fits)
     if fits is not None and not fits.possible:
         raise typer.Exit(REFUSED)
-
-
-def _read(file: Path, as_json: bool) -> Document:
-    """The document in a file; ends the command with all mistakes when it has any."""
-    with file.open("rb") as stream:
-        data = stream.read(LIMITS.size_bytes + 1)
-    try:
-        if file.suffix == ".pb":
-            return Document(from_bytes(data), {})
-        return read(data)
-    except RdlError as error:
-        if as_json:
-            mistakes = [_mistake(each) for each in error.mistakes]
-            print_json({"file": str(file), "mistakes": mistakes})
-        else:
-            for each in error.mistakes:
-                typer.echo(f"{file}:{' ' if each.line is None else ''}{each}", err=True)
-        raise typer.Exit(UNEXPECTED) from error
 
 
 def _changed(graph: Graph, complete: bool, aggregate: str | None) -> Graph:
@@ -214,7 +170,3 @@ SINGULAR = {
 def _counts(graph: Graph) -> dict[str, int]:
     objects = (graph.nodes, graph.links, graph.interfaces, graph.shared, graph.relations)
     return {name: len(found) for name, found in zip(SINGULAR, objects, strict=True)}
-
-
-def _mistake(mistake: Mistake) -> dict[str, Any]:
-    return {**asdict(mistake), "kind": mistake.kind.value}

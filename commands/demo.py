@@ -1,7 +1,8 @@
 """``braid demo``: the paper's Figure 6a on this machine, and a circuit through it.
 
 Four sites, three regional networks with an exchange each, two research networks: nine agents and an
-orchestrator as separate processes on loopback, each with its own database.
+orchestrator as separate processes on loopback, each with its own database. Last a reseller joins: a
+domain behind which a second orchestrator stands, with a provider of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from braid.client import Client
 from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
 from braid.v1.agent_pb2_grpc import DomainAgentStub
 from commands.context import UNEXPECTED, AsJson, as_dict, console, fail, print_json, reporting
+from commands.demo_cloudnet import computers_too
 from commands.live import follow
 from commands.processes import World, terminating
 from commands.views import event_text, record_view, topology_view
@@ -50,12 +52,19 @@ def demo(
             _wait_until_up(client, len(world.agents))
             screen.print(topology_view(client.topology()))
             record, refused, accepted = _tell_the_story(client, world, screen)
+            screen.print(
+                Rule("6  braid cloudnet create: computers too, at two sites and at a reseller")
+            )
+            client.register("reseller", world.start_below())
+            _wait_until_up(client, len(world.agents))
+            cloudnet = computers_too(client, screen)
             if as_json:
                 print_json(
                     {
                         "reservation": as_dict(record),
                         "refused": as_dict(refused),
                         "accepted": as_dict(accepted),
+                        "cloudnet": as_dict(cloudnet),
                     }
                 )
             screen.print(Rule("done"))
@@ -171,6 +180,7 @@ def _stay(world: World, screen: Console) -> None:
             "braid list\n"
             "braid watch\n"
             "braid modify ID --bandwidth 90G\n"
+            "braid cloudnet create docs/rdl/pair.yaml --start +10s --duration 10m\n"
             "braid cancel ID",
             title="it stays up until Ctrl-C; try in another terminal",
             expand=False,

@@ -4,47 +4,45 @@ from __future__ import annotations
 
 import typer
 
-from commands import (
-    cloudnet,
-    demo,
-    doubt,
-    health,
-    reservations,
-    services,
-    simulate,
-    topology,
-    topology_import,
-)
+from commands.lazy import group_of
 
 EPILOG = (
     "Exit codes: 0 done, 1 unexpected, 2 wrong argument, 3 refused for lack of capacity, "
     "4 not found, 5 nobody answers, 6 not in this state, 7 out of time (the work goes on)."
 )
 
+PLACES = {
+    "demo": "commands.demo:demo",
+    "serve": "commands.serving:serve",
+    "agent": "commands.agency:agent",
+    "plan": "commands.reservations:plan",
+    "reserve": "commands.reservations:reserve",
+    "list": "commands.reservations:list_",
+    "show": "commands.reservations:show",
+    "watch": "commands.reservations:watch",
+    "modify": "commands.reservations:modify",
+    "migrate": "commands.reservations:migrate",
+    "cancel": "commands.reservations:cancel",
+    "health": "commands.health:health",
+    "topology": "commands.topology:app",
+    "cloudnet": "commands.cloudnets:app",
+    "doubt": "commands.doubt:app",
+    "simulate": "commands.simulate:app",
+}
+"""Where each command is. Starting a process imports none but the one that is called."""
+
 app = typer.Typer(
+    cls=group_of(PLACES),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Reserve bandwidth across many networks at once: all of it or nothing.",
     epilog=EPILOG,
 )
-app.command()(demo.demo)
-app.command()(services.serve)
-app.command()(services.agent)
-app.command()(reservations.plan)
-app.command()(reservations.reserve)
-app.command("list")(reservations.list_)
-app.command()(reservations.show)
-app.command()(reservations.watch)
-app.command()(reservations.modify)
-app.command()(reservations.migrate)
-app.command()(reservations.cancel)
-app.command()(health.health)
-topology.app.command("import")(topology_import.import_)
-app.add_typer(topology.app, name="topology")
-app.add_typer(cloudnet.app, name="cloudnet")
-app.add_typer(doubt.app, name="doubt")
-app.add_typer(simulate.app, name="simulate")
+
+
+@app.callback()
+def braid() -> None:
+    """Reserve bandwidth across many networks at once: all of it or nothing."""
 
 
 def main() -> None:

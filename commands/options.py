@@ -83,7 +83,9 @@ Unidirectional = Annotated[
 ]
 Movable = Annotated[
     bool,
-    typer.Option("--movable", help="until it starts it may be moved to let another in"),
+    typer.Option(
+        "--movable", help="it may be moved to let others in: until it starts, volumes also later"
+    ),
 ]
 RequestId = Annotated[
     str, typer.Option("--request-id", help="your id: the same one again is answered as before")

@@ -43,7 +43,7 @@ class World:
         names = []
         for entry in sorted(files("commands").joinpath("world").iterdir(), key=lambda e: e.name):
             if entry.name.endswith(".yaml"):
-                settings: dict[str, Any] = yaml.safe_load(entry.read_text())
+                settings = _settings("world", entry.name.removesuffix(".yaml"))
                 names.append(settings["domain"])
                 self._spawn(settings["domain"], "agent", self._write(settings["domain"], settings))
         for name in names:
@@ -52,6 +52,20 @@ class World:
         config = self._write("orchestrator", {"orchestrator_id": "demo", "domains": domains})
         self._spawn("orchestrator", "serve", "--config", config)
         self.target = self._address("orchestrator")
+
+    def start_below(self) -> str:
+        """Starts what is in ``commands/world_below``: a provider, an orchestrator of its own, and
+        the agent for which that one is a domain's inside. The address of that agent.
+        """
+        depot, reseller = (_settings("world_below", name) for name in ("depot", "reseller"))
+        self._spawn("depot", "agent", self._write("depot", depot))
+        domains = [{"domain": "depot", "target": self._address("depot")}]
+        config = self._write("below", {"orchestrator_id": "below", "domains": domains})
+        self._spawn("below", "serve", "--config", config)
+        reseller["child"]["target"] = self._address("below")
+        self._spawn("reseller", "agent", self._write("reseller", reseller))
+        self.agents["reseller"] = self._address("reseller")
+        return self.agents["reseller"]
 
     def wait(self) -> None:
         """Until Ctrl-C; says so and ends when the orchestrator ends by itself."""
@@ -110,6 +124,12 @@ class World:
             fail(f"{name} did not start:\n{log}", UNEXPECTED)
         address: str = json.loads(line)["listening"]
         return address
+
+
+def _settings(folder: str, name: str) -> dict[str, Any]:
+    text = files("commands").joinpath(folder, f"{name}.yaml").read_text()
+    settings: dict[str, Any] = yaml.safe_load(text)
+    return settings
 
 
 @contextmanager

@@ -21,9 +21,11 @@ from commands.context import (
     fail,
     print_json,
 )
+from commands.topology_import import import_
 from commands.views import availability_view, topology_view
 
 app = typer.Typer(no_args_is_help=True, help="Domains, their state, ports and links.")
+app.command("import")(import_)
 
 Name = Annotated[str, typer.Argument(help="the domain's name")]
 

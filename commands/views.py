@@ -12,6 +12,7 @@ from rich.text import Text
 from braid.requests import state_name
 from braid.units import format_bandwidth, format_duration, format_time, format_volume
 from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
+from commands import views_cloudnet
 from commands.views_paths import (
     advice_lines,
     by_phase,
@@ -36,6 +37,8 @@ from commands.words import (
 
 def record_view(record: pb.ReservationRecord) -> RenderableType:
     """All that a person wants to know of one reservation."""
+    if record.criteria.HasField("cloudnet"):
+        return views_cloudnet.record_view(record)
     facts = Table.grid(padding=(0, 2))
     criteria = record.criteria
     facts.add_row("reservation", record.reservation_id)
@@ -45,7 +48,8 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
     facts.add_row("to", "\n".join([asked.destination, *asked.more_destinations]))
     _add_terms(facts, asked, criteria.bandwidth_bps, criteria.window, record.paths)
     if criteria.movable:
-        facts.add_row("movable", "until it starts")
+        volume = bool(asked.flexibility.volume_bytes) and not record.modified
+        facts.add_row("movable", "what lies ahead" if volume else "until it starts")
     if criteria.description:
         facts.add_row("description", Text(criteria.description))
     if record.version > 1:
@@ -120,10 +124,11 @@ def list_view(records: Iterable[pb.ReservationRecord]) -> Table:
     for record in records:
         criteria = record.criteria
         rate = format_bandwidth(criteria.bandwidth_bps)
+        graph = criteria.cloudnet.graph
         table.add_row(
             record.reservation_id,
             styled(state_name(record.state)),
-            criteria.source,
+            Text(f"CloudNet {graph.name}" if criteria.HasField("cloudnet") else criteria.source),
             _to_text(criteria),
             # A volume has no rate of its own before one is granted.
             rate if criteria.bandwidth_bps else volume_text(criteria),

@@ -90,7 +90,8 @@ def path_text(path: pb.Path) -> str:
 
 def share_text(path: pb.Path) -> str:
     """ "2 Gb/s over sitea > rn1 > sited", and when it is there if not always."""
-    text = f"{format_bandwidth(path.bandwidth_bps)} over {_route(path)}"
+    vlink = f"{path.vlink}: " if path.vlink else ""
+    text = f"{vlink}{format_bandwidth(path.bandwidth_bps)} over {_route(path)}"
     if not path.HasField("window"):
         return text
     length = format_duration(path.window.end_s - path.window.start_s)

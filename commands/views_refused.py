@@ -27,11 +27,15 @@ def refused_rows(answer: pb.ReservationRecord | pb.PlanResponse) -> list[Rendera
 
 
 def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType]:
-    """Why not, one line each."""
-    return [
-        Text.assemble(("no: ", "red"), f"{r.domain}: " if r.domain else "", r.reason)
-        for r in refusals
-    ]
+    """Why not, one line each: where, what resource if the reason does not name it, and why."""
+    lines: list[RenderableType] = []
+    for refusal in refusals:
+        where = [refusal.domain]
+        if refusal.resource not in refusal.reason:
+            where.append(refusal.resource)
+        named = "".join(f"{name}: " for name in where if name)
+        lines.append(Text.assemble(("no: ", "red"), named, refusal.reason))
+    return lines
 
 
 def bottlenecks_view(bottlenecks: Iterable[pb.Bottleneck]) -> Table:
@@ -53,7 +57,8 @@ def alternative_lines(number: int, alternative: pb.Alternative) -> list[Renderab
     Of a refused change there is none: it is asked for by another.
     """
     request = alternative.request
-    pieces = [volume_text(request), rate_text(request), when_text(request)]
+    rate = "" if request.HasField("cloudnet") else rate_text(request)
+    pieces = [volume_text(request), rate, when_text(request)]
     terms = ", ".join(piece for piece in pieces if piece)
     least = " (the least change)" if alternative.least_change else ""
     changes = Text.assemble(f"{number}. {alternative.text}", (least, "green"))

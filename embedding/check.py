@@ -9,6 +9,7 @@ import numpy as np
 from embedding.model import Embedding, Share, VLink
 from embedding.network import Network
 from embedding.problem import TOLERANCE, Problem
+from embedding.rules import broken
 
 
 def violations(problem: Problem, embedding: Embedding) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def _places(problem: Problem, embedding: Embedding) -> list[str]:
             if problem.apart[a, b] and places[a] == places[b]:
                 pair = problem.request.vnodes[b].name, problem.request.vnodes[a].name
                 found.append(f"{pair[0]} and {pair[1]} are both on {network.names[places[a]]}")
-    return found
+    return [*found, *broken(problem, places)]
 
 
 def _paths(network: Network, vlink: VLink, embedding: Embedding) -> list[str]:

@@ -24,9 +24,9 @@ class Distances:
     """``priced``: VLinks × hosts × hosts, what a VLink costs between two hosts, from above.
 
     Exact where one link is the best way, or enough is free; a longer way may be missed where a
-    narrower one would have done. ``least``: hosts × hosts, what one unit costs at least for any
-    VLink. ``step``: how much more it costs at least where ``priced`` is more than the least; 0:
-    not known.
+    narrower one would have done. Infinite where a rule bars it. ``least``: hosts × hosts, what one
+    unit costs at least for any VLink. ``step``: how much more it costs at least where ``priced`` is
+    more than the least; 0: not known.
     """
 
     priced: Matrix
@@ -58,6 +58,9 @@ def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distanc
     wide = room[None] >= wanted.astype(np.float32)[:, None, None]
     np.minimum(ways, np.where(wide, near, np.float32(np.inf)), out=ways)
     priced = ways * np.maximum(problem.bandwidth, 1e-9).astype(np.float32)[:, None, None]
+    if problem.rules.barred is not None:
+        barred = problem.rules.barred
+        priced[barred & barred.transpose(0, 2, 1)] = np.inf
     floor = float(wanted.min()) if wanted.size else 0.0
     least = shortest[floor] if floor in shortest else shortest_at(floor)
     alone = least[:hosts, :hosts][~np.eye(hosts, dtype=bool)]

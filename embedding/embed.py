@@ -20,6 +20,7 @@ from embedding.check import violations
 from embedding.clusters import cluster_bound
 from embedding.distances import Distances, distances
 from embedding.first import Solution, first_stage, routed
+from embedding.grouping import WORK_FIRST, WORK_MAX, Grouping
 from embedding.highs import Verdict
 from embedding.model import Embedding, Share
 from embedding.network import Bools, Ints
@@ -58,17 +59,23 @@ class _Mapper:
         self._left_s = time_limit_s
         self._best: Solution | None = None
         self._stage = "first"
+        self._grouping: Grouping | None = None
         self._bound, self._pruned_bound = 0.0, -math.inf
 
     def run(self) -> Answer:
-        first = first_stage(self._problem, self._terms, self._gap)
-        self._bound = first.bound
-        self._take(first.solution, "first")
+        self._look("first", WORK_FIRST)
+        if self._grouping is None and self._left_s > 0 and not self._closed():
+            self._look("search", WORK_MAX)
         if self._left_s > 0 and math.isfinite(self._bound) and not self._closed():
             far = distances(self._problem, self._terms.link, exact=True)
             self._search(far)
             self._programs(far)
         return self._answer()
+
+    def _look(self, stage: str, work_max: int) -> None:
+        first = first_stage(self._problem, self._terms, self._gap, work_max)
+        self._bound, self._grouping = max(self._bound, first.bound), first.grouping
+        self._take(first.solution, stage)
 
     def _take(self, solution: Solution | None, stage: str) -> None:
         if solution is None or (self._best and solution.value >= self._best.value):
@@ -83,6 +90,11 @@ class _Mapper:
         return self._best is not None and closes(gap_of(self._best.value, self._bound), self._gap)
 
     def _search(self, far: Distances) -> None:
+        if self._grouping is not None and not self._terms.peak:
+            known = self._best.value if self._best else math.inf
+            found_bound = self._grouping.search(far, self._gap, known, self._offer)
+            self._bound = max(self._bound, found_bound)
+            return
         apart = self._problem.apart
         if self._best is None or self._terms.peak or apart.sum() < len(apart) * (len(apart) - 1):
             return

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedding.bound import combinatorial_bound
-from embedding.distances import Distances, distances
+from embedding.distances import ROUNDING, Distances, distances
+from embedding.grouping import WORK_FIRST, Grouping, grouping_of
 from embedding.matching import Match, nearest_placement
 from embedding.network import Floats, Ints
 from embedding.objectives import Terms, value
 from embedding.placing import placements
 from embedding.problem import Problem
 from embedding.routing import Parts, link_use, route
+from embedding.rules import broken
 
 ROUTED_MAX = 4
 """Placements that paths are looked for, at most."""
@@ -38,21 +40,35 @@ class FirstStage:
 
     solution: Solution | None
     bound: float
+    grouping: Grouping | None = None
 
 
-def first_stage(problem: Problem, terms: Terms, gap: float = 0.0) -> FirstStage:
-    """Looks no further once an embedding is within ``gap`` of the bound."""
+def first_stage(
+    problem: Problem, terms: Terms, gap: float = 0.0, work_max: int = WORK_FIRST
+) -> FirstStage:
+    """Looks no further once an embedding is within ``gap`` of the bound.
+
+    ``work_max``: for :func:`embedding.grouping.grouping_of`.
+    """
     far = distances(problem, terms.link)
     match = _match(problem, terms, far)
     bound = combinatorial_bound(problem, terms, far.least, match.further * far.step)
     if not np.isfinite(bound):
         return FirstStage(None, bound)
+    grouping = grouping_of(problem, terms, far.least, work_max)
+    if grouping is not None:
+        peak = terms.peak * grouping.peak() if terms.peak else 0.0
+        bound = max(bound, grouping.bound + peak * (1 - ROUNDING))
+    if not np.isfinite(bound):
+        return FirstStage(None, bound)
     if terms.peak:
-        return FirstStage(_least_peak(problem, terms, bound, gap), bound)
-    return FirstStage(_cheapest(problem, terms, far, match, bound, gap), bound)
+        return FirstStage(_least_peak(problem, terms, bound, gap, work_max), bound, grouping)
+    return FirstStage(_cheapest(problem, terms, far, match, bound, gap, grouping), bound, grouping)
 
 
-def _least_peak(problem: Problem, terms: Terms, bound: float, gap: float) -> Solution | None:
+def _least_peak(
+    problem: Problem, terms: Terms, bound: float, gap: float, work_max: int
+) -> Solution | None:
     """Bisects how full anything may get: beside that, short ways are best."""
     flat = replace(terms, peak=0.0)
     low, high = min(bound / terms.peak, 1.0), 1.0
@@ -62,7 +78,10 @@ def _least_peak(problem: Problem, terms: Terms, bound: float, gap: float) -> Sol
         found = None
         if limited.fits.any(axis=1).all():
             far = distances(limited, terms.link)
-            found = _cheapest(limited, flat, far, Match(None, 0.0), math.inf, gap)
+            grouping = grouping_of(limited, flat, far.least, work_max)
+            if grouping is None or math.isfinite(grouping.bound):
+                nothing = Match(None, 0.0)
+                found = _cheapest(limited, flat, far, nothing, math.inf, gap, grouping)
         if found is None:
             low = share
         else:
@@ -79,10 +98,17 @@ def _least_peak(problem: Problem, terms: Terms, bound: float, gap: float) -> Sol
 
 
 def _cheapest(
-    problem: Problem, terms: Terms, far: Distances, match: Match, bound: float, gap: float
+    problem: Problem,
+    terms: Terms,
+    far: Distances,
+    match: Match,
+    bound: float,
+    gap: float,
+    grouping: Grouping | None = None,
 ) -> Solution | None:
     best: Solution | None = None
-    for tried, (hosts, promised) in enumerate(_candidates(problem, terms, far, match)):
+    candidates = _candidates(problem, terms, far, match, grouping)
+    for tried, (hosts, promised) in enumerate(candidates):
         if best is not None and (tried == ROUTED_MAX or promised >= best.value):
             break
         found = routed(problem, terms, hosts)
@@ -94,7 +120,9 @@ def _cheapest(
 
 
 def routed(problem: Problem, terms: Terms, hosts: Ints) -> Solution | None:
-    """A placement with paths, where there are any."""
+    """A placement with paths, where there are any, if it keeps the rules."""
+    if problem.rules and any(broken(problem, hosts.tolist())):
+        return None
     parts = route(problem, hosts, terms.link)
     if parts is None:
         return None
@@ -112,9 +140,13 @@ def _match(problem: Problem, terms: Terms, far: Distances) -> Match:
 
 
 def _candidates(
-    problem: Problem, terms: Terms, far: Distances, match: Match
+    problem: Problem, terms: Terms, far: Distances, match: Match, grouping: Grouping | None
 ) -> Iterator[tuple[Ints, float]]:
     known = [] if match.hosts is None else [match.hosts]
+    grouped = None if grouping is None else grouping.best(far)
+    if grouped is not None:
+        yield grouped, 0.0
+        known = [grouped]
     if match.hosts is not None and not match.further:
         yield match.hosts, 0.0
     yield from placements(problem, terms, far, known)

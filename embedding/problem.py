@@ -8,6 +8,7 @@ import numpy as np
 
 from embedding.model import Embedding, ModelError, Request, resources_of
 from embedding.network import Bools, Floats, Free, Ints, Network, amounts_matrix
+from embedding.rules import Numbered, Rules
 
 TOLERANCE = 1e-6
 """Of a capacity: what the arithmetic of solvers may go wrong by."""
@@ -16,11 +17,17 @@ TOLERANCE = 1e-6
 class Problem:
     """VNodes × hosts. Raises ModelError.
 
-    ``present``: where the request is now, if it is; ``free`` is without it.
+    ``present``: where the request is now, if it is; ``free`` is without it. ``rules``: what
+    placements must keep beside.
     """
 
     def __init__(
-        self, network: Network, free: Free, request: Request, present: Embedding | None = None
+        self,
+        network: Network,
+        free: Free,
+        request: Request,
+        present: Embedding | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.network, self.free, self.request, self.present = network, free, request, present
         number = {vnode.name: i for i, vnode in enumerate(request.vnodes)}
@@ -39,22 +46,34 @@ class Problem:
             self.apart[number[a], number[b]] = self.apart[number[b], number[a]] = True
         np.fill_diagonal(self.apart, False)
         self.neighbours: tuple[tuple[tuple[int, int], ...], ...] = self._neighbours()
+        self.said_rules = rules or Rules()
+        self.rules = Numbered(self, self.said_rules)
+        for refused in self.rules.refused:
+            if len(refused.vnodes) == 1:
+                self.allowed[refused.vnodes[0], refused.host] = False
 
     def _asked(self, resource: str) -> bool:
         return any(vnode.amounts.get(resource, 0) > 0 for vnode in self.request.vnodes)
 
     def _allowed(self) -> Bools:
         allowed = np.ones((self.vnodes, self.network.hosts), bool)
+        known: dict[frozenset[str], Bools] = {}
         for i, vnode in enumerate(self.request.vnodes):
             if vnode.hosts is None:
                 continue
-            allowed[i] = False
-            for name in sorted(vnode.hosts):
-                host = self.network.number.get(name, self.network.hosts)
-                if host >= self.network.hosts:
-                    raise ModelError(f"VNode {vnode.name}: hosts: there is no host {name}")
-                allowed[i, host] = True
+            if vnode.hosts not in known:
+                known[vnode.hosts] = self._row(vnode.name, vnode.hosts)
+            allowed[i] = known[vnode.hosts]
         return allowed
+
+    def _row(self, vnode: str, hosts: frozenset[str]) -> Bools:
+        row = np.zeros(self.network.hosts, bool)
+        for name in sorted(hosts):
+            host = self.network.number.get(name, self.network.hosts)
+            if host >= self.network.hosts:
+                raise ModelError(f"VNode {vnode}: hosts: there is no host {name}")
+            row[host] = True
+        return row
 
     def _neighbours(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         near: list[list[tuple[int, int]]] = [[] for _ in range(self.vnodes)]
@@ -132,7 +151,7 @@ class Problem:
         """The same, with no more to be taken of anything than this share of it."""
         capacity, free = self.network.capacity, self.free
         spared = Free(capacity.host * (1 - share), capacity.link * (1 - share))
-        return Problem(self.network, free.less(spared), self.request, self.present)
+        return Problem(self.network, free.less(spared), self.request, self.present, self.said_rules)
 
     @cached_property
     def weights(self) -> Floats:

@@ -21,6 +21,7 @@ from embedding.highs import Program
 from embedding.network import Bools, Floats, Ints
 from embedding.objectives import Terms
 from embedding.problem import Problem
+from embedding.rules import Both, rule_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class EmbeddingProgram:
     commodities: tuple[Commodity, ...]
     unit: float
     slacks: tuple[Slack, ...]
+    joined: tuple[Both, ...]
 
     def hosts(self, values: Floats) -> Ints:
         """Host numbers per VNode in a solution."""
@@ -112,9 +114,12 @@ class _Builder:
             self._cut(commodity, least)
         self._links()
         on, peak = self._hosts_on(), self._peak()
+        joined = rule_rows(self._problem, self._program, self._x)
         commodities = tuple(self._commodities)
         slacks = tuple(self._slacks)
-        return EmbeddingProgram(self._program, self._x, on, peak, commodities, self._unit, slacks)
+        return EmbeddingProgram(
+            self._program, self._x, on, peak, commodities, self._unit, slacks, joined
+        )
 
     def _sources(self) -> list[tuple[int, list[int], bool]]:
         """VNodes of a vertex cover, the one with the most VLinks left first, and their VLinks."""

@@ -12,6 +12,7 @@ from embedding.objectives import Terms, peak_share, value
 from embedding.problem import Problem
 from embedding.program import Commodity, EmbeddingProgram
 from embedding.routing import Parts, link_use, route
+from embedding.rules import joint_values
 
 FLOW_MIN = 1e-7
 """Of the greatest VLink: less is noise."""
@@ -42,6 +43,7 @@ def start_values(problem: Problem, made: EmbeddingProgram, solution: Solution) -
                     at = b if at == a else a
                     column = (commodity.along if along else commodity.against)[link]
                     values[column] += bandwidth / scale
+    joint_values(made.joined, values)
     return values
 
 

@@ -21,8 +21,13 @@ LEAST = 1e-6
 
 def shortages(problem: Problem, time_limit_s: float) -> tuple[Shortage, ...]:
     """What is short, for a request that cannot be embedded; nothing, if time did not suffice."""
+    return counted(problem) or tuple(_elastic(problem, time_limit_s))
+
+
+def counted(problem: Problem) -> tuple[Shortage, ...]:
+    """What is short by counting, without a program; nothing, if it is not so easily seen."""
     found = _strange(problem) or _alone(problem) or _together(problem) or _too_few(problem)
-    return tuple(found or _elastic(problem, time_limit_s))
+    return tuple(found)
 
 
 def _strange(problem: Problem) -> list[Shortage]:
@@ -91,22 +96,25 @@ def _too_few(problem: Problem) -> list[Shortage]:
 
 
 def _elastic(problem: Problem, time_limit_s: float) -> list[Shortage]:
+    """As if VLinks could be split, which is found sooner, is believed only where they can be."""
     free = terms(problem)
     far = distances(problem, problem.network.link_price)
-    for exact in (False, True):
+    found: list[Shortage] = []
+    for exact in (False, True) if not problem.splittable.all() else (False,):
         made = embedding_program(
             problem, free, problem.allowed, far.least, exact=exact, elastic=True
         )
         outcome = made.program.solve(0.0, time_limit_s)
         if outcome.values is None:
-            return []
-        found = _slack(problem, made, outcome.values.tolist())
-        if found:
-            return found
-    return []
+            break
+        whole = exact or bool(problem.splittable.all())
+        found = _slack(problem, made, outcome.values.tolist(), whole=whole) or found
+    return found
 
 
-def _slack(problem: Problem, made: EmbeddingProgram, values: list[float]) -> list[Shortage]:
+def _slack(
+    problem: Problem, made: EmbeddingProgram, values: list[float], *, whole: bool
+) -> list[Shortage]:
     network, found = problem.network, []
     for slack in made.slacks:
         short = values[slack.column]
@@ -119,6 +127,9 @@ def _slack(problem: Problem, made: EmbeddingProgram, values: list[float]) -> lis
             where, resource = network.names[slack.number], network.resources[slack.resource]
             free = float(problem.free.host[slack.number, slack.resource])
         amount = short * slack.scale
-        text = f"with {amount:g} more than the {max(free, 0):g} free there the request would fit"
+        free = max(free, 0.0)
+        text = f"with {amount:g} more than the {free:g} free there the request would fit"
+        if not whole:
+            text = f"{amount:g} more than the {free:g} free there, could VLinks be split"
         found.append(Shortage(resource, where, amount, text))
     return found

@@ -8,17 +8,17 @@ from contextlib import suppress
 from dataclasses import field
 from typing import Any, TypeVar
 
-from orchestrator.apart import Apart
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.meter import Meter
-from orchestrator.negotiation import Answer, OffersCame, Progress, Segments
+from orchestrator.negotiation import NO_GRAPHS, Answer, OffersCame, Progress, Segments
 from orchestrator.offers import Offers, more_pairs, only
 from orchestrator.ports import Gateway
 from orchestrator.transactions import Transactions
 from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Prepare, Transaction
 from protocol.messages import Joint, ReqOffers, ReservationPrep, SendOffers
 from runtime import telemetry
+from runtime.apart import Apart
 from runtime.clock import Clock, Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 from substrate.options import Pair
@@ -174,12 +174,15 @@ class LiveBargain:
 
     @telemetry.traced("offers")
     async def ask(
-        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window, aggregate: bool = False
     ) -> Mapping[str, SendOffers | None]:
         left_s = self._left_s(self.patience.offers_s)
         hurried = left_s < self.patience.offers_s
         until_s = asyncio.get_running_loop().time() + left_s
-        asked = {name: self._begin(name, pairs, window, left_s) for name, pairs in wanted.items()}
+        asked = {
+            name: self._begin(name, pairs, window, left_s, aggregate)
+            for name, pairs in wanted.items()
+        }
         found = {}
         for domain, (question, span) in asked.items():
             if not question.done():
@@ -196,14 +199,20 @@ class LiveBargain:
         return found
 
     def _begin(
-        self, domain: str, pairs: frozenset[Pair], window: Window, left_s: float
+        self,
+        domain: str,
+        pairs: frozenset[Pair],
+        window: Window,
+        left_s: float,
+        aggregate: bool,
     ) -> tuple[Asked, Window | None]:
         """The question, and what span of time it is about when it is not just the window."""
         # In later rounds the domain counts as free what it holds for this request alone.
-        alone = self.anew or self.rounds > 0
+        alone = self.anew or self.rounds > 0 or aggregate
         span = None if alone else self.offers.span(domain, window, self.now_ms())
         if span is None:
             question = self._question(pairs, window, self.reservation_id)
+            question = replace(question, aggregate=True) if aggregate else question
             return self.questions.begin(domain, question, left_s), None
         return self._for_all(domain, pairs, span), span
 
@@ -246,13 +255,18 @@ class LiveBargain:
         )
 
     @telemetry.traced("prepare")
-    async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
+    async def prepare(
+        self, wanted: Mapping[str, Segments], graphs: Mapping[str, bytes] = NO_GRAPHS
+    ) -> Mapping[str, Answer]:
         self.rounds += 1
         before = self.transactions.get(self.transaction_id)
         if before is None or before.decision is not Decision.UNDECIDED:
             return {domain: _overtaken(domain) for domain in wanted}
         await self.drop(frozenset(wanted))
-        parts = {domain: self._part(domain, segments) for domain, segments in wanted.items()}
+        parts = {
+            domain: self._part(domain, segments, graphs.get(domain, b""))
+            for domain, segments in wanted.items()
+        }
         self.announce(self.rounds, sorted(parts))
         try:
             await self.transactions.apply(self.transaction_id, Prepare(tuple(parts.values())))
@@ -285,7 +299,7 @@ class LiveBargain:
             lambda part: part.domain in domains and part.prep.window == window,
         )
 
-    def _part(self, domain: str, segments: Segments) -> CoordinatorPart:
+    def _part(self, domain: str, segments: Segments, graph: bytes) -> CoordinatorPart:
         described = self.gateway.domain(domain)
         part_id = self.ids.new()
         prep = ReservationPrep(
@@ -299,6 +313,7 @@ class LiveBargain:
             deadline_ms=self.deadline_ms,
             traceparent=telemetry.traceparent(),
             joint=self.joint,
+            graph=graph,
         )
         return CoordinatorPart(
             domain=domain,

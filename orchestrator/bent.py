@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from orchestrator.cloudnets import negotiate_cloudnet, plan_cloudnet
 from orchestrator.explanation import LEAD_S, Least
 from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
-from orchestrator.lookahead import Ahead, look_ahead, span_of
+from orchestrator.lookahead import Ahead, look_ahead
 from orchestrator.negotiation import (
     Failure,
     Question,
@@ -23,7 +24,7 @@ from orchestrator.negotiation import (
     too_late,
 )
 from orchestrator.planning import plan_only
-from orchestrator.records import Granted, granted, granted_alone
+from orchestrator.records import Granted, granted, granted_alone, search_window
 from protocol.messages import SendOffers
 from substrate.bending import Phase, Search, Shortfall, rigid, slide, widest
 from substrate.forecast import Resource
@@ -50,6 +51,9 @@ Lesson = tuple[Resource, Window, int]
 
 async def negotiate_any(question: Question, bargains: Bargains) -> Granted | Failure:
     """Negotiates criteria, whether they bend or not. See ``negotiate_bent`` and ``negotiate``."""
+    if question.criteria.cloudnet is not None:
+        plan = await negotiate_cloudnet(question, bargains(question, {}))
+        return _alone(question.criteria, plan)
     if question.criteria.bend is not None:
         return await negotiate_bent(question, bargains)
     return _alone(question.criteria, await negotiate(question, bargains(question, {})))
@@ -82,6 +86,9 @@ async def negotiate_migration(
 
 async def plan_any(question: Question, bargains: Bargains) -> Granted | Failure:
     """What ``negotiate_any`` would first try to hold; holds nothing."""
+    if question.criteria.cloudnet is not None:
+        plan = await plan_cloudnet(question, bargains(question, {}))
+        return _alone(question.criteria, plan)
     if question.criteria.bend is not None:
         return await plan_bent(question, bargains)
     return _alone(question.criteria, await plan_only(question, bargains(question, {})))
@@ -190,7 +197,7 @@ def _span(question: Question, now_s: int) -> Window:
     """The time to choose from; a constant rate for all of its window cannot begin later."""
     bend = question.criteria.bend
     slides = bend is not None and (bend.volume_bytes or bend.duration_s)
-    return span_of(question, now_s + LEAD_S if slides else now_s)
+    return search_window(question.criteria.window, now_s + LEAD_S if slides else now_s)
 
 
 async def _chosen(

@@ -132,9 +132,9 @@ class Breakers:
         return self._views[out]
 
     def _on_routes(self, criteria: Criteria, view: _View, domains: Iterable[str]) -> frozenset[str]:
-        """Those of the domains which the routes of these criteria cross."""
+        """Those of the domains which the routes of these criteria cross; of a CloudNet, all."""
         wanted = frozenset(domains)
-        if not wanted:
+        if not wanted or criteria.cloudnet is not None:
             return wanted
         routes = view.finder.to_all(view.topology, criteria)
         return wanted & {c.domain for route in routes for c in route.crossings}

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import grpc
+
 from orchestrator.link import AgentLink, Caller, OpenChannel, Status
 from orchestrator.ports import Listener, Store
 from protocol.messages import ToAgent
@@ -127,6 +129,10 @@ class GrpcGateway:
     def domain(self, name: str) -> Domain | None:
         status = self.status(name)
         return status.domain if status is not None else None
+
+    def channel(self, name: str) -> grpc.aio.Channel:
+        """A channel of its own to a domain's agent; who asks for it closes it."""
+        return self._open_channel(self._links[name].status.target)
 
     def send(self, domain: str, message: ToAgent) -> bool:
         link = self._links.get(domain)

@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 
-from orchestrator.apart import Apart, at_once
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
 from orchestrator.bent import Told, negotiate_any, negotiate_migration
 from orchestrator.book import Live, LiveBook
@@ -44,10 +43,11 @@ from orchestrator.ports import (
 )
 from orchestrator.records import Granted, Reservation, State
 from orchestrator.transactions import Transactions
-from orchestrator.work import Work
+from orchestrator.work import Places, Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
 from protocol.messages import Joint, ReqOffers
 from runtime import telemetry
+from runtime.apart import Apart, at_once
 from runtime.clock import Clock, Ids
 from runtime.database import StorageBusyError, StorageError
 from substrate.labels import Plan
@@ -58,6 +58,8 @@ log = structlog.get_logger()
 
 RETRY_STORAGE_S = 1.0
 PROGRESS_WAITS_S = 0.05
+ROOMS_MAX = 2
+"""So many refused circuits are made room for at once; others are refused as they are."""
 UNSAVED_MAX = 10_000
 """Events of progress that wait to be stored; more are left out of the history."""
 
@@ -115,9 +117,11 @@ class Engine(Work):
         self.inbox = Inbox(self.spawn)
         self.meter = Meter()
         self.apart: Apart = at_once
-        self.rooms = 0
-        """How many refused circuits are being made room for."""
         """Where long searches are done."""
+        self.explaining = Places(limits.explanations_max)
+        """For refusals that are being explained."""
+        self.rooms = Places(ROOMS_MAX)
+        """For refused circuits that room is looked for."""
         self.questions = OpenQuestions(
             gateway, ids, limits.patience, self.breakers, self.spawn, self.meter
         )

@@ -24,8 +24,9 @@ from orchestrator.explanation import (
     less,
 )
 from orchestrator.knowledge import Knowledge
-from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further, span_of
+from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further
 from orchestrator.negotiation import Failure, Question, SearchingBargain, routes_of
+from orchestrator.records import search_window
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.bending import Search
@@ -60,16 +61,14 @@ async def explained(
     to wait.
     """
     refusal = next((r for r in reversed(failure.refusals) if r.kind in EXPLAINED), None)
-    if refusal is None or engine.explaining >= engine.limits.explanations_max:
+    if refusal is None or question.criteria.cloudnet is not None:
+        # Of a CloudNet the refusal says itself what is short, and where.
         return failure
-    engine.explaining += 1
-    try:
-        return replace(
-            failure,
-            explanation=await _explanation(engine, question, failure, refusal, reservation_id),
-        )
-    finally:
-        engine.explaining -= 1
+    with engine.explaining.one() as free:
+        if not free:
+            return failure
+        explanation = await _explanation(engine, question, failure, refusal, reservation_id)
+        return replace(failure, explanation=explanation)
 
 
 async def _explanation(
@@ -81,7 +80,8 @@ async def _explanation(
     """
     bargain = engine.bargain(question, reservation_id=reservation_id)
     now_s = engine.now_ms() // 1000
-    asked, span = question.criteria, span_of(question, now_s)
+    asked = question.criteria
+    span = search_window(asked.window, now_s)
     if asked.window.end_s <= now_s:
         return NOTHING_TO_SAY
     ends = ends_beyond(question, span, _latest_s(engine, question, now_s))

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from orchestrator.explanation import Least
 from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
-from orchestrator.negotiation import Bargain, Question, open_questions, routes_of
+from orchestrator.negotiation import Bargain, Question, hear, open_questions, routes_of
 from protocol.messages import SendOffers
 from substrate.bending import Search
 from substrate.forecast import Resource, forecast
 from substrate.legs import by_destination
 from substrate.model import Profile, Refusal, Step, Window
-from substrate.options import Pair, Supply
+from substrate.options import Supply
 from substrate.routes import Route
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
@@ -60,7 +60,7 @@ async def look_ahead(
         wanted = open_questions(routes, question.topology, knowledge.asked)
         if not wanted:
             break
-        answers = await _hear(wanted, span, bargain)
+        answers = await hear(wanted, span, bargain, announce=False)
         for domain, offers in answers.items():
             if offers is not None:
                 told[domain] = _both(told.get(domain), offers)
@@ -78,7 +78,7 @@ async def look_further(question: Question, ahead: Ahead, end_s: int, bargain: Ba
     search = ahead.search
     span = Window(search.forecast.span.end_s, end_s)
     wanted = open_questions(search.routes, question.topology, frozenset())
-    answers = await _hear(wanted, span, bargain)
+    answers = await hear(wanted, span, bargain, announce=False)
     told = {domain: offers for domain, offers in answers.items() if offers is not None}
     profiles = _profiles(question.topology, search.routes, span, told)
     added = forecast(
@@ -88,13 +88,6 @@ async def look_further(question: Question, ahead: Ahead, end_s: int, bargain: Ba
         least_slot_s=ahead.least.phase_s,
     )
     return replace(ahead, search=replace(search, forecast=search.forecast.then(added)))
-
-
-def span_of(question: Question, now_s: int) -> Window:
-    """The time of a request that is not over."""
-    window = question.criteria.window
-    start_s = max(window.start_s, now_s)
-    return Window(start_s, max(window.end_s, start_s + 1))
 
 
 def ends_beyond(question: Question, span: Window, latest_s: int) -> tuple[int, ...]:
@@ -108,17 +101,6 @@ def ends_beyond(question: Question, span: Window, latest_s: int) -> tuple[int, .
     if span.duration_s < SHORT_S:
         ends.insert(1, day_end_s + DAY_S)
     return tuple(sorted({min(end_s, latest_s) for end_s in ends if latest_s > span.end_s}))
-
-
-async def _hear(
-    wanted: Mapping[str, frozenset[Pair]], span: Window, bargain: Bargain
-) -> dict[str, SendOffers | None]:
-    """What the domains have told of the span a moment ago, or tell now."""
-    answers = {name: bargain.remembered(name, pairs, span) for name, pairs in wanted.items()}
-    asked = {name: wanted[name] for name, offers in answers.items() if offers is None}
-    if asked:
-        answers.update(await bargain.ask(asked, span))
-    return answers
 
 
 def _ahead(

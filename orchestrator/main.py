@@ -9,10 +9,11 @@ from functools import partial
 
 import structlog
 
+from braid.v1.cloudnets_pb2_grpc import add_CloudNetsServicer_to_server
 from braid.v1.doubts_pb2_grpc import add_DoubtsServicer_to_server
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from braid.v1.topology_pb2_grpc import add_TopologyServicer_to_server
-from orchestrator.apart import OneThread
+from orchestrator.cloudnet_server import CloudNetsService
 from orchestrator.domains import GrpcGateway
 from orchestrator.doubts import DoubtsService
 from orchestrator.engine import Engine
@@ -22,6 +23,7 @@ from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import DatabaseStore, open_store
 from orchestrator.topology_server import TopologyService
 from runtime import signals
+from runtime.apart import OneThread
 from runtime.clock import RandomIds, SystemClock
 from runtime.database import StorageError
 from runtime.metrics import exposed
@@ -135,6 +137,9 @@ def _services(
     return {
         "braid.v1.Reservations": partial(add_ReservationsServicer_to_server, reservations),
         "braid.v1.Topology": partial(add_TopologyServicer_to_server, topology),
+        "braid.v1.CloudNets": partial(
+            add_CloudNetsServicer_to_server, CloudNetsService(reservations, gateway)
+        ),
         "braid.v1.Doubts": partial(add_DoubtsServicer_to_server, doubts),
     }
 

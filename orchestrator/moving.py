@@ -17,13 +17,14 @@ from orchestrator.bargain import drop_parts
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.events import moved_event, state_event
+from orchestrator.lying import Phases
 from orchestrator.modifying import give_back
 from orchestrator.negotiation import Question
-from orchestrator.placing import Moving, Phases, Room
+from orchestrator.placing import Moving, Room
 from orchestrator.ports import Changes, ConflictError, LostError, StaleEpochError
 from orchestrator.records import Change, State, committed, moved, stayed
 from orchestrator.room import LEAD_S, find_room, is_movable, may_have_room
-from protocol.coordinator import Transaction, begin
+from protocol.coordinator import begin
 from protocol.messages import Joint
 from runtime import telemetry
 from runtime.database import StorageError
@@ -186,19 +187,15 @@ async def _decided(engine: Engine, live: Live, room: Room, opened: Sequence[_Ope
         now_ms = engine.now_ms()
         soon_ms = now_ms + LEAD_S * 1000 // 2
         if live.record.state is not State.NEGOTIATING or not all(
-            each.pending and each.live.record.criteria.window.start_s * 1000 > soon_ms
-            for each in opened
+            each.pending and each.moving.since_s * 1000 > soon_ms for each in opened
         ):
             return False
-        first = committed(live.record, replace(room.grant, moves=()), now_ms)
+        first = committed(live.record, room.grant, now_ms)
         others = [moved(each.live.record, each.moving.grant, now_ms) for each in opened]
-
-        def extra(_transactions: Sequence[Transaction]) -> Changes:
-            events = (state_event(first, now_ms), *(moved_event(one, now_ms) for one in others))
-            return Changes(reservation=first, others=tuple(others), events=events)
-
+        events = (state_event(first, now_ms), *(moved_event(one, now_ms) for one in others))
+        more = Changes(reservation=first, others=tuple(others), events=events)
         ids = [first.transaction_id, *(one.transaction_id for one in others)]
-        await engine.transactions.decide_together(ids, extra)
+        await engine.transactions.decide_together(ids, more)
         for one, record in zip(every, [first, *others], strict=True):
             one.set(record)
             engine.book.watch_end(record)

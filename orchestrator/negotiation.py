@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from orchestrator.explanation import NOTHING_TO_SAY, Explanation
 from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
+from orchestrator.records import search_window
 from protocol.messages import SendOffers
-from substrate.labels import Plan, assign_labels
+from substrate.labels import Plan, assign_labels, labels_of
 from substrate.legs import by_destination, each_leg, leg_of, legs_of, plan_legs
 from substrate.model import (
     Criteria,
@@ -29,7 +31,7 @@ from substrate.routes import Route
 from substrate.splitting import compose
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
-from substrate.vlans import EMPTY, VlanSet
+from substrate.vlans import VlanSet
 from substrate.widening import widening_routes
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ ROUNDS_MAX = 8
 WIDER_MAX = 24
 """Routes among which a plan for one leg is looked for, once wider ones were needed."""
 
+NO_GRAPHS: Mapping[str, bytes] = MappingProxyType({})
 Own = Mapping[str, tuple[Route, ...]]
 """Routes by the destination that they lead to."""
 Segments = tuple[Segment, ...]
@@ -61,17 +64,21 @@ class Bargain(Protocol):
         """Whether anything was ``remembered``; from now on nothing is."""
 
     async def ask(
-        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window, aggregate: bool = False
     ) -> Mapping[str, SendOffers | None]:
         """ReqOffers to each domain and the answers, None where there was none in time.
 
         Profiles may be those of a longer time. Tells of each that came, and that did not.
+        ``aggregate``: also what they have free for VNodes.
         """
 
-    async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
+    async def prepare(
+        self, wanted: Mapping[str, Segments], graphs: Mapping[str, bytes] = NO_GRAPHS
+    ) -> Mapping[str, Answer]:
         """ReservationPrep to each domain; answers for all (TIMEOUT refusals included).
 
-        A domain that holds another part for this negotiation gives that one up.
+        A domain that holds another part for this negotiation gives that one up. ``graphs``: the
+        partial graphs of those that have one.
         """
 
     async def drop(self, domains: frozenset[str]) -> None:
@@ -331,17 +338,25 @@ async def ask(
     wanted = open_questions(routes, question.topology, knowledge.asked)
     if not wanted:
         return knowledge
-    start_s = max(question.criteria.window.start_s, bargain.now_ms() // 1000)
-    window = Window(start_s, max(question.criteria.window.end_s, start_s + 1))
-    answers = {
-        domain: bargain.remembered(domain, pairs, window) for domain, pairs in wanted.items()
-    }
-    asked = {domain: wanted[domain] for domain, offers in answers.items() if offers is None}
+    window = search_window(question.criteria.window, bargain.now_ms() // 1000)
+    answers = await hear(wanted, window, bargain, announce=announce)
+    return knowledge.with_answers(wanted, answers, window)
+
+
+async def hear(
+    wanted: Mapping[str, frozenset[Pair]], span: Window, bargain: Bargain, *, announce: bool
+) -> dict[str, SendOffers | None]:
+    """What the domains have told of the span a moment ago, or tell now.
+
+    ``announce``: tells whom it asks.
+    """
+    answers = {name: bargain.remembered(name, pairs, span) for name, pairs in wanted.items()}
+    asked = {name: wanted[name] for name, offers in answers.items() if offers is None}
     if asked:
         if announce:
             bargain.tell(OffersAsked(tuple(asked)))
-        answers.update(await bargain.ask(asked, window))
-    return knowledge.with_answers(wanted, answers, window)
+        answers.update(await bargain.ask(asked, span))
+    return answers
 
 
 def open_questions(
@@ -358,17 +373,19 @@ def open_questions(
 
 async def _hold(plan: Plan, held: dict[str, Segments], bargain: Bargain) -> Mapping[str, Answer]:
     """Asks for what is not held yet and gives up what no longer serves."""
-    needless = frozenset(domain for domain in held if domain not in plan.segments)
+    return await bargain.prepare(await still_wanted(plan.segments, held, bargain))
+
+
+async def still_wanted(
+    parts: Mapping[str, T], held: dict[str, T], bargain: Bargain
+) -> dict[str, T]:
+    """What of a plan's parts, by domain, is not held yet; gives up what no longer serves."""
+    needless = frozenset(domain for domain in held if domain not in parts)
     if needless:
         await bargain.drop(needless)
         for domain in needless:
             del held[domain]
-    wanted = {
-        domain: segments
-        for domain, segments in sorted(plan.segments.items())
-        if held.get(domain) != segments
-    }
-    return await bargain.prepare(wanted)
+    return {domain: part for domain, part in sorted(parts.items()) if held.get(domain) != part}
 
 
 def _routes_in_force(plan: Plan | None, routes: tuple[Route, ...]) -> tuple[Route, ...]:
@@ -386,15 +403,8 @@ def _routes_in_force(plan: Plan | None, routes: tuple[Route, ...]) -> tuple[Rout
 
 def _labels_in_force(plan: Plan | None, destination: str) -> Mapping[str, VlanSet]:
     """Per STP the VLANs that the reservation uses now on its way to a destination."""
-    labels: dict[str, VlanSet] = {}
-    for path in plan.paths if plan is not None else ():
-        for hop in path.hops if path.hops[-1].egress_stp == destination else ():
-            for stp, vlan in (
-                (hop.ingress_stp, hop.ingress_vlan),
-                (hop.egress_stp, hop.egress_vlan),
-            ):
-                labels[stp] = labels.get(stp, EMPTY) | VlanSet.of(vlan)
-    return labels
+    paths = plan.paths if plan is not None else ()
+    return labels_of(path for path in paths if path.hops[-1].egress_stp == destination)
 
 
 def _of_leg(refusal: Refusal, segments: Segments, plan: Plan) -> Refusal:

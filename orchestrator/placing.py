@@ -11,34 +11,45 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from orchestrator.book import Live
+from orchestrator.lying import (
+    Phases,
+    joined,
+    laid_of,
+    phases_of,
+    promised,
+    since,
+    until,
+)
 from orchestrator.negotiation import Question
-from orchestrator.records import Granted, Reservation, granted
+from orchestrator.records import Granted, Reservation, granted, search_window
 from protocol.messages import SendOffers
 from substrate.bending import Phase, rigid
 from substrate.forecast import Forecast, Resource, forecast
-from substrate.labels import Plan, assign_labels
-from substrate.model import Criteria, Directionality, Path, Profile, Refusal, Window
+from substrate.labels import Plan, assign_labels, labels_of
+from substrate.model import Criteria, Directionality, Profile, Refusal, Window
 from substrate.options import Supply, has_vlans
-from substrate.repacking import IN, OUT, Laid, Layout, Mover, Row, repack
-from substrate.routes import Crossing, Route
-from substrate.splitting import Share
+from substrate.repacking import repack
+from substrate.routes import Route
+from substrate.settling import IN, OUT, Laid, Layout, Mover, Row
 from substrate.topology import Topology
-from substrate.vlans import EMPTY, VlanSet
+from substrate.vlans import VlanSet
 
 WINDOWS_MAX = 4
 """In how many places is looked for room for what may slide."""
 
-Phases = tuple[tuple[Phase, Plan], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """A reservation as it is now, and what it would be."""
+    """A reservation as it is now, and what it would be, from ``since_s`` on.
+
+    ``phases``: what must be held for it; what is over is only told.
+    """
 
     live: Live
     before: Reservation
     grant: Granted
     phases: Phases
+    since_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +63,29 @@ class Room:
 
 @dataclass(frozen=True)
 class Circuit:
-    """What must be placed: the refused one, or one that may be moved and lies at ``present``."""
+    """What must be placed: the refused one, or one that may be moved within the window of its
+    criteria, and lies at ``present`` then."""
 
     reservation_id: str
     criteria: Criteria
     present: tuple[Laid, ...] = ()
+    gone: tuple[Laid, ...] = ()
     live: Live | None = None
     before: Reservation | None = None
+
+    @classmethod
+    def of(cls, live: Live, from_s: int, topology: Topology) -> Circuit:
+        """One that may be moved from that time on."""
+        record = live.record
+        criteria, phases = promised(record, from_s), phases_of(record)
+        return cls(
+            record.reservation_id,
+            criteria,
+            laid_of(since(phases, criteria.window.start_s), topology),
+            laid_of(until(phases, criteria.window.start_s), topology),
+            live,
+            record,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,20 +99,7 @@ class Placed:
 
 def left_of(criteria: Criteria, now_s: int) -> Criteria:
     """What is left of the window."""
-    start_s = max(criteria.window.start_s, now_s)
-    return replace(criteria, window=Window(start_s, max(criteria.window.end_s, start_s + 1)))
-
-
-def promised(record: Reservation, first_s: int) -> Criteria:
-    """What must still hold of it when it was moved: a volume by its deadline, all else as it is."""
-    asked = volume_of(record)
-    return replace(record.criteria, bend=None) if asked is None else left_of(asked, first_s)
-
-
-def volume_of(record: Reservation) -> Criteria | None:
-    """What was asked, if that is a volume; after a Modify what counts is what it asked for."""
-    asked = None if record.modified else record.asked
-    return asked if asked is not None and asked.bend and asked.bend.volume_bytes else None
+    return replace(criteria, window=search_window(criteria.window, now_s))
 
 
 def mover_of(
@@ -111,29 +125,7 @@ def mover_of(
             usable[route] = latency_us
     domains = {name for route in usable for name in route.domains}
     least = max((topology.domains[name].least_rate_bps for name in domains), default=1)
-    return Mover(criteria, usable, present, max(1, least))
-
-
-def present_of(record: Reservation, topology: Topology) -> tuple[Laid, ...]:
-    """The phases of what is granted, in order of time."""
-    phases: dict[Window, list[Path]] = {}
-    for path in record.paths:
-        phases.setdefault(path.window or record.criteria.window, []).append(path)
-    laid = []
-    for window in sorted(phases, key=lambda w: w.start_s):
-        shares = tuple(
-            Share(_route_of(path, topology), path.bandwidth_bps, path.latency_us)
-            for path in phases[window]
-        )
-        total_bps = sum(share.bandwidth_bps for share in shares)
-        laid.append(Laid(Phase(window, total_bps), shares))
-    return tuple(laid)
-
-
-def _route_of(path: Path, topology: Topology) -> Route:
-    crossings = tuple(Crossing(hop.domain, hop.ingress_stp, hop.egress_stp) for hop in path.hops)
-    ports = (topology.ports.get(crossing.egress_stp) for crossing in crossings[:-1])
-    return Route(crossings, sum(port.latency_us for port in ports if port is not None))
+    return Mover(criteria, usable, present, circuit.gone, max(1, least))
 
 
 def placed_together(
@@ -178,7 +170,8 @@ def common_forecast(
     instants: set[int] = set()
     least_s = 1
     for one in placed:
-        windows = [one.mover.criteria.window, *(laid.phase.window for laid in one.mover.present)]
+        lies = (*one.mover.gone, *one.mover.present)
+        windows = [one.mover.criteria.window, *(laid.phase.window for laid in lies)]
         instants.update(at_s for w in windows for at_s in (w.start_s, w.end_s))
         if one.mover.bits:
             names = {name for route in one.mover.routes for name in route.domains}
@@ -228,6 +221,7 @@ def room_of(
     first: Placed,
     laid: tuple[Laid, ...],
     moved: Sequence[tuple[Placed, tuple[Laid, ...]]],
+    now_s: int,
 ) -> Room | None:
     """With VLANs; no two of them take the same one."""
     taken: dict[str, VlanSet] = {}
@@ -236,50 +230,63 @@ def room_of(
         return None
     moves = []
     for one, its in moved:
-        live, before = one.circuit.live, one.circuit.before
-        assert live is not None
-        assert before is not None
         again = _labelled(one, its, question, taken)
-        if again is None:
+        moving = _moving(one, its, again, now_s) if again is not None else None
+        if moving is None:
             return None
-        moves.append(Moving(live, before, granted(one.mover.criteria, again), again))
+        moves.append(moving)
     grant = granted(first.mover.criteria, phases)
     told = tuple((moving.before.reservation_id, moving.grant) for moving in moves)
     return Room(replace(grant, moves=told), phases, tuple(moves))
+
+
+def _moving(one: Placed, laid: Sequence[Laid], again: Phases, now_s: int) -> Moving | None:
+    """What it would be: as it was until it may be moved, and then as it is laid."""
+    live, before = one.circuit.live, one.circuit.before
+    assert live is not None
+    assert before is not None
+    criteria = one.mover.criteria
+    phases = joined((*until(phases_of(before), criteria.window.start_s), *again))
+    if one.mover.bits and len(phases) > one.mover.most_phases:
+        return None
+    grant = granted(criteria, phases)
+    if one.mover.gone:
+        held = tuple(
+            part for part in grant.parts if part.window is None or part.window.end_s > now_s
+        )
+        grant = replace(grant, parts=held)
+        phases = tuple(each for each in phases if each[0].window.end_s > now_s)
+    since_s = min(each.phase.window.start_s for each in (*one.mover.present[:1], *laid[:1]))
+    return Moving(live, before, grant, phases, since_s)
 
 
 def _labelled(
     one: Placed, laid: Sequence[Laid], question: Question, taken: dict[str, VlanSet]
 ) -> Phases | None:
     found: list[tuple[Phase, Plan]] = []
+    before = one.circuit.before
+    has = labels_of(before.paths) if before is not None else None
     for each in laid:
         criteria = rigid(one.mover.criteria, each.phase)
         supply = _with_own(one, each.phase.window, taken)
         plan = assign_labels(
-            criteria, each.shares, supply, question.topology, start=question.label_start
+            criteria, each.shares, supply, question.topology, has, question.label_start
         )
         if isinstance(plan, Refusal):
             return None
         found.append((each.phase, plan))
-    for path in (path for _, plan in found for path in plan.paths):
-        for stp, vlan in _labels(path):
-            taken[stp] = taken.get(stp, EMPTY) | VlanSet.of(vlan)
+    taken |= labels_of((path for _, plan in found for path in plan.paths), taken)
     return tuple(found)
 
 
 def _with_own(one: Placed, window: Window, taken: Mapping[str, VlanSet]) -> Supply:
     """What is known, with the VLANs that it has at that time, and without those taken."""
-    vlans = dict(one.supply.port_vlans)
     before = one.circuit.before
-    for path in before.paths if before is not None else ():
-        has = path.window or one.mover.criteria.window
-        if has.start_s <= window.start_s and window.end_s <= has.end_s:
-            for stp, vlan in _labels(path):
-                vlans[stp] = vlans.get(stp, EMPTY) | VlanSet.of(vlan)
+    own = []
+    if before is not None:
+        for path in before.paths:
+            has = path.window or before.criteria.window
+            if has.start_s <= window.start_s and window.end_s <= has.end_s:
+                own.append(path)
+    vlans = labels_of(own, one.supply.port_vlans)
     return replace(one.supply, port_vlans=vlans, banned_vlans=dict(taken))
-
-
-def _labels(path: Path) -> Iterator[tuple[str, int]]:
-    for hop in path.hops:
-        yield hop.ingress_stp, hop.ingress_vlan
-        yield hop.egress_stp, hop.egress_vlan

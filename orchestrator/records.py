@@ -12,6 +12,7 @@ from substrate.model import (
     Criteria,
     DataPlaneState,
     Path,
+    Proof,
     Refusal,
     Segment,
     Window,
@@ -39,7 +40,8 @@ FINAL = frozenset({State.FAILED, State.CANCELLED, State.ENDED})
 class PartView:
     """One domain's part as the user sees it.
 
-    ``window``: the phase that it belongs to; None: it lasts as long as the circuit.
+    ``window``: the phase that it belongs to; None: it lasts as long as the circuit. ``vnodes``: of
+    a CloudNet, those that are there.
     """
 
     domain: str
@@ -48,6 +50,7 @@ class PartView:
     reason: str = ""
     released: bool = False
     window: Window | None = None
+    vnodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Granted:
     depends_on_blind: bool = False
     moves: tuple[tuple[str, Granted], ...] = ()
     """Other reservations that would be moved for it, and what they would be."""
+    proof: Proof | None = None
+    """Of a CloudNet: how good its mapping is."""
 
     @property
     def phased(self) -> bool:
@@ -80,6 +85,7 @@ class Change:
     parts: tuple[PartView, ...] = ()
     switch_s: int | None = None
     """When its paths take over; None: at once."""
+    proof: Proof | None = None
     moves_for: str = ""
     """The reservation that it makes room for; then no user asked for it."""
 
@@ -106,6 +112,8 @@ class Reservation:
     asked: Criteria | None = None
     """What was asked, where that bends: then ``criteria`` are what is granted."""
     explanation: Explanation = NOTHING_TO_SAY
+    proof: Proof | None = None
+    """Of a CloudNet: how good its mapping is."""
 
     @property
     def decided(self) -> bool:
@@ -125,7 +133,8 @@ class Reservation:
     def plan(self) -> Plan:
         """What is in force, as the planner made it; only of a circuit whose rate is constant."""
         segments = {part.domain: part.segments for part in self.parts}
-        return Plan(paths=self.paths, segments=segments, depends_on_blind=False)
+        vnodes = {part.domain: part.vnodes for part in self.parts if part.vnodes}
+        return Plan(self.paths, segments, False, vnodes, self.proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,13 @@ def granted(criteria: Criteria, phases: Sequence[tuple[Phase, Plan]]) -> Granted
     """What holds for these phases, in order of time, of one circuit."""
     if len(phases) == 1:
         phase, plan = phases[0]
-        return Granted(rigid(criteria, phase), plan.paths, _views(plan), plan.depends_on_blind)
+        return Granted(
+            criteria=rigid(criteria, phase),
+            paths=plan.paths,
+            parts=_views(plan),
+            depends_on_blind=plan.depends_on_blind,
+            proof=plan.proof,
+        )
     window = Window(phases[0][0].window.start_s, phases[-1][0].window.end_s)
     most_bps = max(phase.bandwidth_bps for phase, _ in phases)
     return Granted(
@@ -179,6 +194,7 @@ def with_grant(reservation: Reservation, grant: Granted, now_ms: int) -> Reserva
         criteria=grant.criteria,
         paths=grant.paths,
         parts=grant.parts,
+        proof=grant.proof,
         updated_ms=now_ms,
     )
 
@@ -196,6 +212,7 @@ def failed(
         refusals=refusals,
         paths=(),
         parts=(),
+        proof=None,
         updated_ms=now_ms,
     )
 
@@ -203,7 +220,7 @@ def failed(
 def with_change_grant(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
     """The Modify under way is decided, but success may not be told yet."""
     assert reservation.change is not None
-    change = replace(reservation.change, paths=grant.paths, parts=grant.parts)
+    change = replace(reservation.change, paths=grant.paths, parts=grant.parts, proof=grant.proof)
     return replace(reservation, change=change, updated_ms=now_ms)
 
 
@@ -227,6 +244,7 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
         version=reservation.version + 1,
         paths=change.paths,
         parts=parts,
+        proof=change.proof,
         refusals=(),
         explanation=NOTHING_TO_SAY,
         change=None,
@@ -253,7 +271,21 @@ def moved(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
     assert change is not None
     change = replace(change, criteria=grant.criteria, paths=grant.paths, parts=grant.parts)
     after = changed(replace(reservation, change=change), now_ms)
-    return replace(after, modified=reservation.modified, refusals=reservation.refusals)
+    # A phase that had begun goes on in domains that have it already.
+    begun = {_begins(part, reservation): part.data_plane for part in reservation.parts}
+    return replace(
+        after,
+        parts=tuple(
+            replace(part, data_plane=begun.get(_begins(part, after), DataPlaneState.SCHEDULED))
+            for part in after.parts
+        ),
+        modified=reservation.modified,
+        refusals=reservation.refusals,
+    )
+
+
+def _begins(part: PartView, reservation: Reservation) -> tuple[str, int]:
+    return part.domain, (part.window or reservation.criteria.window).start_s
 
 
 def stayed(reservation: Reservation, now_ms: int) -> Reservation:
@@ -332,13 +364,14 @@ def parallel_streams(paths: tuple[Path, ...]) -> int:
     return STREAMS_PER_PATH * len(paths)
 
 
-def search_window(window: Window, now_ms: int) -> Window:
+def search_window(window: Window, now_s: int) -> Window:
     """The part of a window that is not over yet; at least one second."""
-    start_s = max(window.start_s, now_ms // 1000)
+    start_s = max(window.start_s, now_s)
     return Window(start_s, max(window.end_s, start_s + 1))
 
 
 def _views(plan: Plan, window: Window | None = None) -> tuple[PartView, ...]:
     return tuple(
-        PartView(domain, plan.segments[domain], window=window) for domain in sorted(plan.segments)
+        PartView(domain, plan.segments[domain], window=window, vnodes=plan.vnodes.get(domain, ()))
+        for domain in sorted(plan.segments)
     )

@@ -13,6 +13,7 @@ from functools import partial
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.knowledge import Knowledge
+from orchestrator.lying import free_from_s
 from orchestrator.negotiation import Question, open_questions
 from orchestrator.placing import (
     Circuit,
@@ -23,10 +24,7 @@ from orchestrator.placing import (
     moved_bits,
     mover_of,
     placed_together,
-    present_of,
-    promised,
     room_of,
-    volume_of,
 )
 from orchestrator.records import Reservation, State
 from protocol.coordinator import DROPPED, PartStatus
@@ -38,12 +36,10 @@ from substrate.routes import Route
 from substrate.topology import Topology
 
 LEAD_S = 30
-"""What begins sooner than that is not moved any more."""
-CANDIDATES_MIN = 16
+"""What is to be sooner than that stays as it is."""
+CANDIDATES_MIN = 64
 """At least so many are looked at, of which few are moved."""
 LOOKED_AT_MAX = 10_000
-ROOMS_MAX = 2
-"""So many refused circuits are made room for at once; others are refused as they are."""
 ROUTES_MAX = 8
 
 
@@ -58,15 +54,10 @@ def may_have_room(engine: Engine, question: Question, refusals: Iterable[Refusal
 async def find_room(engine: Engine, question: Question, reservation_id: str = "") -> Room | None:
     """Room for what is asked, by moving at most ``moves_max`` others; None where there is none.
 
-    Nor while ROOMS_MAX others are being looked for: those who are not refused come first.
+    Nor while several others are being looked for: those who are not refused come first.
     """
-    if engine.rooms >= ROOMS_MAX:
-        return None
-    engine.rooms += 1
-    try:
-        return await _find_room(engine, question, reservation_id)
-    finally:
-        engine.rooms -= 1
+    with engine.rooms.one() as free:
+        return await _find_room(engine, question, reservation_id) if free else None
 
 
 async def _find_room(engine: Engine, question: Question, reservation_id: str) -> Room | None:
@@ -87,22 +78,20 @@ async def _find_room(engine: Engine, question: Question, reservation_id: str) ->
             if laid is not one.mover.present
         ]
         if len(moved) <= most:
-            return room_of(question, placed[0], layout[0], moved)
+            return room_of(question, placed[0], layout[0], moved, engine.now_ms() // 1000)
         moved.sort(key=lambda one: -moved_bits(one[0].mover, one[1]))
         lives = [one.circuit.live for one, _ in moved[:most] if one.circuit.live is not None]
     return None
 
 
 def is_movable(engine: Engine, record: Reservation, now_ms: int) -> bool:
-    """Whether it may be moved now: it has not begun, and nothing else is changing it."""
+    """Whether it may be moved now, or from a time on: nothing else is changing it."""
     if record.state is not State.COMMITTED or record.change is not None:
         return False
     if not record.criteria.movable or not _is_free(record.criteria):
         return False
-    if record.criteria.window.start_s <= now_ms // 1000 + LEAD_S:
-        return False
-    if record.granted.phased and volume_of(record) is None:
-        # It migrates at a time.
+    first_s = now_ms // 1000 + LEAD_S
+    if free_from_s(record, first_s, engine.gateway.known()) is None:
         return False
     if engine.transactions.of(record.reservation_id) != [record.transaction_id]:
         return False
@@ -118,6 +107,7 @@ def _is_free(criteria: Criteria) -> bool:
     limits = criteria.constraints
     return (
         criteria.strategy is Strategy.AUTO
+        and criteria.cloudnet is None
         and not criteria.more_destinations
         and not limits.survive
         and limits.max_latency_spread_us is None
@@ -136,7 +126,9 @@ def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
         window, record = live.record.criteria.window, live.record
         if not window.overlaps(wanted) or not is_movable(engine, record, now_ms):
             continue
-        if used.isdisjoint(part.domain for part in record.parts):
+        domains = {part.domain for part in record.parts}
+        # What lies over a domain that is away, or not known yet, stays.
+        if used.isdisjoint(domains) or not domains <= question.topology.domains.keys():
             continue
         shared_s = min(window.end_s, wanted.end_s) - max(window.start_s, wanted.start_s)
         found.append((-shared_s, live))
@@ -163,19 +155,18 @@ async def _asked(
 ) -> tuple[list[Placed], Forecast]:
     """The refused one and the others, and what would be free were none of them there."""
     now_s, topology = engine.now_ms() // 1000, question.topology
-    records = [live.record for live in lives]
     first = Circuit(reservation_id, left_of(question.criteria, now_s))
     circuits = [first]
-    for live, record in zip(lives, records, strict=True):
-        criteria = promised(record, now_s + LEAD_S)
-        present = present_of(record, topology)
-        circuits.append(Circuit(record.reservation_id, criteria, present, live, record))
+    for live in lives:
+        from_s = free_from_s(live.record, now_s + LEAD_S, topology)
+        if from_s is not None:
+            circuits.append(Circuit.of(live, from_s, topology))
     routes = [_routes_of(question, each) for each in circuits]
     span = Window(
         min(each.criteria.window.start_s for each in circuits),
         max(each.criteria.window.end_s for each in circuits),
     )
-    moved = tuple(record.reservation_id for record in records)
+    moved = tuple(each.reservation_id for each in circuits[1:])
     knowledge, told = Knowledge(), list[tuple[Directionality, SendOffers]]()
     for directionality in Directionality:
         wanted = [

@@ -161,7 +161,7 @@ class ReservationsService(ReservationsServicer):
         with _explained(request.request_id, request.reservation_id):
             record = await self._orchestrator.recorded(request.request_id, digest(request))
             if record is None:
-                before = await self._get(request.reservation_id)
+                before = await self.record(request.reservation_id)
                 record = await self._orchestrator.modify(
                     request.reservation_id, self._change(request, before)
                 )
@@ -178,18 +178,18 @@ class ReservationsService(ReservationsServicer):
         return record_to_pb(record)
 
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.ReservationRecord:
-        await self._get(request.reservation_id)
+        await self.record(request.reservation_id)
         with _explained("", request.reservation_id):
             record = await self._orchestrator.cancel(request.reservation_id)
             await self._orchestrator.given_back(record.transaction_id)
-        return record_to_pb(await self._get(request.reservation_id))
+        return record_to_pb(await self.record(request.reservation_id))
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.ReservationRecord:
         if bool(request.reservation_id) == bool(request.request_id):
             given = "both" if request.request_id else "neither"
             raise invalid("reservation_id", given, "reservation_id or request_id")
         if request.reservation_id:
-            return record_to_pb(await self._get(request.reservation_id))
+            return record_to_pb(await self.record(request.reservation_id))
         check_request_id(request.request_id)
         try:
             return record_to_pb(await self._orchestrator.by_request(request.request_id))
@@ -224,14 +224,14 @@ class ReservationsService(ReservationsServicer):
         if request.until_decided and not request.reservation_id:
             raise invalid("reservation_id", "absent", "the reservation that until_decided means")
         if request.reservation_id:
-            await self._get(request.reservation_id)
+            await self.record(request.reservation_id)
         engine, seen = self._orchestrator.engine, min(request.after_sequence, SEQUENCE_MAX)
         if not request.reservation_id and not seen:
             seen = await engine.store.last_event()
         with engine.hub.subscribe(request.reservation_id) as woken:
             while True:
                 woken.clear()
-                over = request.until_decided and (await self._get(request.reservation_id)).decided
+                over = request.until_decided and (await self.record(request.reservation_id)).decided
                 page = await engine.store.events(request.reservation_id, seen, EVENTS_PAGE)
                 for event in page:
                     seen = event.sequence
@@ -261,7 +261,8 @@ class ReservationsService(ReservationsServicer):
         with _not_yet(engine.gateway.awaited):
             return check_change(request, record, topology, engine.now_ms(), self._bounds)
 
-    async def _get(self, reservation_id: str) -> Reservation:
+    async def record(self, reservation_id: str) -> Reservation:
+        """The record of that id, as it is now. Raises RequestError."""
         if not reservation_id:
             raise invalid("reservation_id", reservation_id, "the id of a reservation")
         try:

@@ -89,6 +89,8 @@ class Order:
     """The id of the alternative that is taken; empty: none."""
     switch_s: int | None = None
     """Of a Modify: when its paths take over; None: at once."""
+    rests_on: int = 0
+    """Of a Modify: the version whose criteria it changes; 0: any."""
 
 
 class Orchestrator:
@@ -179,6 +181,12 @@ class Orchestrator:
             async with live.turn():
                 record, now_ms = live.record, engine.now_ms()
                 self._must_rest(record, order.request_id)
+                if order.rests_on not in (0, record.version):
+                    known = await engine.store.request(order.request_id)
+                    if known is not None:
+                        return await self._same(known, order.digest)
+                    # Its criteria would undo what was granted meanwhile.
+                    raise ConflictError(reservation_id)
                 change = Change(
                     order.request_id,
                     engine.ids.new(),

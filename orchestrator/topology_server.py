@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 
-from braid.v1 import topology_pb2 as pb
+from braid.v1 import common_pb2, topology_pb2 as pb
 from braid.v1.topology_pb2_grpc import TopologyServicer
 from orchestrator.breaker import Breaker, BreakerState
+from orchestrator.cloudnet_checks import graph_of
 from orchestrator.domains import GrpcGateway
 from orchestrator.engine import Engine
 from orchestrator.link import Status
 from orchestrator.validation import NAME
 from protocol.codec import domain_to_pb, profile_to_pb, vlans_to_pb
 from protocol.messages import ReqOffers, SendOffers
+from rdl.aggregation import aggregate, is_neighbour
+from rdl.codec import graph_to_pb
+from rdl.errors import RdlError
+from rdl.model import Graph, Layer
 from runtime.errors import RequestError, invalid
 from substrate.model import Domain, Window, domain_of
+from substrate.values import replace
 
 Context = ServicerContext[Any, Any]
 JOIN_WAIT_S = 3.0
@@ -54,14 +61,7 @@ class TopologyService(TopologyServicer):
         self, request: pb.AvailabilityRequest, context: Context
     ) -> pb.AvailabilityResponse:
         domain, pair = self._pair(request)
-        window = Window(request.window.start_s, request.window.end_s)
-        if window.end_s <= window.start_s:
-            raise invalid("window.end_s", window.end_s, f"a time after {window.start_s}")
-        if window.duration_s > SPAN_MAX_S:
-            raise RequestError(
-                StatusCode.OUT_OF_RANGE, "window", f"{window.duration_s} s", f"{SPAN_MAX_S} s"
-            )
-        question = ReqOffers("", window, (pair,), 0)
+        question = ReqOffers("", _window(request.window), (pair,), 0)
         patience_s = self._engine.limits.patience.offers_s
         offers = await self._engine.questions.ask(domain.name, question, patience_s)
         if offers is None:
@@ -69,6 +69,35 @@ class TopologyService(TopologyServicer):
                 StatusCode.UNAVAILABLE, "ingress_stp", pair[0], f"{domain.name} does not answer"
             )
         return _availability(offers, pair)
+
+    async def Aggregate(
+        self, request: pb.AggregateRequest, context: Context
+    ) -> pb.AggregateResponse:
+        if not NAME.fullmatch(request.name) or ".." in request.name:
+            raise invalid("name", request.name, "1 to 128 characters of [A-Za-z0-9._-]")
+        question = ReqOffers("", _window(request.window), (), 0, aggregate=True)
+        domains = self._gateway.known().domains.values()
+        providers = sorted(domain.name for domain in domains if domain.cloud_stp)
+        # Who asks is waited for no longer itself.
+        patience_s = self._engine.limits.patience.offers_s / 2
+        answers = await asyncio.gather(
+            *(self._engine.questions.ask(name, question, patience_s) for name in providers)
+        )
+        told = {name: offers for name, offers in zip(providers, answers, strict=True) if offers}
+        try:
+            nodes = tuple(
+                replace(node, id=name)
+                for name, offers in told.items()
+                for node in graph_of(offers.aggregate).nodes
+                if not is_neighbour(node)
+            )
+            whole = aggregate(Graph("providers", Layer.UNDERLAY, nodes), request.name)
+        except RdlError as error:
+            raise invalid("name", request.name, f"what can be told: {error}") from error
+        if not nodes:
+            possible = f"to ask again: of {', '.join(providers) or 'no provider'} none tells"
+            raise RequestError(StatusCode.UNAVAILABLE, "name", request.name, possible)
+        return pb.AggregateResponse(aggregate=graph_to_pb(whole))
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         if not NAME.fullmatch(request.domain) or ".." in request.domain:
@@ -126,6 +155,17 @@ class TopologyService(TopologyServicer):
                 f"an STP of a visible domain; {domain.name} is blind",
             )
         return domain, (stps[0], stps[1])
+
+
+def _window(given: common_pb2.Window) -> Window:
+    window = Window(given.start_s, given.end_s)
+    if window.end_s <= window.start_s:
+        raise invalid("window.end_s", window.end_s, f"a time after {window.start_s}")
+    if window.duration_s > SPAN_MAX_S:
+        raise RequestError(
+            StatusCode.OUT_OF_RANGE, "window", f"{window.duration_s} s", f"{SPAN_MAX_S} s"
+        )
+    return window
 
 
 def _availability(offers: SendOffers, pair: tuple[str, str]) -> pb.AvailabilityResponse:

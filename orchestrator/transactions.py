@@ -47,8 +47,6 @@ Extra = Callable[[Transaction], Changes]
 """What else to write in the same database transaction, given the new state."""
 
 
-NONE: frozenset[str] = frozenset()
-
 Ready = Callable[[Transaction], bool]
 
 
@@ -171,10 +169,8 @@ class Transactions:
         self._enter(live, after, outbound)
         return after
 
-    async def decide_together(
-        self, ids: Iterable[str], extra: Callable[[Sequence[Transaction]], Changes]
-    ) -> None:
-        """COMMIT of several transactions in one write: all of them, or none.
+    async def decide_together(self, ids: Iterable[str], more: Changes) -> None:
+        """COMMIT of several transactions in one write with ``more``: all of them, or none.
 
         Raises LostError, ConflictError, StaleEpochError, StorageError as ``apply`` does, and
         ValueError where one cannot be decided, or success not be told at once.
@@ -192,22 +188,8 @@ class Transactions:
                 if not after.told:
                     raise ValueError(f"{after.transaction_id}: a domain may still drop its hold")
                 steps.append((live, after, outbound))
-            more = extra([after for _, after, _ in steps])
-            now_ms = self._clock.now_ms()
-            await self._save(
-                replace(
-                    more,
-                    transactions=tuple(after for _, after, _ in steps),
-                    events=(
-                        *(e for s, a, _ in steps for e in events_of(s.stored, a, None, now_ms)),
-                        *more.events,
-                    ),
-                    decides=frozenset(after.transaction_id for _, after, _ in steps),
-                    at_ms=now_ms,
-                )
-            )
+            await self._write([(live, after) for live, after, _ in steps], more)
             for live, after, outbound in steps:
-                live.stored = after
                 self._enter(live, after, outbound)
 
     def _enter(self, live: _Live, after: Transaction, outbound: Iterable[Outbound]) -> None:
@@ -242,7 +224,7 @@ class Transactions:
             after, more = step(after, cause, now_ms)
             outbound += more
         if extra is not None or must_last(live.stored, after):
-            await self._write(live, after, extra)
+            await self._write([(live, after)], extra(after) if extra is not None else Changes())
         return after, outbound
 
     async def wait(self, transaction_id: str, ready: Ready, timeout_s: float | None) -> Transaction:
@@ -352,20 +334,23 @@ class Transactions:
         aborted, _ = step(fresh, Decide(commit=False), now_ms)
         await self._save(Changes(transactions=(aborted,)))
 
-    async def _write(self, live: _Live, after: Transaction, extra: Extra | None) -> None:
-        stored, now_ms = live.stored, self._clock.now_ms()
-        more = extra(after) if extra is not None else Changes()
-        decides = stored.decision is not after.decision and stored.decision is Decision.UNDECIDED
-        changes = Changes(
-            request=more.request,
-            reservation=more.reservation,
-            transactions=(after, *more.transactions),
-            events=(*events_of(stored, after, more.hand, now_ms), *more.events),
-            answers=more.answers,
-            decides=frozenset([after.transaction_id]) if decides else NONE,
-            stored=same_parts(stored, after),
+    async def _write(self, steps: Sequence[tuple[_Live, Transaction]], more: Changes) -> None:
+        """The new states of transactions, and what else is to be written with them."""
+        now_ms = self._clock.now_ms()
+        events = (e for s, a in steps for e in events_of(s.stored, a, more.hand, now_ms))
+        decided = (a.transaction_id for s, a in steps if _decides(s.stored, a))
+        changes = replace(
+            more,
+            transactions=(*(after for _, after in steps), *more.transactions),
+            events=(*events, *more.events),
+            decides=frozenset(decided),
+            stored=frozenset(key for s, a in steps for key in same_parts(s.stored, a)),
             at_ms=now_ms,
-            hand=more.hand,
         )
         await self._save(changes)
-        live.stored = after
+        for live, after in steps:
+            live.stored = after
+
+
+def _decides(stored: Transaction, after: Transaction) -> bool:
+    return stored.decision is not after.decision and stored.decision is Decision.UNDECIDED

@@ -14,6 +14,11 @@ from grpc import StatusCode
 from braid.v1 import common_pb2, reservations_pb2
 from orchestrator.bent import OVERLAP_S
 from orchestrator.bounds import Bounds
+from orchestrator.cloudnet_checks import (
+    check_alone,
+    check_circuit_constraints,
+    check_cloudnet,
+)
 from orchestrator.flexibility import check_bend, check_survival
 from orchestrator.records import Reservation
 from orchestrator.service import Order
@@ -62,10 +67,10 @@ def check_change(
 ) -> Order:
     """A Modify as a value: the record's criteria with the changes. Raises RequestError."""
     check_request_id(message.request_id)
-    given = {field.name for field, _ in message.ListFields()}
-    if not given & {"bandwidth_bps", "end_s", "constraints", "switch_s"}:
-        raise invalid("bandwidth_bps", "absent", "bandwidth_bps, end_s, constraints or several")
+    _check_given(message, record.criteria)
     criteria = record.criteria
+    if message.HasField("cloudnet"):
+        criteria = replace(criteria, cloudnet=check_cloudnet(message.cloudnet, topology))
     if message.HasField("bandwidth_bps"):
         bandwidth_bps = _check_bandwidth("bandwidth_bps", message.bandwidth_bps)
         criteria = replace(criteria, bandwidth_bps=bandwidth_bps)
@@ -77,7 +82,7 @@ def check_change(
         _check_window("end_s", window, now_ms, bounds)
         criteria = replace(criteria, window=window)
     if message.HasField("constraints"):
-        ends = (criteria.source, *criteria.destinations)
+        ends = (criteria.source, *criteria.destinations) if criteria.cloudnet is None else ()
         limits = _check_constraints(message.constraints, ends, topology)
         criteria = check_survival(message.constraints, replace(criteria, constraints=limits))
     return Order(
@@ -86,24 +91,39 @@ def check_change(
         criteria,
         check_timeout(message),
         switch_s=_check_switch(message, criteria.window, now_ms),
+        rests_on=record.version,
     )
+
+
+def _check_given(message: reservations_pb2.ModifyRequest, criteria: Criteria) -> None:
+    """That something is to be changed, and nothing that it does not have."""
+    given = {field.name for field, _ in message.ListFields()}
+    possible: tuple[str, ...]
+    others: tuple[str, ...]
+    if criteria.cloudnet is None:
+        possible, others = ("bandwidth_bps", "end_s", "constraints", "switch_s"), ("cloudnet",)
+    else:
+        possible, others = ("cloudnet", "end_s", "constraints"), ("bandwidth_bps", "switch_s")
+        check_circuit_constraints(message.constraints)
+    for name in others:
+        if name in given:
+            raise invalid(name, "given", f"{', '.join(possible)}: it is of the other kind")
+    if not given.intersection(possible):
+        raise invalid(possible[0], "absent", f"{', '.join(possible[:3])} or several")
 
 
 def check_criteria(
     message: reservations_pb2.Reservation, topology: Topology, now_ms: int, bounds: Bounds
 ) -> Criteria:
-    """What a circuit must be. Raises RequestError."""
+    """What a circuit, or a CloudNet, must be. Raises RequestError."""
+    if message.HasField("cloudnet"):
+        return _check_cloudnet_criteria(message, topology, now_ms, bounds)
     source = check_stp("source", message.source, topology)
     destination = check_stp("destination", message.destination, topology)
     if source == destination:
         raise invalid("destination", message.destination, "an STP other than the source")
     more = _check_more_destinations(message, (source, destination), topology)
-    if not message.HasField("window"):
-        raise invalid("window", "absent", "start_s and end_s")
-    window = Window(message.window.start_s, message.window.end_s)
-    if window.start_s < now_ms // 1000 - bounds.late_start_s:
-        raise invalid("window.start_s", window.start_s, f"now ({now_ms // 1000}) or later")
-    _check_window("window.end_s", window, now_ms, bounds)
+    window = _check_new_window(message, now_ms, bounds)
     ports_bps = ports_capacity_bps(source, destination, topology)
     bandwidth_bps = message.bandwidth_bps
     if bandwidth_bps == 0 and message.flexibility.volume_bytes:
@@ -122,6 +142,31 @@ def check_criteria(
     _check_fits_ports(criteria, topology)
     criteria = check_survival(message.constraints, criteria)
     return replace(criteria, bend=check_bend(message, criteria))
+
+
+def _check_cloudnet_criteria(
+    message: reservations_pb2.Reservation, topology: Topology, now_ms: int, bounds: Bounds
+) -> Criteria:
+    check_alone(message)
+    cloudnet = check_cloudnet(message.cloudnet, topology)
+    return Criteria(
+        source="",
+        destination="",
+        bandwidth_bps=0,
+        window=_check_new_window(message, now_ms, bounds),
+        constraints=_check_constraints(message.constraints, (), topology),
+        cloudnet=cloudnet,
+    )
+
+
+def _check_new_window(message: reservations_pb2.Reservation, now_ms: int, bounds: Bounds) -> Window:
+    if not message.HasField("window"):
+        raise invalid("window", "absent", "start_s and end_s")
+    window = Window(message.window.start_s, message.window.end_s)
+    if window.start_s < now_ms // 1000 - bounds.late_start_s:
+        raise invalid("window.start_s", window.start_s, f"now ({now_ms // 1000}) or later")
+    _check_window("window.end_s", window, now_ms, bounds)
+    return window
 
 
 def ports_capacity_bps(source: str, destination: str, topology: Topology) -> int:
@@ -150,6 +195,8 @@ def check_stp(field: str, name: str, topology: Topology) -> str:
     """The STP that a name or alias stands for. Raises RequestError."""
     stp = topology.resolve(name)
     if stp is not None:
+        if stp == topology.domains[domain_of(stp)].cloud_stp:
+            raise invalid(field, name, "an STP that is not reached by CloudNets only")
         return stp
     domain, colon, port = name.partition(":")
     if not name.startswith("urn:") and not (

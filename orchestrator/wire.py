@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.advice import advice_text, legs_text
@@ -40,9 +40,11 @@ from substrate.bottleneck import Bottleneck
 from substrate.model import (
     MAX_PHASES,
     Bend,
+    CloudNet,
     Criteria,
     Directionality,
     Path,
+    Proof,
     Refusal,
     Strategy,
 )
@@ -72,8 +74,10 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
     if record.explanation is not NOTHING_TO_SAY:
         message.bottlenecks.extend(_bottleneck_to_pb(b) for b in record.explanation.bottlenecks)
         message.alternatives.extend(alternatives_to_pb(record.explanation.alternatives))
-    if record.paths:
+    if record.paths and record.criteria.cloudnet is None:
         _fill_advice(message.advice, record.criteria, record.paths)
+    if record.proof is not None:
+        message.proof.CopyFrom(_proof_to_pb(record.proof))
     whole = fold_data_plane(record.parts)
     if whole is not None:
         message.data_plane = data_plane_to_pb(whole)
@@ -106,6 +110,7 @@ def record_from_pb(
         modified=message.modified if message.HasField("modified") else None,
         asked=criteria_from_pb(message.asked) if message.HasField("asked") else None,
         explanation=_explanation_from_pb(message),
+        proof=_proof_from_pb(message.proof) if message.HasField("proof") else None,
     )
 
 
@@ -123,6 +128,8 @@ def change_to_pb(change: Change) -> pb.ReservationRecord:
         message.switch_s = change.switch_s
     if change.moves_for:
         message.moves_for = change.moves_for
+    if change.proof is not None:
+        message.proof.CopyFrom(_proof_to_pb(change.proof))
     return message
 
 
@@ -138,6 +145,7 @@ def change_from_pb(message: pb.ReservationRecord, transaction_id: str) -> Change
         parts=tuple(_part_from_pb(part) for part in message.parts),
         switch_s=message.switch_s if message.HasField("switch_s") else None,
         moves_for=message.moves_for,
+        proof=_proof_from_pb(message.proof) if message.HasField("proof") else None,
     )
 
 
@@ -160,6 +168,8 @@ def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
     message.constraints.CopyFrom(constraints_to_pb(criteria.constraints))
     if criteria.movable:
         message.movable = True
+    if criteria.cloudnet is not None:
+        message.cloudnet.CopyFrom(cloudnet_to_pb(criteria.cloudnet))
     bend = criteria.bend
     if bend is None:
         return
@@ -186,7 +196,45 @@ def criteria_from_pb(message: pb.Reservation) -> Criteria:
         constraints=constraints_from_pb(message.constraints),
         bend=_bend_from_pb(message.flexibility) if message.HasField("flexibility") else None,
         movable=message.movable,
+        cloudnet=cloudnet_from_pb(message.cloudnet) if message.HasField("cloudnet") else None,
     )
+
+
+def cloudnet_to_pb(cloudnet: CloudNet) -> pb.CloudNet:
+    """What is asked for, or granted."""
+    message = pb.CloudNet(objective=cloudnet.objective, placing=_placements(cloudnet.placing))
+    for vlink, stp, vlan in cloudnet.exits:
+        message.exits.add(vlink=vlink, stp=stp, vlan=vlan)
+    message.graph.MergeFromString(cloudnet.graph)
+    return message
+
+
+def cloudnet_from_pb(message: pb.CloudNet) -> CloudNet:
+    """The inverse of cloudnet_to_pb; not for what users send (see validation)."""
+    return CloudNet(
+        graph=message.graph.SerializeToString(deterministic=True),
+        objective=message.objective,
+        placing=tuple((each.vnode, each.domain) for each in message.placing),
+        exits=tuple((each.vlink, each.stp, each.vlan) for each in message.exits),
+    )
+
+
+def _placements(placed: Iterable[tuple[str, str]]) -> list[pb.VNodePlacement]:
+    return [pb.VNodePlacement(vnode=vnode, domain=domain) for vnode, domain in placed]
+
+
+def _proof_to_pb(proof: Proof) -> pb.MappingProof:
+    return pb.MappingProof(
+        status=proof.status,
+        objective=proof.objective,
+        bound=proof.bound,
+        gap=proof.gap,
+        proof_scope=proof.scope,
+    )
+
+
+def _proof_from_pb(message: pb.MappingProof) -> Proof:
+    return Proof(message.status, message.objective, message.bound, message.gap, message.proof_scope)
 
 
 def _bend_from_pb(message: pb.Flexibility) -> Bend:
@@ -200,10 +248,15 @@ def _bend_from_pb(message: pb.Flexibility) -> Bend:
 
 def plan_to_pb(plan: Granted) -> pb.PlanResponse:
     """A dry run that found something."""
+    circuit = plan.criteria.cloudnet is None
     return pb.PlanResponse(
         feasible=True,
         paths=[path_to_pb(path) for path in plan.paths],
-        advice=advice_to_pb(plan),
+        advice=advice_to_pb(plan) if circuit else None,
+        vnodes=_placements(
+            sorted((vnode, part.domain) for part in plan.parts for vnode in part.vnodes)
+        ),
+        proof=_proof_to_pb(plan.proof) if plan.proof is not None else None,
         depends_on_blind=plan.depends_on_blind,
         window=window_to_pb(plan.criteria.window),
         bandwidth_bps=plan.criteria.bandwidth_bps,
@@ -326,6 +379,7 @@ def _part_to_pb(part: PartView) -> pb.DomainPart:
         message.released = True
     if part.window is not None:
         message.window.CopyFrom(window_to_pb(part.window))
+    message.vnodes.extend(part.vnodes)
     return message
 
 
@@ -337,4 +391,5 @@ def _part_from_pb(message: pb.DomainPart) -> PartView:
         reason=message.reason,
         released=message.released,
         window=window_from_pb(message.window) if message.HasField("window") else None,
+        vnodes=tuple(message.vnodes),
     )

@@ -27,14 +27,29 @@ class TooManyError(Exception):
         self.what, self.limit = what, limit
 
 
+class Places:
+    """For ``most`` at once; who finds none does without."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """A place, as long as it is needed; yields False where there is none."""
+        found = self._free > 0
+        self._free -= found
+        try:
+            yield found
+        finally:
+            self._free += found
+
+
 class Work:
     """At most ``negotiations_max`` negotiations that somebody asks for, and steps of all kinds."""
 
     def __init__(self, negotiations_max: int) -> None:
         self._negotiations_max = negotiations_max
         self.negotiating = 0
-        self.explaining = 0
-        """Refusals that are being explained now."""
         self.quiet = asyncio.Event()
         """Set while nothing is being negotiated."""
         self.quiet.set()

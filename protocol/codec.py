@@ -6,7 +6,7 @@ correct party sends: an unknown enum, a message of no kind, a number out of its 
 
 from __future__ import annotations
 
-from braid.v1 import agent_pb2 as pb
+from braid.v1 import agent_pb2 as pb, rdl_pb2
 from protocol.codec_values import (
     CodecError,
     constraints_from_pb,
@@ -183,8 +183,11 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
     if not reservation_id:
         raise CodecError("reservation_id", "nothing", "the id of a reservation")
     segments = tuple([segment_from_pb(segment) for segment in message.segments])
-    if not segments:
-        raise CodecError("segments", "none", "one or more")
+    graph = (
+        message.graph.SerializeToString(deterministic=True) if message.HasField("graph") else b""
+    )
+    if not segments and not graph:
+        raise CodecError("segments", "none", "one or more, or a graph")
     return ReservationPrep(
         transaction_id,
         part_id,
@@ -196,6 +199,7 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
         message.deadline_ms,
         message.traceparent,
         _joint_from_pb(message) if message.HasField("joint") else None,
+        graph,
     )
 
 
@@ -227,6 +231,8 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
         message.joint.joint_id = prep.joint.joint_id
         for reservation_id, version in prep.joint.members:
             message.joint.members.add(reservation_id=reservation_id, version=version)
+    if prep.graph:
+        message.graph.MergeFromString(prep.graph)
 
 
 def _fill_ids(found: pb.Commit | pb.Abort | pb.Release, message: Commit | Abort | Release) -> None:
@@ -245,6 +251,7 @@ def _req_offers_to_pb(message: ReqOffers) -> pb.ReqOffers:
         traceparent=message.traceparent,
         follow=message.follow,
         moved=message.moved,
+        aggregate=message.aggregate,
     )
 
 
@@ -259,6 +266,7 @@ def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
         traceparent=message.traceparent,
         follow=message.follow,
         moved=tuple(message.moved),
+        aggregate=message.aggregate,
     )
 
 
@@ -285,6 +293,7 @@ def _send_offers_to_pb(message: SendOffers) -> pb.SendOffers:
             for port in message.ports
         ],
         followed=message.followed,
+        aggregate=rdl_pb2.Graph.FromString(message.aggregate) if message.aggregate else None,
     )
 
 
@@ -307,8 +316,14 @@ def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:
         PortOffer(port.stp, profile_from_pb(port.profile), vlans_from_pb(port.vlans))
         for port in message.ports
     ]
+    told = message.HasField("aggregate")
     return SendOffers(
-        message.query_id, message.domain, tuple(offers), tuple(ports), message.followed
+        message.query_id,
+        message.domain,
+        tuple(offers),
+        tuple(ports),
+        message.followed,
+        message.aggregate.SerializeToString(deterministic=True) if told else b"",
     )
 
 

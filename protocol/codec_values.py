@@ -203,6 +203,7 @@ def path_to_pb(path: Path) -> reservations_pb2.Path:
             for hop in path.hops
         ],
         flow_slots=path.flow_slots,
+        vlink=path.vlink,
     )
 
 
@@ -218,6 +219,7 @@ def path_from_pb(message: reservations_pb2.Path) -> Path:
         hops=hops,
         flow_slots=tuple(message.flow_slots),
         window=window_from_pb(message.window) if message.HasField("window") else None,
+        vlink=message.vlink,
     )
 
 
@@ -234,6 +236,7 @@ def domain_to_pb(domain: Domain) -> pb.Domain:
         hold_timeout_s=domain.hold_timeout_s,
         least_phase_s=domain.least_phase_s,
         least_rate_bps=domain.least_rate_bps,
+        cloud_stp=domain.cloud_stp,
     )
 
 
@@ -254,6 +257,7 @@ def domain_from_pb(message: pb.Domain) -> Domain:
         else None,
         least_phase_s=not_negative("domain.least_phase_s", message.least_phase_s),
         least_rate_bps=not_negative("domain.least_rate_bps", message.least_rate_bps),
+        cloud_stp=message.cloud_stp,
     )
 
 

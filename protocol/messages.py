@@ -25,6 +25,7 @@ class ReqOffers:
     traceparent: str = ""
     follow: bool = False
     moved: tuple[str, ...] = ()
+    aggregate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,17 @@ class PortOffer:
 
 @dataclass(frozen=True, slots=True)
 class SendOffers:
-    """The answer to ReqOffers; empty from a blind domain."""
+    """The answer to ReqOffers; empty from a blind domain.
+
+    ``aggregate``: what is free for VNodes, a graph in canonical bytes (rdl.codec); empty: not told.
+    """
 
     query_id: str
     domain: str
     offers: tuple[Offer, ...]
     ports: tuple[PortOffer, ...]
     followed: bool = False
+    aggregate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,10 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class ReservationPrep:
-    """Asks a domain to hold segments: all of them or none."""
+    """Asks a domain to hold segments, and a partial graph: all of it or nothing.
+
+    ``graph``: in canonical bytes (rdl.codec); empty: there are only segments.
+    """
 
     transaction_id: str
     part_id: str
@@ -93,6 +101,7 @@ class ReservationPrep:
     deadline_ms: int
     traceparent: str = ""
     joint: Joint | None = None
+    graph: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Partial graphs: an overlay graph cut into one per provider, and joined again (paper 002, 5.4).
 
 Where a VLink leaves a provider, the provider's partial graph has two stubs: a ``/link/transit``
-with the VLAN that the VNP picked and the link's resources, joined to the link; and joined to that a
-``/node/host/pip`` that stands for the neighbour. For a link ``wire`` from ``pip1`` to ``pip2`` the
-first is called ``wire@pip1@pip2`` on both sides, the second ``pip@pip2`` in the graph of ``pip1``.
-The link itself is in both, whole: each provider makes its segment of it.
+with the VLAN that the VNP picked for this side and the link's resources, joined to the link; and
+joined to that a ``/node/host/pip`` that stands for the neighbour. For a link ``wire`` from ``pip1``
+to ``pip2`` the first is called ``wire@pip1@pip2`` on both sides, the second ``pip@pip2`` in the
+graph of ``pip1``. The link itself is in both, whole: each provider makes its segment of it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,15 @@ VLAN = "/feature/vlan"
 
 @dataclass(frozen=True, slots=True)
 class Transit:
-    """The way of a VLink from one provider to another: ``vlan`` on the link between both."""
+    """The way of a VLink from one provider to another.
+
+    ``vlans``: where it leaves each of ``pips``, in the same order. They differ where a domain
+    between both translates.
+    """
 
     link: str
     pips: tuple[str, str]
-    vlan: int
+    vlans: tuple[int, int]
 
     @property
     def between(self) -> tuple[str, str]:
@@ -118,15 +122,11 @@ class _Plan:
         yield from self._split_mistakes()
 
     def _transit_mistakes(self) -> Iterator[Mistake]:
-        used: dict[tuple[tuple[str, str], int], str] = {}
         for transit in self._transits:
             field = f"elements.{transit.link}"
-            first = used.setdefault((transit.between, transit.vlan), transit.link)
-            way = " to ".join(transit.between)
-            if first != transit.link:
-                yield _mapping(field, f"VLAN {transit.vlan} from {way} is taken by '{first}'")
-            if not VLAN_MIN <= transit.vlan <= VLAN_MAX:
-                yield _mapping(field, f"VLAN {transit.vlan} is not within {VLAN_MIN}-{VLAN_MAX}")
+            for vlan in transit.vlans:
+                if not VLAN_MIN <= vlan <= VLAN_MAX:
+                    yield _mapping(field, f"VLAN {vlan} is not within {VLAN_MIN}-{VLAN_MAX}")
             if transit.link not in self._ends or self._elements[transit.link].is_transit:
                 yield _mapping(field, "is given a transit, and is no link of the graph")
             if transit.id in self._elements or not is_id(f"{transit.id}@{_ENDS[0]}"):
@@ -240,8 +240,9 @@ def _stubs(
     transit: Transit, pip: str, link: NetworkElement
 ) -> tuple[list[NetworkElement], list[NetworkInterface]]:
     """The two stubs of a transit in the partial graph of ``pip``, and what joins them."""
-    (neighbour,) = set(transit.pips) - {pip}
-    vlan = Feature(VLAN, VlanSet.of(transit.vlan))
+    here = transit.pips.index(pip)
+    neighbour = transit.pips[1 - here]
+    vlan = Feature(VLAN, VlanSet.of(transit.vlans[here]))
     way = NetworkElement(transit.id, TRANSIT, link.resources, (vlan,))
     far = NetworkElement(_stub_of(neighbour), PIP)
     joints = ((transit.link, way.id), (way.id, far.id))
@@ -261,12 +262,21 @@ def _transits_of(pip: str, parts: Mapping[str, Graph]) -> Iterator[Transit]:
             if name in elements and elements[name].is_transit:
                 ends.setdefault(name, []).append(interface.other(name))
     for name in sorted(ends):
-        vlans = [f.value for f in elements[name].features if f.attribute == VLAN]
-        for other in later.keys() & set(ends[name]):
-            links = [end for end in ends[name] if end != other]
-            if len(links) == 1 and len(vlans) == 1 and isinstance(vlans[0], VlanSet) and vlans[0]:
-                vlan = vlans[0].lowest() or 0
-                yield Transit(links[0], (pip, later[other]), vlan)
+        for stub in later.keys() & set(ends[name]):
+            links = [end for end in ends[name] if end != stub]
+            here, there = _vlan_of(name, parts[pip]), _vlan_of(name, parts[later[stub]])
+            if len(links) == 1 and here:
+                yield Transit(links[0], (pip, later[stub]), (here, there or here))
+
+
+def _vlan_of(transit: str, part: Graph) -> int | None:
+    """The one VLAN of a stub; None if it has none there."""
+    for element in part.elements:
+        if element.id == transit:
+            vlans = [f.value for f in element.features if f.attribute == VLAN]
+            if len(vlans) == 1 and isinstance(vlans[0], VlanSet):
+                return vlans[0].lowest()
+    return None
 
 
 def _united(parts: Mapping[str, Graph], kind: str, without: set[str]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ Anything else is a bug: it is logged with a reference, and the caller hears only
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Never
 
 import structlog
@@ -76,6 +77,34 @@ class RequestError(Exception):
             field=self.field, description=str(self)
         )
         return (error_details_pb2.BadRequest(field_violations=[violation]), info)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was given, as another server has shown it already."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def request_error_of(status: status_pb2.Status) -> RequestError | None:
+    """The RequestError that another server of ours tells by this; None: it tells none.
+
+    The inverse of ``status_of``, for who passes it on; without ``raw`` and ``more``.
+    """
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    after_s = None
+    for detail in status.details:
+        if detail.Unpack(retry):
+            after_s = retry.retry_delay.ToTimedelta().total_seconds()
+        detail.Unpack(info)
+    code = next((each for each in StatusCode if each.value[0] == status.code), None)
+    if code is None or info.domain != ERROR_DOMAIN or "field" not in info.metadata:
+        return None
+    field, given, possible = (info.metadata.get(k, "") for k in ("field", "given", "possible"))
+    return RequestError(code, field, Shown(given), possible, after_s)
 
 
 def invalid(field: str, given: object, possible: str) -> RequestError:

@@ -27,13 +27,15 @@ def need_matplotlib() -> None:
         ) from None
 
 
-def canvas(width: float, height: float, panels: int = 1) -> tuple[Any, list[Axes]]:
+def canvas(
+    width: float, height: float, panels: int = 1, dpi: float = 150
+) -> tuple[Any, list[Axes]]:
     """A figure of that size in inches, with panels side by side. Raises PlotError."""
     need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     found = list(figure.subplots(1, panels, squeeze=False)[0])
     for axes in found:

@@ -40,6 +40,8 @@ class Resource(NamedTuple):
     direction: Direction
 
 
+DETAIL_STEPS = 1000
+"""So many are worth their time where what is free is looked at closely."""
 OUTLINE_STEPS = 48
 """Half hours, when a day is asked for."""
 
@@ -85,6 +87,12 @@ class Calendar:
             if not steps or steps[-1].bandwidth_bps != free_bps:
                 steps.append(Step(start_s, free_bps))
         return tuple(steps)
+
+    def detail(self, resource: Resource, window: Window) -> Profile:
+        """As ``profile`` where that has at most DETAIL_STEPS, else as ``outline``."""
+        if self._held[resource].points(window) <= DETAIL_STEPS:
+            return self.profile(resource, window)
+        return self.outline(resource, window)
 
     def add(self, resource: Resource, window: Window, bandwidth_bps: int) -> None:
         """Holds. Raises CalendarError where that exceeds the capacity; nothing changes then."""
@@ -138,3 +146,18 @@ class Calendar:
     def is_empty(self) -> bool:
         """Whether nothing at all is held."""
         return not any(map(len, self._held.values()))
+
+
+def outlined(profile: Profile, window: Window) -> Profile:
+    """The least of each of OUTLINE_STEPS equal times of a profile that has more steps."""
+    if len(profile) <= OUTLINE_STEPS:
+        return profile
+    piece_s = -(-window.duration_s // OUTLINE_STEPS)
+    least: dict[int, int] = {}
+    for step, end_s in zip(profile, [*(s.start_s for s in profile[1:]), window.end_s], strict=True):
+        first = (step.start_s - window.start_s) // piece_s
+        for piece in range(first, -(-(end_s - window.start_s) // piece_s)):
+            least[piece] = min(least.get(piece, step.bandwidth_bps), step.bandwidth_bps)
+    return tuple(
+        Step(window.start_s + piece * piece_s, least_bps) for piece, least_bps in least.items()
+    )

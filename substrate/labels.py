@@ -8,8 +8,9 @@ of its own. A domain that cannot swap labels takes a path out with the VLAN that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 
-from substrate.model import Criteria, Hop, Path, Refusal, RefusalKind, Segment
+from substrate.model import Criteria, Hop, Path, Proof, Refusal, RefusalKind, Segment
 from substrate.options import Supply, free_vlans
 from substrate.routes import Crossing
 from substrate.slots import share_slots
@@ -35,11 +36,28 @@ by path.
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be held: paths end to end, and per domain (sorted) the segments asked for."""
+    """What is to be held: paths end to end, and per domain (sorted) the segments asked for.
+
+    Of a CloudNet also the VNodes per domain, and how good that is; ``segments`` then names their
+    domains too, if with none.
+    """
 
     paths: tuple[Path, ...]
     segments: Mapping[str, tuple[Segment, ...]]
     depends_on_blind: bool
+    vnodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    proof: Proof | None = None
+
+
+def labels_of(
+    paths: Iterable[Path], also: Mapping[str, VlanSet] | None = None
+) -> dict[str, VlanSet]:
+    """Per STP the VLANs that paths have there, and those ``also``."""
+    labels = dict(also or {})
+    for hop in (hop for path in paths for hop in path.hops):
+        for stp, vlan in ((hop.ingress_stp, hop.ingress_vlan), (hop.egress_stp, hop.egress_vlan)):
+            labels[stp] = labels.get(stp, EMPTY) | VlanSet.of(vlan)
+    return labels
 
 
 def assign_labels(

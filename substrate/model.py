@@ -120,6 +120,7 @@ class Domain:
     hold_timeout_s: int | None = None
     least_phase_s: int = 0
     least_rate_bps: int = 0
+    cloud_stp: str = ""
 
     def port(self, stp: str) -> Port | None:
         return next((port for port in self.ports if port.stp == stp), None)
@@ -186,7 +187,8 @@ class Hop:
 class Path:
     """One path of a circuit from source to destination; ``flow_slots`` as in :class:`Segment`.
 
-    ``window``: when it is there; None: as long as the circuit.
+    ``window``: when it is there; None: as long as the circuit. ``vlink``: of a CloudNet, what it is
+    a path of.
     """
 
     bandwidth_bps: int
@@ -194,6 +196,7 @@ class Path:
     hops: tuple[Hop, ...]
     flow_slots: tuple[int, ...] = (0,)
     window: Window | None = None
+    vlink: str = ""
 
 
 class Strategy(Enum):
@@ -251,6 +254,32 @@ class Bend:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudNet:
+    """A virtual network that is asked for (paper 002); see CloudNet in reservations.proto.
+
+    ``graph``: its overlay in canonical bytes (rdl.codec). ``objective``: by name. ``placing``:
+    VNodes with the domains that they must be at, sorted. ``exits``: VLinks of a partial graph with
+    the STPs and VLANs where they leave, sorted.
+    """
+
+    graph: bytes
+    objective: str = "cost"
+    placing: tuple[tuple[str, str], ...] = ()
+    exits: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How good a mapping is; see MappingProof in reservations.proto."""
+
+    status: str
+    objective: float
+    bound: float
+    gap: float
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
 class Criteria:
     """What a circuit must be: two STPs, a bandwidth, a window, and limits (NSI: criteria).
 
@@ -267,8 +296,10 @@ class Criteria:
     constraints: Constraints = field(default_factory=Constraints)
     bend: Bend | None = None
     movable: bool = False
-    """Until it starts, its owner lets it be moved; see Reservation in reservations.proto."""
+    """Its owner lets it be moved; see Reservation in reservations.proto."""
     more_destinations: tuple[str, ...] = ()
+    cloudnet: CloudNet | None = None
+    """Then source and destination are empty, and the bandwidth is 0."""
 
     @property
     def destinations(self) -> tuple[str, ...]:

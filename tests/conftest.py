@@ -7,7 +7,9 @@ database.
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -110,3 +112,26 @@ def schema_drift() -> Callable[[str, MetaData], list[Any]]:
         return found
 
     return differences
+
+
+def _openssl(folder: Path, arguments: str) -> None:
+    command = ["openssl", *arguments.split()]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority "ca", certificates "good" that it signed and "other" that signed itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificates to try TLS with")
+    folder = tmp_path_factory.mktemp("certificates")
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    (folder / "names").write_text(names)
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    for name in ("ca", "other"):
+        files = f"-keyout {name}.key -out {name}.pem"
+        _openssl(folder, f"req -x509 {key} {files} -subj /CN={name} -days 2 -addext {names}")
+    _openssl(folder, f"req {key} -keyout good.key -out good.csr -subj /CN=good")
+    signer = "-CA ca.pem -CAkey ca.key -days 2 -extfile names"
+    _openssl(folder, f"x509 -req -in good.csr {signer} -out good.pem")
+    return folder

@@ -19,6 +19,7 @@ PACKAGES = (
     "substrate",
     "embedding",
     "rdl",
+    "cloudnets",
     "protocol",
     "runtime",
     "orchestrator",

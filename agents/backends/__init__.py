@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agents.backends.base import Backend
-from agents.backends.config import DomainConfig, WanDomainConfig
+from agents.backends.child import ChildBackend
+from agents.backends.cloud import ProviderBackend
+from agents.backends.config import (
+    ChildDomainConfig,
+    DomainConfig,
+    PipDomainConfig,
+    WanDomainConfig,
+)
 from agents.backends.exchange import ExchangeBackend
 from agents.backends.wan import WanBackend
 from runtime.settings import SettingsError, validate
@@ -15,10 +22,16 @@ from runtime.settings import SettingsError, validate
 __all__ = ["Backend", "open_backend"]
 
 
-def open_backend(settings: Mapping[str, Any]) -> Backend:
-    """The backend that ``settings["backend"]`` names: wan, sdx, pip, or "package.module:factory".
+def _site(config: PipDomainConfig) -> Backend:
+    if config.cloud is None:
+        return ExchangeBackend(config)
+    return ProviderBackend(config, config.cloud)
 
-    A factory of a third party is called with the whole mapping. Raises SettingsError.
+
+def open_backend(settings: Mapping[str, Any]) -> Backend:
+    """The backend that ``settings["backend"]`` names: wan, sdx, pip, child, or a third party's.
+
+    That is "package.module:factory", called with the whole mapping. Raises SettingsError.
     """
     values = dict(settings)
     kind = values.get("backend")
@@ -26,7 +39,8 @@ def open_backend(settings: Mapping[str, Any]) -> Backend:
     builtin: dict[str, Callable[[], Backend]] = {
         "wan": lambda: WanBackend(validate(WanDomainConfig, values, source)),
         "sdx": lambda: ExchangeBackend(validate(DomainConfig, values, source)),
-        "pip": lambda: ExchangeBackend(validate(DomainConfig, values, source)),
+        "pip": lambda: _site(validate(PipDomainConfig, values, source)),
+        "child": lambda: ChildBackend(validate(ChildDomainConfig, values, source)),
     }
     if isinstance(kind, str) and kind in builtin:
         return builtin[kind]()

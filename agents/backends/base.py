@@ -10,15 +10,19 @@
 
 A backend never keeps account of time or of others: the agent's book does, and checks what ``place``
 claims against its own calendar. docs/backends.md shows a complete one.
+
+A domain that runs VNodes (CloudNets, paper 002) has a :class:`CloudBackend`. A domain whose parts
+are held by somebody else, who must be asked, has a :class:`RemoteBackend`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
-from protocol.messages import Offer
+from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer
+from protocol.messages import Offer, ReservationPrep
 from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, Segment, Window
 from substrate.values import dataclass
@@ -121,3 +125,82 @@ class Backend(Protocol):
 
     def rules(self, placement: Placement) -> tuple[str, ...]:
         """What ``provision`` configures, one readable line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A partial graph that is to be embedded, and the segments that lead its VLinks further.
+
+    ``present``: how an earlier version of the same reservation lies here; what stays should not
+    move. ``advice``: what ``consult`` found for this part, if it was asked.
+    """
+
+    reservation_id: str
+    version: int
+    graph: bytes
+    segments: tuple[Segment, ...]
+    window: Window
+    present: Placement | None = None
+    advice: object = None
+
+
+class CloudBackend(Backend, Protocol):
+    """A backend that runs VNodes. Its resources are amounts of any unit, not only bandwidths.
+
+    Of a resource that has no direction only ``Direction.IN`` is claimed.
+    """
+
+    def aggregate(self, free: Free) -> bytes:
+        """What is free for VNodes, a sum per type: a graph in canonical bytes (rdl). Pure."""
+
+    async def consult(self, partial: Partial, free: Free) -> object:
+        """Thinks longer about a part than ``place_graph`` may; its answer is the ``advice``.
+
+        ``free`` must not be used after the first await: it is a moment's.
+        """
+
+    def place_graph(self, partial: Partial, free: Free) -> Placement | Refusal:
+        """Where the partial graph and the segments would lie, all together. Pure, some ms at most.
+
+        Labels at the cloud STP that it picks itself stand in ``Placement.labels``.
+        """
+
+
+@runtime_checkable
+class RemoteBackend(Backend, Protocol):
+    """A backend that must ask elsewhere before a part is held, and says there when it is not.
+
+    All goes by reservation, as the live parts of one are alternatives: elsewhere the most that any
+    of them needs is to be held. Calls for one reservation come one after the other.
+    """
+
+    async def hold(self, prep: ReservationPrep, parts: Sequence[ReservationPrep]) -> Refusal | None:
+        """Holds elsewhere what a part needs, or says why not, at ``deadline_ms`` at the latest.
+
+        ``parts``: all of its reservation that are live or asked for, with itself. The same part
+        again gives the same answer. What may be held in vain is given back by the next ``tidy``.
+        """
+
+    async def tidy(self, reservation_id: str, parts: Sequence[ReservationPrep]) -> None:
+        """Gives back what none of these parts needs, all of its reservation that are live.
+
+        Idempotent. Raises DeviceError when it must be tried again.
+        """
+
+    async def kept(self, orchestrator_ids: Collection[str]) -> Collection[str]:
+        """Reservations for which anything is held elsewhere that these orchestrators asked for.
+
+        Raises DeviceError.
+        """
+
+    def cloudnets(self) -> CloudNetsServicer | None:
+        """What answers for VNodes that run elsewhere; None: there are none."""
+
+    async def aggregated(self, window: Window) -> bytes:
+        """As ``CloudBackend.aggregate``, where VNodes are elsewhere. Raises DeviceError."""
+
+    async def follow(self, disturbed: Callable[[str], None]) -> None:
+        """Tells of reservations that may not be carried as they were, until it is cancelled.
+
+        These are provisioned anew, which may then fail and say why.
+        """

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from agents.backends.base import Claim, Free
 from substrate.calendar import Direction, Resource
-from substrate.model import Directionality, Domain, Refusal, RefusalKind, Segment
+from substrate.model import Directionality, Domain, Profile, Refusal, RefusalKind, Segment
 
 WAYS_MAX = 16_384
 """Ways whose resources are remembered: few are taken most of the time."""
@@ -46,6 +46,28 @@ def add_up(claims: Iterable[tuple[Resource, int]]) -> tuple[Claim, ...]:
     for resource, bandwidth_bps in claims:
         total[resource] = total.get(resource, 0) + bandwidth_bps
     return tuple([Claim(resource, total[resource]) for resource in sorted(total)])
+
+
+def claims_at_ports(segments: Iterable[Segment], uncounted: str = "") -> tuple[Claim, ...]:
+    """What segments take of the ports at their ends; ``uncounted``: a port that never limits."""
+    return add_up(
+        (resource, s.bandwidth_bps)
+        for s in segments
+        for resource in way_resources(s.ingress_stp, s.egress_stp, (), s.directionality)
+        if resource.name != uncounted
+    )
+
+
+def profiles_at_ports(
+    ingress_stp: str,
+    egress_stp: str,
+    directionality: Directionality,
+    free: Free,
+    uncounted: str = "",
+) -> list[Profile]:
+    """What the ports at both ends of a way have free, each direction; ``uncounted`` as above."""
+    used = way_resources(ingress_stp, egress_stp, (), directionality)
+    return [free.profile(resource) for resource in used if resource.name != uncounted]
 
 
 def labels_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:

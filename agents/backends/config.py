@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
+from agents.backends.hosts.plugins import HostingSettings
 from braid.units import parse_bandwidth
-from runtime.settings import Strict
+from runtime.settings import Strict, TlsSettings
 from substrate.model import Domain, Port
 from substrate.vlans import VlanSet
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 STP = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}:[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+
+LONGEST_S = 366 * 86_400
+"""No window that an orchestrator takes is longer, unless it was set otherwise."""
+OWNER = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
 
 
 def _bandwidth(value: Any) -> Any:
@@ -138,6 +144,46 @@ class DomainConfig(Strict):
         )
 
 
+ARCHITECTURE, LOCATION = "/feature/architecture", "/feature/location"
+Tells = Annotated[str, Field(pattern=r"^/feature(/[A-Za-z0-9._-]+)+$", max_length=128)]
+CLOUD_PORT = "cloud"
+"""Behind it are the hosts of a domain that runs VNodes."""
+
+
+class CloudConfig(HostingSettings):
+    """The inside of a pip domain that runs VNodes; see docs/configuration.md.
+
+    ``substrate``: a file, or the description itself, which has more than one line. ``vlans``: those
+    of the cloud's port; None: of all but VLAN 1 those that every link inside takes.
+    """
+
+    substrate: str = Field(min_length=1)
+    port_nodes: dict[str, str]
+    vlans: Vlans | None = None
+    objective: Literal["load", "cost", "energy", "migration"] = "load"
+    tells: tuple[Tells, ...] = (ARCHITECTURE, LOCATION)
+    time_limit_s: float = Field(default=1.0, ge=0, le=60)
+
+
+class PipDomainConfig(DomainConfig):
+    """A pip domain; without ``cloud`` it has no hosts."""
+
+    cloud: CloudConfig | None = None
+
+    @model_validator(mode="after")
+    def _places_each_port(self) -> PipDomainConfig:
+        if self.cloud is not None:
+            ports = {port.name for port in self.ports}
+            if CLOUD_PORT in ports:
+                raise ValueError(f"ports: '{CLOUD_PORT}' is the name of the port of the hosts")
+            if ports != set(self.cloud.port_nodes):
+                wrong = sorted(ports ^ set(self.cloud.port_nodes))
+                raise ValueError(
+                    f"cloud.port_nodes: must name each port once; see {', '.join(wrong)}"
+                )
+        return self
+
+
 class WanDomainConfig(DomainConfig):
     """A wan domain; without ``wan`` it is a single node."""
 
@@ -153,4 +199,60 @@ class WanDomainConfig(DomainConfig):
                 raise ValueError(
                     f"wan.port_nodes: must name each port once; see {', '.join(wrong)}"
                 )
+        return self
+
+
+class ChildConfig(Strict):
+    """A child orchestrator, and which of its STPs are the ports of this domain.
+
+    ``target``: ``host:port`` or ``unix:path``; exactly one of ``tls`` and ``insecure``.
+    ``port_stps``: of each port the STP there. ``owner``: under which name the child knows what is
+    this domain's; absent: the domain's. ``timeout_s``: how long the child is waited for.
+    ``runs_vnodes``: whether the child has providers, whose hosts are this domain's then.
+    """
+
+    target: str = Field(min_length=1, max_length=512)
+    tls: TlsSettings | None = None
+    insecure: StrictBool = False
+    port_stps: dict[str, str]
+    owner: str | None = Field(default=None, pattern=OWNER)
+    timeout_s: float = Field(default=4.0, ge=1, le=300)
+    runs_vnodes: StrictBool = False
+
+    @model_validator(mode="after")
+    def _says_how_it_is_secured(self) -> ChildConfig:
+        if (self.tls is None) is not self.insecure:
+            raise ValueError("exactly one of tls and insecure: true must be given")
+        return self
+
+
+class ChildDomainConfig(DomainConfig):
+    """A domain that is a child orchestrator with domains of its own; blind unless it says so.
+
+    Its circuits keep one rate: the child would have to hold the largest of all phases throughout.
+    """
+
+    visible: bool = False
+    least_phase_s: int = Field(default=LONGEST_S, ge=0)
+    swaps_labels: bool = False
+    child: ChildConfig
+
+    @property
+    def owner(self) -> str:
+        """Under which name the child knows what is this domain's."""
+        return self.child.owner or self.domain
+
+    @model_validator(mode="after")
+    def _leads_each_port_to_one_stp(self) -> ChildDomainConfig:
+        ports, stps = {port.name for port in self.ports}, self.child.port_stps
+        if ports != set(stps):
+            wrong = ", ".join(sorted(ports ^ set(stps)))
+            raise ValueError(f"child.port_stps: must name each port once; see {wrong}")
+        for stp in stps.values():
+            if list(stps.values()).count(stp) > 1:
+                raise ValueError(f"child.port_stps: '{stp}' is given for more than one port")
+        if self.child.runs_vnodes and CLOUD_PORT in ports:
+            raise ValueError(f"ports: '{CLOUD_PORT}' is the port of the VNodes")
+        if not re.fullmatch(OWNER, self.owner):
+            raise ValueError("child.owner: is needed where the domain's name is over 48 characters")
         return self

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 
 from agents.backends.base import Free, Placement
 from agents.backends.claims import (
-    add_up,
+    claims_at_ports,
     labels_of,
     over_claimed,
     port_resources,
+    profiles_at_ports,
     turns_back,
-    way_resources,
 )
 from agents.backends.config import DomainConfig
 from agents.backends.switch import MemorySwitch, Rule, Switch
@@ -26,6 +26,7 @@ from substrate.calendar import Resource
 from substrate.model import (
     Directionality,
     Domain,
+    Profile,
     Refusal,
     RefusalKind,
     Segment,
@@ -50,16 +51,10 @@ class ExchangeBackend:
         return self._capacities
 
     def place(self, segments: Sequence[Segment], window: Window, free: Free) -> Placement | Refusal:
-        wrong = turns_back(segments) or _clash(segments)
+        wrong = turns_back(segments) or clash(segments)
         if wrong is not None:
             return wrong
-        claims = add_up(
-            (resource, segment.bandwidth_bps)
-            for segment in segments
-            for resource in way_resources(
-                segment.ingress_stp, segment.egress_stp, (), segment.directionality
-            )
-        )
+        claims = claims_at_ports(segments)
         refusal = over_claimed(claims, free, self._capacities)
         if refusal is not None:
             return refusal
@@ -77,19 +72,36 @@ class ExchangeBackend:
         for ingress, egress in pairs:
             if ingress == egress:
                 continue
-            used = way_resources(ingress, egress, (), directionality)
-            profile = least_profile([free.profile(resource) for resource in used])
+            profile = least_profile(self._profiles(ingress, egress, window, directionality, free))
             found.append(Offer("", ingress, egress, profile, self._latency_us, self._price))
         return tuple(found)
 
+    def _profiles(
+        self,
+        ingress: str,
+        egress: str,
+        window: Window,
+        directionality: Directionality,
+        free: Free,
+    ) -> list[Profile]:
+        """All that limits what goes from one port to another."""
+        return profiles_at_ports(ingress, egress, directionality, free)
+
     async def provision(self, key: str, placement: Placement) -> None:
-        await self.switch.install(key, _rules(placement))
+        await self.switch.install(key, self.switch_rules(placement))
 
     async def withdraw(self, key: str, placement: Placement) -> None:
         await self.switch.remove(key)
 
     def rules(self, placement: Placement) -> tuple[str, ...]:
-        return tuple(str(rule) for rule in _rules(placement))
+        return tuple(str(rule) for rule in self.switch_rules(placement))
+
+    def switch_rules(self, placement: Placement) -> tuple[Rule, ...]:
+        """What the switch is told for a part."""
+        return tuple(
+            Rule(in_port, in_vlan, out_port, out_vlan, tuple(slots), count)
+            for in_port, in_vlan, out_port, out_vlan, slots, count in json.loads(placement.detail)
+        )
 
 
 def rules_of(segments: Sequence[Segment]) -> tuple[Rule, ...]:
@@ -119,7 +131,7 @@ def _ends(segment: Segment) -> tuple[tuple[str, int], tuple[str, int]]:
     )
 
 
-def _clash(segments: Sequence[Segment]) -> Refusal | None:
+def clash(segments: Sequence[Segment]) -> Refusal | None:
     """Segments that share an (STP, VLAN) must take different flows there, of as many slots."""
     taken: dict[tuple[str, int], set[int]] = {}
     counts: dict[tuple[str, int], int] = {}
@@ -136,13 +148,6 @@ def _clash(segments: Sequence[Segment]) -> Refusal | None:
                 )
             slots |= set(segment.flow_slots)
     return None
-
-
-def _rules(placement: Placement) -> tuple[Rule, ...]:
-    return tuple(
-        Rule(in_port, in_vlan, out_port, out_vlan, tuple(slots), count)
-        for in_port, in_vlan, out_port, out_vlan, slots, count in json.loads(placement.detail)
-    )
 
 
 def _to_json(rule: Rule) -> list[object]:

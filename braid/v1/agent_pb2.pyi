@@ -9,6 +9,7 @@ there is no other correlation.
 """
 
 from braid.v1 import common_pb2 as _common_pb2
+from braid.v1 import rdl_pb2 as _rdl_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -258,6 +259,7 @@ class ReqOffers(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     MOVED_FIELD_NUMBER: _builtins.int
+    AGGREGATE_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     """Made by the orchestrator, repeated in SendOffers."""
     bandwidth_bps: _builtins.int
@@ -271,6 +273,8 @@ class ReqOffers(_message.Message):
     """Asks for OffersStale once the answer is out of date. Offers between ports may then leave out what
     the ports themselves limit: the offers of the ports tell it.
     """
+    aggregate: _builtins.bool
+    """Asks also what the domain has free for VNodes."""
     @_builtins.property
     def window(self) -> _common_pb2.Window: ...
     @_builtins.property
@@ -293,10 +297,11 @@ class ReqOffers(_message.Message):
         traceparent: _builtins.str = ...,
         follow: _builtins.bool = ...,
         moved: _abc.Iterable[_builtins.str] | None = ...,
+        aggregate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "follow", b"follow", "moved", b"moved", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregate", b"aggregate", "bandwidth_bps", b"bandwidth_bps", "directionality", b"directionality", "follow", b"follow", "moved", b"moved", "pairs", b"pairs", "query_id", b"query_id", "reservation_id", b"reservation_id", "traceparent", b"traceparent", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,6 +338,7 @@ class SendOffers(_message.Message):
     OFFERS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     FOLLOWED_FIELD_NUMBER: _builtins.int
+    AGGREGATE_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     domain: _builtins.str
     followed: _builtins.bool
@@ -345,6 +351,12 @@ class SendOffers(_message.Message):
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortOffer]:
         """What the ports concerned have free, over all pairs."""
 
+    @_builtins.property
+    def aggregate(self) -> _rdl_pb2.Graph:
+        """An underlay: one node "/node/host/pip" with the sum per type that is free during the whole window,
+        and nothing of the domain's inside (paper 002, section 5.2). Absent unless asked for.
+        """
+
     def __init__(
         self,
         *,
@@ -353,10 +365,11 @@ class SendOffers(_message.Message):
         offers: _abc.Iterable[Global___Offer] | None = ...,
         ports: _abc.Iterable[Global___PortOffer] | None = ...,
         followed: _builtins.bool = ...,
+        aggregate: _rdl_pb2.Graph | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aggregate", b"aggregate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "followed", b"followed", "offers", b"offers", "ports", b"ports", "query_id", b"query_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregate", b"aggregate", "domain", b"domain", "followed", b"followed", "offers", b"offers", "ports", b"ports", "query_id", b"query_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,6 +489,7 @@ class ReservationPrep(_message.Message):
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     JOINT_FIELD_NUMBER: _builtins.int
+    GRAPH_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     part_id: _builtins.str
     """Distinguishes the rounds of a negotiation: another plan for this domain is another part."""
@@ -495,6 +509,12 @@ class ReservationPrep(_message.Message):
     def joint(self) -> Global___Joint:
         """Absent: this transaction is decided by itself."""
 
+    @_builtins.property
+    def graph(self) -> _rdl_pb2.Graph:
+        """The partial graph that the domain is to embed (paper 002, section 5.4); absent: circuits only. A
+        segment that begins or ends at the domain's cloud_stp carries the VLink that its segment_id names.
+        """
+
     def __init__(
         self,
         *,
@@ -508,10 +528,11 @@ class ReservationPrep(_message.Message):
         deadline_ms: _builtins.int = ...,
         traceparent: _builtins.str = ...,
         joint: Global___Joint | None = ...,
+        graph: _rdl_pb2.Graph | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["joint", b"joint", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["graph", b"graph", "joint", b"joint", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms", "joint", b"joint", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms", "graph", b"graph", "joint", b"joint", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

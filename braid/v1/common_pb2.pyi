@@ -387,6 +387,7 @@ class Domain(_message.Message):
     HOLD_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     LEAST_PHASE_S_FIELD_NUMBER: _builtins.int
     LEAST_RATE_BPS_FIELD_NUMBER: _builtins.int
+    CLOUD_STP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     visibility: Global___Visibility.ValueType
     backend: _builtins.str
@@ -406,6 +407,8 @@ class Domain(_message.Message):
     circuits whose rate changes: this domain must configure each phase.
     """
     least_rate_bps: _builtins.int
+    cloud_stp: _builtins.str
+    """The STP at which the domain's VNodes sit: it runs CloudNets. Empty: it does not."""
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Port]: ...
     def __init__(
@@ -421,10 +424,11 @@ class Domain(_message.Message):
         hold_timeout_s: _builtins.int | None = ...,
         least_phase_s: _builtins.int = ...,
         least_rate_bps: _builtins.int = ...,
+        cloud_stp: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s", "hold_timeout_s", b"hold_timeout_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s", "backend", b"backend", "hold_timeout_s", b"hold_timeout_s", "horizon_s", b"horizon_s", "least_phase_s", b"least_phase_s", "least_rate_bps", b"least_rate_bps", "name", b"name", "ports", b"ports", "splits", b"splits", "swaps_labels", b"swaps_labels", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s", "backend", b"backend", "cloud_stp", b"cloud_stp", "hold_timeout_s", b"hold_timeout_s", "horizon_s", b"horizon_s", "least_phase_s", b"least_phase_s", "least_rate_bps", b"least_rate_bps", "name", b"name", "ports", b"ports", "splits", b"splits", "swaps_labels", b"swaps_labels", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_timeout_s: _TypeAlias = _typing.Literal["hold_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__hold_timeout_s: _TypeAlias = _typing.Literal["_hold_timeout_s", b"_hold_timeout_s"]  # noqa: Y015

@@ -10,6 +10,7 @@ Details travel as google.rpc.BadRequest / google.rpc.ErrorInfo in grpc-status-de
 """
 
 from braid.v1 import common_pb2 as _common_pb2
+from braid.v1 import rdl_pb2 as _rdl_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -333,6 +334,7 @@ class Reservation(_message.Message):
     ACCEPT_FIELD_NUMBER: _builtins.int
     MORE_DESTINATIONS_FIELD_NUMBER: _builtins.int
     MOVABLE_FIELD_NUMBER: _builtins.int
+    CLOUDNET_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller, unique per request: 1 to 128 characters of [A-Za-z0-9._:-]."""
     source: _builtins.str
@@ -355,7 +357,8 @@ class Reservation(_message.Message):
     """
     movable: _builtins.bool
     """Until it starts, the circuit may be moved to admit another: to other paths and, if it is a volume,
-    to other times and rates within what was asked. Never to less than was granted.
+    to other times and rates within what was asked; so may be what is left of a volume that has started.
+    Never to less than was granted.
     """
     @_builtins.property
     def window(self) -> _common_pb2.Window:
@@ -372,6 +375,12 @@ class Reservation(_message.Message):
         """Multipoint: the source is joined with each of these too, by a circuit (a leg) of its own with all of
         bandwidth_bps; all legs or none. At most 15, each once, none of them source or destination. The
         source's port must carry the sum.
+        """
+
+    @_builtins.property
+    def cloudnet(self) -> Global___CloudNet:
+        """A CloudNet instead of a circuit: then source, destination, bandwidth_bps, more_destinations,
+        flexibility and movable are absent, and constraints are those of each circuit between providers.
         """
 
     def __init__(
@@ -392,16 +401,148 @@ class Reservation(_message.Message):
         accept: _builtins.str = ...,
         more_destinations: _abc.Iterable[_builtins.str] | None = ...,
         movable: _builtins.bool = ...,
+        cloudnet: Global___CloudNet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "constraints", b"constraints", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "cloudnet", b"cloudnet", "constraints", b"constraints", "flexibility", b"flexibility", "negotiation_timeout_s", b"negotiation_timeout_s", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "more_destinations", b"more_destinations", "movable", b"movable", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s", "accept", b"accept", "bandwidth_bps", b"bandwidth_bps", "cloudnet", b"cloudnet", "constraints", b"constraints", "description", b"description", "destination", b"destination", "detach", b"detach", "directionality", b"directionality", "flexibility", b"flexibility", "more_destinations", b"more_destinations", "movable", b"movable", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "source", b"source", "strategy", b"strategy", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__negotiation_timeout_s: _TypeAlias = _typing.Literal["negotiation_timeout_s"]  # noqa: Y015
     _WhichOneofArgType__negotiation_timeout_s: _TypeAlias = _typing.Literal["_negotiation_timeout_s", b"_negotiation_timeout_s"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__negotiation_timeout_s) -> _WhichOneofReturnType__negotiation_timeout_s | None: ...
 
 Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
+
+@_typing.final
+class CloudNet(_message.Message):
+    """VNodes and VLinks over several providers, and the circuits between these: all of it or nothing
+    (paper 002).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRAPH_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    PLACING_FIELD_NUMBER: _builtins.int
+    EXITS_FIELD_NUMBER: _builtins.int
+    objective: _builtins.str
+    """What the mapping on providers is to be: "cost" (absent: this), "load", "energy" or "migration"."""
+    @_builtins.property
+    def graph(self) -> _rdl_pb2.Graph:
+        """An overlay. Each link joins two nodes."""
+
+    @_builtins.property
+    def placing(self) -> _containers.RepeatedCompositeFieldContainer[Global___VNodePlacement]:
+        """VNodes that are to be at a certain provider. Others go where it is best."""
+
+    @_builtins.property
+    def exits(self) -> _containers.RepeatedCompositeFieldContainer[Global___VLinkExit]:
+        """Of a partial graph, which another VNP has cut (resellers): where its links with a "/link/transit" leave
+        this orchestrator's domains. Each such link needs one.
+        """
+
+    def __init__(
+        self,
+        *,
+        graph: _rdl_pb2.Graph | None = ...,
+        objective: _builtins.str = ...,
+        placing: _abc.Iterable[Global___VNodePlacement] | None = ...,
+        exits: _abc.Iterable[Global___VLinkExit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["graph", b"graph"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exits", b"exits", "graph", b"graph", "objective", b"objective", "placing", b"placing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloudNet: _TypeAlias = CloudNet  # noqa: Y015
+
+@_typing.final
+class VLinkExit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VLINK_FIELD_NUMBER: _builtins.int
+    STP_FIELD_NUMBER: _builtins.int
+    VLAN_FIELD_NUMBER: _builtins.int
+    vlink: _builtins.str
+    stp: _builtins.str
+    """The port where it leaves, and its VLAN there."""
+    vlan: _builtins.int
+    def __init__(
+        self,
+        *,
+        vlink: _builtins.str = ...,
+        stp: _builtins.str = ...,
+        vlan: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stp", b"stp", "vlan", b"vlan", "vlink", b"vlink"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VLinkExit: _TypeAlias = VLinkExit  # noqa: Y015
+
+@_typing.final
+class VNodePlacement(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VNODE_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    vnode: _builtins.str
+    domain: _builtins.str
+    def __init__(
+        self,
+        *,
+        vnode: _builtins.str = ...,
+        domain: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "vnode", b"vnode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VNodePlacement: _TypeAlias = VNodePlacement  # noqa: Y015
+
+@_typing.final
+class MappingProof(_message.Message):
+    """How good a mapping is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    PROOF_SCOPE_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    """"optimal", "feasible" or "unknown"."""
+    objective: _builtins.float
+    bound: _builtins.float
+    """Nothing in proof_scope costs less."""
+    gap: _builtins.float
+    """(objective - bound) / objective."""
+    proof_scope: _builtins.str
+    """Among which mappings on providers, by what these told of themselves: all ("whole"), some ("pruned"),
+    or, of a Modify, those that leave VNodes at their providers as far as these can keep them ("present").
+    """
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+        objective: _builtins.float = ...,
+        bound: _builtins.float = ...,
+        gap: _builtins.float = ...,
+        proof_scope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "gap", b"gap", "objective", b"objective", "proof_scope", b"proof_scope", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MappingProof: _TypeAlias = MappingProof  # noqa: Y015
 
 @_typing.final
 class ReserveManyRequest(_message.Message):
@@ -488,8 +629,11 @@ class Path(_message.Message):
     HOPS_FIELD_NUMBER: _builtins.int
     FLOW_SLOTS_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
+    VLINK_FIELD_NUMBER: _builtins.int
     bandwidth_bps: _builtins.int
     latency_us: _builtins.int
+    vlink: _builtins.str
+    """Of a CloudNet: the VLink that the path is of."""
     @_builtins.property
     def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hop]: ...
     @_builtins.property
@@ -508,10 +652,11 @@ class Path(_message.Message):
         hops: _abc.Iterable[Global___Hop] | None = ...,
         flow_slots: _abc.Iterable[_builtins.int] | None = ...,
         window: _common_pb2.Window | None = ...,
+        vlink: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "flow_slots", b"flow_slots", "hops", b"hops", "latency_us", b"latency_us", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "flow_slots", b"flow_slots", "hops", b"hops", "latency_us", b"latency_us", "vlink", b"vlink", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -622,6 +767,7 @@ class DomainPart(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
+    VNODES_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     data_plane: _common_pb2.DataPlaneState.ValueType
     reason: _builtins.str
@@ -634,6 +780,10 @@ class DomainPart(_message.Message):
     def window(self) -> _common_pb2.Window:
         """As in Path: a domain has a part of its own for each phase."""
 
+    @_builtins.property
+    def vnodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a CloudNet: the VNodes that are there."""
+
     def __init__(
         self,
         *,
@@ -643,10 +793,11 @@ class DomainPart(_message.Message):
         reason: _builtins.str = ...,
         released: _builtins.bool = ...,
         window: _common_pb2.Window | None = ...,
+        vnodes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_plane", b"data_plane", "domain", b"domain", "reason", b"reason", "released", b"released", "segments", b"segments", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_plane", b"data_plane", "domain", b"domain", "reason", b"reason", "released", b"released", "segments", b"segments", "vnodes", b"vnodes", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -760,6 +911,7 @@ class ReservationRecord(_message.Message):
     SWITCH_S_FIELD_NUMBER: _builtins.int
     MOVES_FOR_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
     """1 for the first criteria, one more per successful Modify."""
@@ -808,6 +960,10 @@ class ReservationRecord(_message.Message):
 
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...
+    @_builtins.property
+    def proof(self) -> Global___MappingProof:
+        """Of a CloudNet: how good its mapping on providers is."""
+
     def __init__(
         self,
         *,
@@ -829,10 +985,11 @@ class ReservationRecord(_message.Message):
         switch_s: _builtins.int | None = ...,
         moves_for: _builtins.str = ...,
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
+        proof: Global___MappingProof | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified", "switch_s", b"switch_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified", "proof", b"proof", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "proof", b"proof", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__modified: _TypeAlias = _typing.Literal["modified"]  # noqa: Y015
     _WhichOneofArgType__modified: _TypeAlias = _typing.Literal["_modified", b"_modified"]  # noqa: Y015
@@ -859,6 +1016,8 @@ class PlanResponse(_message.Message):
     BOTTLENECKS_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
+    VNODES_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     feasible: _builtins.bool
     """Whether Reserve would now be tried with these paths."""
     depends_on_blind: _builtins.bool
@@ -884,6 +1043,12 @@ class PlanResponse(_message.Message):
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___Move]:
         """What would be moved for it; see Reservation.movable."""
 
+    @_builtins.property
+    def vnodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VNodePlacement]:
+        """Of a CloudNet: where its VNodes would be, and how good that is."""
+
+    @_builtins.property
+    def proof(self) -> Global___MappingProof: ...
     def __init__(
         self,
         *,
@@ -897,10 +1062,12 @@ class PlanResponse(_message.Message):
         bottlenecks: _abc.Iterable[Global___Bottleneck] | None = ...,
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
         moves: _abc.Iterable[Global___Move] | None = ...,
+        vnodes: _abc.Iterable[Global___VNodePlacement] | None = ...,
+        proof: Global___MappingProof | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "proof", b"proof", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "alternatives", b"alternatives", "bandwidth_bps", b"bandwidth_bps", "bottlenecks", b"bottlenecks", "depends_on_blind", b"depends_on_blind", "feasible", b"feasible", "moves", b"moves", "paths", b"paths", "refusals", b"refusals", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "alternatives", b"alternatives", "bandwidth_bps", b"bandwidth_bps", "bottlenecks", b"bottlenecks", "depends_on_blind", b"depends_on_blind", "feasible", b"feasible", "moves", b"moves", "paths", b"paths", "proof", b"proof", "refusals", b"refusals", "vnodes", b"vnodes", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1444,6 +1611,7 @@ class ModifyRequest(_message.Message):
     NEGOTIATION_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     CONSTRAINTS_FIELD_NUMBER: _builtins.int
     SWITCH_S_FIELD_NUMBER: _builtins.int
+    CLOUDNET_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller: the same id with the same body gives the recorded answer."""
     reservation_id: _builtins.str
@@ -1463,6 +1631,12 @@ class ModifyRequest(_message.Message):
         before the old ones go.
         """
 
+    @_builtins.property
+    def cloudnet(self) -> Global___CloudNet:
+        """Of a CloudNet: what it is to be, whole; absent: as it is. VNodes that stay are moved only where
+        they must be.
+        """
+
     def __init__(
         self,
         *,
@@ -1473,10 +1647,11 @@ class ModifyRequest(_message.Message):
         negotiation_timeout_s: _builtins.int | None = ...,
         constraints: Global___Constraints | None = ...,
         switch_s: _builtins.int | None = ...,
+        cloudnet: Global___CloudNet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "_switch_s", b"_switch_s", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "switch_s", b"switch_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "_switch_s", b"_switch_s", "bandwidth_bps", b"bandwidth_bps", "cloudnet", b"cloudnet", "constraints", b"constraints", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "_switch_s", b"_switch_s", "bandwidth_bps", b"bandwidth_bps", "constraints", b"constraints", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "reservation_id", b"reservation_id", "switch_s", b"switch_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps", "_end_s", b"_end_s", "_negotiation_timeout_s", b"_negotiation_timeout_s", "_switch_s", b"_switch_s", "bandwidth_bps", b"bandwidth_bps", "cloudnet", b"cloudnet", "constraints", b"constraints", "end_s", b"end_s", "negotiation_timeout_s", b"negotiation_timeout_s", "request_id", b"request_id", "reservation_id", b"reservation_id", "switch_s", b"switch_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bandwidth_bps: _TypeAlias = _typing.Literal["bandwidth_bps"]  # noqa: Y015
     _WhichOneofArgType__bandwidth_bps: _TypeAlias = _typing.Literal["_bandwidth_bps", b"_bandwidth_bps"]  # noqa: Y015

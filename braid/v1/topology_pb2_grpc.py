@@ -44,6 +44,11 @@ class TopologyStub:
                 request_serializer=braid_dot_v1_dot_topology__pb2.AvailabilityRequest.SerializeToString,
                 response_deserializer=braid_dot_v1_dot_topology__pb2.AvailabilityResponse.FromString,
                 _registered_method=True)
+        self.Aggregate = channel.unary_unary(
+                '/braid.v1.Topology/Aggregate',
+                request_serializer=braid_dot_v1_dot_topology__pb2.AggregateRequest.SerializeToString,
+                response_deserializer=braid_dot_v1_dot_topology__pb2.AggregateResponse.FromString,
+                _registered_method=True)
         self.Register = channel.unary_unary(
                 '/braid.v1.Topology/Register',
                 request_serializer=braid_dot_v1_dot_topology__pb2.RegisterRequest.SerializeToString,
@@ -69,6 +74,14 @@ class TopologyServicer:
     def Availability(self, request, context):
         """Free bandwidth between two STPs of one visible domain over time, asked of its agent now.
         FAILED_PRECONDITION for a blind domain, UNAVAILABLE for one that is down.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Aggregate(self, request, context):
+        """What all providers of VNodes have free during a window, as one provider tells it: a sum per type and
+        nothing of who has it. For the agent before this orchestrator (resellers). UNAVAILABLE when none tells.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +114,11 @@ def add_TopologyServicer_to_server(servicer, server):
                     servicer.Availability,
                     request_deserializer=braid_dot_v1_dot_topology__pb2.AvailabilityRequest.FromString,
                     response_serializer=braid_dot_v1_dot_topology__pb2.AvailabilityResponse.SerializeToString,
+            ),
+            'Aggregate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Aggregate,
+                    request_deserializer=braid_dot_v1_dot_topology__pb2.AggregateRequest.FromString,
+                    response_serializer=braid_dot_v1_dot_topology__pb2.AggregateResponse.SerializeToString,
             ),
             'Register': grpc.unary_unary_rpc_method_handler(
                     servicer.Register,
@@ -167,6 +185,33 @@ class Topology:
             '/braid.v1.Topology/Availability',
             braid_dot_v1_dot_topology__pb2.AvailabilityRequest.SerializeToString,
             braid_dot_v1_dot_topology__pb2.AvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Aggregate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/braid.v1.Topology/Aggregate',
+            braid_dot_v1_dot_topology__pb2.AggregateRequest.SerializeToString,
+            braid_dot_v1_dot_topology__pb2.AggregateResponse.FromString,
             options,
             channel_credentials,
             insecure,

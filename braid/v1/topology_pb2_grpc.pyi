@@ -37,6 +37,10 @@ class TopologyStub:
     """Free bandwidth between two STPs of one visible domain over time, asked of its agent now.
     FAILED_PRECONDITION for a blind domain, UNAVAILABLE for one that is down.
     """
+    Aggregate: _grpc.UnaryUnaryMultiCallable[_topology_pb2.AggregateRequest, _topology_pb2.AggregateResponse]
+    """What all providers of VNodes have free during a window, as one provider tells it: a sum per type and
+    nothing of who has it. For the agent before this orchestrator (resellers). UNAVAILABLE when none tells.
+    """
     Register: _grpc.UnaryUnaryMultiCallable[_topology_pb2.RegisterRequest, _topology_pb2.RegisterResponse]
     """Makes the orchestrator connect to an agent, now and after every restart. The same domain again
     with another target moves it. INVALID_ARGUMENT when the target is not "host:port" or "unix:path".
@@ -52,6 +56,10 @@ class TopologyAsyncStub(TopologyStub):
     Availability: _aio.UnaryUnaryMultiCallable[_topology_pb2.AvailabilityRequest, _topology_pb2.AvailabilityResponse]  # type: ignore[assignment]
     """Free bandwidth between two STPs of one visible domain over time, asked of its agent now.
     FAILED_PRECONDITION for a blind domain, UNAVAILABLE for one that is down.
+    """
+    Aggregate: _aio.UnaryUnaryMultiCallable[_topology_pb2.AggregateRequest, _topology_pb2.AggregateResponse]  # type: ignore[assignment]
+    """What all providers of VNodes have free during a window, as one provider tells it: a sum per type and
+    nothing of who has it. For the agent before this orchestrator (resellers). UNAVAILABLE when none tells.
     """
     Register: _aio.UnaryUnaryMultiCallable[_topology_pb2.RegisterRequest, _topology_pb2.RegisterResponse]  # type: ignore[assignment]
     """Makes the orchestrator connect to an agent, now and after every restart. The same domain again
@@ -77,6 +85,16 @@ class TopologyServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_topology_pb2.AvailabilityResponse, _abc.Awaitable[_topology_pb2.AvailabilityResponse]]:
         """Free bandwidth between two STPs of one visible domain over time, asked of its agent now.
         FAILED_PRECONDITION for a blind domain, UNAVAILABLE for one that is down.
+        """
+
+    @_abc_1.abstractmethod
+    def Aggregate(
+        self,
+        request: _topology_pb2.AggregateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_topology_pb2.AggregateResponse, _abc.Awaitable[_topology_pb2.AggregateResponse]]:
+        """What all providers of VNodes have free during a window, as one provider tells it: a sum per type and
+        nothing of who has it. For the agent before this orchestrator (resellers). UNAVAILABLE when none tells.
         """
 
     @_abc_1.abstractmethod

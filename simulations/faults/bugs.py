@@ -6,16 +6,20 @@ Every one breaks a rule of the design (section 5) in a way that tests of single 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agents import recovery
+from agents import provisioner, recovery
+from agents.backends.base import Free, Partial, Placement
+from agents.backends.cloud import ProviderBackend
+from agents.backends.hosts.embedder import Embedder
 from agents.book import Book
 from agents.ledger import Ledger
 from agents.parts import Change, Parts
 from agents.values import Decision as Settled, Key, Life, Record
+from cloudnets.mapped import Mapped
 from orchestrator.engine import Engine
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import LostError, StaleEpochError
@@ -90,8 +94,8 @@ def checks_first() -> Iterator[None]:
     """The agent checks capacity before its write and takes it after it."""
     advance = Parts.advance
 
-    def only_check(self: Book, prep: ReservationPrep) -> Admitted | Refusal:
-        outcome = self._placed(prep)
+    def only_check(self: Book, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
+        outcome = self._placed(prep, advice)
         return outcome if isinstance(outcome, Refusal) else Admitted(outcome.to_json())
 
     async def then_take(self: Parts, *changes: Change, **more: Any) -> None:
@@ -205,6 +209,45 @@ def frees_early() -> AbstractContextManager[None]:
     return patched(Parts, "advance", generous)
 
 
+def forgets_memory() -> AbstractContextManager[None]:
+    """A provider does not claim the memory that VNodes take."""
+    place_graph = ProviderBackend.place_graph
+
+    def forgetful(self: ProviderBackend, partial: Partial, free: Free) -> Placement | Refusal:
+        placed = place_graph(self, partial, free)
+        if isinstance(placed, Refusal):
+            return placed
+        kept = [c for c in placed.claims if not c.resource.name.endswith("/resource/memory")]
+        return replace(placed, claims=tuple(kept))
+
+    return patched(ProviderBackend, "place_graph", forgetful)
+
+
+def sweeps_all() -> AbstractContextManager[None]:
+    """With the old version of a CloudNet those VNodes go, too, that the new one keeps."""
+
+    async def sweep(self: Embedder, mapped: Mapped) -> None:
+        claims = self._newest_first(mapped)
+        await self.fabric.arrange(mapped.reservation_id, claims, mapped)
+        for vnode in mapped.vnodes:
+            await self._remove(mapped, vnode)
+
+    return patched(Embedder, "_drop", sweep)
+
+
+def runs_holds() -> AbstractContextManager[None]:
+    """A provider runs the VNodes of what is only held."""
+
+    def hasty(records: Iterable[Record], now_s: int) -> Record | None:
+        live = [r for r in records if r.live and r.part.prep is not None]
+        now = [r for r in live if r.part.prep and r.part.prep.window.start_s <= now_s]
+        return max(
+            now, key=lambda r: (r.part.prep.version if r.part.prep else 0, r.key), default=None
+        )
+
+    return patched(provisioner, "in_force", hasty)
+
+
 BUGS: dict[str, Bug] = {
     "answers-early": Bug("rules 1, 10: answers before it is durable", answers_early),
     "drops-holds": Bug("rule 1: releases a hold alone", drops_holds),
@@ -218,5 +261,8 @@ BUGS: dict[str, Bug] = {
     "ignores-epochs": Bug("rule 7: relies on what was said before a restore", ignores_epochs),
     "checks-first": Bug("rule 9: checks and takes apart", checks_first),
     "frees-early": Bug("rule 10: gives back before it is durable", frees_early),
+    "forgets-memory": Bug("rule 9: does not count what VNodes take", forgets_memory),
+    "sweeps-all": Bug("rule 1: takes away what the new version keeps", sweeps_all),
+    "runs-holds": Bug("rule 1: runs what is only held", runs_holds),
 }
 """By name."""

@@ -20,21 +20,33 @@ def uncarried(record: Reservation, preps: Iterable[ReservationPrep]) -> str:
     paths or the new ones carry all of it to every destination at each instant; those that last keep
     the constraints.
     """
-    criteria, held = record.criteria, tuple(preps)
-    for path in record.paths:
-        window = path.window or criteria.window
-        for hop in path.hops:
-            if not any(_covers(prep, hop, path, window) for prep in held):
-                return f"nobody promised {hop.ingress_stp} to {hop.egress_stp} for all of its path"
-        avoided = set(criteria.constraints.avoid_domains)
-        if window.end_s >= criteria.window.end_s and avoided & {hop.domain for hop in path.hops}:
-            return f"a path that lasts crosses one of {', '.join(sorted(avoided))}"
+    held = tuple(preps)
+    problem = unpromised(record, held)
+    if problem:
+        return problem
     asked = record.asked
     if asked is None or asked.bend is None or not asked.bend.volume_bytes:
         return _constant(record)
     moved = _moved(record, asked.bend.volume_bytes)
     # What is modified has the rate that was asked for last, what made room for others the volume.
     return moved if record.version == 1 else moved and _constant(record)
+
+
+def unpromised(record: Reservation, preps: Iterable[ReservationPrep]) -> str:
+    """A hop that nobody promised, or that must be avoided."""
+    criteria, held = record.criteria, tuple(preps)
+    for path in record.paths:
+        window = path.window or criteria.window
+        if window.end_s * 1000 <= record.updated_ms:
+            # It was over when the rest was moved, and is only told.
+            continue
+        for hop in path.hops:
+            if not any(_covers(prep, hop, path, window) for prep in held):
+                return f"nobody promised {hop.ingress_stp} to {hop.egress_stp} for all of its path"
+        avoided = set(criteria.constraints.avoid_domains)
+        if window.end_s >= criteria.window.end_s and avoided & {hop.domain for hop in path.hops}:
+            return f"a path that lasts crosses one of {', '.join(sorted(avoided))}"
+    return ""
 
 
 def _constant(record: Reservation) -> str:

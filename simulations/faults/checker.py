@@ -3,9 +3,12 @@
 It looks at databases and at what users were told, never at what the checked code thinks of itself:
 
 1. told success ⇒ every part is held until the end or a cancel, and the parts carry what was asked
-   for to every destination at each instant, also while a circuit migrates;
-2. what is held fits, from now on at every instant, on every port; a label is held once;
-3. failed ⇒ in the end nothing is held;
+   for to every destination at each instant, also while a circuit migrates; a CloudNet's VNodes are
+   embedded at one provider each, its VLinks lead from end to end, and in the end hosts and switches
+   do just what parts in force say;
+2. what is held fits, from now on at every instant, on every port, host and link; a label is held
+   once;
+3. failed ⇒ in the end nothing is held, and no VNode is left; none runs that was never committed;
 4. after all faults are over, every transaction resolves;
 5. a decision never changes, but COMMIT → UNDO before success was told.
 
@@ -24,9 +27,15 @@ from orchestrator.records import Reservation, State
 from protocol.coordinator import DROPPED, CoordinatorPart, Decision, Transaction
 from protocol.messages import ReservationPrep
 from protocol.participant import PartState
-from simulations.faults.capacity import overbooked
+from simulations.faults.capacity import Inner, overbooked
 from simulations.faults.carried import uncarried
+from simulations.faults.domains import capacities, peers
+from simulations.faults.embedded import labels_of, unembedded, uses_of
+from simulations.faults.hosted import Hosted
+from simulations.faults.inside import inside
+from simulations.faults.joined import unjoined
 from simulations.faults.parties import AgentParty, InstanceParty, Party
+from simulations.faults.plan import World
 from simulations.faults.words import short
 
 ALLOWED = {
@@ -41,12 +50,13 @@ ALLOWED = {
 
 @dataclass(slots=True)
 class _Domain:
-    """What is known of a domain."""
+    """What is known of a domain. ``live``: its parts, and how they are mapped."""
 
     party: AgentParty
-    capacities_bps: Mapping[str, int]
+    capacities: Mapping[str, int]
+    hosted: Hosted
     promised: dict[Key, ReservationPrep] = field(default_factory=dict)
-    live: frozenset[Key] = frozenset()
+    live: Mapping[Key, str] = field(default_factory=dict)
     lost_epoch: int | None = None
     """The latest one that an orchestrator had met when its database was replaced by a backup, until
     it has reconciled in a later one; -1: none had met it."""
@@ -59,14 +69,16 @@ class Checker:
         self,
         agents: Mapping[str, AgentParty],
         instances: Mapping[str, InstanceParty],
-        capacities_bps: Mapping[str, Mapping[str, int]],
+        world: World,
         now_ms: Callable[[], int],
     ) -> None:
         self._now_ms = now_ms
         self.violations: list[str] = []
+        has = capacities(world)
         self._domains = {
-            name: _Domain(party, capacities_bps[name]) for name, party in agents.items()
+            name: _Domain(party, has[name], Hosted(party)) for name, party in agents.items()
         }
+        self._peers, self._inside = peers(world), inside(world.hosts)
         self._memories = {party.orchestrator_id: party.memory for party in instances.values()}
         self._instances = instances
         self._decisions: dict[str, Decision] = {}
@@ -110,11 +122,16 @@ class Checker:
             lost = known.lost_epoch
             if lost is not None and life.epoch > lost and not life.recovering:
                 known.lost_epoch = None
-        live = frozenset(key for key, record in memory.records.items() if record.live)
+        records = memory.records
+        live = {key: record.part.mapping for key, record in records.items() if record.live}
         if live != known.live:
+            fresh = live.items() - known.live.items()
             known.live = live
+            self._must_be_embedded(domain, [records[key] for key, _ in sorted(fresh)])
             self._must_fit(domain)
         self._must_be_held(domain)
+        for problem in known.hosted.problems(self._in_force(known)):
+            self.found(problem)
 
     def restored(self, domain: str) -> None:
         """The domain's database was replaced by a backup."""
@@ -142,7 +159,7 @@ class Checker:
         if record.state is State.COMMITTED:
             if before != record.transaction_id:
                 self._committed[name] = record.transaction_id
-                for stp in lacking(record):
+                for stp in lacking(record) if record.criteria.cloudnet is None else ():
                     self.found(f"{short(name)} is COMMITTED without all of its bandwidth to {stp}")
                 return self._promise(orchestrator_id, record, before)
         elif before is not None:
@@ -160,7 +177,11 @@ class Checker:
         if transaction.decision is not Decision.COMMIT or not transaction.told:
             self.found(f"{short(reservation_id)} is COMMITTED, its transaction is not told")
         self._told.add(transaction_id)
-        problem = uncarried(record, [part.prep for part in _wanted(transaction)])
+        preps = {part.domain: part.prep for part in _wanted(transaction)}
+        if record.criteria.cloudnet is None:
+            problem = uncarried(record, [part.prep for part in _wanted(transaction)])
+        else:
+            problem = unjoined(record, preps, self._peers)
         if problem:
             self.found(f"{short(reservation_id)} is COMMITTED: {problem}")
         for part in _wanted(transaction):
@@ -181,6 +202,12 @@ class Checker:
             if not _is_live(records.get(key)):
                 self.found(f"{domain} does not hold {_name(key)}, of which success was told")
 
+    def _must_be_embedded(self, domain: str, fresh: Iterable[Record]) -> None:
+        for record in fresh:
+            problem = unembedded(domain, record, self._inside)
+            if problem:
+                self.found(f"{domain} holds {_name(record.key)}: {problem}")
+
     def _must_fit(self, domain: str) -> None:
         known = self._domains[domain]
         records = known.party.database.memory.records
@@ -193,7 +220,15 @@ class Checker:
         """What is over takes nothing, also where a restored domain holds it once more."""
         now_ms = self._now_ms()
         going_on = [prep for prep in preps if prep.window.end_s * 1000 > now_ms]
-        return overbooked(going_on, known.capacities_bps)
+        name, records = known.party.name, known.party.database.memory.records
+
+        def inner(prep: ReservationPrep) -> Inner:
+            record = records.get((prep.transaction_id, prep.part_id)) if prep.graph else None
+            if record is None:
+                return Inner()
+            return Inner(uses_of(record.part.mapping), labels_of(name, record.part.mapping))
+
+        return overbooked(going_on, known.capacities, inner)
 
     # In the end -----------------------------------------------------------------------------------
 
@@ -220,15 +255,15 @@ class Checker:
         if memory.life is not None and memory.life.recovering:
             found.append(f"{domain} is recovering")
         agent = known.party.agent
-        running = set(known.live)
+        held = set(known.live)
         if agent is not None:
-            running = {record.key for record in agent.holdings(None, 10**6)}
-            if not running <= known.live:
+            held = {record.key for record in agent.holdings(None, 10**6)}
+            if not held <= known.live.keys():
                 found.append(f"{domain} remembers holds that its database does not have")
         for key, record in sorted(memory.records.items()):
             # A write that seemed to fail may leave a hold that the running agent does not have: the
             # next write removes it, and until then it is in doubt only after a restart.
-            if record.part.state is PartState.HELD and key in running:
+            if record.part.state is PartState.HELD and key in held:
                 found.append(f"{domain} is in doubt about {_name(key)}")
             elif record.part.state is PartState.COMMITTED and not self._is_due(key, record, known):
                 found.append(f"{domain} holds {_name(key)}, which nobody was promised")
@@ -237,7 +272,16 @@ class Checker:
             for key in sorted(known.promised)
             if not _is_live(memory.records.get(key))
         ]
-        return found
+        return found + known.hosted.unresolved(self._in_force(known))
+
+    def _in_force(self, known: _Domain) -> list[Record]:
+        """What is promised now, as far as the domain's database has it."""
+        now_s, records = self._now_ms() // 1000, known.party.database.memory.records
+        return [
+            records[key]
+            for key, prep in sorted(known.promised.items())
+            if prep.window.start_s <= now_s < prep.window.end_s and key in records
+        ]
 
     def _is_due(self, key: Key, record: Record, known: _Domain) -> bool:
         """Promised; or its window is over, and then the agent gives it back by itself."""

@@ -8,6 +8,7 @@ Requests (``who``: the instance asked first, ``number``: which reservation, from
     migrate   ``word``: "DOMAIN SWITCH": away from a domain, from so many seconds after the start of
               the run on; without SWITCH at once
     cancel
+    cloudnet, remodel   see :mod:`simulations.faults.draw_nets`
 
 Faults of one message or write (no time: the ``number``-th, from 1, over the whole run):
     lost, late, doubled   ``who``: "a>m1" or "m1>a"; ``for_ms``: how late
@@ -34,12 +35,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from simulations.faults.draw_nets import cloudnets, clouds_of
 from simulations.faults.plan import Item, Schedule, World
 
 BENDS = ("slide", "", "volume", "", "range", "", "volume", "", "")
 SOUTH = 0.25
 """How many worlds have a third site, to which most requests there lead too."""
-REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel"})
+REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel", "cloudnet", "remodel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
 LAST_MS = 10_000
 """No request is made later than this."""
@@ -53,16 +55,28 @@ def draw(seed: int, number: int) -> Schedule:
     dice = Random(f"schedule {name}")
     # Dice of their own: the others fall as they did before there was a third site.
     world = replace(_world(dice), south=Random(f"south {name}").random() < SOUTH)
+    world = clouds_of(Random(f"clouds {name}"), world)
     requests = _requests(dice, world)
     requests += _crowd(Random(f"crowd {name}"), world, len({item.number for item in requests}))
+    begun = Random(f"begun {name}")
+    requests += _begun(begun, world, len({item.number for item in requests}))
     requests += _migrations(Random(f"migrations {name}"), world, requests)
+    faults = _faults(dice, world, requests, dice.randint(FAULTS_LEAST, FAULTS_MOST))
+    more = cloudnets(Random(f"cloudnets {name}"), world, len({i.number for i in requests}))
+    if more:
+        # Each request is met by as many as others are.
+        mean = (FAULTS_LEAST + FAULTS_MOST) // 8
+        faults += _faults(Random(f"cloud faults {name}"), world, more, mean * len(more) // 2)
+    return Schedule(name, world, (*requests, *more, *faults))
+
+
+def _faults(dice: Random, world: World, requests: list[Item], wanted: int) -> list[Item]:
+    """So many, most of them near the times of requests."""
     times = [item.at_ms for item in requests]
-    wanted = dice.randint(FAULTS_LEAST, FAULTS_MOST)
-    faults: list[Item] = []
     kinds, weights = zip(*((make, weight) for make, weight in _KINDS), strict=True)
-    for make in dice.choices(kinds, weights, k=wanted):
-        faults.append(make(dice, world, _moment(dice, times)))
-    return Schedule(name, world, (*requests, *faults))
+    return [
+        make(dice, world, _moment(dice, times)) for make in dice.choices(kinds, weights, k=wanted)
+    ]
 
 
 def _world(dice: Random) -> World:
@@ -112,6 +126,20 @@ def _crowd(dice: Random, world: World, number: int) -> list[Item]:
     ]
     word = f"{dice.choice((50, 60, 90))} 3600 7200 30 via"
     return [*crowd, Item("reserve", who, late_ms, number=number + len(crowd), word=word)]
+
+
+def _begun(dice: Random, world: World, number: int) -> list[Item]:
+    """Often a volume that has begun, and one that wants later what it has."""
+    if world.middle == 1 or world.expiring or dice.random() < 0.3:
+        return []
+    who = dice.choice(world.instances)
+    early_ms, late_ms = dice.randint(50, 200), dice.randint(1500, 6000)
+    volume = f"60 {dice.choice((1, 5, 20))} {dice.choice((300, 600))} 30 volume movable"
+    wants = f"{dice.choice((50, 80, 100))} {dice.choice((60, 120))} 240 30 via"
+    return [
+        Item("reserve", who, early_ms, number=number, word=volume),
+        Item("reserve", who, late_ms, number=number + 1, word=wants),
+    ]
 
 
 def _migrations(dice: Random, world: World, requests: list[Item]) -> list[Item]:

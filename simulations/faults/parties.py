@@ -15,7 +15,10 @@ import grpc
 from agents.agent import Agent
 from agents.backends import open_backend
 from agents.backends.base import Free
+from agents.backends.hosts.embedder import Embedder
+from agents.backends.hosts.fabric import Fabric
 from agents.book import Book
+from agents.clouds import Hosting
 from agents.server import service
 from agents.streams import Streams
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
@@ -28,6 +31,7 @@ from orchestrator.ports import Changes, Store
 from orchestrator.server import ReservationsService
 from protocol.messages import Offer
 from protocol.participant import Rules
+from runtime.apart import at_once
 from runtime.database import StorageError
 from simulations.clock import EPOCH_MS
 from simulations.faults.disks import AgentDatabase, AgentDisk, Connection
@@ -164,6 +168,10 @@ class AgentParty(Party):
     truth: int = 100
     """How many percent of the truth its offers say."""
     restored: bool = False
+    lasting: bool = False
+    """Whether hosts and inner switches stay as they are when the agent's process ends."""
+    machines: Embedder | None = None
+    """Of an earlier life, by which they were reached."""
     agents: list[tuple[Life, Agent]] = field(default_factory=list)
 
     @property
@@ -173,8 +181,16 @@ class AgentParty(Party):
         running = [agent for _, agent in self.agents]
         return max(running, key=lambda agent: agent.life.boot, default=None)
 
+    @property
+    def embedder(self) -> Embedder | None:
+        """Of a provider that runs: what its agent has made on hosts and inner switches."""
+        agent = self.agent
+        return agent.clouds._backend.embedder if agent is not None and agent.clouds else None
+
     async def run(self, life: Life, ids: PartyIds) -> None:
         book = Book(open_backend(self.config))
+        if book.cloud is not None:
+            self._with_machines(cast(Hosting, book.backend))
         _make_lie(book, lambda: self.truth)
         disk = AgentDisk(self.database, life.pipeline, lambda: self.wrote(self.name))
         streams = Streams()
@@ -195,6 +211,16 @@ class AgentParty(Party):
             add(cast(grpc.aio.Server, services))
         self.around.wire.serve(self.name, life.process, services)
         await agent.superseded.wait()
+
+    def _with_machines(self, backend: Hosting) -> None:
+        # The loop knows no threads.
+        backend.apart = at_once
+        if not self.lasting:
+            return
+        if self.machines is not None:
+            fabric = self.machines.fabric
+            backend.embedder = Embedder(self.machines.hosts, Fabric(fabric.switches, fabric.wiring))
+        self.machines = backend.embedder
 
 
 @dataclass

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+from simulations.faults.nets import NET
+
 T = TypeVar("T")
 
 ORCHESTRATOR, RIVAL = "braid", "rival"
@@ -21,6 +23,7 @@ RIVAL_INSTANCE = "r"
 
 KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("reserve", "modify", "migrate", "cancel", "gone"), ("instance",)),
+    **dict.fromkeys(("cloudnet", "remodel"), ("instance",)),
     **dict.fromkeys(("lost", "late", "doubled"), ("lane",)),
     **dict.fromkeys(("write", "crash", "twin", "pause", "skew", "slow"), ("party",)),
     **dict.fromkeys(("cut", "reset"), ("party", "link")),
@@ -35,6 +38,8 @@ WORDS = {
     ),
     "modify": (r"\d+", "GBPS"),
     "migrate": (r"m\d+( \d+)?", "DOMAIN [SWITCH]"),
+    "cloudnet": (rf"\d+ \d+ \d+ {NET}", "START END TIMEOUT VNODE:CORES:GIB[@SITE]… A-B:GBPS…"),
+    "remodel": (NET, "VNODE:CORES:GIB[@SITE]… A-B:GBPS…"),
     "write": ("refused|unknown|crash before|crash after",) * 2,
     "restore": ("told|silent",) * 2,
 }
@@ -50,7 +55,9 @@ class World:
     """Sites west and east, joined by parallel domains m1, m2, … of ``capacity_gbps`` each.
 
     ``blind`` ones make no offers, ``expiring`` ones drop holds after ``hold_timeout_s``. With
-    ``rival`` a second orchestrator shares the agents, with ``south`` there is a third site.
+    ``rival`` a second orchestrator shares the agents, with ``south`` there is a third site. Sites
+    that are ``clouds`` run VNodes, on so many ``hosts`` each, which forget all when their agent
+    ends, unless they are ``lasting``.
     """
 
     middle: int = 2
@@ -61,6 +68,9 @@ class World:
     lease_ms: int = 3000
     rival: bool = False
     south: bool = False
+    clouds: tuple[str, ...] = ()
+    hosts: int = 2
+    lasting: bool = False
 
     @property
     def sites(self) -> tuple[str, ...]:

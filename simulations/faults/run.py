@@ -82,7 +82,7 @@ def _play(schedule: Schedule, trace: bool, heard: list[str]) -> Outcome:
         loop.close()
     return Outcome(
         schedule,
-        len(schedule.of("reserve")),
+        len(schedule.of("reserve", "cloudnet")),
         Counter(stage.counts),
         (*stage.checker.violations, *dict.fromkeys(heard)),
         tuple(stage.lines or ()),

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes
 from simulations.clock import EPOCH_MS
 from simulations.faults.checker import Checker
+from simulations.faults.domains import configs
 from simulations.faults.draw import LAST_MS, MESSAGES, REQUESTS
 from simulations.faults.lanes import MessageFault
 from simulations.faults.loop import FaultLoop, Process
 from simulations.faults.mischief import Mischief
 from simulations.faults.parties import AgentParty, InstanceParty, Party, Surroundings
 from simulations.faults.pipeline import Writes
-from simulations.faults.plan import INSTANCES, RIVAL_INSTANCE, Schedule, World
+from simulations.faults.plan import INSTANCES, RIVAL_INSTANCE, Schedule
 from simulations.faults.users import Users, found
 from simulations.faults.wire import Wire
 from simulations.faults.words import short
 
-G = 10**9
-HOST_GBPS = 1000
 HEAL_S = LAST_MS / 1000 + 2
 LOOK_FIRST_S, LOOK_LAST_S = 0.5, 10.0
 """How often is looked, after all faults are over, whether everything has resolved."""
@@ -50,7 +48,7 @@ class Stage:
             for name in sorted({world.orchestrator_of(i) for i in world.instances})
         }
         self.instances, self.agents = self._instances(around), self._agents(around)
-        self.checker = Checker(self.agents, self.instances, capacities_bps(world), self.now_ms)
+        self.checker = Checker(self.agents, self.instances, world, self.now_ms)
         self.users = Users(self.wire, self._peers, self.checker.found, self.note)
         for name in world.instances:
             # Users are cut off, too, before they have called for the first time.
@@ -82,6 +80,7 @@ class Stage:
                 config=config,
                 orchestrators=tuple(sorted(self.memories)),
                 wrote=self._wrote,
+                lasting=self.schedule.world.lasting,
             )
             for number, (name, config) in enumerate(sorted(configs(self.schedule.world).items()))
         }
@@ -118,7 +117,7 @@ class Stage:
             self.agents[name].start()
         for name in sorted(self.instances):
             self.instances[name].start()
-        asked = {item.number for item in self.schedule.of("reserve")}
+        asked = {item.number for item in self.schedule.of("reserve", "cloudnet")}
         for item in self.schedule.items:
             if item.kind in REQUESTS and item.number in asked:
                 self.loop.call_later(item.at_ms / 1000, self._ask, item, context=self.wire.context)
@@ -196,33 +195,3 @@ def _planned(schedule: Schedule) -> dict[tuple[str, int], MessageFault]:
             late_s = None if item.kind == "lost" else item.for_ms / 1000
             found[(item.who, item.number)] = MessageFault(late_s, item.kind == "doubled")
     return found
-
-
-def configs(world: World) -> dict[str, dict[str, Any]]:
-    """The settings of each domain's agent."""
-    middle = [f"m{i}" for i in range(1, world.middle + 1)]
-    found: dict[str, dict[str, Any]] = {}
-    for site in world.sites:
-        ports = [_port("host", HOST_GBPS)]
-        ports += [_port(name, world.capacity_gbps, f"{name}:{site}") for name in middle]
-        found[site] = {"domain": site, "backend": "pip", "ports": ports}
-    for name in middle:
-        ports = [_port(site, world.capacity_gbps, f"{site}:{name}") for site in world.sites]
-        found[name] = {"domain": name, "backend": "wan", "ports": ports}
-    for name, config in found.items():
-        config["visible"] = name not in world.blind
-        config["hold_timeout_s"] = world.hold_timeout_s if name in world.expiring else None
-    return found
-
-
-def _port(name: str, gbps: int, remote: str = "") -> dict[str, Any]:
-    port = {"name": name, "capacity": gbps * G, "vlans": "100-103"}
-    return {**port, "remote": remote} if remote else port
-
-
-def capacities_bps(world: World) -> Mapping[str, Mapping[str, int]]:
-    """Of each domain, of each STP."""
-    return {
-        name: {f"{name}:{port['name']}": port["capacity"] for port in config["ports"]}
-        for name, config in configs(world).items()
-    }

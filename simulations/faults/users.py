@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from braid.v1 import common_pb2, reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import ReservationsStub
 from orchestrator.records import Reservation
 from simulations.clock import EPOCH_MS
+from simulations.faults.nets import net_of, read_net, to_pb
 from simulations.faults.plan import Item
 from simulations.faults.wire import Wire
 from simulations.faults.words import short
@@ -39,7 +40,7 @@ Peers = Callable[[str], Sequence[str]]
 
 @dataclass(slots=True)
 class Circuit:
-    """One reservation as its user knows it."""
+    """One reservation, perhaps of a CloudNet, as its user knows it."""
 
     reservation_id: str = ""
     gbps: int = 0
@@ -54,6 +55,9 @@ class Circuit:
     """Who makes room for others may move its volume at other rates."""
     moves: dict[str, str] = field(default_factory=dict)
     """Domains to be avoided, asked for by Modify, and what was answered."""
+    net: str = ""
+    nets: dict[str, str] = field(default_factory=dict)
+    """CloudNets asked for by Modify instead of ``net``, and what was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,15 @@ class Found:
     state: str
     gbps: int = 0
     avoids: tuple[str, ...] = ()
+    net: str = ""
 
 
 def found(record: Reservation) -> Found:
     """What becomes of a stored record."""
     criteria = record.criteria
     gbps, avoids = criteria.bandwidth_bps // G, criteria.constraints.avoid_domains
-    return Found(record.state.name, gbps, avoids)
+    net = str(net_of(criteria.cloudnet)) if criteria.cloudnet is not None else ""
+    return Found(record.state.name, gbps, avoids, net)
 
 
 class Users:
@@ -79,20 +85,21 @@ class Users:
         self.busy = 0
         self.circuits: dict[int, Circuit] = {}
         self._wire, self._peers, self._found, self._note = wire, peers, found, note
+        self._acts: dict[str, Callable[[Item, Circuit], Awaitable[None]]] = {
+            "reserve": self._reserve,
+            "cloudnet": self._reserve_net,
+            "modify": self._modify,
+            "remodel": self._remodel,
+            "migrate": self._migrate,
+            "cancel": self._cancel,
+        }
 
     async def ask(self, item: Item) -> None:
         """Makes one request of the schedule, and sees it through."""
         circuit = self.circuits.setdefault(item.number, Circuit())
         self.busy += 1
         try:
-            if item.kind == "reserve":
-                await self._reserve(item, circuit)
-            elif item.kind == "modify":
-                await self._modify(item, circuit)
-            elif item.kind == "migrate":
-                await self._migrate(item, circuit)
-            else:
-                await self._cancel(item, circuit)
+            await self._acts[item.kind](item, circuit)
         finally:
             self.busy -= 1
 
@@ -128,6 +135,41 @@ class Users:
             if bend and circuit.told == "COMMITTED":
                 circuit.gbps = record.criteria.bandwidth_bps // G
         circuit.decided.set()
+
+    async def _reserve_net(self, item: Item, circuit: Circuit) -> None:
+        start_s, end_s, timeout_s, word = item.word.split(maxsplit=3)
+        base_s, net = EPOCH_MS // 1000, read_net(word)
+        request = pb.Reservation(
+            request_id=f"reserve-{item.number}",
+            cloudnet=to_pb(net),
+            window=common_pb2.Window(start_s=base_s + int(start_s), end_s=base_s + int(end_s)),
+            negotiation_timeout_s=int(timeout_s),
+        )
+        circuit.net = str(net)
+        record = await self._call(item, "Reserve", request, circuit)
+        if record is not None:
+            self._hear(item, circuit, record)
+        circuit.decided.set()
+
+    async def _remodel(self, item: Item, circuit: Circuit) -> None:
+        await circuit.decided.wait()
+        if circuit.told != "COMMITTED":
+            return
+        net = read_net(item.word)
+        circuit.nets.setdefault(str(net), "")
+        request = pb.ModifyRequest(
+            request_id=f"remodel-{item.number}-{item.at_ms}",
+            reservation_id=circuit.reservation_id,
+            cloudnet=to_pb(net),
+            negotiation_timeout_s=10,
+        )
+        record = await self._call(item, "Modify", request, circuit)
+        if record is not None and record.HasField("modified"):
+            answer = "yes" if record.modified else "no"
+            # What was had once may be asked for again.
+            if circuit.nets[str(net)] != "yes":
+                circuit.nets[str(net)] = answer
+            self._note(f"user {item.number} hears remodelled {answer}")
 
     async def _modify(self, item: Item, circuit: Circuit) -> None:
         await circuit.decided.wait()
@@ -217,6 +259,8 @@ class Users:
             elif now.state == "COMMITTED" and now.avoids not in _avoided(circuit):
                 avoids = ", ".join(now.avoids) or "nobody"
                 found.append(f"user {number} avoids {avoids}, told otherwise")
+            elif now.state == "COMMITTED" and now.net not in _nets(circuit):
+                found.append(f"user {number} has {now.net}, told otherwise")
         return found
 
 
@@ -243,3 +287,9 @@ def _avoided(circuit: Circuit) -> set[tuple[str, ...]]:
     confirmed = [(domain,) for domain, answer in circuit.moves.items() if answer == "yes"]
     unknown = [(domain,) for domain, answer in circuit.moves.items() if not answer]
     return {*confirmed, *unknown} if confirmed else {(), *unknown}
+
+
+def _nets(circuit: Circuit) -> set[str]:
+    confirmed = [net for net, answer in circuit.nets.items() if answer == "yes"]
+    unknown = [net for net, answer in circuit.nets.items() if not answer]
+    return {*(confirmed or [circuit.net]), *unknown}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from hypothesis import given, settings, strategies as st
 
 from agents.backends import open_backend
+from agents.backends.base import Free, Placement
 from agents.book import Book
 from agents.usage import envelope
 from protocol.messages import ReservationPrep
 from protocol.participant import Admitted
 from substrate.calendar import Direction, Resource
-from substrate.model import Segment, Window
+from substrate.model import Refusal, RefusalKind, Segment, Window
 
 CAPACITY = 10
 TIMES = range(0, 12)
@@ -109,3 +113,55 @@ def test_the_same_part_is_held_once() -> None:
     assert book.admit(hold) == book.admit(hold)
     book.restore(hold, "")
     assert book.calendar.free_bps(Resource("x:a", Direction.IN), Window(0, 5)) == 4
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(holds, holds, st.booleans()), max_size=8))
+def test_a_part_that_is_mapped_anew_holds_both_places_until_one_of_them_is_given_up(
+    steps: list[tuple[Any, Any, bool]],
+) -> None:
+    """``check`` counts what is held beside a part as one more part of its reservation."""
+    book, live = fresh(), dict[int, ReservationPrep]()
+    for number, (before, after, done) in enumerate(steps):
+        old = prep(number, before)
+        if not isinstance(book.admit(old), Admitted):
+            continue
+        live[number] = old
+        new = prep(number, (before[0], *after[1:4], before[4]))
+        found = book.remap(old, partial(_placed_as, book, new))
+        if not isinstance(found, Refusal):
+            live[-1] = new
+            check(book, live)
+            again = book.remap(old, lambda free: Placement((), ()))
+            assert isinstance(again, Refusal), "one at a time"
+            book.remapped(old, done=done)
+            del live[-1]
+            live[number] = new if done else old
+        check(book, live)
+    for number in list(live):
+        book.free(f"t{number}", "p")
+    assert book.is_empty()
+
+
+def test_of_a_part_that_ends_while_it_is_mapped_anew_nothing_stays() -> None:
+    book = fresh()
+    old = prep(1, ("r1", ("a", "b"), (1, 1), 6, Window(0, 5)))
+    new = prep(1, ("r1", ("a", "c"), (2, 2), 6, Window(0, 5)))
+    book.admit(old)
+    assert isinstance(book.remap(old, partial(_placed_as, book, new)), Placement)
+    book.free("t1", "p")
+    assert not book.is_empty()
+    book.remapped(old, done=True)
+    assert book.is_empty()
+
+
+def _placed_as(book: Book, wanted: ReservationPrep, free: Free) -> Placement | Refusal:
+    """As the backend would place other segments, where their VLANs are free."""
+    for segment in wanted.segments:
+        for stp, vlan in (
+            (segment.ingress_stp, segment.ingress_vlan),
+            (segment.egress_stp, segment.egress_vlan),
+        ):
+            if vlan not in free.free_vlans(stp):
+                return Refusal(RefusalKind.LABEL, "taken", resource=stp)
+    return book.backend.place(wanted.segments, wanted.window, free)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from agents import book as module
+from agents import calendars as module
 from agents.backends import open_backend
 from agents.book import Book
 from protocol.messages import ReqOffers, ReservationPrep

@@ -455,7 +455,7 @@ class Orchestrators(topology_pb2_grpc.TopologyServicer):
     async def Get(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
-    Availability = Unregister = Get
+    Availability = Aggregate = Unregister = Get
 
     async def Register(self, request: Any, context: Any) -> Any:
         if self.refusals:

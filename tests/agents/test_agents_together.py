@@ -10,7 +10,7 @@ from agents.backends import open_backend
 from agents.book import Book
 from agents.intake import Intake
 from agents.rows import record_to_row
-from agents.usage import Usage, greatest
+from agents.usage import Usage, greatest, raised
 from agents.values import DataPlane, Record
 from protocol.messages import Joint, ReqOffers, ReservationPrep
 from protocol.participant import Admitted, Part, PartState
@@ -20,6 +20,7 @@ from substrate.model import (
     Refusal,
     RefusalKind,
     Segment,
+    Step,
     Window,
 )
 
@@ -247,3 +248,22 @@ def test_a_joint_part_is_found_again_by_what_it_was_stored_as() -> None:
     book = fresh()
     wanted = prep(1, "r1", 4, joint=ONE)
     assert book.admit(wanted) == book.admit(replace(wanted))
+
+
+moments = st.tuples(st.integers(0, 30), st.integers(1, 10), st.integers(-9, 9))
+
+
+@given(st.lists(moments, max_size=6), st.lists(st.integers(0, 9), min_size=20, max_size=20))
+def test_what_is_put_back_is_added_at_each_instant(
+    many: list[tuple[int, int, int]], levels: list[int]
+) -> None:
+    window = Window(10, 30)
+    profile = tuple(Step(10 + i, bps) for i, bps in enumerate(levels))
+    usages = [Usage(A_IN, Window(at_s, at_s + for_s), bps) for at_s, for_s, bps in many]
+    usages = [usage for usage in usages if usage.window.overlaps(window)]
+    found = {step.start_s: step.bandwidth_bps for step in raised(profile, usages, window)}
+    level = 0
+    for at_s in range(10, 30):
+        level = found.get(at_s, level)
+        back = sum(u.bandwidth_bps for u in usages if u.window.start_s <= at_s < u.window.end_s)
+        assert level == levels[at_s - 10] + back

@@ -154,3 +154,11 @@ def test_a_scenario_that_breaks_leaves_the_others_and_says_why(
     document = json.loads(out.read_text())
     assert document["skipped"] == {"plan": "no disk"}
     assert [figure["scenario"] for figure in document["figures"]] == ["other"]
+
+
+def test_mapping_is_beside_a_plain_program(tmp_path: Path) -> None:
+    figures = bench(tmp_path, "--scenario", "mapping", "--providers", "3")["figures"]
+    found = {figure["figure"]: figure["value"] for figure in figures}
+    assert set(found) == {"ms", "ms_most", "proven_share", "plain_ms", "plain_dearer"}
+    assert 0 < found["ms"] <= found["ms_most"]
+    assert found["plain_dearer"] >= -0.011

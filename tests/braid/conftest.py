@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from client_world import Either
-from fake_orchestrator import FakeOrchestrator, serving
+from fake_orchestrator import fake, target
 
 from braid import retries
 from braid.client import AsyncClient, Client
+
+__all__ = ["fake", "target"]
 
 
 @pytest.fixture
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "BACKOFF_S", (0.01, 0.02))
-
-
-@pytest.fixture
-def fake() -> FakeOrchestrator:
-    return FakeOrchestrator()
-
-
-@pytest.fixture
-def target(fake: FakeOrchestrator) -> Iterator[str]:
-    with serving(fake) as address:
-        yield address
 
 
 @pytest.fixture(params=["blocking", "asyncio"])

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
+import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from braid.v1 import common_pb2, reservations_pb2 as pb, topology_pb2
+from braid.v1 import common_pb2, rdl_pb2, reservations_pb2 as pb, topology_pb2
 from braid.v1.reservations_pb2_grpc import (
     ReservationsServicer,
     add_ReservationsServicer_to_server,
@@ -416,6 +417,12 @@ class FakeTopology(Notes, TopologyServicer):
         )
 
     @_noted
+    def Aggregate(
+        self, request: topology_pb2.AggregateRequest, context: Context
+    ) -> topology_pb2.AggregateResponse:
+        return topology_pb2.AggregateResponse(aggregate=rdl_pb2.Graph(name=request.name))
+
+    @_noted
     def Register(
         self, request: topology_pb2.RegisterRequest, context: Context
     ) -> topology_pb2.RegisterResponse:
@@ -486,3 +493,14 @@ def serving(fake: FakeOrchestrator) -> Iterator[str]:
     finally:
         fake.stopped.set()
         server.stop(0).wait()
+
+
+@pytest.fixture
+def fake() -> FakeOrchestrator:
+    return FakeOrchestrator()
+
+
+@pytest.fixture
+def target(fake: FakeOrchestrator) -> Iterator[str]:
+    with serving(fake) as address:
+        yield address

@@ -64,6 +64,10 @@ async def test_the_calls_for_domains(client: Either, fake: FakeOrchestrator) -> 
     assert [step.bandwidth_bps for step in answer.profile] == [40 * 10**9, 100 * 10**9]
     window = fake.asked_of(topology_pb2.AvailabilityRequest)[0].window
     assert window.end_s - window.start_s == 7200
+    told = await client("aggregate", "together", start="+1h", duration="30m")
+    assert told.aggregate.name == "together"
+    window = fake.asked_of(topology_pb2.AggregateRequest)[0].window
+    assert window.end_s - window.start_s == 1800
     assert (await client("register", "new", "127.0.0.1:9")).status.target == "127.0.0.1:9"
     await client("unregister", "new")
     assert "new" not in fake.topology.targets
@@ -296,4 +300,4 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         return {n: list(inspect.signature(f).parameters) for n, f in methods if n[0] != "_"}
 
     assert public(Client) == public(AsyncClient)
-    assert len(public(Client)) == 17
+    assert len(public(Client)) == 26

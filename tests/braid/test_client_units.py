@@ -123,6 +123,19 @@ def test_what_is_not_a_latency_says_so(text: str) -> None:
         units.parse_latency(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "share"), [("20%", 0.2), (" 12.5 % ", 0.125), ("0.2", 0.2), (0.05, 0.05)]
+)
+def test_shares(text: str | float, share: float) -> None:
+    assert units.parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0%", "100%", "1", "20", "-5%", "20%%", "20% of", "few"])
+def test_what_is_not_a_share_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="not a share"):
+        units.parse_share(text)
+
+
 def test_vlans() -> None:
     assert units.parse_vlans("100-199, 300") == [(100, 199), (300, 300)]
 

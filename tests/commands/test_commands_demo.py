@@ -77,6 +77,12 @@ def test_the_demo_ends_by_itself_and_has_split_and_refused(tmp_path: Path) -> No
     assert told["reservation"]["data_plane"] == "DATA_PLANE_STATE_RELEASED"
     assert told["refused"]["state"] == "RESERVATION_STATE_FAILED"
     assert told["refused"]["refusals"][0]["reason"]
+    assert told["cloudnet"]["state"] == "RESERVATION_STATE_CANCELLED"
+    assert {part["domain"] for part in told["cloudnet"]["parts"] if part.get("vnodes")} == {
+        "sitea",
+        "siteb",
+        "reseller",
+    }
     assert left_behind(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -98,7 +104,9 @@ def test_the_demo_tells_its_story_and_stays_until_it_is_interrupted(tmp_path: Pa
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         assert asked.returncode == 0, asked.stderr
-        assert asked.stdout.count(" up ") == len(left_behind(tmp_path)) - 1 == 9
+        assert asked.stdout.count(" up ") == 10
+        # What the reseller has is known to its own orchestrator: a provider, and that.
+        assert len(left_behind(tmp_path)) == 10 + 1 + 2
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
@@ -114,6 +122,11 @@ def test_the_demo_tells_its_story_and_stays_until_it_is_interrupted(tmp_path: Pa
         "rn1 data plane: active",
         "slots 0 of 2 -> out",
         "rn1 data plane: released",
+        "at a reseller",
+        "mapping      optimal",
+        "reseller  running",
+        "… archive",
+        "$ uptime",
     ]
     places = [shown.find(piece) for piece in story]
     assert -1 not in places, story[places.index(-1)]

@@ -79,6 +79,14 @@ def test_show_tells_that_a_circuit_is_movable(target: str, fake: FakeOrchestrato
     ]
 
 
+def test_show_tells_that_of_a_volume_what_lies_ahead_is_movable() -> None:
+    asked = pb.Reservation(movable=True, flexibility=pb.Flexibility(volume_bytes=10**12))
+    record = pb.ReservationRecord(criteria=pb.Reservation(movable=True), asked=asked)
+    assert "what lies ahead" in shown(views.record_view(record))
+    record.modified = True
+    assert "until it starts" in shown(views.record_view(record))
+
+
 def test_watch_tells_in_one_line_where_a_circuit_was_moved(
     target: str, fake: FakeOrchestrator
 ) -> None:

@@ -98,7 +98,7 @@ def test_every_field_of_a_record_is_in_its_json(target: str) -> None:
     record = json.loads(result.stdout)
     assert set(record) >= {field.name for field in pb.ReservationRecord.DESCRIPTOR.fields} - {
         # Absent when they say nothing.
-        *("modified", "asked", "switch_s"),
+        *("modified", "asked", "switch_s", "proof"),
     }
     assert [path["bandwidth_bps"] for path in record["paths"]] == ["75000000000"] * 2
 

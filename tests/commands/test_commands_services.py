@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from commands import services
+from commands import agency, serving
 from commands.main import app
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import open_store
@@ -37,7 +37,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, own_logging: None) -> list[Any]:
         found.append(settings)
         started(ADDRESS)
 
-    monkeypatch.setattr(services, "run_orchestrator", run)
+    monkeypatch.setattr(serving, "run_orchestrator", run)
     return found
 
 
@@ -151,7 +151,7 @@ def test_a_service_that_cannot_run_says_why_in_one_line(
     async def run(*_arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(services, "run_orchestrator", run)
+    monkeypatch.setattr(serving, "run_orchestrator", run)
     done = braid("serve", "--insecure")
     assert (done.exit_code, done.stderr) == (exit_code, f"braid: {error}\n")
     assert done.stdout == ""
@@ -187,7 +187,7 @@ def test_an_agent_that_was_restored_is_started_as_one(
     async def run(_settings: Any, _started: Any, restored: bool) -> None:
         asked.append(restored)
 
-    monkeypatch.setattr(services, "run_agent", run)
+    monkeypatch.setattr(agency, "run_agent", run)
     port = {"name": "host", "capacity": "10G", "vlans": "100-199"}
     path = written(
         tmp_path,

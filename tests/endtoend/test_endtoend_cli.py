@@ -93,6 +93,12 @@ async def test_a_movable_circuit_makes_room_as_the_plan_said(tmp_path: Path) -> 
     # Else the plan may rest on what was offered before.
     async with world(tmp_path, diamond(), offers_reuse_s=0) as made:
         movable = (await as_json(made, "reserve", *ROUTE, *volume, "--movable"))["reservation_id"]
+
+        async def settled() -> bool:
+            # Nothing is moved before every domain has acknowledged it.
+            return (await braid(made, "plan", *wanted)).exit_code == 0
+
+        await eventually(settled)
         plan = await as_json(made, "plan", *wanted)
         assert [move["reservation_id"] for move in plan["moves"]] == [movable]
         assert (await braid(made, "reserve", *wanted)).exit_code == 0

@@ -10,8 +10,12 @@ from pydantic import BaseModel
 
 from agents.backends import open_backend
 from agents.backends.config import (
+    ChildConfig,
+    ChildDomainConfig,
+    CloudConfig,
     DomainConfig,
     LinkConfig,
+    PipDomainConfig,
     PortConfig,
     WanConfig,
     WanDomainConfig,
@@ -48,6 +52,10 @@ SECTIONS = {
     "Only `wan`": fields(WanDomainConfig, DomainConfig),
     "Below `wan`": fields(WanConfig),
     "Below `links`": fields(LinkConfig),
+    "Only `pip`": fields(PipDomainConfig, DomainConfig),
+    "Below `cloud`": fields(CloudConfig),
+    "Only `child`": {"visible", "least_phase_s", *fields(ChildDomainConfig, DomainConfig)},
+    "Below `child`": fields(ChildConfig),
 }
 
 

@@ -18,6 +18,7 @@ from orchestrator.settings import OrchestratorSettings, load_settings as load_or
 from runtime.server import GRACE_S
 
 WORLD = ROOT / "commands" / "world"
+BELOW = ROOT / "commands" / "world_below"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 INSTANCES = ("orchestrator-a", "orchestrator-b")
@@ -120,7 +121,10 @@ def test_the_database_is_the_one_that_the_file_starts() -> None:
 
 def test_every_link_between_the_testbeds_domains_has_two_ends_that_name_each_other() -> None:
     domains = [open_backend(load_agent(WORLD / f"{n}.yaml").backend).describe() for n in AGENTS]
-    remotes = {port.stp: port.remote_stp for domain in domains for port in domain.ports}
+    # The demo's reseller joins later, and not in the testbed.
+    reseller = yaml.safe_load((BELOW / "reseller.yaml").read_text())
+    joining = {f"reseller:{port['name']}": port["remote"] for port in reseller["ports"]}
+    remotes = {port.stp: port.remote_stp for domain in domains for port in domain.ports} | joining
     linked = {stp: remote for stp, remote in remotes.items() if remote}
     assert linked
     assert {remotes.get(remote) for remote in linked.values()} == set(linked)

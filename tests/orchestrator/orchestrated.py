@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import structlog
@@ -14,6 +14,7 @@ from grpc import StatusCode
 
 from agents.agent import Agent
 from agents.backends import open_backend
+from agents.backends.cloud import ProviderBackend
 from agents.book import Book
 from agents.peers import Sender
 from agents.store import MemoryStore as AgentStore
@@ -27,6 +28,7 @@ from orchestrator.records import Reservation
 from orchestrator.server import ReservationsService
 from protocol.messages import ToAgent, ToOrchestrator
 from protocol.participant import Rules
+from runtime.apart import at_once
 from runtime.database import StorageError
 from runtime.errors import RequestError
 from simulations.clock import EPOCH_MS, CountingIds, LoopClock, run_virtual
@@ -34,6 +36,7 @@ from simulations.gateway import ORCHESTRATOR_ID, MemoryGateway, Message
 
 G = 10**9
 NOW_S = EPOCH_MS // 1000
+HOUR_S = 3600
 LEASE_MS = 3_000
 NO_CONTEXT: Any = None
 """No call of these services looks at its context."""
@@ -200,9 +203,12 @@ class Orchestrated:
             found[name] = sorted((p.reservation_id, p.version) for p in preps if p is not None)
         return {name: rows for name, rows in found.items() if rows}
 
-    async def __aenter__(self) -> Orchestrated:
+    async def __aenter__(self) -> Self:
         for config in self._configs:
-            book = Book(open_backend(dict(config)))
+            backend = open_backend(dict(config))
+            if isinstance(backend, ProviderBackend):
+                backend.apart = at_once
+            book = Book(backend)
             name = book.backend.describe().name
             rules = Rules(hold_timeout_s=config.get("hold_timeout_s"))
             send = self._sends(name)
@@ -243,6 +249,12 @@ def wanted(gbps: int = 10, request_id: str = "r", **fields: Any) -> pb.Reservati
         **fields,
     }
     return pb.Reservation(**values)
+
+
+def asked(gbps: int, request_id: str, hours: tuple[int, int] = (1, 2), **more: Any) -> Any:
+    """The same, from and until so many hours from now."""
+    window = common_pb2.Window(start_s=NOW_S + hours[0] * HOUR_S, end_s=NOW_S + hours[1] * HOUR_S)
+    return wanted(gbps, request_id, window=window, **more)
 
 
 async def refused(call: Awaitable[object], code: StatusCode, field: str) -> RequestError:

@@ -11,6 +11,7 @@ from networks import G, diamond, domain, port
 
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import (
+    NO_GRAPHS,
     Answer,
     Failure,
     PlanMade,
@@ -54,7 +55,7 @@ class Domains:
         return False
 
     async def ask(
-        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window, aggregate: bool = False
     ) -> Mapping[str, SendOffers | None]:
         self.asked += wanted
         return {name: self._offers(name, pairs, window) for name, pairs in wanted.items()}
@@ -70,7 +71,9 @@ class Domains:
         ports = tuple(PortOffer(stp, plenty, self.vlans.get(stp, every)) for stp in stps)
         return SendOffers("", name, tuple(offers), ports)
 
-    async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
+    async def prepare(
+        self, wanted: Mapping[str, Segments], graphs: Mapping[str, bytes] = NO_GRAPHS
+    ) -> Mapping[str, Answer]:
         return dict.fromkeys(wanted)
 
     async def drop(self, domains: frozenset[str]) -> None:

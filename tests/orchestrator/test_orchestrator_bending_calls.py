@@ -8,28 +8,23 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 from orchestrated import (
+    HOUR_S,
     NO_CONTEXT,
     NOW_S,
     G,
     One,
     Orchestrated,
+    asked,
     refused,
     sites,
     virtual,
-    wanted,
 )
 
-from braid.v1 import common_pb2, reservations_pb2 as pb
+from braid.v1 import reservations_pb2 as pb
 from orchestrator.tokens import VALID_MS
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
 FAILED = pb.RESERVATION_STATE_FAILED
-HOUR_S = 3600
-
-
-def asked(gbps: int, request_id: str, hours: tuple[int, int] = (1, 2), **more: Any) -> Any:
-    window = common_pb2.Window(start_s=NOW_S + hours[0] * HOUR_S, end_s=NOW_S + hours[1] * HOUR_S)
-    return wanted(request_id=request_id, bandwidth_bps=gbps * G, window=window, **more)
 
 
 async def an_alternative(one: One) -> pb.Alternative:

@@ -29,7 +29,7 @@ class Domains:
         """Nothing was told before."""
 
     async def ask(
-        self, wanted: Mapping[str, frozenset[Pair]], window: Window
+        self, wanted: Mapping[str, frozenset[Pair]], window: Window, aggregate: bool = False
     ) -> dict[str, SendOffers | None]:
         self.asked += wanted
         profile = (Step(window.start_s, 60 * G),)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from orchestrated import NO_CONTEXT, NOW_S, G, Orchestrated, sites, virtual, wanted
+from orchestrated import NO_CONTEXT, Orchestrated, sites, virtual, wanted
 
-from braid.v1 import common_pb2, reservations_pb2 as pb
+from braid.v1 import reservations_pb2 as pb
 
 VIA_M1 = pb.Constraints(via_domains=["m1"])
-
-
-def asked(gbps: int, request_id: str, **more: Any) -> Any:
-    window = common_pb2.Window(start_s=NOW_S + 3600, end_s=NOW_S + 7200)
-    return wanted(request_id=request_id, bandwidth_bps=gbps * G, window=window, **more)
 
 
 def middles(record: pb.ReservationRecord) -> set[str]:
@@ -25,14 +19,14 @@ def middles(record: pb.ReservationRecord) -> set[str]:
 async def test_plan_tells_what_would_move_and_watch_tells_its_owner_that_it_did() -> None:
     async with Orchestrated(sites("m1", "m2")) as world:
         one = await world.start("a")
-        first = await one.reserve(asked(60, "first", movable=True))
+        first = await one.reserve(wanted(60, "first", movable=True))
         assert first.criteria.movable
-        plan = await one.reservations.Plan(asked(100, "", constraints=VIA_M1), NO_CONTEXT)
+        plan = await one.reservations.Plan(wanted(100, "", constraints=VIA_M1), NO_CONTEXT)
         assert plan.feasible
         (move,) = plan.moves
         assert move.reservation_id == first.reservation_id
         assert move.window == first.criteria.window
-        await one.reserve(asked(100, "second", constraints=VIA_M1))
+        await one.reserve(wanted(100, "second", constraints=VIA_M1))
         request = pb.GetRequest(reservation_id=first.reservation_id)
         moved = await one.reservations.Get(request, NO_CONTEXT)
         assert (middles(moved), moved.version, moved.modifying) == ({"m2"}, 2, False)
@@ -46,11 +40,11 @@ async def test_plan_tells_what_would_move_and_watch_tells_its_owner_that_it_did(
 async def test_what_was_being_moved_when_the_instance_died_is_left_where_it_is() -> None:
     async with Orchestrated(sites("m1", "m2")) as world:
         one = await world.start("a")
-        first = await one.reserve(asked(60, "first", movable=True))
+        first = await one.reserve(wanted(60, "first", movable=True))
         world.delay = lambda domain, message: (
             None if domain == "m2" and type(message).__name__ == "ReservationResp" else 0.0
         )
-        task = asyncio.create_task(one.reserve(asked(100, "second", constraints=VIA_M1)))
+        task = asyncio.create_task(one.reserve(wanted(100, "second", constraints=VIA_M1)))
         await asyncio.sleep(2)
         request = pb.GetRequest(reservation_id=first.reservation_id)
         assert (await one.reservations.Get(request, NO_CONTEXT)).modifying
@@ -66,7 +60,7 @@ async def test_what_was_being_moved_when_the_instance_died_is_left_where_it_is()
         world.delay = lambda domain, message: 0.0
         # It was silent: after a while it is asked again.
         await asyncio.sleep(120)
-        third = await other.reserve(asked(100, "third", constraints=VIA_M1))
+        third = await other.reserve(wanted(100, "third", constraints=VIA_M1))
         assert middles(third) == {"m1"}
         moved = await other.reservations.Get(request, NO_CONTEXT)
         assert (middles(moved), moved.version) == ({"m2"}, 2)

@@ -10,6 +10,7 @@ from networks import VLANS, G, diamond, line
 
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import (
+    NO_GRAPHS,
     Answer,
     Failure,
     HoldAnswered,
@@ -70,7 +71,10 @@ class ScriptedDomains:
         return forgets
 
     async def ask(
-        self, wanted: Mapping[str, frozenset[tuple[str, str]]], window: Window
+        self,
+        wanted: Mapping[str, frozenset[tuple[str, str]]],
+        window: Window,
+        aggregate: bool = False,
     ) -> Mapping[str, SendOffers | None]:
         found = {domain: self._offers(domain, pairs, window) for domain, pairs in wanted.items()}
         for domain, offers in found.items():
@@ -93,7 +97,9 @@ class ScriptedDomains:
             tuple(PortOffer(stp, step, VLANS) for stp in sorted(ports)),
         )
 
-    async def prepare(self, wanted: Mapping[str, Segments]) -> Mapping[str, Answer]:
+    async def prepare(
+        self, wanted: Mapping[str, Segments], graphs: Mapping[str, bytes] = NO_GRAPHS
+    ) -> Mapping[str, Answer]:
         self.rounds.append(dict(wanted))
         answers: dict[str, Answer] = {}
         for name, segments in wanted.items():

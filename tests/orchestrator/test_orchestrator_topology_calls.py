@@ -11,6 +11,7 @@ import pytest
 from grpc import StatusCode
 from networks import G
 from orchestrated import NO_CONTEXT, NOW_S, One, Orchestrated, refused, sites, virtual, wanted
+from providers_world import CORES, HOSTS, cloudnet, requested, world
 
 from braid.v1 import common_pb2, topology_pb2 as pb
 from orchestrator import topology_server
@@ -22,6 +23,7 @@ from orchestrator.memory import MemoryStore
 from orchestrator.service import Orchestrator
 from orchestrator.topology_server import TopologyService
 from protocol.messages import ReqOffers
+from rdl.codec import graph_from_pb
 from runtime.clock import RandomIds, SystemClock
 from runtime.errors import RequestError
 from substrate.topology import Topology
@@ -151,6 +153,44 @@ async def test_the_answer_shows_links_domains_and_how_well_they_answer() -> None
 
 
 # Joining and leaving ------------------------------------------------------------------------------
+
+
+async def told(service: TopologyService, name: str = "all", length_s: int = 3600) -> Any:
+    """What the providers have together from an hour from now: amounts by type, in base units."""
+    window = common_pb2.Window(start_s=NOW_S + 3600, end_s=NOW_S + 3600 + length_s)
+    request = pb.AggregateRequest(name=name, window=window)
+    graph = graph_from_pb((await service.Aggregate(request, NO_CONTEXT)).aggregate)
+    (node,) = graph.elements
+    assert node.id == name
+    return {r.attribute: r.amount.value for r in node.resources if r.amount is not None}
+
+
+@virtual
+async def test_all_providers_together_tell_a_sum_per_type_and_less_while_it_is_reserved() -> None:
+    async with Orchestrated(world()) as it:
+        one = await it.start()
+        service = service_of(one)
+        before = await told(service)
+        assert before["/resource/cpu"] == 3 * HOSTS * CORES * 1000
+        net = cloudnet({"a": 2, "b": 3}, (), at={"a": "berlin", "b": "zurich"})
+        await one.reserve(requested(net))
+        after = await told(service)
+        assert after["/resource/cpu"] == before["/resource/cpu"] - 5000
+
+
+@virtual
+async def test_without_providers_there_is_nothing_to_tell() -> None:
+    async with Orchestrated(sites("m1")) as it:
+        one = await it.start()
+        await refused(told(service_of(one)), StatusCode.UNAVAILABLE, "name")
+
+
+@virtual
+async def test_a_sum_needs_a_name_and_a_window() -> None:
+    async with Orchestrated(world()) as it:
+        service = service_of(await it.start())
+        await refused(told(service, "a:b"), StatusCode.INVALID_ARGUMENT, "name")
+        await refused(told(service, length_s=0), StatusCode.INVALID_ARGUMENT, "window.end_s")
 
 
 class Joining:

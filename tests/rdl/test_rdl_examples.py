@@ -59,14 +59,14 @@ def test_what_berlin_tells_is_its_aggregate() -> None:
 def test_the_parts_are_the_pair_cut_and_join_to_it() -> None:
     parts = {pip: example(f"pair-at-{pip}") for pip in ("berlin", "munich")}
     placed = {"left": "berlin", "right": "munich"}
-    transits = [Transit("wire", ("berlin", "munich"), 120)]
+    transits = [Transit("wire", ("berlin", "munich"), (120, 120))]
     assert cut(example("pair"), placed, transits) == parts
     assert join(parts) == example("pair")
 
 
 def test_the_shop_can_only_be_cut_so_that_its_front_ends_stay_together() -> None:
     placed = {"front-1": "p", "front-2": "p", "database": "q"}
-    parts = cut(example("shop"), placed, [Transit("lan", ("p", "q"), 5)])
+    parts = cut(example("shop"), placed, [Transit("lan", ("p", "q"), (5, 5))])
     assert [shared.id for shared in parts["p"].shared] == ["pictures"]
     assert parts["q"].shared == ()
 

@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 
 from rdl.checking import check
 from rdl.errors import Kind, RdlError
-from rdl.model import Feature, Graph, Layer, NetworkElement, by_id
+from rdl.model import Feature, Graph, Layer, NetworkElement, Resource, by_id
 from rdl.partial import Transit, cut, join, link_places
+from rdl.units import Amount, Unit
 from rdl.writing import write
 from substrate.vlans import VlanSet
 
@@ -36,7 +37,7 @@ relations:
 """,
 )
 PLACED = {"web": "berlin", "db": "munich", "log": "munich"}
-TRANSITS = [Transit("wire", ("munich", "berlin"), 120)]
+TRANSITS = [Transit("wire", ("munich", "berlin"), (121, 120))]
 
 BERLIN = """\
 rdl: 1
@@ -86,15 +87,22 @@ def test_a_partial_graph_has_what_is_placed_there_and_stubs_for_the_rest() -> No
     ]
 
 
-def test_both_sides_are_told_the_same_vlan() -> None:
-    for part in cut(SHOP, PLACED, TRANSITS).values():
-        stub = by_id(part.elements)["wire@berlin@munich"]
-        assert stub.features == (Feature("/feature/vlan", VlanSet.of(120)),)
+def test_each_side_is_told_its_own_vlan() -> None:
+    """A domain between both may translate."""
+    parts = cut(SHOP, PLACED, TRANSITS)
+    told = {pip: by_id(part.elements)["wire@berlin@munich"].features for pip, part in parts.items()}
+    assert told == {
+        "berlin": (Feature("/feature/vlan", VlanSet.of(120)),),
+        "munich": (Feature("/feature/vlan", VlanSet.of(121)),),
+    }
+    assert join(parts) == SHOP
 
 
 def test_a_provider_without_any_node_may_be_passed_through() -> None:
     parts = cut(
-        SHOP, PLACED, [Transit("wire", ("berlin", "x"), 7), Transit("wire", ("x", "munich"), 7)]
+        SHOP,
+        PLACED,
+        [Transit("wire", ("berlin", "x"), (7, 7)), Transit("wire", ("x", "munich"), (7, 7))],
     )
     assert [e.id for e in parts["x"].elements] == [
         *("pip@berlin", "pip@munich", "wire", "wire@berlin@x", "wire@munich@x")
@@ -110,7 +118,7 @@ def test_a_partial_graph_is_cut_again_by_a_vnp_below_a_vnp() -> None:
     outer = cut(SHOP, PLACED, TRANSITS)
     berlin = outer["berlin"]
     inner = cut(
-        berlin, {"web": "east", "pip@munich": "west"}, [Transit("wire", ("east", "west"), 5)]
+        berlin, {"web": "east", "pip@munich": "west"}, [Transit("wire", ("east", "west"), (5, 5))]
     )
     assert [e.id for e in inner["west"].elements] == [
         *("pip@east", "pip@munich", "wire", "wire@berlin@munich", "wire@east@west")
@@ -130,16 +138,21 @@ def test_a_partial_graph_is_cut_again_by_a_vnp_below_a_vnp() -> None:
         (PLACED, TRANSITS * 2, "elements.wire", "do not join berlin, munich in a tree"),
         (
             PLACED,
-            [*TRANSITS, Transit("wire", ("berlin", "x"), 1)],
+            [*TRANSITS, Transit("wire", ("berlin", "x"), (1, 1))],
             "elements.wire",
             "a transit leads to x, where no end is",
         ),
-        (PLACED, [Transit("wire", ("munich", "berlin"), 0)], "elements.wire", "not within 1-4094"),
-        (PLACED, [*TRANSITS, Transit("cord", ("a", "b"), 1)], "elements.cord", "is no link"),
-        (PLACED, [*TRANSITS, Transit("db", ("a", "b"), 1)], "elements.db", "is no link"),
+        (
+            PLACED,
+            [Transit("wire", ("munich", "berlin"), (0, 0))],
+            "elements.wire",
+            "not within 1-4094",
+        ),
+        (PLACED, [*TRANSITS, Transit("cord", ("a", "b"), (1, 1))], "elements.cord", "is no link"),
+        (PLACED, [*TRANSITS, Transit("db", ("a", "b"), (1, 1))], "elements.db", "is no link"),
         (
             {"web": "berlin", "db": "berlin", "log": "munich"},
-            [Transit("bus", ("berlin", "munich"), 1)],
+            [Transit("bus", ("berlin", "munich"), (1, 1))],
             "shared.pool",
             "is shared at berlin, munich; possible: at one",
         ),
@@ -157,7 +170,8 @@ def test_a_mapping_that_does_not_fit_is_refused(
     assert any(reason in each.reason for each in caught.value.mistakes)
 
 
-def test_a_vlan_is_taken_once_between_two_providers() -> None:
+def test_one_vlan_may_serve_several_links_between_two_providers() -> None:
+    """They may leave by different ports; who picks VLANs knows them."""
     loose = replace(
         SHOP,
         shared=(),
@@ -165,10 +179,8 @@ def test_a_vlan_is_taken_once_between_two_providers() -> None:
         elements=tuple(replace(e, shares=()) for e in SHOP.elements),
     )
     placed = {"web": "p", "db": "q", "log": "p"}
-    with pytest.raises(RdlError, match="VLAN 9 from p to q is taken by 'wire'"):
-        cut(loose, placed, [Transit("wire", ("p", "q"), 9), Transit("bus", ("q", "p"), 9)])
-    parts = cut(loose, placed, [Transit("wire", ("p", "q"), 9), Transit("bus", ("q", "p"), 8)])
-    assert join(parts) == loose
+    both = [Transit("wire", ("p", "q"), (9, 9)), Transit("bus", ("q", "p"), (9, 8))]
+    assert join(cut(loose, placed, both)) == loose
 
 
 def test_the_id_of_a_stub_must_be_free() -> None:
@@ -215,7 +227,7 @@ def mappings(draw: st.DrawFn) -> tuple[Graph, dict[str, str], list[Transit]]:
     for number, (link, places) in enumerate(sorted(link_places(graph, placed).items())):
         first, last = pips.index(min(places)), pips.index(max(places))
         for one, other in zip(pips[first:last], pips[first + 1 : last + 1], strict=True):
-            transits.append(Transit(link, (other, one), 100 + number))
+            transits.append(Transit(link, (other, one), (100 + number, 200)))
     return graph, placed, transits
 
 
@@ -242,9 +254,9 @@ def test_partial_graphs_of_which_one_was_changed_do_not_join(
     if not common:
         return
     pip, stub = data.draw(st.sampled_from(common))
-    other_vlan = (Feature("/feature/vlan", VlanSet.of(4000)),)
+    narrower = (Resource("/resource/bandwidth", Amount(7, Unit.BANDWIDTH_BPS)),)
     changed = [
-        replace(element, features=other_vlan) if element.id == stub else element
+        replace(element, resources=narrower) if element.id == stub else element
         for element in parts[pip].elements
     ]
     parts[pip] = replace(parts[pip], elements=tuple(changed))

@@ -128,7 +128,7 @@ def site(*archs: str) -> Graph:
 def test_providers_agree_by_the_id_of_a_relation() -> None:
     """Two providers, each with its part: what they could, what is picked, what each writes down."""
     graph = overlay(*WIRED, related(same("a", "b")))
-    parts = cut(graph, {"a": "p1", "b": "p2"}, [Transit("w", ("p1", "p2"), 100)])
+    parts = cut(graph, {"a": "p1", "b": "p2"}, [Transit("w", ("p1", "p2"), (100, 100))])
     sites = {"p1": site(X, X, A), "p2": site(A, "riscv64")}
     relation = parts["p1"].relations[0]
     assert (relation.id, relation.elements, relation.elsewhere) == ("r0", ("a",), 1)

@@ -6,9 +6,10 @@ import re
 
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
+from hypothesis import given, strategies as st
 
 from runtime.database import StorageBusyError, StorageError
-from runtime.errors import RequestError, full, hidden, invalid, status_of
+from runtime.errors import RequestError, full, hidden, invalid, request_error_of, status_of
 
 
 def test_the_text_names_the_field_what_was_given_and_what_is_possible() -> None:
@@ -84,3 +85,39 @@ def test_a_bug_is_told_by_reference_only() -> None:
     status = hidden("abc123")
     assert status.code == StatusCode.INTERNAL.value[0]
     assert "reference abc123" in status.message
+
+
+FIELDS = st.text(max_size=50)
+GIVEN = st.one_of(st.text(max_size=400), st.integers(), st.none())
+
+
+@given(
+    st.sampled_from([code for code in StatusCode if code is not StatusCode.OK]),
+    FIELDS,
+    GIVEN,
+    st.text(max_size=1200),
+    st.none() | st.integers(0, 10**6).map(lambda ms: ms / 1000),
+)
+def test_an_error_that_is_passed_on_says_the_same_again(
+    code: StatusCode, field: str, shown: object, possible: str, after_s: float | None
+) -> None:
+    error = RequestError(code, field, shown, possible, after_s)
+    status = status_of(error)
+    assert status is not None
+    again = request_error_of(status)
+    assert again is not None
+    assert (again.code, again.field, again.retry_after_s) == (code, field, after_s)
+    # What was cut is not cut any shorter but by the mark of the cut.
+    assert again.given.rstrip("…") == error.given.rstrip("…")
+    assert again.possible.rstrip("…") == error.possible.rstrip("…")
+
+
+def test_what_is_no_error_of_ours_is_not_taken_for_one() -> None:
+    info = error_details_pb2.ErrorInfo(domain="elsewhere", metadata={"field": "a"})
+    strange = status_pb2.Status(code=5)
+    strange.details.add().Pack(info)
+    bare = error_details_pb2.ErrorInfo(domain="braid")
+    without = status_pb2.Status(code=5)
+    without.details.add().Pack(bare)
+    for status in (hidden("x"), strange, without, status_pb2.Status(code=99)):
+        assert request_error_of(status) is None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
@@ -61,6 +59,8 @@ class Topology(topology_pb2_grpc.TopologyServicer):
 
     async def Availability(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
+
+    Aggregate = Availability
 
 
 class Reservations(reservations_pb2_grpc.ReservationsServicer):
@@ -317,29 +317,6 @@ async def test_a_message_over_the_limit_is_refused() -> None:
 def test_a_channel_is_never_insecure_by_accident() -> None:
     with pytest.raises(ValueError, match="exactly one of tls and insecure"):
         open_channel("127.0.0.1:1")
-
-
-def _openssl(folder: Path, arguments: str) -> None:
-    command = ["openssl", *arguments.split()]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority "ca", certificates "good" that it signed and "other" that signed itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: no certificates to try TLS with")
-    folder = tmp_path_factory.mktemp("certificates")
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    (folder / "names").write_text(names)
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-    for name in ("ca", "other"):
-        files = f"-keyout {name}.key -out {name}.pem"
-        _openssl(folder, f"req -x509 {key} {files} -subj /CN={name} -days 2 -addext {names}")
-    _openssl(folder, f"req {key} -keyout good.key -out good.csr -subj /CN=good")
-    signer = "-CA ca.pem -CAkey ca.key -days 2 -extfile names"
-    _openssl(folder, f"x509 -req -in good.csr {signer} -out good.pem")
-    return folder
 
 
 def tls(folder: Path, name: str, **more: Path) -> TlsSettings:

@@ -17,8 +17,11 @@ QUICK = {
     "checks-first": 10,
     "drops-holds": 40,
     "forgets-commits": 0,
+    "forgets-memory": 25,
     "ignores-fences": 0,
     "releases-once": 4,
+    "runs-holds": 35,
+    "sweeps-all": 10,
     "takes-at-once": 28,
     "tells-early": 300,
 }

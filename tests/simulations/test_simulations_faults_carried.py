@@ -94,3 +94,14 @@ def test_a_volume_is_moved_by_all_phases_together_until_it_is_modified() -> None
     assert uncarried(away, parts(*phases)) == ""
     less = uncarried(replace(away, paths=phases[:1]), parts(*phases))
     assert less == "its paths to a:y carry 0 bit/s of 60 from 150 to 200 s"
+
+
+def test_what_was_over_when_the_rest_was_moved_needs_no_promise() -> None:
+    over, ahead = path(60, Window(100, 150)), path(60, Window(150, 200))
+    bent = replace(OVER, bend=Bend(volume_bytes=60 * 100 // 8))
+    moved = replace(record(over, ahead, asked=bent), version=2, updated_ms=150_000)
+    assert uncarried(moved, parts(ahead)) == ""
+    # Amid its time it is promised still.
+    problem = uncarried(replace(moved, updated_ms=149_000), parts(ahead))
+    assert problem == "nobody promised a:x to a:y for all of its path"
+    assert uncarried(replace(moved, paths=(ahead,)), parts(ahead)) != ""

@@ -7,17 +7,26 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import embedding_case
 import pytest
 
+from agents.backends import open_backend
+from agents.backends.base import Placement
+from agents.backends.cloud import ProviderBackend
+from agents.backends.hosts.embedder import Embedder
+from agents.backends.hosts.port import VNodeName
 from agents.values import DataPlane, Life, Record
 from orchestrator.ports import AgentIdentity, Changes
 from orchestrator.records import PartView, Reservation, State
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
 from protocol.messages import ReservationPrep
 from protocol.participant import Part, PartState
-from simulations.clock import EPOCH_MS
+from rdl.codec import to_bytes
+from simulations.clock import EPOCH_MS, run_virtual
 from simulations.faults.checker import lacking
+from simulations.faults.domains import configs
 from simulations.faults.loop import FaultLoop
+from simulations.faults.nets import graph_of, read_net
 from simulations.faults.plan import Schedule, World
 from simulations.faults.stage import Stage
 from substrate.model import Criteria, Hop, Path, Segment, Window
@@ -34,9 +43,10 @@ Records = tuple[Reservation, ...]
 class Play:
     """A stage on which nobody acts: the test writes into the databases itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
         self.loop = FaultLoop(1)
-        self.stage = Stage(self.loop, Schedule("s", World(middle=1), ()), trace=False)
+        world = world or World(middle=1)
+        self.stage = Stage(self.loop, Schedule("s", world, ()), trace=False)
         self.checker = self.stage.checker
         for party in (*self.stage.agents.values(), *self.stage.instances.values()):
             alive: Any = object()
@@ -350,7 +360,8 @@ def test_of_two_processes_the_one_that_took_over_last_is_asked(play: Play) -> No
 
 def running(boot: int, records: list[Any]) -> Any:
     """An agent that holds these."""
-    return SimpleNamespace(holdings=lambda *_: records, life=SimpleNamespace(boot=boot))
+    life = SimpleNamespace(boot=boot)
+    return SimpleNamespace(holdings=lambda *_: records, life=life, clouds=None)
 
 
 def test_a_committed_part_that_nobody_was_promised(play: Play) -> None:
@@ -475,3 +486,163 @@ def test_of_phases_each_destination_has_some() -> None:
     half = (path("east:host", 20 * G, WINDOW), path("east:host", 30 * G, WINDOW))
     assert lacking(replace(one, parts=parts, paths=half)) == []
     assert lacking(replace(one, parts=parts, paths=())) == ["east:host"]
+
+
+# CloudNets ----------------------------------------------------------------------------------------
+
+NOW_ON = Window(NOW_S, NOW_S + 100)
+
+
+class CloudPlay(Play):
+    """West and east are providers, whose agents do just what the test says."""
+
+    def __init__(self) -> None:
+        super().__init__(World(middle=1, clouds=("east", "west")))
+        self.embedders = {name: self._runs(name) for name in ("east", "west")}
+
+    def _runs(self, domain: str) -> Embedder:
+        backend = open_backend(configs(self.stage.schedule.world)[domain])
+        assert isinstance(backend, ProviderBackend)
+        assert isinstance(backend.embedder, Embedder)
+        party = self.stage.agents[domain]
+        clouds = SimpleNamespace(_backend=backend)
+        records = party.database.memory.records
+        agent: Any = SimpleNamespace(
+            holdings=lambda *_: [r for r in records.values() if r.live],
+            life=SimpleNamespace(boot=1),
+            clouds=clouds,
+        )
+        party.agents = [(party.lives[0], agent)]
+        return backend.embedder
+
+    def embeds(self, domain: str, found: Record) -> None:
+        self.stage.agents[domain].database.memory.records[found.key] = found
+        self.checker.wrote(domain)
+
+    def stands(self, paths: tuple[Path, ...] = embedding_case.PATHS) -> None:
+        """A CloudNet of which success is told."""
+        found = embedding_case.preps(NOW_ON)
+        parts = tuple(
+            CoordinatorPart(name, name, each, False, PartStatus.HELD, epoch=1)
+            for name, each in found.items()
+        )
+        tx = Transaction("t", "r", 1, Decision.UNDECIDED, parts)
+        self.saves(tx)
+        bare = Placement((), ()).to_json()
+        for name, each in found.items():
+            mapping = bare if name == "m1" else embedding_case.mapped(name)
+            self.embeds(name, embedding_case.part(each, mapping))
+        told = replace(tx, decision=Decision.COMMIT, told=True)
+        self.saves(told, record=embedding_case.record(NOW_ON, paths))
+
+    def provisions(self, domain: str) -> None:
+        (found,) = self.stage.agents[domain].database.memory.records.values()
+        placement = Placement.from_json(found.part.mapping)
+        run_virtual(self.embedders[domain].provision("t", placement))
+        self.checker.wrote(domain)
+
+
+@pytest.fixture
+def clouds() -> Iterator[CloudPlay]:
+    found = CloudPlay()
+    yield found
+    found.loop.close()
+
+
+def test_a_cloudnet_that_stands_and_runs(clouds: CloudPlay) -> None:
+    clouds.stands()
+    for domain in ("east", "west"):
+        clouds.provisions(domain)
+    assert clouds.found == []
+    unresolved = clouds.checker.unresolved()
+    assert not [each for each in unresolved if "has" in each or "VLink" in each]
+
+
+def test_a_cloudnet_that_is_told_and_not_joined(clouds: CloudPlay) -> None:
+    clouds.stands(embedding_case.PATHS[:1])
+    assert clouds.found == ["r is COMMITTED: VLink b-c has 0 paths"]
+
+
+def test_a_cloudnet_that_is_held_and_embedded_otherwise(clouds: CloudPlay) -> None:
+    prep = embedding_case.preps(NOW_ON)["east"]
+    clouds.embeds("east", embedding_case.part(prep, embedding_case.mapped("west")))
+    assert clouds.found == ["east holds t/east: has VNodes a, c of b"]
+
+
+def test_vnodes_that_do_not_run_in_their_window(clouds: CloudPlay) -> None:
+    clouds.stands()
+    clouds.provisions("east")
+    missing = [each for each in clouds.checker.unresolved() if "does not have" in each]
+    assert missing == ["west: h1 does not have r:a", "west: h2 does not have r:c"]
+
+
+def test_vnodes_that_run_after_a_cancel(clouds: CloudPlay) -> None:
+    clouds.stands()
+    clouds.provisions("east")
+    clouds.saves(record=embedding_case.record(NOW_ON, state=State.CANCELLED))
+    left = "east: h1 has r:b, which nobody was promised now"
+    assert left in clouds.checker.unresolved()
+
+
+def test_vnodes_that_run_without_a_commit(clouds: CloudPlay) -> None:
+    prep = embedding_case.preps(NOW_ON)["east"]
+    clouds.embeds("east", embedding_case.part(prep, embedding_case.mapped("east"), PartState.HELD))
+    clouds.provisions("east")
+    assert clouds.found == ["east runs r:b uncommitted"]
+
+
+def test_hosts_that_are_promised_twice(clouds: CloudPlay) -> None:
+    right = embedding_case.mapped("east")
+    for number in (1, 2):
+        prep = replace(
+            embedding_case.preps(NOW_ON)["east"],
+            transaction_id=f"t{number}",
+            reservation_id=f"r{number}",
+            segments=(),
+            graph=to_bytes(graph_of(read_net(f"b:{3 + number}:1"))),
+        )
+        vnode = replace(right.vnodes[0], mcores=4000 + 1000 * (number - 1))
+        found = replace(right, reservation_id=f"r{number}", vnodes=(vnode,), vlinks=())
+        clouds.embeds("east", embedding_case.part(prep, found))
+    assert f"east is overbooked: h1 mcores in carries 9000 of 8000 at {NOW_S} s" in clouds.found
+
+
+def test_vnodes_that_are_interrupted_while_their_version_changes(clouds: CloudPlay) -> None:
+    clouds.stands()
+    clouds.stage.agents["east"].lasting = True
+    clouds.provisions("east")
+    clouds.checker.wrote("east")
+    assert clouds.found == []
+    name = VNodeName("r", "b")
+    run_virtual(clouds.embedders["east"].hosts.plugin("h1").cycle("h1", name))
+    clouds.checker.wrote("east")
+    assert clouds.found == ["east interrupts r:b"]
+
+
+def test_an_agent_whose_clock_is_wrong_may_interrupt(clouds: CloudPlay) -> None:
+    clouds.stands()
+    party = clouds.stage.agents["east"]
+    party.lasting, party.clock.skew_ms = True, -900_000
+    clouds.provisions("east")
+    run_virtual(clouds.embedders["east"].hosts.plugin("h1").remove("h1", VNodeName("r", "b")))
+    clouds.checker.wrote("east")
+    assert clouds.found == []
+
+
+def test_what_a_new_version_does_without_may_go_before_its_user_hears_but_not_come_back(
+    clouds: CloudPlay,
+) -> None:
+    clouds.stands()
+    clouds.stage.agents["east"].lasting = True
+    clouds.provisions("east")
+    prep = embedding_case.preps(NOW_ON)["east"]
+    newer = replace(prep, transaction_id="t2", version=2, segments=(), graph=b"")
+    clouds.embeds("east", embedding_case.part(newer, Placement((), ()).to_json()))
+    plugin, name = clouds.embedders["east"].hosts.plugin("h1"), VNodeName("r", "b")
+    run_virtual(plugin.remove("h1", name))
+    clouds.checker.wrote("east")
+    assert clouds.found == []
+    memory = clouds.stage.agents["east"].database.memory
+    del memory.records[("t2", "east")]
+    clouds.provisions("east")
+    assert clouds.found == ["east interrupts r:b"]

@@ -23,7 +23,9 @@ TRACED = """
 import sys
 from simulations.faults.draw import draw
 from simulations.faults.run import play_all
-for outcome in play_all((draw(21, n) for n in range(4)), trace=True):
+drawn = [draw(21, n) for n in range(12)]
+with_clouds = [schedule for schedule in drawn[4:] if schedule.world.clouds]
+for outcome in play_all([*drawn[:4], *with_clouds[:3]], trace=True):
     for line in outcome.trace:
         sys.stdout.write(line + "\\n")
     sys.stdout.write(f"{sorted(outcome.faults.items())} {outcome.violations}\\n")
@@ -71,6 +73,7 @@ def test_another_process_with_other_hashes_does_the_same_byte_for_byte() -> None
     first, second = traced("1"), traced("2")
     assert first == second
     assert first.count(b"\n") > 400
+    assert first.count(b" hears remodelled ") > 0
 
 
 def test_what_was_played_before_does_not_matter() -> None:
@@ -232,3 +235,52 @@ def test_two_orchestrators_share_the_agents() -> None:
     outcome = alone(other, world=World(middle=1, rival=True))
     states = sorted(line.split(" hears ")[1].split(" ")[0] for line in heard(outcome))
     assert states == ["COMMITTED", "FAILED"]
+
+
+# CloudNets ----------------------------------------------------------------------------------------
+
+NET = Item("cloudnet", "a", 1000, word="3 3600 30 a:4:4@west b:2:2@east c:2:2 a-b:10 b-c:5")
+CLOUDS = World(middle=1, clouds=("east", "west"))
+
+
+def net_alone(*items: Item, lasting: bool = False) -> Outcome:
+    world = replace(CLOUDS, lasting=lasting)
+    outcome = play(Schedule("net", world, (NET, *items)), trace=True)
+    assert outcome.violations == ()
+    return outcome
+
+
+def states_of(outcome: Outcome, domain: str) -> list[str]:
+    """The last states of a domain's parts."""
+    last = [line for line in outcome.trace if f" {domain} writes " in line][-1]
+    return [word.partition("=")[2] for word in last.split() if "=" in word]
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_cloudnet_is_reserved_changed_and_given_back(lasting: bool) -> None:
+    more = Item("remodel", "b", 4000, word="a:6:4@west b:2:2@east d:1:1 a-b:20 a-d:5 b-d:1")
+    outcome = net_alone(more, lasting=lasting)
+    assert outcome.reservations == 1
+    words = " ".join(heard(outcome))
+    assert "COMMITTED" in words
+    assert "remodelled yes" in words
+    assert {"RELEASED", "COMMITTED"} <= set(states_of(outcome, "m1"))
+    gone = net_alone(more, Item("cancel", "a", 6000), lasting=lasting)
+    assert "CANCELLED" in " ".join(heard(gone))
+    assert set(states_of(gone, "west")) == {"RELEASED"}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("kind", ["crash", "pause", "cut", "full", "twin"])
+def test_vnodes_run_whatever_becomes_of_their_agent(kind: str, lasting: bool) -> None:
+    for at_ms in (1020, 2900, 3100, 5000):
+        outcome = net_alone(Item(kind, "west", at_ms, 1500), lasting=lasting)
+        assert outcome.faults == {kind: 1}
+
+
+def test_a_cloudnet_that_is_too_large_fails_and_leaves_nothing() -> None:
+    large = Item("cloudnet", "b", 1000, word="3 3600 5 a:8:1 b:8:1 c:8:1 d:8:1 e:8:1")
+    outcome = play(Schedule("large", CLOUDS, (large,)), trace=True)
+    assert outcome.violations == ()
+    assert "FAILED" in heard(outcome)[-1]
+    assert "COMMITTED" not in states_of(outcome, "west")

@@ -170,17 +170,31 @@ def test_migrations_are_asked_for_with_their_time_and_remembered() -> None:
     assert world.log[1:] == ["a Modify migrate-0"] * 2
 
 
+def test_cloudnets_are_asked_for_changed_and_remembered() -> None:
+    world = World()
+    world.instances["a"].answers = [COMMITTED] * 3
+    world.run(
+        Item("cloudnet", "a", word="3 9 5 a:2:4@west b:1:1 a-b:20"),
+        Item("remodel", "a", at_ms=7, word="a:4:4"),
+        Item("remodel", "a", at_ms=9, word="a:4:4 c:1:1"),
+    )
+    circuit = world.users.circuits[0]
+    assert (circuit.net, circuit.told) == ("a:2:4@west b:1:1 a-b:20", "COMMITTED")
+    assert circuit.nets == {"a:4:4": "yes", "a:4:4 c:1:1": "yes"}
+    assert world.log == ["a Reserve reserve-0", "a Modify remodel-0-7", "a Modify remodel-0-9"]
+
+
 # What may be so in the end ------------------------------------------------------------------------
 
 
 def contradicted(
-    circuit: Circuit, state: str, gbps: int = 60, avoids: tuple[str, ...] = ()
+    circuit: Circuit, state: str, gbps: int = 60, avoids: tuple[str, ...] = (), net: str = ""
 ) -> list[str]:
     world = World()
     world.loop.close()
     circuit.reservation_id = "r"
     world.users.circuits[3] = circuit
-    return world.users.contradicted({"r": Found(state, gbps, avoids)})
+    return world.users.contradicted({"r": Found(state, gbps, avoids, net)})
 
 
 @pytest.mark.parametrize(
@@ -249,3 +263,20 @@ def test_a_circuit_lies_where_its_user_was_told(
         told = f"user 3 avoids {', '.join(avoids) or 'nobody'}, told otherwise"
         expected = [] if avoids in possible else [told]
         assert contradicted(circuit, "COMMITTED", avoids=avoids) == expected
+
+
+@pytest.mark.parametrize(
+    ("nets", "possible"),
+    [
+        ({}, {"a:2:4"}),
+        ({"a:4:4": "yes"}, {"a:4:4"}),
+        ({"a:4:4": "no"}, {"a:2:4"}),
+        ({"a:4:4": ""}, {"a:2:4", "a:4:4"}),
+        ({"a:4:4": "yes", "b:1:1": ""}, {"a:4:4", "b:1:1"}),
+    ],
+)
+def test_a_cloudnet_is_the_old_or_the_new_one(nets: dict[str, str], possible: set[str]) -> None:
+    for net in ("a:2:4", "a:4:4", "b:1:1"):
+        circuit = Circuit(told="COMMITTED", net="a:2:4", nets=nets)
+        expected = [] if net in possible else [f"user 3 has {net}, told otherwise"]
+        assert contradicted(circuit, "COMMITTED", gbps=0, net=net) == expected

@@ -21,13 +21,13 @@ from simulated import (
 )
 
 from orchestrator.engine import Limits
-from orchestrator.records import Granted, Reservation, State
+from orchestrator.records import Granted, Reservation, State, fold_data_plane
 from orchestrator.service import NotNowError
 from protocol.messages import ReservationPrep
 from protocol.participant import PartState
 from simulations.gateway import Message
 from simulations.network import Network, build_network
-from substrate.model import Bend, Constraints, Criteria, RefusalKind, Window
+from substrate.model import Bend, Constraints, Criteria, DataPlaneState, RefusalKind, Window
 
 BOTH = pytest.mark.parametrize("duplicate", [False, True], ids=["once", "twice"])
 VIA_M1 = Constraints(via_domains=("m1",))
@@ -249,3 +249,71 @@ async def test_what_is_cancelled_while_it_is_being_moved_is_gone_and_the_rest_is
 
 def _slow(domain: str, message: Message) -> Iterable[float]:
     return (0.3,)
+
+
+def carried_bps(record: Reservation, at_s: int) -> int:
+    lasts = (path.window or record.criteria.window for path in record.paths)
+    return sum(
+        path.bandwidth_bps
+        for path, window in zip(record.paths, lasts, strict=True)
+        if window.start_s <= at_s < window.end_s
+    )
+
+
+async def until(at_s: int) -> None:
+    began_s = START_S - 3600
+    await asyncio.sleep(at_s - began_s - asyncio.get_running_loop().time())
+
+
+@BOTH
+@virtual
+async def test_a_volume_that_has_begun_goes_on_and_makes_room_later(duplicate: bool) -> None:
+    async with await build_network(diamond(1), duplicate=duplicate) as network:
+        first = committed(await network.reserve(volume(90, 3000, movable=True)))
+        await until(START_S + 600)
+        window = Window(START_S + 1200, START_S + 2400)
+        second = committed(await network.reserve(circuit(50, window=window)))
+        moved = await record_of(network, first)
+        assert (moved.version, moved.state, moved.modified) == (2, State.COMMITTED, None)
+        assert bits(moved) >= bits(first)
+        assert moved.criteria.window.start_s == START_S
+        assert moved.criteria.window.end_s <= LONG.end_s
+        before = range(START_S, START_S + 1200, 60)
+        assert {carried_bps(moved, at_s) for at_s in before} == {90 * G}
+        assert carried_bps(moved, START_S + 1800) == 50 * G
+        # Not even for a moment is it not there.
+        running = [p for p in moved.parts if p.window and p.window.start_s == START_S]
+        assert {part.data_plane for part in running} == {DataPlaneState.ACTIVE}
+        for at_s in (START_S + 1100, START_S + 1800, START_S + 2500):
+            await until(at_s)
+            parts = (await record_of(network, first)).parts
+            assert fold_data_plane(parts) is DataPlaneState.ACTIVE
+            assert len(network.held()["m1"]) == len(moved.parts) // 3 + 1
+        await until(LONG.end_s + 60)
+        assert (await record_of(network, first)).state is State.ENDED
+        assert (await record_of(network, second)).state is State.ENDED
+
+
+@virtual
+async def test_a_volume_may_be_moved_again_and_what_is_over_is_still_told() -> None:
+    async with await build_network(diamond(1)) as network:
+        first = committed(await network.reserve(volume(90, 3000, movable=True)))
+        for number, start_s in enumerate((START_S + 600, START_S + 1800, START_S + 3000), start=2):
+            await until(start_s - 300)
+            window = Window(start_s, start_s + 600)
+            committed(await network.reserve(circuit(90, window=window)))
+            moved = await record_of(network, first)
+            assert moved.version == number
+            assert bits(moved) >= bits(first)
+            assert carried_bps(moved, START_S) == 90 * G
+            assert carried_bps(moved, start_s) == 10 * G
+            ends_s = [p.window.end_s for p in moved.parts if p.window]
+            assert min(ends_s) > start_s - 300
+        refused = await network.reserve(circuit(90, window=Window(START_S + 3700, LONG.end_s)))
+        assert refused.state is State.FAILED
+        cancelled = await network.cancel(first.reservation_id)
+        assert cancelled.state is State.CANCELLED
+        await asyncio.sleep(5)
+        assert (await record_of(network, first)).parts
+        assert all(part.released for part in (await record_of(network, first)).parts)
+        assert network.engine.book.get(first.reservation_id) is None

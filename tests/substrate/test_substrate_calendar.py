@@ -16,7 +16,14 @@ from hypothesis.stateful import (
 )
 
 from substrate import label_calendar
-from substrate.calendar import OUTLINE_STEPS, Calendar, CalendarError, Direction, Resource
+from substrate.calendar import (
+    OUTLINE_STEPS,
+    Calendar,
+    CalendarError,
+    Direction,
+    Resource,
+    outlined,
+)
 from substrate.label_calendar import NOBODY, LabelCalendar
 from substrate.model import Profile, Step, Window
 from substrate.vlans import VlanSet
@@ -109,14 +116,16 @@ def test_an_outline_is_short_and_never_promises_too_much(
     for at_s, for_s in many:
         calendar.add(IN, Window(at_s, at_s + for_s), 1)
     window = Window(start_s, start_s + length_s)
-    outline, profile = calendar.outline(IN, window), calendar.profile(IN, window)
-    assert len(outline) <= OUTLINE_STEPS + 1
-    if len(profile) <= OUTLINE_STEPS:
-        assert outline == profile
-    told = _per_second(outline, window)
+    profile = calendar.profile(IN, window)
+    assert calendar.detail(IN, window) == profile
     exact = _per_second(profile, window)
-    assert all(less <= most for less, most in zip(told, exact, strict=True))
-    assert min(told) == min(exact)
+    for outline in (calendar.outline(IN, window), outlined(profile, window)):
+        assert len(outline) <= OUTLINE_STEPS + 1
+        if len(profile) <= OUTLINE_STEPS:
+            assert outline == profile
+        told = _per_second(outline, window)
+        assert all(less <= most for less, most in zip(told, exact, strict=True))
+        assert min(told) == min(exact)
 
 
 def _per_second(profile: Profile, window: Window) -> list[int]:

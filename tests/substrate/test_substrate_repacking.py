@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -11,8 +13,9 @@ from substrate.forecast import Forecast
 from substrate.model import Bend, Constraints, Criteria, Directionality, Window
 from substrate.options import Supply
 from substrate.program import INFINITE, Program
-from substrate.repacking import IN, OUT, Laid, Layout, Mover, repack, rows_of
+from substrate.repacking import repack
 from substrate.routes import Crossing, Route
+from substrate.settling import IN, OUT, Laid, Layout, Mover, rows_of
 from substrate.splitting import Share
 
 G = 10**9
@@ -119,6 +122,64 @@ def test_a_volume_that_is_cut_into_more_phases_than_it_may_have_is_not_moved() -
     wanted = [volume(100, 200, max_phases=1)]
     assert repack(free(levels), wanted) is None
     assert repack(free(levels), [volume(100, 200, max_phases=2)]) is not None
+
+
+def test_a_volume_has_the_same_rate_in_slots_that_differ_rather_than_too_many_phases() -> None:
+    # Filled one by one, all four slots would have rates of their own.
+    levels = [100.0, 80, 60, 50]
+    (laid,) = found(repack(free(levels), [volume(100, 270, max_phases=3)]))
+    assert len(laid) <= 3
+    assert sum(each.phase.bits for each in laid) >= 100 * G * 270
+    assert repack(free(levels), [volume(100, 290, max_phases=3)]) is None
+    assert repack(free(levels), [volume(100, 290, max_phases=4)]) is not None
+
+
+def test_what_rounding_loses_is_carried_all_the_same() -> None:
+    # Three share what is free by fractions of a bit, in slots of which none is full.
+    thirds = [volume(100 / 3, 301) for _ in range(3)]
+    layout = found(repack(free([100, 99.999999999, 99.999999998, 50]), thirds))
+    for one, laid in zip(thirds, layout, strict=True):
+        assert sum(each.phase.bits for each in laid) >= one.bits
+
+
+def begun(one: Mover, from_s: int) -> Mover:
+    """The same when it may be carried otherwise from that time on."""
+    (laid,) = one.present
+    before, after = (
+        replace(laid, phase=replace(laid.phase, window=window))
+        for window in (Window(0, from_s), Window(from_s, laid.phase.window.end_s))
+    )
+    window = replace(one.criteria.window, start_s=from_s)
+    return replace(
+        one, criteria=replace(one.criteria, window=window), present=(after,), gone=(before,)
+    )
+
+
+def test_a_volume_that_has_begun_carries_the_rest_otherwise() -> None:
+    # It has all of the first slot, and half of the second cannot be for another.
+    has = begun(volume(50, 200, ONE), SLOT_S)
+    assert has.bits == 50 * G * SLOT_S
+    second = Window(SLOT_S, 2 * SLOT_S)
+    new, old = found(repack(free([100] * 4), [rigid(80, window=second), has]))
+    assert carried(new) == {"m1": [0, 80, 0, 0]}
+    assert sum(laid.phase.bits for laid in old) >= has.bits
+    assert all(laid.phase.window.start_s >= SLOT_S for laid in old)
+    assert carried(old)["m1"][1] <= 20
+
+
+def test_what_a_volume_has_before_it_may_be_moved_is_not_for_another() -> None:
+    has = begun(volume(50, 200, ONE), SLOT_S)
+    first = Window(0, SLOT_S)
+    assert repack(free([100] * 4), [rigid(80, window=first), has]) is None
+    assert repack(free([100] * 4), [rigid(50, window=first), has]) is not None
+
+
+def test_phases_that_are_over_count() -> None:
+    levels = [100.0, 0, 100, 100]
+    second = Window(2 * SLOT_S, 3 * SLOT_S)
+    for most, fits in ((2, True), (1, False)):
+        has = begun(volume(50, 200, ONE, max_phases=most), SLOT_S)
+        assert (repack(free(levels), [rigid(100, window=second), has]) is not None) == fits
 
 
 def test_what_does_not_fit_however_it_lies_is_refused() -> None:

@@ -22,6 +22,11 @@ async def at_once(work: Callable[[], T]) -> T:
     return work()
 
 
+async def threaded(work: Callable[[], T]) -> T:
+    """In any thread that is idle."""
+    return await asyncio.to_thread(work)
+
+
 class OneThread:
     """One search after the other in a thread: all together take half of a processor at most while
     the event loop has something to do, because both share one interpreter."""

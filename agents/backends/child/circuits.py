@@ -1,0 +1,285 @@
+"""What a child orchestrator holds for a domain, and what the domain's parts need of it: values.
+
+A circuit of the child serves all live parts of one reservation that join the same two (STP, VLAN)s
+at times that overlap: they are alternatives, or phases, and at each instant at most one of them is
+in force (docs/decisions/0023). So does a CloudNet, of parts with the same partial graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from braid.v1 import common_pb2, reservations_pb2 as pb
+from protocol.messages import ReservationPrep
+from substrate.model import Directionality, Refusal, RefusalKind, Segment, Window
+from substrate.values import dataclass, replace
+
+LIVE = frozenset({pb.RESERVATION_STATE_NEGOTIATING, pb.RESERVATION_STATE_COMMITTED})
+LARGEST = pb.ALTERNATIVE_KIND_LARGEST_BANDWIDTH
+KINDS: Mapping[int, RefusalKind] = {
+    common_pb2.REFUSAL_KIND_BANDWIDTH: RefusalKind.BANDWIDTH,
+    common_pb2.REFUSAL_KIND_LABEL: RefusalKind.LABEL,
+    common_pb2.REFUSAL_KIND_TOPOLOGY: RefusalKind.TOPOLOGY,
+    common_pb2.REFUSAL_KIND_NO_PATH: RefusalKind.TOPOLOGY,
+    common_pb2.REFUSAL_KIND_POLICY: RefusalKind.POLICY,
+}
+"""What the parent is told. All else is UNAVAILABLE: another time it may work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a circuit of the child joins: STPs of the child's domains, and VLANs there."""
+
+    source: str
+    source_vlan: int
+    destination: str
+    destination_vlan: int
+    unidirectional: bool = False
+
+    @property
+    def tag(self) -> str:
+        """A short name of it, as a request_id carries it."""
+        fields = (
+            self.source,
+            self.source_vlan,
+            self.destination,
+            self.destination_vlan,
+            self.unidirectional,
+        )
+        return tag(*map(str, fields))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} vlan {self.source_vlan} to "
+            f"{self.destination} vlan {self.destination_vlan}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """What a CloudNet of the child is: a partial graph, and where its VLinks leave: STP and VLAN.
+
+    ``graph``: in canonical bytes.
+    """
+
+    graph: bytes
+    exits: tuple[tuple[str, tuple[str, int]], ...]
+
+    @property
+    def tag(self) -> str:
+        """A short name of it, as a request_id carries it."""
+        return tag("cloudnet", self.graph.hex(), str(self.exits))
+
+    def __str__(self) -> str:
+        return "the VNodes"
+
+
+Thing = Ends | Inner
+"""What the child is asked for: a circuit or a CloudNet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of each port of the domain the STP of the child there; ``cloud_stp``: where VNodes are."""
+
+    stps: Mapping[str, str]
+    cloud_stp: str = ""
+
+    def things(self, prep: ReservationPrep) -> list[tuple[Thing, Segment | None]]:
+        """What a part needs of the child, and of circuits for which segments."""
+        circuits = [s for s in prep.segments if not self.is_inner(s)]
+        found: list[tuple[Thing, Segment | None]] = [(self.ends(s), s) for s in circuits]
+        if prep.graph:
+            found.append((Inner(prep.graph, tuple(sorted(self._exits(prep)))), None))
+        return found
+
+    def is_inner(self, segment: Segment) -> bool:
+        """Whether it leads a VLink from a VNode to a port."""
+        return bool(self.cloud_stp) and self.cloud_stp in (segment.ingress_stp, segment.egress_stp)
+
+    def ends(self, segment: Segment) -> Ends:
+        """What the child is to join for a segment between two ports."""
+        return Ends(
+            self.stps[segment.ingress_stp],
+            segment.ingress_vlan,
+            self.stps[segment.egress_stp],
+            segment.egress_vlan,
+            segment.directionality is Directionality.UNIDIRECTIONAL,
+        )
+
+    def _exits(self, prep: ReservationPrep) -> Iterable[tuple[str, tuple[str, int]]]:
+        for s in filter(self.is_inner, prep.segments):
+            inward = s.egress_stp == self.cloud_stp
+            port, vlan = (
+                (s.ingress_stp, s.ingress_vlan) if inward else (s.egress_stp, s.egress_vlan)
+            )
+            yield s.segment_id, (self.stps[port], vlan)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is needed of one thing: the most at any time, from the first second to the last.
+
+    ``single_path``: it carries some flows of many only, chosen by the same rule by which the child
+    would spread them: all would take one of its paths.
+    """
+
+    window: Window
+    bandwidth_bps: int
+    single_path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A reservation of the child that is this domain's, as it was last seen.
+
+    ``reservation_id``: the parent's, for which it is. ``asker`` and ``thing``: tags of the parent,
+    and of what it is. Of a ``cloudnet`` there is no bandwidth.
+    """
+
+    child_id: str
+    reservation_id: str
+    asker: str
+    thing: str
+    window: Window
+    bandwidth_bps: int
+    updated_ms: int
+    state: int
+    data_plane: int
+    reason: str = ""
+    cloudnet: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the child holds it, or is about to."""
+        return self.state in LIVE
+
+    @property
+    def committed(self) -> bool:
+        """Whether the child holds it for certain."""
+        return self.state == pb.RESERVATION_STATE_COMMITTED
+
+    @property
+    def active(self) -> bool:
+        """Whether it carries traffic."""
+        return self.committed and self.data_plane == common_pb2.DATA_PLANE_STATE_ACTIVE
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it is configured, nor will be."""
+        return not self.live and self.data_plane != common_pb2.DATA_PLANE_STATE_ACTIVE
+
+    def serves(self, thing: str, window: Window) -> bool:
+        """Whether it is what has this tag, at some of that time."""
+        return self.thing == thing and self.window.overlaps(window)
+
+    def covers(self, need: Need) -> bool:
+        """Whether nothing is missing."""
+        mine, its = self.window, need.window
+        inside = mine.start_s <= its.start_s and its.end_s <= mine.end_s
+        return inside and self.bandwidth_bps >= need.bandwidth_bps
+
+
+class Names:
+    """How the child's reservations are named, so that each is known again: whose it is, for whom.
+
+    ``owner``: in front; no other domain behind which this child stands may have the same.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._prefix = f"{owner}:"
+
+    def request_id(self, prep: ReservationPrep, thing: Thing, attempt: int) -> str:
+        """The same for the same part and thing; of what was given back since, another attempt."""
+        part = tag(prep.transaction_id, prep.part_id, str(attempt))
+        return f"{self._prefix}{tag(prep.orchestrator_id)}:{thing.tag}:{part}"
+
+    def circuit(self, record: pb.ReservationRecord) -> Circuit | None:
+        """None: it is somebody else's."""
+        criteria = record.criteria
+        if not criteria.request_id.startswith(self._prefix):
+            return None
+        asker, _, rest = criteria.request_id.removeprefix(self._prefix).partition(":")
+        broken = common_pb2.DATA_PLANE_STATE_FAILED
+        reasons = [part.reason for part in record.parts if part.data_plane == broken]
+        return Circuit(
+            record.reservation_id,
+            criteria.description,
+            asker,
+            rest.partition(":")[0],
+            Window(criteria.window.start_s, criteria.window.end_s),
+            criteria.bandwidth_bps,
+            record.updated_ms,
+            record.state,
+            record.data_plane,
+            "; ".join(dict.fromkeys(filter(None, reasons))),
+            criteria.HasField("cloudnet"),
+        )
+
+
+def tag(*texts: str) -> str:
+    """64 bits of a hash of texts, in 16 letters and digits."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def needed(
+    parts: Iterable[ReservationPrep], ports: Ports, thing: str, window: Window
+) -> Need | None:
+    """What parts of one reservation need of what has this tag at times that overlap the window, or
+    one another; None: nothing."""
+    wanted = [
+        (part.window, segment)
+        for part in parts
+        for each, segment in ports.things(part)
+        if each.tag == thing
+    ]
+    found: list[tuple[Window, Segment | None]] = []
+    span = window
+    while near := [each for each in wanted if each[0].overlaps(span)]:
+        found += near
+        wanted = [each for each in wanted if each not in near]
+        span = _hull([at for at, _ in found])
+    if not found:
+        return None
+    segments = [segment for _, segment in found if segment is not None]
+    return Need(
+        span,
+        max((segment.bandwidth_bps for segment in segments), default=0),
+        any(len(segment.flow_slots) < segment.slot_count for segment in segments),
+    )
+
+
+def _hull(windows: Sequence[Window]) -> Window:
+    return Window(min(w.start_s for w in windows), max(w.end_s for w in windows))
+
+
+def refusal_of(
+    record: pb.ReservationRecord, segment: Segment | None, ports: Ports, visible: bool
+) -> Refusal:
+    """Why the child did not reserve for a segment (None: for VNodes), in the parent's words.
+
+    Nothing of what is behind the child is told unless the domain is visible.
+    """
+    first = record.refusals[0] if record.refusals else common_pb2.Refusal()
+    kind = KINDS.get(first.kind, RefusalKind.UNAVAILABLE)
+    named = [port for port, stp in ports.stps.items() if stp == first.resource]
+    resource = named[0] if named else ""
+    if kind is RefusalKind.LABEL and segment is not None and not resource:
+        # Inside no VLAN is left that can be joined to this one: another may do.
+        resource = segment.ingress_stp
+    reason = first.reason if visible and first.reason else "it cannot be carried behind this domain"
+    if segment is None:
+        return Refusal(kind, reason, resource=resource)
+    refusal = Refusal(kind, reason, resource=resource, segment_id=segment.segment_id)
+    largest = [a.request.bandwidth_bps for a in record.alternatives if a.kind == LARGEST]
+    if kind is RefusalKind.BANDWIDTH and largest:
+        return replace(refusal, available_bps=max(0, min(largest[0], segment.bandwidth_bps - 1)))
+    return refusal
+
+
+def seen(known: Mapping[str, Circuit], circuit: Circuit) -> Circuit:
+    """The later of two views of a circuit."""
+    before = known.get(circuit.child_id)
+    older = before is not None and before.updated_ms > circuit.updated_ms
+    return before if before is not None and older else circuit

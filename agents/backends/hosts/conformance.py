@@ -1,0 +1,54 @@
+"""What every plugin for hosts must do, for the tests of whoever writes one.
+
+    await check_hosts(make(hosts, {...}), "h1", "h2")
+
+Raises AssertionError, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+from agents.backends.hosts.port import HostPlugin, PowerState, VNodeName, VNodeSpec
+
+NAME = VNodeName("conformance", "a")
+OTHER = VNodeName("conformance", "b")
+TWICE = range(2)
+
+
+async def check_hosts(plugin: HostPlugin, source: str, target: str, image: str = "") -> None:
+    """On two hosts that have nothing and room for two VNodes of one core and 64 MiB."""
+    spec = VNodeSpec(NAME, 1000, 64 << 20, 1 << 20, image)
+    for _ in TWICE:
+        await plugin.prepare(source, image)
+    for _ in TWICE:
+        await plugin.ensure(source, spec)
+    await _is(plugin, source, PowerState.STOPPED, "made, and not started")
+    for _ in TWICE:
+        await plugin.start(source, NAME)
+    await _is(plugin, source, PowerState.RUNNING, "started")
+    await plugin.ensure(source, VNodeSpec(NAME, 500, 32 << 20, 1 << 20, image))
+    await _is(plugin, source, PowerState.RUNNING, "resized")
+    await plugin.cycle(source, NAME)
+    await _is(plugin, source, PowerState.RUNNING, "power-cycled")
+    await plugin.ensure(source, VNodeSpec(OTHER, 1000, 64 << 20, 1 << 20, image))
+    for _ in TWICE:
+        await plugin.migrate(source, target, spec)
+    await _is(plugin, source, PowerState.GONE, "migrated away")
+    await _is(plugin, target, PowerState.RUNNING, "migrated as it ran")
+    found = {host: set(await plugin.found(host)) for host in (source, target)}
+    assert found == {source: {OTHER}, target: {NAME}}, f"found: {found}"
+    for _ in TWICE:
+        await plugin.stop(target, NAME)
+    await plugin.migrate(target, source, spec)
+    await _is(plugin, source, PowerState.STOPPED, "migrated while stopped")
+    for _ in TWICE:
+        await plugin.remove(source, NAME)
+        await plugin.remove(source, OTHER)
+        await plugin.discard(source, image)
+    for host in (source, target):
+        left = await plugin.found(host)
+        assert not left, f"{host} still has {', '.join(map(str, left))}"
+
+
+async def _is(plugin: HostPlugin, host: str, state: PowerState, when: str) -> None:
+    condition = await plugin.condition(host, NAME)
+    assert condition.state is state, f"{when}: it is {condition.state.value}, not {state.value}"

@@ -1,0 +1,285 @@
+"""The embedding component of a provider: what placements say is made so (paper 002, section 5.5).
+
+Several placements of one reservation may be provisioned at once: while it is modified, the new
+version is made before the old one is taken away. What both have on one host keeps running; what
+runs on another host moves there. The last one provisioned says where things are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+
+import structlog
+
+from agents.backends.base import DeviceError, Placement
+from agents.backends.hosts.fabric import Fabric, Wiring, rules_of
+from agents.backends.hosts.images import Images, Place
+from agents.backends.hosts.plugins import HostingSettings, Hosts, open_switches
+from agents.backends.hosts.port import (
+    Condition,
+    Console,
+    HostSpec,
+    Nic,
+    PowerState,
+    VNodeName,
+    VNodeSpec,
+)
+from agents.turns import Turns
+from cloudnets.mapped import Mapped, MappedVNode
+from runtime.clock import Clock
+
+_log = structlog.get_logger(__name__)
+
+
+class Embedder:
+    """Makes, moves and removes VNodes and VLinks. All methods belong to one event loop."""
+
+    def __init__(self, hosts: Hosts, fabric: Fabric, images_max: int = 100) -> None:
+        self.hosts, self.fabric = hosts, fabric
+        self.images = Images(hosts, images_max)
+        self._turns = Turns()
+        # Per reservation its placements by key, the last one provisioned last.
+        self._claims: dict[str, dict[str, Mapped]] = {}
+        # Where each VNode is, and where else something of it may be.
+        self._at: dict[VNodeName, str] = {}
+        self._also: dict[VNodeName, set[str]] = {}
+        self._unseen = set(hosts.specs)
+
+    async def provision(self, key: str, placement: Placement) -> None:
+        """Makes what a placement says; idempotent. Raises DeviceError.
+
+        What stands in its ``off`` is made, and left stopped; all else runs. What the same key, or
+        nobody any more, has is taken away last.
+        """
+        mapped = Mapped.from_json(placement.detail)
+        async with self._turns.turn(mapped.reservation_id):
+            claims = self._claims.setdefault(mapped.reservation_id, {})
+            before = claims.pop(key, None)
+            claims[key] = mapped
+            await self._look()
+            # What is new comes first: if there is no room for it, nothing has moved.
+            await _all(
+                self._make(mapped, vnode) for vnode in mapped.vnodes if self._is_new(mapped, vnode)
+            )
+            await _all(self._bring(mapped, vnode) for vnode in mapped.vnodes)
+            await self.fabric.arrange(mapped.reservation_id, self._newest_first(mapped))
+            await _all(self._switch(mapped, vnode) for vnode in mapped.vnodes)
+            if before is not None:
+                await self._drop(before)
+
+    async def withdraw(self, key: str, placement: Placement) -> None:
+        """Takes away what no other placement of its reservation has. Idempotent.
+
+        Raises DeviceError.
+        """
+        mapped = Mapped.from_json(placement.detail)
+        async with self._turns.turn(mapped.reservation_id):
+            claims = self._claims.get(mapped.reservation_id, {})
+            claims.pop(key, None)
+            if not claims:
+                self._claims.pop(mapped.reservation_id, None)
+            await self._look()
+            await self._drop(mapped)
+
+    async def sweep(self, kept: Callable[[str], Collection[str] | None]) -> bool:
+        """Takes away VNodes of which nobody knows, as after the database was an old copy.
+
+        ``kept``: those of a reservation that are to stay beside what is provisioned; None: nobody
+        can tell now. False: a host did not do it, so it must be tried again.
+        """
+        done, strays = True, dict[str, list[tuple[str, VNodeName]]]()
+        for host in sorted(self.hosts.specs):
+            try:
+                for name in sorted(await self.hosts.plugin(host).found(host)):
+                    strays.setdefault(name.reservation_id, []).append((host, name))
+            except DeviceError as error:
+                _log.warning("host not swept", host=host, reason=str(error))
+                done = False
+        for reservation_id, found in sorted(strays.items()):
+            async with self._turns.turn(reservation_id):
+                try:
+                    await self._sweep_one(reservation_id, found, kept(reservation_id))
+                except DeviceError as error:
+                    _log.warning("VNodes not swept", reservation=reservation_id, reason=str(error))
+                    done = False
+        return done
+
+    def rules(self, placement: Placement) -> tuple[str, ...]:
+        """What is made, one readable line each."""
+        mapped = Mapped.from_json(placement.detail)
+        vnodes = [
+            f"{vnode.id} on {vnode.host}: {vnode.mcores} mcores, {vnode.memory_bytes} bytes of "
+            f"memory, {vnode.disk_bytes} of disk{', off' if vnode.id in mapped.off else ''}"
+            for vnode in mapped.vnodes
+        ]
+        try:
+            along = rules_of(mapped, self.fabric.wiring)
+        except DeviceError as error:
+            return (*vnodes, str(error))
+        vlinks = [f"{node}: {rule}" for node, rules in along.items() for rule in rules]
+        return (*vnodes, *vlinks)
+
+    async def conditions(self, mapped: Mapped) -> Mapping[str, Condition]:
+        """What each VNode of it is doing; GONE where it has not been made."""
+        names = [VNodeName(mapped.reservation_id, vnode.id) for vnode in mapped.vnodes]
+        found = await asyncio.gather(*(self._condition(name) for name in names))
+        return {name.vnode: condition for name, condition in zip(names, found, strict=True)}
+
+    async def cycle(self, mapped: Mapped, vnode: str) -> None:
+        """Power-cycles one. Raises DeviceError."""
+        name = VNodeName(mapped.reservation_id, vnode)
+        async with self._turns.turn(mapped.reservation_id):
+            host = self._host_of(name)
+            await self.hosts.plugin(host).cycle(host, name)
+
+    async def console(self, name: VNodeName) -> Console:
+        """Opens the console of a VNode, wherever it runs. Raises DeviceError."""
+        host = self._host_of(name)
+        return await self.hosts.plugin(host).console(host, name)
+
+    async def prepare(self, soon: Iterable[Placement]) -> None:
+        """Brings images to hosts, of what will begin, the soonest first."""
+        places: list[Place] = [
+            (vnode.host, vnode.image)
+            for placement in soon
+            for vnode in Mapped.from_json(placement.detail).vnodes
+        ]
+        await self.images.fill(places)
+
+    async def _look(self) -> None:
+        """Finds out what hosts have from before; of one that does not answer, next time."""
+        for host in sorted(self._unseen):
+            try:
+                found = await self.hosts.plugin(host).found(host)
+            except DeviceError as error:
+                _log.warning("host not looked at", host=host, reason=str(error))
+                continue
+            self._unseen.discard(host)
+            for name in found:
+                if self._at.setdefault(name, host) != host:
+                    self._also.setdefault(name, set()).add(host)
+
+    def _is_new(self, mapped: Mapped, vnode: MappedVNode) -> bool:
+        return VNodeName(mapped.reservation_id, vnode.id) not in self._at
+
+    async def _make(self, mapped: Mapped, vnode: MappedVNode) -> None:
+        spec = spec_of(mapped, vnode)
+        self.images.used(vnode.host, vnode.image)
+        plugin = self.hosts.plugin(vnode.host)
+        # Noted first: whatever comes of it must be taken away.
+        self._at[spec.name] = vnode.host
+        await plugin.ensure(vnode.host, spec)
+
+    async def _bring(self, mapped: Mapped, vnode: MappedVNode) -> None:
+        """To its host, with what it has there."""
+        spec = spec_of(mapped, vnode)
+        source, target = self._at[spec.name], vnode.host
+        there, here = self.hosts.plugin(source), self.hosts.plugin(target)
+        if source != target:
+            self._also.setdefault(spec.name, set()).add(target)
+        if there is here:
+            await here.migrate(source, target, spec)
+        elif source != target:
+            await here.ensure(target, spec)
+            if vnode.id not in mapped.off:
+                await here.start(target, spec.name)
+        if source != target:
+            self._also[spec.name].add(source)
+        self._at[spec.name] = target
+        for host in sorted(self._also.get(spec.name, set()) - {target}):
+            await self.hosts.plugin(host).remove(host, spec.name)
+        self._also.pop(spec.name, None)
+
+    async def _switch(self, mapped: Mapped, vnode: MappedVNode) -> None:
+        name = VNodeName(mapped.reservation_id, vnode.id)
+        plugin = self.hosts.plugin(vnode.host)
+        await (plugin.stop if vnode.id in mapped.off else plugin.start)(vnode.host, name)
+
+    async def _drop(self, mapped: Mapped) -> None:
+        """What is in ``mapped`` and no placement has."""
+        claims = self._newest_first(mapped)
+        kept = {vnode.id for claim in claims for vnode in claim.vnodes}
+        await self.fabric.arrange(mapped.reservation_id, claims, mapped)
+        await _all(self._remove(mapped, vnode) for vnode in mapped.vnodes if vnode.id not in kept)
+
+    async def _sweep_one(
+        self,
+        reservation_id: str,
+        found: Iterable[tuple[str, VNodeName]],
+        kept: Collection[str] | None,
+    ) -> None:
+        if kept is None:
+            return
+        claims = [*self._claims.get(reservation_id, {}).values()][::-1]
+        mine = {vnode.id for claim in claims for vnode in claim.vnodes} | set(kept)
+        over = [(host, name) for host, name in found if name.vnode not in mine]
+        # What is to stay and is not provisioned in this life yet keeps its VLinks until then.
+        if over and (claims or not mine):
+            await self.fabric.sweep(reservation_id, claims)
+        for host, name in over:
+            _log.warning("VNode swept away", host=host, vnode=str(name))
+            await self.hosts.plugin(host).remove(host, name)
+            self._at.pop(name, None)
+            self._also.pop(name, None)
+
+    def _newest_first(self, mapped: Mapped) -> list[Mapped]:
+        return [*self._claims.get(mapped.reservation_id, {}).values()][::-1]
+
+    async def _remove(self, mapped: Mapped, vnode: MappedVNode) -> None:
+        """Where it is, and where it should have been: a host may not have been looked at."""
+        name = VNodeName(mapped.reservation_id, vnode.id)
+        also = self._also.get(name, set())
+        for host in sorted({vnode.host, self._at.get(name, vnode.host), *also}):
+            await self.hosts.plugin(host).remove(host, name)
+        self._at.pop(name, None)
+        self._also.pop(name, None)
+
+    async def _condition(self, name: VNodeName) -> Condition:
+        host = self._at.get(name)
+        if host is None:
+            return Condition(PowerState.GONE)
+        try:
+            return await self.hosts.plugin(host).condition(host, name)
+        except DeviceError as error:
+            return Condition(PowerState.FAILED, str(error))
+
+    def _host_of(self, name: VNodeName) -> str:
+        if name not in self._at:
+            raise DeviceError(f"{name} has not been made")
+        return self._at[name]
+
+
+def open_embedder(
+    hosts: Iterable[HostSpec],
+    switches: Mapping[str, str],
+    wiring: Wiring,
+    settings: HostingSettings,
+    clock: Clock | None = None,
+) -> Embedder:
+    """``switches``: their attributes by name. Raises SettingsError."""
+    known = Hosts(hosts, settings.plugins, clock)
+    nodes = {name: spec.attribute for name, spec in known.specs.items()} | dict(switches)
+    fabric = Fabric(open_switches(nodes, settings.switches), wiring)
+    return Embedder(known, fabric, settings.images_max)
+
+
+def spec_of(mapped: Mapped, vnode: MappedVNode) -> VNodeSpec:
+    """A VNode as its host is to make it."""
+    nics = [Nic(vlink.id, vlink.vlan) for vlink in mapped.vlinks if vnode.id in vlink.ends]
+    return VNodeSpec(
+        VNodeName(mapped.reservation_id, vnode.id),
+        vnode.mcores,
+        vnode.memory_bytes,
+        vnode.disk_bytes,
+        vnode.image,
+        tuple(nics),
+    )
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """Does all of it side by side, and raises the first mistake once all has ended."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,95 @@
+"""What runs in a VNode on a host in memory: a machine with one serial line, of few words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agents.backends.hosts.port import VNodeSpec
+from substrate.values import dataclass
+
+LINE_MAX = 1024
+"""Bytes of a line that are heard; the rest of it is lost."""
+PROMPT = "$ "
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer; and whether the machine ``halts`` by itself, or ``fails`` and why."""
+
+    text: str
+    halts: bool = False
+    fails: str = ""
+
+
+class Guest:
+    """Has run since ``began_ms``. ``vnode``: as its host runs it now."""
+
+    def __init__(self, vnode: VNodeSpec, began_ms: int) -> None:
+        self.vnode, self.began_ms = vnode, began_ms
+
+    def banner(self) -> str:
+        """What it greets with."""
+        name = self.vnode.name
+        return (
+            f"{name.vnode} ({self.vnode.image or 'the default image'}) of {name.reservation_id}\r\n"
+            f"{amounts(self.vnode)}\r\n{PROMPT}"
+        )
+
+    def answer(self, line: str, now_ms: int) -> Said:
+        """What it says to a line, and to nothing."""
+        word, _, rest = line.strip().partition(" ")
+        if not word:
+            return Said("")
+        if word == "poweroff":
+            return Said("going down", halts=True)
+        if word == "panic":
+            return Said("kernel panic", fails=f"kernel panic: {rest or 'for no reason'}")
+        answers: dict[str, Callable[[], str]] = {
+            "echo": lambda: rest,
+            "hostname": lambda: self.vnode.name.vnode,
+            "id": lambda: str(self.vnode.name),
+            "uptime": lambda: f"up {max(0, now_ms - self.began_ms) / 1000:.1f} s",
+            "free": lambda: amounts(self.vnode),
+            "ip": lambda: "\r\n".join(f"{nic.vlink} vlan {nic.vlan}" for nic in self.vnode.nics),
+        }
+        if word in answers:
+            return Said(answers[word]())
+        possible = ", ".join(sorted([*answers, "panic", "poweroff"]))
+        return Said(f"{word[:40]}: not known; possible: {possible}")
+
+
+def amounts(vnode: VNodeSpec) -> str:
+    """What a VNode has, for people."""
+    return (
+        f"{vnode.mcores / 1000:g} cores, {vnode.memory_bytes / GIB:.3g} GiB of memory, "
+        f"{vnode.disk_bytes / GIB:.3g} GiB of disk"
+    )
+
+
+class Terminal:
+    """Makes lines of the bytes that are typed, and shows them as a serial line does."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+
+    def typed(self, data: bytes) -> list[bytes | str]:
+        """What follows: bytes to be shown, and lines (text) to be answered."""
+        found: list[bytes | str] = []
+        shown = bytearray()
+        for byte in data:
+            if byte in b"\r\n":
+                if byte == 0x0A and not self._line and not shown:
+                    # The second half of a line's end that was CR LF.
+                    continue
+                found += [bytes(shown) + b"\r\n", self._line.decode("utf-8", "replace")]
+                self._line.clear()
+                shown.clear()
+            elif byte in (0x08, 0x7F):
+                if self._line:
+                    self._line.pop()
+                    shown += b"\b \b"
+            elif byte >= 0x20 and len(self._line) < LINE_MAX:
+                self._line.append(byte)
+                shown.append(byte)
+        return [*found, bytes(shown)] if shown else found

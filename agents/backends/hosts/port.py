@@ -1,0 +1,131 @@
+"""The port between an agent and hosts: all that a plugin for hosts must do.
+
+A plugin speaks to all hosts of its kind, which it is told by name. Everything is idempotent, and a
+failure is a DeviceError with a plain reason. docs/backends.md shows a complete one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from substrate.values import dataclass
+
+CONSOLE_CHUNK_BYTES = 1 << 16
+"""No piece that a console is read or written by is longer."""
+
+
+class VNodeName(NamedTuple):
+    """A VNode is known by its reservation and its id there."""
+
+    reservation_id: str
+    vnode: str
+
+    def __str__(self) -> str:
+        return f"{self.reservation_id}:{self.vnode}"
+
+
+class PowerState(Enum):
+    """As braid.v1.PowerState; ``GONE``: it is not on that host."""
+
+    GONE = "gone"
+    DEFINED = "defined"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A host of the substrate: its attribute, such as ``/node/host/kvm``, and what it has."""
+
+    name: str
+    attribute: str
+    mcores: int
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """An interface of a VNode: frames of its VLink carry ``vlan`` at the host's bridge."""
+
+    vlink: str
+    vlan: int
+
+
+@dataclass(frozen=True, slots=True)
+class VNodeSpec:
+    """A VNode as it is to be made. ``image``: what it boots from; empty: the plugin's own."""
+
+    name: VNodeName
+    mcores: int
+    memory_bytes: int
+    disk_bytes: int
+    image: str = ""
+    nics: tuple[Nic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a VNode on a host is doing; ``reason``: why it FAILED."""
+
+    state: PowerState
+    reason: str = ""
+
+
+class Console(Protocol):
+    """A byte stream to and from a VNode, such as its serial line."""
+
+    async def read(self) -> bytes:
+        """What the VNode has written, at most CONSOLE_CHUNK_BYTES; b"" once the stream is over."""
+
+    async def write(self, data: bytes) -> None:
+        """Types ``data``, at most CONSOLE_CHUNK_BYTES; into the void once the stream is over."""
+
+    async def close(self) -> None:
+        """Hangs up."""
+
+
+class HostPlugin(Protocol):
+    """See the module. All raise DeviceError."""
+
+    async def ensure(self, host: str, vnode: VNodeSpec) -> None:
+        """Makes a VNode, its disk from its image, and leaves it stopped. One that is there is given
+        the amounts and interfaces of ``vnode``, running or not; its image stays."""
+
+    async def start(self, host: str, name: VNodeName) -> None:
+        """Lets it run."""
+
+    async def stop(self, host: str, name: VNodeName) -> None:
+        """Ends what runs in it; its disk stays."""
+
+    async def cycle(self, host: str, name: VNodeName) -> None:
+        """Stops and starts it: afterwards it has just begun to run."""
+
+    async def remove(self, host: str, name: VNodeName) -> None:
+        """Takes all of it away."""
+
+    async def migrate(self, source: str, target: str, vnode: VNodeSpec) -> None:
+        """Moves a VNode between two hosts of this plugin, where it is as ``ensure`` would have it.
+
+        Running ones go on running if the hosts can do that. Where it fails, it is at the source as
+        before. Done already: nothing happens.
+        """
+
+    async def condition(self, host: str, name: VNodeName) -> Condition:
+        """What it is doing there."""
+
+    async def found(self, host: str) -> Mapping[VNodeName, Condition]:
+        """All VNodes on a host that this plugin has made, in this life of the agent or before."""
+
+    async def console(self, host: str, name: VNodeName) -> Console:
+        """Opens the console of one that runs."""
+
+    async def prepare(self, host: str, image: str) -> None:
+        """Brings an image to a host, so that ``ensure`` need not wait for it."""
+
+    async def discard(self, host: str, image: str) -> None:
+        """Removes an image that was prepared; VNodes made of it stay."""

@@ -1,0 +1,175 @@
+"""What an overlay asks of providers: VNodes that must be at one, what these need, VLinks.
+
+VNodes of one :class:`Group` go to the same provider: a relation says so, or a shared resource,
+which counts once, or a stub of an outer graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from rdl.attributes import NODE, PIP, family, within
+from rdl.completion import DEFAULTS, complete
+from rdl.errors import Kind, Mistake, RdlError
+from rdl.model import Graph, NetworkElement, Relation, RelationKind, by_id
+from rdl.units import Amount
+from rdl.vocabulary import STANDARD, Vocabulary
+from substrate.values import dataclass
+
+BANDWIDTH, LATENCY = "/resource/bandwidth", "/feature/latency"
+MORE_ENDS = "To join more, ask for a /node/host that forwards, and a VLink from it to each"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """VNodes that go to one provider. ``amounts``: by type of resource, in base units.
+
+    ``some``: types of which there must be something, however little.
+    """
+
+    members: tuple[str, ...]
+    amounts: Mapping[str, int]
+    some: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The first of its members."""
+        return self.members[0]
+
+
+@dataclass(frozen=True, slots=True)
+class VLinkAsked:
+    """What a VLink asks for; its nodes ``a`` and ``b`` in the order of its interfaces' ids."""
+
+    id: str
+    a: str
+    b: str
+    bandwidth_bps: int
+    max_latency_us: int | None
+
+
+def nodes_at(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The nodes at the ends of each link, in the order of its interfaces' ids.
+
+    At an end that leads to a transit link of an outer graph it is the stub behind that.
+    """
+    elements: dict[str, NetworkElement] = by_id(graph.elements)
+    joined: dict[str, list[str]] = {link.id: [] for link in graph.links}
+    for interface in graph.interfaces:
+        for link in interface.joins:
+            if link in joined:
+                joined[link].append(interface.other(link))
+    direct = {link: [n for n in some if elements[n].is_node] for link, some in joined.items()}
+    found = {}
+    for link, some in joined.items():
+        ends = [[n] if elements[n].is_node else direct[n] for n in some]
+        whole = direct[link] if elements[link].is_transit else [n for end in ends for n in end]
+        found[link] = tuple(whole)
+    return found
+
+
+def vlinks_of(graph: Graph) -> tuple[VLinkAsked, ...]:
+    """The VLinks that an overlay asks for, whose bandwidths are :func:`completed`.
+
+    Raises RdlError for one with other than two ends.
+    """
+    ends, found, mistakes = nodes_at(graph), [], []
+    for link in graph.links:
+        if link.is_transit:
+            continue
+        if len(ends[link.id]) != 2:
+            reason = f"joins {len(ends[link.id])} VNodes; possible: two. {MORE_ENDS}"
+            mistakes.append(Mistake(Kind.MAPPING, f"elements.{link.id}", reason))
+            continue
+        a, b = ends[link.id]
+        bounds = [
+            feature.value.value
+            for feature in link.features
+            if within(feature.attribute, LATENCY) and isinstance(feature.value, Amount)
+        ]
+        most = min(bounds, default=None)
+        found.append(VLinkAsked(link.id, a, b, bandwidth_bps(link), most))
+    if mistakes:
+        raise RdlError(mistakes)
+    return tuple(found)
+
+
+def bandwidth_bps(link: NetworkElement) -> int:
+    """What a link says of its bandwidth; 0: nothing, or any."""
+    return sum(
+        resource.amount.value
+        for resource in link.resources
+        if within(resource.attribute, BANDWIDTH) and resource.amount is not None
+    )
+
+
+def completed(graph: Graph, by: str) -> Graph:
+    """With the bandwidth of links that do not say it: who plans circuits must know it."""
+    rules = [rule for rule in DEFAULTS if rule.has.attribute == BANDWIDTH]
+    return complete(graph, rules, by).graph
+
+
+def groups_of(
+    graph: Graph, together: Iterable[Relation] = (), vocabulary: Vocabulary = STANDARD
+) -> tuple[Group, ...]:
+    """Every VNode in one group, in the order of ids.
+
+    ``together``: relations that only a provider that has all their elements can fulfil.
+    """
+    leader = {node.id: node.id for node in graph.nodes}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for some in _together(graph, together):
+        first = min(map(find, some), default="")
+        for name in some:
+            leader[find(name)] = first
+    members: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        members.setdefault(find(node.id), []).append(node.id)
+    return tuple(_group(graph, tuple(sorted(some)), vocabulary) for some in members.values())
+
+
+def _together(graph: Graph, together: Iterable[Relation]) -> Iterator[set[str]]:
+    """Sets of nodes that are at one provider."""
+    at = {node.id: (node.id,) for node in graph.nodes} | nodes_at(graph)
+    for relation in graph.relations:
+        if family(relation.of) == NODE and relation.kind is RelationKind.SAME:
+            yield set(relation.elements)
+    for relation in together:
+        yield {node for name in relation.elements for node in at[name]}
+    for shared in graph.shared:
+        users = [element.id for element in graph.elements if shared.id in element.shares]
+        yield {node for name in users for node in at[name]}
+    for link in graph.links:
+        if link.is_transit:
+            yield set(at[link.id])
+
+
+def _group(graph: Graph, members: tuple[str, ...], vocabulary: Vocabulary) -> Group:
+    elements: dict[str, NetworkElement] = by_id(graph.elements)
+    amounts, some = Counter[str](), set[str]()
+    for resource in (each for name in members for each in elements[name].resources):
+        kind = vocabulary.resource_type(resource.attribute) or resource.attribute
+        if resource.amount is None:
+            some.add(kind)
+        else:
+            amounts[kind] += resource.amount.value
+    parts = {name for member in members for name in elements[member].shares}
+    for shared in graph.shared:
+        if shared.id in parts:
+            kind = vocabulary.resource_type(shared.attribute) or shared.attribute
+            amounts[kind] += shared.amount.value
+    return Group(members, dict(amounts), frozenset(some))
+
+
+def apart(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Pairs of VNodes that are at different providers."""
+    for relation in graph.relations:
+        if relation.kind is RelationKind.DIFFERENT and within(relation.of, PIP):
+            for i, a in enumerate(relation.elements):
+                yield from ((a, b) for b in relation.elements[i + 1 :])

@@ -1,0 +1,163 @@
+"""From an embedding to what is held: exact amounts, VLANs, and what is written down of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cloudnets.drawing import Lack, draw
+from cloudnets.lacking import lacks
+from cloudnets.mapped import Mapped, MappedVLink, MappedVNode
+from cloudnets.nearness import latency_us, most_us_of
+from cloudnets.partials import AskedVLink, Refused, amount_of
+from cloudnets.translation import Task
+from cloudnets.underlay import Room, Underlay
+from rdl.attributes import within
+from rdl.codec import to_bytes
+from rdl.model import NetworkElement
+from rdl.partial import VLAN
+from substrate.calendar import Resource
+from substrate.model import RefusalKind
+from substrate.values import dataclass
+from substrate.vlans import ALL_VLANS, VlanSet
+
+IMAGE = "/feature/image"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An embedding of a task. ``hosts``: of each VNode. ``ways``: links of each VLink, in order
+    from its first end. ``cost``: by the objective; ``gap``: how much less may be possible, as a
+    share of it.
+    """
+
+    task: Task
+    hosts: Mapping[str, str]
+    ways: Mapping[str, tuple[str, ...]]
+    cost: float
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is held of the calendar, more than 0 each, and the mapping itself."""
+
+    mapped: Mapped
+    taken: Mapping[Resource, int]
+
+
+def settle(
+    underlay: Underlay,
+    found: Found,
+    room: Room,
+    vlans: VlanSet,
+    part: tuple[str, int],
+    present: Mapped | None = None,
+) -> Settled:
+    """The embedding as it can be held now. ``vlans``: free inside. ``part``: of which reservation
+    and version. Raises Refused where the room does not suffice any more.
+    """
+    task = found.task
+    drawn = draw(underlay, left_over(task, room), task.demands, found.hosts)
+    if isinstance(drawn, Lack):
+        raise lacks(underlay, drawn)
+    full = overfull(found, room)
+    if full:
+        reason = f"{full[1]} bit/s short at {full[0]}"
+        raise Refused(RefusalKind.BANDWIDTH, reason, full[0])
+    taken: dict[Resource, int] = {}
+    for amounts in (task.taken, drawn):
+        for i, amount in amounts.items():
+            resource = underlay.supplies[i].resource
+            taken[resource] = taken.get(resource, 0) + amount
+    for name, bandwidth_bps in _carried(found).items():
+        taken |= dict.fromkeys(underlay.links[name].resources, bandwidth_bps)
+    vlinks = _vlinks(underlay, found, vlans, present)
+    vnodes = tuple(_vnode(underlay, vnode, found.hosts[vnode.id]) for vnode in task.asked.vnodes)
+    off = tuple(name for name in (present.off if present else ()) if name in found.hosts)
+    return Settled(Mapped(*part, vnodes, vlinks, to_bytes(task.asked.graph), off), taken)
+
+
+def left_over(task: Task, room: Room) -> list[int]:
+    """Of each supply what is free beside what VNodes share."""
+    return [max(0, free - task.taken.get(i, 0)) for i, free in enumerate(room.supplies)]
+
+
+def overfull(found: Found, room: Room) -> tuple[str, int] | None:
+    """The first link with too little for all VLinks, and how much it lacks."""
+    for name, bandwidth_bps in _carried(found).items():
+        if bandwidth_bps > room.links[name]:
+            return name, bandwidth_bps - room.links[name]
+    return None
+
+
+def latency_over(underlay: Underlay, found: Found) -> str:
+    """Why the way of a VLink takes too long; empty if none does."""
+    for vlink in found.task.asked.vlinks:
+        most_us = most_us_of(vlink)
+        way = found.ways[vlink.element.id]
+        if most_us is not None and way:
+            takes_us = sum(latency_us(underlay.links[name].element) for name in way)
+            if takes_us > most_us:
+                return f"elements.{vlink.element.id}: its way takes {takes_us} us of {most_us} us"
+    return ""
+
+
+def _carried(found: Found) -> dict[str, int]:
+    carried: dict[str, int] = {}
+    for vlink in found.task.asked.vlinks:
+        for link in found.ways[vlink.element.id]:
+            carried[link] = carried.get(link, 0) + vlink.bandwidth_bps
+    return carried
+
+
+def _vnode(underlay: Underlay, vnode: NetworkElement, host: str) -> MappedVNode:
+    images = [f.value for f in vnode.features if within(f.attribute, IMAGE)]
+    words = [word for value in images if isinstance(value, tuple) for word in value]
+    return MappedVNode(
+        id=vnode.id,
+        host=host,
+        attribute=underlay.hosts[host].attribute,
+        mcores=amount_of(vnode, "/resource/cpu"),
+        memory_bytes=amount_of(vnode, "/resource/memory"),
+        disk_bytes=amount_of(vnode, "/resource/disk"),
+        image=min(words, default=""),
+    )
+
+
+def _vlinks(
+    underlay: Underlay, found: Found, vlans: VlanSet, present: Mapped | None
+) -> tuple[MappedVLink, ...]:
+    """VLinks with VLANs: as before where that is possible, else the lowest that is free."""
+    before = {vlink.id: vlink.vlan for vlink in (present.vlinks if present is not None else ())}
+    given = [vlink.vlan for vlink in found.task.asked.vlinks if vlink.leaves]
+    for vlan in given:
+        if given.count(vlan) > 1:
+            raise Refused(RefusalKind.LABEL, f"VLAN {vlan} is given to two VLinks that leave")
+    left = vlans - VlanSet.of(*given)
+    kept = VlanSet.of(*before.values())
+    mapped = []
+    for vlink in sorted(found.task.asked.vlinks, key=lambda v: v.element.id not in before):
+        name, way = vlink.element.id, found.ways[vlink.element.id]
+        vlan = vlink.vlan
+        if not vlink.leaves:
+            possible = left & _allowed(underlay, vlink, way)
+            same = before.get(name, 0)
+            picked = same if same in possible else (possible - kept).lowest() or possible.lowest()
+            if picked is None:
+                raise Refused(RefusalKind.LABEL, f"elements.{name}: no VLAN is free on its way")
+            vlan, left = picked, left - VlanSet.of(picked)
+        mapped.append(
+            MappedVLink(name, vlan, vlink.bandwidth_bps, vlink.ends, way, vlink.outer_vlan)
+        )
+    return tuple(sorted(mapped, key=lambda each: each.id))
+
+
+def _allowed(underlay: Underlay, vlink: AskedVLink, way: Sequence[str]) -> VlanSet:
+    """The VLANs that a VLink may have: of its own, and of all links on its way."""
+    found = ALL_VLANS
+    for feature in vlink.element.features:
+        if feature.attribute == VLAN and isinstance(feature.value, VlanSet):
+            found &= feature.value
+    for name in way:
+        found &= underlay.link_vlans.get(name, ALL_VLANS)
+    return found

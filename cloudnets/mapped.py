@@ -1,0 +1,117 @@
+"""What a provider has made of a partial graph: where each VNode runs, and how each VLink lies.
+
+It is stored with the part that it belongs to (agents.backends.base.Placement.detail), so that
+everything can be torn down and made again from the database (paper 002, section 5.5).
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import fields
+
+from substrate.values import dataclass, replace
+
+# json.dumps would make an encoder each time.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class MappedVNode:
+    """A VNode on a host. ``attribute``: of the host, such as "/node/host/kvm"; picks the plugin.
+
+    ``image``: what it boots from, a word; empty: the plugin's own.
+    """
+
+    id: str
+    host: str
+    attribute: str
+    mcores: int = 0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedVLink:
+    """A VLink, or the segment of one that leaves the provider. ``vlan``: what it has inside.
+
+    ``ends``: two ids of VNodes here; or of one, and the STP of the port where it leaves with
+    ``outer_vlan`` (0: it does not). ``links``: of the substrate, from the first end to the second;
+    none where both are on one host.
+    """
+
+    id: str
+    vlan: int
+    bandwidth_bps: int
+    ends: tuple[str, str]
+    links: tuple[str, ...] = ()
+    outer_vlan: int = 0
+
+
+SwitchRule = tuple[str, int, str, int, tuple[int, ...], int]
+"""Port and VLAN in, port and VLAN out, flow slots of how many: agents.backends.switch.Rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A partial graph as it is embedded. ``graph``: completed (OL1), in canonical bytes.
+
+    ``off``: VNodes that their user has stopped. VLinks that pass through, without a VNode here,
+    are ordinary segments: of them there are only the ``rules`` of the edge's switch.
+    """
+
+    reservation_id: str
+    version: int
+    vnodes: tuple[MappedVNode, ...]
+    vlinks: tuple[MappedVLink, ...]
+    graph: bytes = b""
+    off: tuple[str, ...] = ()
+    rules: tuple[SwitchRule, ...] = ()
+
+    def vnode(self, name: str) -> MappedVNode | None:
+        """The one of that id."""
+        return next((vnode for vnode in self.vnodes if vnode.id == name), None)
+
+    def switched(self, names: Sequence[str], *, off: bool) -> Mapped:
+        """With these VNodes stopped, or not."""
+        stopped = set(self.off) | set(names) if off else set(self.off) - set(names)
+        return replace(self, off=tuple(sorted(stopped)))
+
+    def to_json(self) -> str:
+        """The form in which it is stored."""
+        return _to_json(
+            {
+                "reservation_id": self.reservation_id,
+                "version": self.version,
+                "vnodes": [_fields(vnode) for vnode in self.vnodes],
+                "vlinks": [_fields(vlink) for vlink in self.vlinks],
+                "graph": b64encode(self.graph).decode(),
+                "off": self.off,
+                "rules": self.rules,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Mapped:
+        """The inverse of to_json."""
+        stored = json.loads(text)
+        return cls(
+            reservation_id=stored["reservation_id"],
+            version=stored["version"],
+            vnodes=tuple(MappedVNode(**vnode) for vnode in stored["vnodes"]),
+            vlinks=tuple(
+                MappedVLink(
+                    **{**vlink, "ends": tuple(vlink["ends"]), "links": tuple(vlink["links"])}
+                )
+                for vlink in stored["vlinks"]
+            ),
+            graph=b64decode(stored["graph"]),
+            off=tuple(stored["off"]),
+            rules=tuple((*rule[:4], tuple(rule[4]), rule[5]) for rule in stored["rules"]),
+        )
+
+
+def _fields(value: MappedVNode | MappedVLink) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

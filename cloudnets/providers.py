@@ -1,0 +1,150 @@
+"""Providers and the links among them, as hosts of :mod:`embedding`: sums per type, no inside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from cloudnets.asked import Group
+from embedding.model import Host, Link, Substrate
+from embedding.network import Bools, Floats, Network
+from rdl.aggregation import is_neighbour
+from rdl.attributes import PIP
+from rdl.matching import amounts_of, misfits
+from rdl.model import Feature, Graph, NetworkElement, by_id
+from rdl.units import Unit
+from rdl.vocabulary import STANDARD, Vocabulary
+from substrate.values import dataclass, replace
+
+SCALES = {
+    Unit.BANDWIDTH_BPS: 1_000_000,
+    Unit.COMPUTE_MCORES: 1_000,
+    Unit.COUNT_PIECES: 1,
+    Unit.DATA_BYTES: 1 << 30,
+    Unit.DURATION_US: 1_000,
+}
+"""Base units in one of those that solvers reckon with: cores, GiB, Mb/s."""
+MBPS = SCALES[Unit.BANDWIDTH_BPS]
+
+
+@dataclass(frozen=True, slots=True)
+class TransitLink:
+    """A link between two domains, with what is free on it; ``price``: of a Mb/s."""
+
+    a: str
+    b: str
+    bandwidth_bps: int
+    latency_us: int = 0
+    price: int = 0
+
+
+class Providers:
+    """What providers have told, and the transit links among them and other domains."""
+
+    def __init__(
+        self,
+        pips: Mapping[str, Graph],
+        links: Sequence[TransitLink],
+        vocabulary: Vocabulary = STANDARD,
+    ) -> None:
+        self._pips, self._vocabulary = pips, vocabulary
+        self.names = tuple(sorted(pips))
+        self._own = {name: _own_nodes(pips[name], name) for name in self.names}
+        self.free = {name: self._free(name) for name in self.names}
+        self._known: dict[tuple[str, str, tuple[Feature, ...]], str] = {}
+        self.links = tuple(link for link in links if link.a != link.b)
+
+    def _free(self, name: str) -> Mapping[str, int]:
+        """Base units by type."""
+        sums, told = Counter[str](), set[str]()
+        for node in self._own[name]:
+            for attribute, amount in amounts_of(node, replace(self._pips[name], shared=())):
+                sums[self._vocabulary.resource_type(attribute) or attribute] += amount.value
+            told.update(node.shares)
+        for shared in self._pips[name].shared:
+            if shared.id in told:
+                kind = self._vocabulary.resource_type(shared.attribute) or shared.attribute
+                sums[kind] += shared.amount.value
+        return dict(sums)
+
+    def scale(self, kind: str) -> int:
+        """Base units of a resource in one of those reckoned with."""
+        unit = self._vocabulary.unit_of(kind)
+        return 1 if unit is None else SCALES[unit]
+
+    def scaled(self, amounts: Mapping[str, int]) -> dict[str, float]:
+        """Amounts as solvers have them."""
+        return {kind: amount / self.scale(kind) for kind, amount in amounts.items()}
+
+    def network(self) -> Network:
+        """Providers as hosts, other domains as switches.
+
+        Providers tell no prices, so hosts cost nothing. A link costs its price and one more: of
+        ways with one price the shortest is the best.
+        """
+        hosts = tuple(Host(name, self.scaled(self.free[name]), price=0.0) for name in self.names)
+        ends = {end for link in self.links for end in (link.a, link.b)}
+        seen, links = Counter[tuple[str, str]](), []
+        for link in self.links:
+            seen[link.a, link.b] += 1
+            count = seen[link.a, link.b]
+            name = f"{link.a}--{link.b}" + (f" ({count})" if count > 1 else "")
+            bandwidth = max(link.bandwidth_bps, 0) / MBPS
+            links.append(Link(link.a, link.b, bandwidth, 1.0 + link.price, name))
+        return Network(Substrate(hosts, tuple(links), tuple(sorted(ends - set(self.names)))))
+
+    def misfits(self, group: Group, graph: Graph, name: str) -> Iterator[str]:
+        """Why a group cannot be at a provider, amounts aside."""
+        elements: dict[str, NetworkElement] = by_id(graph.elements)
+        for member in group.members:
+            asked = elements[member]
+            if not is_neighbour(asked) and (why := self._unlike(asked, name)):
+                yield f"{member}: {why}"
+        for kind in sorted(group.some):
+            if self.free[name].get(kind, 0) <= 0:
+                yield f"{group.name}: {kind}: has none"
+
+    def _unlike(self, asked: NetworkElement, name: str) -> str:
+        """Why a VNode is at no host of a provider, amounts aside; empty: it may be."""
+        key = (name, asked.attribute, asked.features)
+        if key not in self._known:
+            bare = replace(asked, resources=())
+            why = [misfits(bare, own, self._pips[name]) for own in self._own[name]]
+            self._known[key] = ("; ".join(why[0]) if why else "offers no host") if all(why) else ""
+        return self._known[key]
+
+    def told(self, name: str, feature: str) -> frozenset[str] | None:
+        """The words that a provider tells of a feature; None if it tells nothing."""
+        values = [
+            f.value for own in self._own[name] for f in own.features if f.attribute == feature
+        ]
+        words = {word for value in values if isinstance(value, tuple) for word in value}
+        return frozenset(words) if words else None
+
+    def latencies_us(self, network: Network, bandwidth_bps: int) -> Floats:
+        """Providers × providers: the least latency over links with so much free."""
+        nodes = len(network.names)
+        found = np.full((nodes, nodes), np.inf)
+        np.fill_diagonal(found, 0.0)
+        for link in self.links:
+            if link.bandwidth_bps >= bandwidth_bps:
+                a, b = network.number[link.a], network.number[link.b]
+                found[a, b] = found[b, a] = min(found[a, b], link.latency_us)
+        for middle in range(nodes):
+            np.minimum(found, found[:, middle, None] + found[middle], out=found)
+        return found[: network.hosts, : network.hosts]
+
+    def too_far(self, network: Network, bandwidth_bps: int, most_us: int) -> Bools:
+        """Providers × providers: between which no circuit is as fast as that."""
+        return np.asarray(self.latencies_us(network, bandwidth_bps) > most_us)
+
+
+def _own_nodes(graph: Graph, name: str) -> tuple[NetworkElement, ...]:
+    """The aggregate, or aggregates of which a provider is made; not its neighbours."""
+    return tuple(
+        node
+        for node in graph.nodes
+        if not is_neighbour(node) or (node.attribute == PIP and node.id == name)
+    )

@@ -1,0 +1,74 @@
+"""What the commands about CloudNets can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.context import USAGE, fail
+from commands.descriptions import Form
+
+CloudNetId = Annotated[
+    str, typer.Argument(metavar="ID", help="the CloudNet's reservation, as create answered")
+]
+VNodeId = Annotated[str, typer.Argument(metavar="VNODE", help="the VNode, as in its description")]
+VNodes = Annotated[
+    list[str] | None, typer.Argument(metavar="[VNODE]...", help="these; all when none is named")
+]
+AtEither = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        envvar="BRAID_TARGET",
+        help="host:port of the orchestrator, or of one provider's agent for its operators",
+    ),
+]
+Objective = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        help="what the mapping is to be: load, energy, cost or migration; cost when not said",
+    ),
+]
+At = Annotated[
+    list[str] | None,
+    typer.Option("--at", metavar="VNODE=DOMAIN", help="this VNode at this provider; repeatable"),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="until all its VNodes run")]
+Draw = Annotated[bool, typer.Option("--draw", help="draw the mapping in the terminal")]
+Png = Annotated[
+    Path | None,
+    typer.Option("--png", metavar="FILE", help="draw the mapping into this file, PNG or .svg"),
+]
+As = Annotated[
+    Form | None,
+    typer.Option("--as", help="print it as its providers completed it, and nothing else"),
+]
+Free = Annotated[
+    str, typer.Option("--free", help="the share of its hosts that is to be free, such as 20%")
+]
+
+
+def placing(words: Iterable[str] | None) -> dict[str, str]:
+    """Providers by VNode, from "VNODE=DOMAIN". Raises ValueError."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        vnode, _, domain = word.partition("=")
+        if not vnode or not domain:
+            raise ValueError(f"--at: given '{word}', possible: VNODE=DOMAIN")
+        if found.setdefault(vnode, domain) != domain:
+            raise ValueError(f"--at: VNode '{vnode}' at {found[vnode]} and at {domain}")
+    return found
+
+
+def check_forms(
+    as_json: bool, draw: bool = False, png: Path | None = None, as_: Form | None = None
+) -> None:
+    """Ends the command where what it is to print does not go together."""
+    if as_ is not None and (as_json or draw or png is not None):
+        fail("--as prints the description alone: possible without --json, --draw, --png", USAGE)
+    if draw and as_json:
+        fail("--draw: not together with --json; possible: --png", USAGE)

@@ -1,0 +1,151 @@
+"""braid cloudnet start, stop, cycle, migrate, what-if: VNodes that run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from braid.v1 import cloudnets_pb2
+from commands.cloudnet_options import AtEither, CloudNetId, Free, VNodes
+from commands.cloudnet_requests import failed
+from commands.context import (
+    DEFAULT_TARGET,
+    REFUSED,
+    UNEXPECTED,
+    AsJson,
+    Authority,
+    Certificate,
+    Insecure,
+    PrivateKey,
+    connected,
+    console,
+    fail,
+    print_json,
+)
+from commands.options import RequestId
+from commands.views_cloudnet import moves_view, power_view, what_if_view
+
+
+def start(
+    reservation_id: CloudNetId,
+    vnodes: VNodes = None,
+    as_json: AsJson = False,
+    target: AtEither = DEFAULT_TARGET,
+    insecure: Insecure = False,
+    ca: Authority = None,
+    cert: Certificate = None,
+    key: PrivateKey = None,
+) -> None:
+    """Start VNodes that were stopped; answers when they run. Also at one provider's agent."""
+    with connected(target, insecure, ca, cert, key) as client:
+        state = client.power(reservation_id, "start", vnodes or ())
+    _print(state, vnodes, as_json)
+
+
+def stop(
+    reservation_id: CloudNetId,
+    vnodes: VNodes = None,
+    as_json: AsJson = False,
+    target: AtEither = DEFAULT_TARGET,
+    insecure: Insecure = False,
+    ca: Authority = None,
+    cert: Certificate = None,
+    key: PrivateKey = None,
+) -> None:
+    """Stop VNodes; they stay reserved, and stopped. Also at one provider's agent."""
+    with connected(target, insecure, ca, cert, key) as client:
+        state = client.power(reservation_id, "stop", vnodes or ())
+    _print(state, vnodes, as_json)
+
+
+def cycle(
+    reservation_id: CloudNetId,
+    vnodes: VNodes = None,
+    as_json: AsJson = False,
+    target: AtEither = DEFAULT_TARGET,
+    insecure: Insecure = False,
+    ca: Authority = None,
+    cert: Certificate = None,
+    key: PrivateKey = None,
+) -> None:
+    """Stop VNodes and start them again. Also at one provider's agent."""
+    with connected(target, insecure, ca, cert, key) as client:
+        state = client.power(reservation_id, "cycle", vnodes or ())
+    _print(state, vnodes, as_json)
+
+
+def migrate(
+    reservation_id: Annotated[
+        str, typer.Argument(metavar="[ID]", help="the CloudNet's reservation")
+    ] = "",
+    vnode: Annotated[str, typer.Argument(metavar="[VNODE]", help="the VNode that moves")] = "",
+    to: Annotated[str, typer.Option("--to", help="the provider that it moves to")] = "",
+    host: Annotated[str, typer.Option("--host", help="the host of its provider instead")] = "",
+    free: Annotated[
+        str | None, typer.Option("--free", help="do what what-if tells for this share instead")
+    ] = None,
+    domain: Annotated[
+        str, typer.Option("--domain", help="with --free: whose hosts; at its own agent not needed")
+    ] = "",
+    request_id: RequestId = "",
+    as_json: AsJson = False,
+    target: AtEither = DEFAULT_TARGET,
+    insecure: Insecure = False,
+    ca: Authority = None,
+    cert: Certificate = None,
+    key: PrivateKey = None,
+) -> None:
+    """Move a VNode that runs, to another provider or host, or free a share of a provider's hosts.
+
+    Live where the hosts can; new or old and never neither. Also at one provider's agent, but for
+    --to.
+    """
+    with connected(target, insecure, ca, cert, key) as client:
+        if free is not None:
+            if reservation_id or to or host:
+                raise ValueError("--free: not together with ID, VNODE, --to and --host")
+            answer = client.free_hosts(free, domain, request_id=request_id)
+        else:
+            if not reservation_id or not vnode or domain or bool(to) is bool(host):
+                raise ValueError("say ID, VNODE and --to or --host; or --free and --domain")
+            answer = client.migrate(
+                reservation_id, vnode, host=host, domain=to, request_id=request_id
+            )
+    if as_json:
+        print_json(answer)
+    elif answer.moves:
+        console().print(moves_view(answer.moves))
+    else:
+        typer.echo("nothing had to be moved")
+
+
+def what_if(
+    free: Free,
+    domain: Annotated[
+        str, typer.Argument(metavar="[DOMAIN]", help="the provider; at its own agent not needed")
+    ] = "",
+    as_json: AsJson = False,
+    target: AtEither = DEFAULT_TARGET,
+    insecure: Insecure = False,
+    ca: Authority = None,
+    cert: Certificate = None,
+    key: PrivateKey = None,
+) -> None:
+    """Tell what it would cost a provider to free a share of its hosts, and what is gained.
+
+    Changes nothing. Also at one provider's agent. Exit 3: as many cannot be freed.
+    """
+    with connected(target, insecure, ca, cert, key) as client:
+        answer: cloudnets_pb2.WhatIfResponse = client.what_if(free, domain)
+    print_json(answer) if as_json else console().print(what_if_view(answer))
+    if answer.freed < answer.wanted:
+        raise typer.Exit(REFUSED)
+
+
+def _print(state: cloudnets_pb2.CloudNetState, vnodes: list[str] | None, as_json: bool) -> None:
+    """All states, or only those that were asked for; ends the command when one of these failed."""
+    print_json(state) if as_json else console().print(power_view(state, vnodes or ()))
+    asked = [each for each in state.vnodes if not vnodes or each.vnode in vnodes]
+    if broken := failed(cloudnets_pb2.CloudNetState(vnodes=asked)):
+        fail(broken, UNEXPECTED)

@@ -1,0 +1,74 @@
+"""A provider's hosts as the checker watches them, from write to write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from agents.backends.hosts.guest import Guest
+from agents.backends.hosts.port import VNodeName
+from agents.values import Record
+from protocol.participant import PartState
+from simulations.faults.devices import guests, names_of, running, undone
+from simulations.faults.parties import AgentParty
+from simulations.faults.words import short
+
+
+class Hosted:
+    """Of a domain that is no provider there is nothing to say."""
+
+    def __init__(self, party: AgentParty) -> None:
+        self._party = party
+        self._committed: set[VNodeName] = set()
+        # What ran in those that are promised, when it was last looked.
+        self._guests: dict[VNodeName, Guest] = {}
+
+    def problems(self, in_force: Collection[Record]) -> Iterator[str]:
+        """What is wrong at any time: what runs and was never committed, and what was interrupted.
+
+        ``in_force``: what users are promised now. On hosts that outlive agents it goes on running,
+        whatever becomes of agents and versions; except under an agent whose clock is wrong.
+        """
+        party = self._party
+        if party.embedder is None:
+            return
+        for record in party.database.memory.records.values():
+            if record.part.state is PartState.COMMITTED:
+                self._committed.update(names_of(record))
+        for _, name in sorted(running(party.embedder)):
+            if name not in self._committed:
+                yield f"{party.name} runs {_vnode(name)} uncommitted"
+        sure = party.lasting and not party.clock.skew_ms
+        promised = {name for record in in_force for name in names_of(record) if sure}
+        now, going = guests(party.embedder), self._going(in_force)
+        kept = {name: guest for name, guest in self._guests.items() if name in promised}
+        for name in sorted(kept.keys() - going):
+            if now.get(name) is not kept[name]:
+                yield f"{party.name} interrupts {_vnode(name)}"
+        fresh = {n: guest for n, guest in now.items() if n in promised and n not in kept}
+        self._guests = {**kept, **fresh}
+
+    def _going(self, in_force: Collection[Record]) -> set[VNodeName]:
+        """What a new version does without that is committed here, and of which users hear soon."""
+        stay, go = set[VNodeName](), set[VNodeName]()
+        versions = {prep.reservation_id: prep.version for r in in_force if (prep := r.part.prep)}
+        for record in self._party.database.memory.records.values():
+            prep = record.part.prep
+            if record.part.state is not PartState.COMMITTED or prep is None:
+                continue
+            if prep.version > versions.get(prep.reservation_id, prep.version):
+                go.update(n for r in in_force for n in names_of(r) if _of(r) == _of(record))
+                stay.update(names_of(record))
+        return go - stay
+
+    def unresolved(self, in_force: Collection[Record]) -> list[str]:
+        """Where hosts and switches do not do just what is in force."""
+        embedder, name = self._party.embedder, self._party.name
+        return [f"{name}: {p}" for p in undone(embedder, in_force)] if embedder else []
+
+
+def _of(record: Record) -> str:
+    return record.part.prep.reservation_id if record.part.prep is not None else ""
+
+
+def _vnode(name: VNodeName) -> str:
+    return f"{short(name.reservation_id)}:{name.vnode}"

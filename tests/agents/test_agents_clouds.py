@@ -1,0 +1,456 @@
+"""CloudNets that are committed at a provider: power, consoles, and moves inside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from agent_world import NOW_S, FaultyStore, refused
+from cloud_site import memory
+from cloud_world import GIB, CloudWorld, cloud_prep, graph
+from grpc import StatusCode
+from hypothesis import given, settings, strategies as st
+from test_agents_hosts_memory import said, shown
+
+from agents import remaps
+from agents.backends.base import Placement
+from agents.store import DatabaseStore, Store
+from cloudnets.freeing import Move
+from runtime import schema
+from runtime.database import Database, StorageError
+from runtime.errors import RequestError
+from substrate.model import DataPlaneState, RefusalKind
+
+PAIR = graph({"a": 2, "b": 2}, [("a", "b")], apart=["a", "b"])
+
+
+@asynccontextmanager
+async def world(store: Store | None = None, **options: Any) -> AsyncIterator[CloudWorld]:
+    made = CloudWorld(store, **options)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.end()
+
+
+async def states(of: CloudWorld, reservation_id: str = "r1") -> dict[str, str]:
+    found = await of.clouds.show(reservation_id)
+    return {name: condition.state.value for name, condition in found.conditions.items()}
+
+
+def flat(runs: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The host of each VNode."""
+    return {name: host for host, some in runs.items() for name in some}
+
+
+async def until(ready: Callable[[], Any]) -> None:
+    """Waits for what happens by itself."""
+    async with asyncio.timeout(10):
+        while not ready():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def failing(work: Any) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        await work
+    return caught.value
+
+
+# --- In force -----------------------------------------------------------------------------------
+
+
+async def test_a_committed_cloudnet_runs_during_its_window_and_is_gone_after_it() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100, end_s=NOW_S + 200))
+        assert await w.runs() == {}
+        assert await states(w) == {"a": "gone", "b": "gone"}
+        await w.at(100)
+        assert set(flat(await w.runs())) == {"r1:a", "r1:b"}
+        assert await states(w) == {"a": "running", "b": "running"}
+        await w.at(200)
+        assert await w.runs() == {}
+        assert (await failing(w.clouds.show("r1"))).code is StatusCode.FAILED_PRECONDITION
+
+
+async def test_what_is_not_here_and_what_is_not_in_force_is_told_apart() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100, end_s=NOW_S + 200))
+        assert (await failing(w.clouds.show("r9"))).code is StatusCode.NOT_FOUND
+        early = await failing(w.clouds.console("r1", "a"))
+        assert (early.code, early.retry_after_s) == (StatusCode.FAILED_PRECONDITION, 100)
+        await w.at(100)
+        assert (await failing(w.clouds.console("r1", "z"))).code is StatusCode.NOT_FOUND
+        assert (await failing(w.clouds.migrate("r1", "a", "h9"))).code is StatusCode.NOT_FOUND
+        await w.hold(cloud_prep(PAIR, "t2", reservation_id="r2"))
+        assert (await failing(w.clouds.show("r2"))).code is StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_restarted_agent_makes_again_what_hosts_in_memory_have_lost() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        before = await w.runs()
+        await w.restart()
+        assert await w.runs() == before
+        assert w.data_plane() is DataPlaneState.ACTIVE
+
+
+async def test_a_restarted_agent_finds_what_lasting_hosts_have_and_lets_it_run() -> None:
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR))
+        console = await w.clouds.console("r1", "a")
+        await w.restart()
+        await shown(console, "$ ")
+        assert await said(console, "id") == "r1:a"
+        await w.release()
+        assert await w.runs() == {}
+
+
+# --- Power --------------------------------------------------------------------------------------
+
+
+async def test_what_is_stopped_stays_so_over_a_restart_of_the_agent(sqlite_url: str) -> None:
+    schema.upgrade(sqlite_url, "agent")
+    async with world(DatabaseStore(Database(sqlite_url))) as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.clouds.switch("r1", ["a"], off=True)
+        assert await states(w) == {"a": "stopped", "b": "running"}
+        w.agent.abandon()
+        await w.store.close()
+    async with world(DatabaseStore(Database(sqlite_url))) as again:
+        await again.settle()
+        await until(lambda: again.data_plane() is DataPlaneState.ACTIVE)
+        assert await states(again) == {"a": "stopped", "b": "running"}
+        await again.clouds.switch("r1", [], off=False)
+        assert await states(again) == {"a": "running", "b": "running"}
+        await again.store.close()
+
+
+async def test_power_is_written_before_it_is_done_and_not_done_when_it_cannot_be_written() -> None:
+    store = FaultyStore()
+    async with world(store) as w:
+        await w.committed(cloud_prep(PAIR))
+        store.fails = True
+        with pytest.raises(StorageError):
+            await w.clouds.switch("r1", ["a"], off=True)
+        assert (await states(w))["a"] == "running"
+        assert w.mapped().off == ()
+        store.fails = False
+        await w.clouds.switch("r1", ["a"], off=True)
+        assert (await states(w))["a"] == "stopped"
+
+
+async def test_power_is_idempotent_and_cycles_only_what_was_not_stopped() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        for off, state in ((True, "stopped"), (True, "stopped"), (False, "running")):
+            await w.clouds.switch("r1", ["b"], off=off)
+            assert (await states(w))["b"] == state
+        console = await w.clouds.console("r1", "b")
+        await w.clouds.cycle("r1", ["b"])
+        while await console.read():
+            pass
+        assert (await states(w))["b"] == "running"
+        await w.clouds.switch("r1", ["a"], off=True)
+        wrong = await failing(w.clouds.cycle("r1", ["a"]))
+        assert (wrong.code, wrong.field) == (StatusCode.FAILED_PRECONDITION, "vnodes")
+        await w.clouds.cycle("r1", [])
+        assert await states(w) == {"a": "stopped", "b": "running"}
+
+
+async def test_what_is_stopped_stays_so_in_a_new_version() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.clouds.switch("r1", ["a"], off=True)
+        larger = graph({"a": 3, "b": 2, "c": 1}, [("a", "b")], apart=["a", "b"])
+        await w.committed(cloud_prep(larger, "t2", version=2))
+        await w.release("t1")
+        assert await states(w) == {"a": "stopped", "b": "running", "c": "running"}
+
+
+async def test_a_host_that_fails_is_told_and_tried_again() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.clouds.switch("r1", ["a"], off=True)
+        host = w.mapped().vnodes[0].host
+        memory(w.embedder).broken[host] = "no power"
+        error = await failing(w.clouds.switch("r1", ["a"], off=False))
+        assert error.code is StatusCode.UNAVAILABLE
+        assert "no power" in str(error)
+        assert "no power" in (await w.clouds.show("r1")).conditions["a"].reason
+        memory(w.embedder).broken.clear()
+        await w.at(61)
+        assert await states(w) == {"a": "running", "b": "running"}
+
+
+async def test_a_domain_that_recovers_changes_nothing() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.restart(restored=True)
+        error = await failing(w.clouds.switch("r1", ["a"], off=True))
+        assert (error.code, "recovers" in str(error)) == (StatusCode.UNAVAILABLE, True)
+        assert w.mapped().off == ()
+
+
+# --- Moves --------------------------------------------------------------------------------------
+
+
+async def test_a_vnode_migrates_as_it_runs_and_the_calendar_moves_with_it() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        console = await w.clouds.console("r1", "a")
+        await shown(console, "$ ")
+        before = w.mapped().vnode("a")
+        assert before is not None
+        free = min({"h1", "h2", "h3"} - set(flat(await w.runs()).values()))
+        move = await w.clouds.migrate("r1", "a", free)
+        assert move == Move("r1", "a", before.host, free, 2 * GIB)
+        assert flat(await w.runs())["r1:a"] == free
+        assert await said(console, "id") == "r1:a"
+        held = {
+            c.resource.name for c in w.agent.parts.book.placement(w.record().part.mapping).claims
+        }
+        assert f"{free}/resource/cpu" in held
+        assert f"{before.host}/resource/cpu" not in held
+        await w.restart()
+        assert flat(await w.runs())["r1:a"] == free
+        await w.release()
+        assert w.agent.parts.book.is_empty()
+        assert await w.runs() == {}
+
+
+async def test_to_where_there_is_no_room_nothing_moves() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        b = w.mapped().vnode("b")
+        assert b is not None
+        before = w.record()
+        error = await failing(w.clouds.migrate("r1", "a", b.host))
+        assert error.code is StatusCode.FAILED_PRECONDITION, "they must be apart"
+        host = min({"h1", "h2", "h3"} - set(flat(await w.runs()).values()))
+        full = graph({"x": 7})
+        for number in range(3):
+            await w.hold(cloud_prep(full, f"x{number}", reservation_id=f"x{number}"))
+        error = await failing(w.clouds.migrate("r1", "a", host))
+        assert (error.code, error.field) == (StatusCode.FAILED_PRECONDITION, "host")
+        assert w.record() == before
+
+
+async def test_while_a_move_is_written_both_places_are_held_and_then_only_one() -> None:
+    store = FaultyStore()
+    async with world(store, hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 8})))
+        source = w.mapped().vnodes[0].host
+        target = "h1" if source == "h2" else "h2"
+        store.gate.clear()
+        moving = asyncio.create_task(w.clouds.migrate("r1", "a", target))
+        await w.settle()
+        whole = cloud_prep(graph({"x": 8}), "t2", reservation_id="r2")
+        held = asyncio.create_task(w.hold(whole))
+        await w.settle()
+        assert flat(await w.runs()) == {"r1:a": source}, "devices follow what is written"
+        store.gate.set()
+        await moving
+        assert refused(await held) is RefusalKind.BANDWIDTH
+        assert flat(await w.runs()) == {"r1:a": target}
+        await w.committed(cloud_prep(graph({"x": 8}), "t3", reservation_id="r3"))
+        assert flat(await w.runs()) == {"r1:a": target, "r3:x": source}
+
+
+@pytest.mark.parametrize("lies", [True, False])
+async def test_a_move_that_cannot_be_written_does_not_happen_and_loses_no_place(
+    lies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``lies``: it was written all the same; a restart in between would find it so."""
+    monkeypatch.setattr(remaps, "WRITE_AGAIN_S", 0.01)
+    store = FaultyStore()
+    async with world(store, hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 8})))
+        source = w.mapped().vnodes[0].host
+        store.fails, store.lies = not lies, lies
+        with pytest.raises(StorageError):
+            await w.clouds.migrate("r1", "a", "h1" if source == "h2" else "h2")
+        assert flat(await w.runs()) == {"r1:a": source}
+        other = cloud_prep(graph({"x": 8}), "t2", reservation_id="r2")
+        await asyncio.sleep(0.03)
+        store.fails = store.lies = False
+        await until(lambda: w.agent.parts.book.calendar.free_bps(*_room(w, source)))
+        await w.committed(other)
+        await w.restart()
+        assert flat(await w.runs())["r1:a"] == source
+        assert len(await w.runs()) == 2
+
+
+def _room(w: CloudWorld, but: str) -> tuple[Any, Any]:
+    """The processors of the other host, and the window."""
+    for resource in w.agent.parts.book.calendar.capacities:
+        if resource.name.endswith("/resource/cpu") and not resource.name.startswith(but):
+            return resource, cloud_prep(PAIR).window
+    raise AssertionError
+
+
+async def test_a_move_to_a_host_that_fails_is_written_told_and_done_later() -> None:
+    async with world(hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 2})))
+        source = w.mapped().vnodes[0].host
+        target = "h1" if source == "h2" else "h2"
+        memory(w.embedder).broken[target] = "no power"
+        error = await failing(w.clouds.migrate("r1", "a", target))
+        assert error.code is StatusCode.UNAVAILABLE
+        assert flat({source: (await w.embedder.hosts.plugin(source).found(source))})  # type: ignore[dict-item]
+        memory(w.embedder).broken.clear()
+        await w.at(61)
+        assert flat(await w.runs()) == {"r1:a": target}
+
+
+async def test_a_move_that_was_written_when_the_agent_died_is_done_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world(lasting=True, hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 2})))
+        source = w.mapped().vnodes[0].host
+        target = "h1" if source == "h2" else "h2"
+        console = await w.clouds.console("r1", "a")
+        stuck = asyncio.Event()
+
+        async def hangs(key: str, placement: Placement) -> None:
+            await stuck.wait()
+
+        monkeypatch.setattr(w.embedder, "provision", hangs)
+        moving = asyncio.create_task(w.clouds.migrate("r1", "a", target))
+        await w.settle()
+        assert w.mapped().vnodes[0].host == target, "it is written"
+        assert flat(await w.runs()) == {"r1:a": source}, "and not yet done"
+        await w.crash()
+        moving.cancel()
+        await w.start()
+        assert flat(await w.runs()) == {"r1:a": target}
+        await shown(console, "$ ")
+        assert await said(console, "id") == "r1:a", "it has moved as it ran"
+
+
+async def test_a_new_version_stays_where_the_last_move_brought_it() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        free = min({"h1", "h2", "h3"} - set(flat(await w.runs()).values()))
+        await w.clouds.migrate("r1", "a", free)
+        await w.committed(cloud_prep(graph({"a": 4, "b": 2}, [("a", "b")]), "t2", version=2))
+        await w.release("t1")
+        assert flat(await w.runs())["r1:a"] == free
+
+
+# --- What if ------------------------------------------------------------------------------------
+
+
+async def spread(w: CloudWorld, count: int = 4) -> None:
+    """A CloudNet of one VNode on each of the first hosts."""
+    for i in range(1, count + 1):
+        await w.committed(cloud_prep(graph({"v": 2}), f"t{i}", reservation_id=f"r{i}"))
+        at = flat(await w.runs())[f"r{i}:v"]
+        if at != f"h{i}":
+            await w.clouds.migrate(f"r{i}", "v", f"h{i}")
+
+
+async def test_what_if_says_what_migrate_then_does_and_changes_nothing() -> None:
+    async with world(hosts=4) as w:
+        await spread(w)
+        before = await w.runs()
+        planned = await w.clouds.what_if(0.5)
+        assert await w.runs() == before
+        assert (len(planned.hosts), planned.of, planned.wanted) == (2, 4, 2)
+        assert planned.cost_bytes == 2 * 2 * GIB == planned.bound_bytes
+        assert await w.clouds.what_if(0.5) == planned
+        assert await w.clouds.free(0.5) == planned.moves
+        assert not set(planned.hosts) & set(await w.runs())
+        after = flat(await w.runs())
+        assert all(after[f"{m.reservation_id}:{m.vnode}"] == m.target for m in planned.moves)
+        assert (await w.clouds.what_if(0.5)).moves == ()
+
+
+async def test_what_begins_later_counts_as_well_and_what_is_being_modified_stays() -> None:
+    async with world(hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 2}), start_s=NOW_S + 100))
+        other = "h1" if w.mapped().vnodes[0].host == "h2" else "h2"
+        await w.committed(cloud_prep(graph({"b": 2}), "t2", reservation_id="r2"))
+        if w.mapped("t2").vnodes[0].host != other:
+            await w.clouds.migrate("r2", "b", other)
+        assert len((await w.clouds.what_if(0.4)).hosts) == 1
+        await w.hold(cloud_prep(graph({"b": 3}), "t3", reservation_id="r2", version=2))
+        planned = await w.clouds.what_if(0.4)
+        assert [move.reservation_id for move in planned.moves] == ["r1"]
+        assert await w.clouds.free(0.4) == planned.moves
+        assert w.mapped().vnodes[0].host == other
+        await w.at(100)
+        assert list(await w.runs()) == [other]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, float("nan"), float("inf")])
+async def test_a_share_is_above_0_and_below_1(share: float) -> None:
+    async with world() as w:
+        assert (await failing(w.clouds.what_if(share))).code is StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("policy", "emptied"),
+    [
+        ({"free_share": 0.5, "rebalance_s": 60}, 2),
+        ({"free_share": 0.5, "rebalance_s": 60, "free_bytes_max": 2 * GIB}, 2),
+        ({"free_share": 0.5, "rebalance_s": 60, "free_bytes_max": 2 * GIB - 1}, 0),
+        ({"rebalance_s": 60}, 0),
+    ],
+)
+async def test_a_policy_frees_hosts_by_itself_if_that_is_worth_it(
+    policy: dict[str, Any], emptied: int
+) -> None:
+    async with world(hosts=4, **policy) as w:
+        await spread(w)
+        await w.at(59)
+        assert len(await w.runs()) == 4
+        for second in (60, 120):
+            await w.at(second)
+            await until(lambda: len(w.agent._tasks) == 0)
+            assert len(await w.runs()) == 4 - emptied
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["h1", "h2", "h3"])), max_size=8),
+    st.integers(0, 100),
+)
+@settings(max_examples=15)
+def test_after_any_moves_what_runs_is_what_is_written_and_nothing_is_held_twice(
+    moves: list[tuple[str, str]], crash: int
+) -> None:
+    async def run() -> None:
+        async with world() as w:
+            net = graph({"a": 3, "b": 3, "c": 3}, [("a", "b"), ("b", "c")])
+            await w.committed(cloud_prep(net))
+            for number, (vnode, host) in enumerate(moves):
+                with suppress(RequestError):
+                    await w.clouds.migrate("r1", vnode, host)
+                if number == crash:
+                    await w.restart()
+                written = {f"r1:{v.id}": v.host for v in w.mapped().vnodes}
+                assert flat(await w.runs()) == written
+            await w.release()
+            assert await w.runs() == {}
+            assert w.agent.parts.book.is_empty()
+
+    asyncio.run(run())
+
+
+# --- Images -------------------------------------------------------------------------------------
+
+
+async def test_what_will_begin_finds_its_images() -> None:
+    async with world(prepare_ahead_s=300) as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 200))
+        late = cloud_prep(PAIR, "t2", reservation_id="r2", start_s=NOW_S + 400)
+        await w.committed(late)
+        assert w.embedder.images.ready() == ()
+        await w.at(5)
+        assert set(w.embedder.images.ready()) == {(v.host, "debian") for v in w.mapped().vnodes}
+        await w.at(200)
+        assert (w.embedder.images.hits, w.embedder.images.misses) == (2, 0)

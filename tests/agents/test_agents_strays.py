@@ -1,0 +1,100 @@
+"""VNodes on hosts that outlived a database: after recovery those go of which nobody knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent_world import ME
+from cloud_site import memory
+from cloud_world import CloudWorld, cloud_prep, graph
+from test_agents_recovery import claim, claims
+
+from agents.agent import IDLE_MS
+from agents.backends.switch import MemorySwitch
+from agents.store import MemoryStore
+from protocol.messages import Claims
+
+PAIR = graph({"a": 2, "b": 2}, [("a", "b")], apart=["a", "b"])
+SOLO = graph({"c": 1})
+
+
+async def running(*orchestrators: str) -> tuple[CloudWorld, MemoryStore]:
+    """CloudNets that run, and a backup from before they were asked for."""
+    known = orchestrators or None
+    world = CloudWorld(MemoryStore(), lasting=True, orchestrators=known)
+    await world.start()
+    assert isinstance(world.store, MemoryStore)
+    backup = world.store.copy()
+    await world.committed(cloud_prep(PAIR))
+    await world.committed(cloud_prep(SOLO, "t2", reservation_id="r2"))
+    await world.at(100)
+    assert await names(world) == {"r1:a", "r1:b", "r2:c"}
+    return world, backup
+
+
+async def names(world: CloudWorld) -> set[str]:
+    return {name for some in (await world.runs()).values() for name in some}
+
+
+async def restored(*claimed: Any) -> CloudWorld:
+    """The backup is put in, and the orchestrator claims that much."""
+    world, backup = await running(ME)
+    world.store = backup
+    await world.restart(restored=True)
+    assert await names(world) == {"r1:a", "r1:b", "r2:c"}
+    await told(world, claims(world, *claimed))
+    return world
+
+
+async def told(world: CloudWorld, message: Claims) -> None:
+    await world.agent.handle(ME, message)
+    await world.settle()
+
+
+async def test_what_nobody_claims_is_taken_off_hosts_and_switches() -> None:
+    world = await restored(claim(cloud_prep(SOLO, "t2", reservation_id="r2")))
+    assert await names(world) == {"r2:c"}
+    switches = world.embedder.fabric.switches.values()
+    assert not any(s.rules() for s in switches if isinstance(s, MemorySwitch))
+    await world.end()
+
+
+async def test_until_all_claims_are_there_everything_stays() -> None:
+    world, backup = await running(ME)
+    world.store = backup
+    await world.restart(restored=True)
+    await world.at(200)
+    assert await names(world) == {"r1:a", "r1:b", "r2:c"}
+    await world.end()
+
+
+async def test_where_another_orchestrator_may_have_its_own_everything_stays() -> None:
+    world, backup = await running()
+    world.store = backup
+    await world.restart(restored=True)
+    await told(world, claims(world))
+    assert not world.agent.recovering
+    assert await names(world) == {"r1:a", "r1:b", "r2:c"}
+    await world.end()
+
+
+async def test_a_host_that_does_not_answer_is_asked_again() -> None:
+    world, backup = await running(ME)
+    world.store = backup
+    await world.restart(restored=True)
+    memory(world.embedder).broken["h1"] = "down"
+    await told(world, claims(world))
+    memory(world.embedder).broken.clear()
+    assert await names(world) != set()
+    await world.at(101 + IDLE_MS / 1000)
+    assert await names(world) == set()
+    await world.end()
+
+
+async def test_a_restart_without_recovery_takes_nothing_away() -> None:
+    world, backup = await running(ME)
+    world.store = backup
+    await world.restart()
+    await world.at(200)
+    assert await names(world) == {"r1:a", "r1:b", "r2:c"}
+    await world.end()
