@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := braid substrate embedding rdl cloudnets protocol runtime orchestrator agents simulations commands migrations
 
-.PHONY: help setup demo test check format protos lock testbed chaos bench clean
+.PHONY: help setup demo test hunt check format protos lock testbed chaos bench clean
 
 help:  ## these lines
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -23,6 +23,10 @@ demo: setup  ## a world of nine domains on this machine, and reservations throug
 
 test: setup  ## all tests
 	$(BIN)/pytest -q -rs -n 2 --dist loadfile
+
+HUNTED ?= tests/substrate tests/embedding tests/cloudnets tests/rdl tests/protocol
+hunt: setup  ## properties on new random examples, as long as one likes; `make test` repeats its own
+	$(BIN)/pytest -q -n 2 --dist loadfile --hypothesis-profile=hunt --timeout 300 $(HUNTED)
 
 check: setup  ## formatting, lint, types, imports, generated code, wheels
 	$(BIN)/ruff format --check .

@@ -28,16 +28,20 @@ class Undecided:
 
 
 def decided(
-    graph: Graph, placed: Mapping[str, str], providers: Providers, by: str
+    graph: Graph, placed: Mapping[str, str], providers: Providers, by: str, asked: Graph
 ) -> Graph | Undecided:
-    """The graph with values for all relations over several providers, as ``by`` picks them."""
+    """The graph with values for all relations over several providers, as ``by`` picks them.
+
+    ``asked``: the graph before anything more was said of it: who tells nothing may still have a
+    value that is told there alone.
+    """
     at = _places(graph, placed)
     for relation in open_relations(graph):
         places = set().union(*(at[name] for name in relation.elements))
         if len(places) < 2 and not relation.elsewhere:
             continue
         domains = _domains(graph, relation, at, providers)
-        known = _known(graph, relation, providers)
+        known = _known(asked, relation, providers)
         told = {name: known if words is None else words for name, words in domains.items()}
         try:
             said = decide(graph, relation.id, settle(relation, told), by)

@@ -54,8 +54,8 @@ def lacks(underlay: Underlay, lack: Lack) -> Refused:
 
 
 def _said(underlay: Underlay, short: Shortage) -> str:
-    if short.resource == "hosts":
-        return f"{short.short:g} hosts short: {short.why}"
+    if short.resource in ("hosts", "links"):
+        return f"{short.short:g} {short.resource} short: {short.why}"
     unit = underlay.units.get(short.resource, Unit.BANDWIDTH_BPS)
     missing = Amount(max(1, round(short.short)), unit)
     return f"{missing} of {short.resource} short at {short.where}"

@@ -177,7 +177,8 @@ class _Vnp:
             if not open_:
                 return why
             best = min(open_, key=lambda found: found.answer.objective)
-            graph = decided(best.graph, best.placed, self._providers, self._by)
+            asked = self._ask.graph
+            graph = decided(best.graph, best.placed, self._providers, self._by, asked)
             if isinstance(graph, Graph):
                 bound = min(self._floor, *(found.answer.bound for found in open_))
                 return self._finished(best, graph, bound)

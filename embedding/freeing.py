@@ -1,8 +1,8 @@
 """What it would cost to free some share of the hosts: moves of VNodes, with paths that hold.
 
-Hosts with the least to move are emptied first, request by request: the VNodes on such a host go
-elsewhere, and the rest of their request follows only if it must. No set of hosts can be freed for
-less than what runs on the hosts with the least, which bounds the cost.
+Hosts with the least to move are emptied first, and idle ones before all, request by request: the
+VNodes on such a host go elsewhere, and the rest of their request follows only if it must. No set
+of hosts can be freed for less than what runs on the hosts with the least, which bounds the cost.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class _Freeing:
                 self._costs[embedding.hosts[vnode.name]] += vnode.move_cost
 
     def run(self, wanted: int) -> Freeing:
-        order = sorted(self._costs, key=lambda host: (self._costs[host], host))
+        busy = {host for _, embedding in self._before.values() for host in embedding.hosts.values()}
+        order = sorted(self._costs, key=lambda host: (self._costs[host], host in busy, host))
         bound = sum(self._costs[host] for host in order[:wanted])
         freed: list[str] = []
         for i, host in enumerate(order):

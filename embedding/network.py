@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,18 @@ class Network:
             steps[a].append(Step(i, b))
             steps[b].append(Step(i, a))
         return tuple(tuple(sorted(some, key=lambda step: (step.node, step.link))) for some in steps)
+
+    @cached_property
+    def piece(self) -> Ints:
+        """Per node the least number of those that links join it with."""
+        piece: Ints = np.full(len(self.names), -1, np.int64)
+        for first in range(len(self.names)):
+            waiting = [first] if piece[first] < 0 else []
+            while waiting:
+                node = waiting.pop()
+                piece[node] = first
+                waiting += [step.node for step in self.steps[node] if piece[step.node] < 0]
+        return piece
 
     def use(self, request: Request, embedding: Embedding) -> Free:
         """What an embedding takes. Raises KeyError for what is not of this substrate."""

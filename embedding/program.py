@@ -108,6 +108,7 @@ class _Builder:
 
     def build(self, least: Matrix) -> EmbeddingProgram:
         self._places()
+        self._reachable()
         self._amounts()
         for commodity in self._commodities:
             self._conserve(commodity)
@@ -167,6 +168,18 @@ class _Builder:
                 columns = group[group >= 0].tolist()
                 if len(columns) > 1:
                     self._program.row(columns, [1.0] * len(columns), upper=1.0)
+
+    def _reachable(self) -> None:
+        """VLinks that carry nothing have no commodity; their ends are where links join them."""
+        piece = self._problem.network.piece[: self._x.shape[1]]
+        pieces = np.unique(piece).tolist()
+        idle = np.flatnonzero(self._bandwidth <= 0).tolist() if len(pieces) > 1 else []
+        for k in idle:
+            a, b = (self._x[v] for v in self._problem.ends[k].tolist())
+            for one in pieces:
+                here, there = (row[(row >= 0) & (piece == one)].tolist() for row in (a, b))
+                signs = [1.0] * len(here) + [-1.0] * len(there)
+                self._program.row([*here, *there], signs, 0.0, 0.0)
 
     def _amounts(self) -> None:
         """What VNodes need of each host is there."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedding.answer import Shortage
 from embedding.distances import distances
+from embedding.highs import Verdict
 from embedding.objectives import terms
 from embedding.pairing import crowded
 from embedding.problem import Problem
@@ -106,10 +107,19 @@ def _elastic(problem: Problem, time_limit_s: float) -> list[Shortage]:
         )
         outcome = made.program.solve(0.0, time_limit_s)
         if outcome.values is None:
-            break
+            return found or _unjoined(problem, outcome.verdict)
         whole = exact or bool(problem.splittable.all())
         found = _slack(problem, made, outcome.values.tolist(), whole=whole) or found
     return found
+
+
+def _unjoined(problem: Problem, verdict: Verdict) -> list[Shortage]:
+    """However much were free anywhere: no links join the hosts that VNodes may be on."""
+    pieces = len(np.unique(problem.network.piece[: problem.network.hosts]))
+    if verdict is not Verdict.INFEASIBLE or problem.rules or not len(problem.ends) or pieces < 2:
+        return []
+    text = f"hosts are in {pieces} parts that no link joins, and VLinks would have to"
+    return [Shortage("links", "all hosts", 1, text)]
 
 
 def _slack(

@@ -27,7 +27,8 @@ from sqlalchemy.engine import make_url
 from runtime import signals
 from runtime.database import open_engine
 
-settings.register_profile("braid", derandomize=False, print_blob=True, deadline=None)
+settings.register_profile("braid", derandomize=True, print_blob=True, deadline=None)
+settings.register_profile("hunt", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("braid")
 
 

@@ -294,6 +294,27 @@ def test_the_cheapest_mapping_for_which_a_relation_has_values_is_found(
     assert check(found.graph) == []
 
 
+def test_who_tells_nothing_may_have_a_value_that_another_had_before_more_was_said() -> None:
+    """v0 is mips and v1 arm at p1; only x86 is left for v2, which v1 alone had told."""
+    said = {"v0": ("arm", "mips"), "v1": ("arm", "x86")}
+    nodes = [
+        replace(node(name, 2), features=architecture(*said[name]) if name in said else ())
+        for name in ("v0", "v1", "v2")
+    ]
+    wires = [link("l0", "v0", "v1", 100), link("l1", "v1", "v2", 300)]
+    differ = Relation("r", RelationKind.DIFFERENT, "/feature/architecture", ("v0", "v1", "v2"))
+    graph = Graph(
+        "g",
+        Layer.OVERLAY,
+        (*nodes, *(wire for wire, _ in wires)),
+        tuple(joint for _, joints in wires for joint in joints),
+        relations=(differ,),
+    )
+    pips = {"p1": told("p1", 4, 64, architecture("arm", "mips")), "p2": told("p2", 2)}
+    found = mapped(Ask(graph, pips, tuple(TransitLink(pip, "wan", G, 0, 1) for pip in pips)))
+    assert found.placed == {"v0": "p1", "v1": "p1", "v2": "p2"}
+
+
 @pytest.mark.parametrize("of", ["/node/host", "/node/host/pip", "/node/host/server"])
 def test_the_same_host_means_the_same_provider(of: str) -> None:
     graph = pair(f"relations:\n  r: {{same: {of}, elements: [web, db]}}\n")

@@ -91,6 +91,22 @@ def test_a_host_without_anything_runs_what_needs_nothing(name: str) -> None:
     assert (short.resource, short.where, short.short) == ("cpu", "all hosts", 0.1)
 
 
+@pytest.mark.parametrize("bandwidth", [0, 2])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_vlinks_need_a_way_even_if_they_carry_nothing(name: str, bandwidth: int) -> None:
+    hosts = (Host("h0", {"cpu": 1}), Host("h1", {"cpu": 1}))
+    apart = (Link("h0", "s0", 9), Link("h1", "s1", 9))
+    request = Request(
+        (VNode("a", {"cpu": 1}), VNode("b", {"cpu": 1})), (VLink("a", "b", bandwidth),)
+    )
+    none = answered(Substrate(hosts, apart, ("s0", "s1")), request, name=name)
+    assert none.status is Status.INFEASIBLE
+    (short,) = none.shortages
+    assert short.why == "hosts are in 2 parts that no link joins, and VLinks would have to"
+    joined = Substrate(hosts, (Link("h0", "h1", bandwidth),))
+    assert answered(joined, request, name=name).embedding is not None
+
+
 def test_a_request_larger_than_any_number_that_solvers_like_is_still_answered_truly() -> None:
     """Amounts in bytes: 10**15 of them, of which one is missing."""
     vnodes = tuple(VNode(f"v{i}", {"bytes": 5e14}) for i in range(2))

@@ -181,6 +181,22 @@ def test_what_is_free_now_costs_nothing(world: tuple[Network, Everybody]) -> Non
         assert (freeing.cost, freeing.bound, costly) == (0, 0, [])
 
 
+def test_an_idle_host_is_freed_before_one_whose_tenants_cost_nothing() -> None:
+    """What leaves the host may drive others away, who do cost something."""
+    network = star([1, 1, 1], [0, 0, 0])
+    both = Request(
+        (
+            VNode("a", {"cpu": 1}, frozenset({"h0", "h1"}), move_cost=0),
+            VNode("b", {"cpu": 1}, move_cost=1),
+        ),
+        (),
+        apart=(("a", "b"),),
+    )
+    everybody = {"both": (both, Embedding({"a": "h0", "b": "h1"}))}
+    freeing = free_hosts(network, everybody, 1 / 3)
+    assert (freeing.hosts, freeing.moves) == (("h2",), ())
+
+
 def test_a_request_that_can_only_go_as_a_whole_goes_as_a_whole() -> None:
     """A VLink of 5 fits on no link: both ends move, though one host only is to be freed."""
     network = star([4, 4, 4], [1, 1, 1])

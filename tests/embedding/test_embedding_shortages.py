@@ -77,7 +77,11 @@ def test_what_all_hosts_lack_together_and_what_the_nearest_host_lacks_is_counted
 def test_a_refusal_in_no_time_says_nothing_that_more_time_would_not(wild: Wild) -> None:
     answer = embed(wild.problem(), cost, time_limit_s=0)
     assert answer.status is Status.INFEASIBLE or answer.shortages == ()
-    assert set(answer.shortages) <= set(embed(wild.problem(), cost).shortages)
+    known = set(embed(wild.problem(), cost).shortages)
+    assert bool(answer.shortages) <= bool(known)
+    # What holds for VLinks that could be split is a first word, and says so.
+    firm = {each for each in answer.shortages if "could VLinks be split" not in each.why}
+    assert firm <= known
 
 
 def answered(substrate: Substrate, request: Request, rules: Rules | None = None) -> Answer:
