@@ -2,7 +2,8 @@
 
 All parts of a reservation are alternatives. The committed ones of the newest version count, each
 during its window: a phase of the rate; hence a Modify switches, and releasing the new version
-switches back.
+switches back. VNodes of an older version stand by until that is released: what they have on disk
+must be there should the new version be taken back.
 """
 
 from __future__ import annotations
@@ -151,6 +152,9 @@ class Provisioner:
             if record is chosen:
                 if not self._is_active(record) or not _is(record, DataPlaneState.ACTIVE):
                     return False
+            elif chosen is not None and _stands_by(record, chosen, now_s):
+                if record.key in self._active:
+                    return False
             elif record.key in self._touched or not _is(record, _idle_state(record, now_s)):
                 return False
         return True
@@ -199,7 +203,12 @@ class Provisioner:
         """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""
         before = [r for r in others if self.configured(r.key) and r.live]
         problem = await self._provision(chosen)
-        cleared = await self._clear(others, now_s)
+        # Where there is no room for both, the new one takes the place of the old one.
+        kept = [] if problem else [r for r in others if _stands_by(r, chosen, now_s)]
+        for record in kept:
+            # Should it be in force again, all of it has to be made as it was.
+            self._active.pop(record.key, None)
+        cleared = await self._clear([r for r in others if r not in kept], now_s)
         if problem and cleared and before:
             # The version before may have been in the way on the device.
             problem = await self._provision(chosen)
@@ -363,6 +372,14 @@ def _turn_s(record: Record, after: Record) -> int:
 def _lasts(record: Record, now_s: int) -> bool:
     prep = record.part.prep
     return prep is not None and prep.window.start_s <= now_s < prep.window.end_s
+
+
+def _stands_by(record: Record, chosen: Record, now_s: int) -> bool:
+    """Whether it has VNodes that stay as they are beside those of the version in force."""
+    prep, newer = record.part.prep, chosen.part.prep
+    if prep is None or newer is None or not prep.graph or prep.version >= newer.version:
+        return False
+    return record.part.state is PartState.COMMITTED and _lasts(record, now_s)
 
 
 def _idle_state(record: Record, now_s: int) -> DataPlaneState:

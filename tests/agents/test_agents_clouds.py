@@ -171,6 +171,53 @@ async def test_what_is_stopped_stays_so_in_a_new_version() -> None:
         assert await states(w) == {"a": "stopped", "b": "running", "c": "running"}
 
 
+# --- Taken back ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_a_new_version_leaves_out_stays_until_that_is_not_taken_back_any_more(
+    *, restarted: bool
+) -> None:
+    """Both versions are committed here until the orchestrator has heard so from all domains."""
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR))
+        console = await w.clouds.console("r1", "b")
+        await shown(console, "$ ")
+        await w.committed(cloud_prep(graph({"a": 3}), "t2", version=2))
+        if restarted:
+            await w.restart()
+        assert sorted(flat(await w.runs())) == ["r1:a", "r1:b"]
+        await w.release("t2")
+        assert await said(console, "id") == "r1:b"
+        assert await states(w) == {"a": "running", "b": "running"}
+        await w.committed(cloud_prep(graph({"a": 3}), "t3", version=3))
+        await w.release("t1")
+        assert sorted(flat(await w.runs())) == ["r1:a"]
+        await w.release("t3")
+        assert await w.runs() == {}
+
+
+async def test_what_is_taken_back_is_as_large_as_it_was() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(graph({"a": 2})))
+        console = await w.clouds.console("r1", "a")
+        await shown(console, "$ ")
+        assert (await said(console, "free")).startswith("2 cores")
+        await w.committed(cloud_prep(graph({"a": 5, "b": 1}), "t2", version=2))
+        assert (await said(console, "free")).startswith("5 cores")
+        await w.release("t2")
+        assert (await said(console, "free")).startswith("2 cores")
+
+
+async def test_where_there_is_room_for_one_version_only_the_new_one_takes_it() -> None:
+    async with world(hosts=1) as w:
+        await w.committed(cloud_prep(graph({"a": 8})))
+        await w.committed(cloud_prep(graph({"b": 8}), "t2", version=2))
+        assert await states(w) == {"b": "running"}
+        await w.release("t1")
+        assert flat(await w.runs()) == {"r1:b": "h1"}
+
+
 async def test_a_host_that_fails_is_told_and_tried_again() -> None:
     async with world() as w:
         await w.committed(cloud_prep(PAIR))
