@@ -31,7 +31,7 @@ from protocol.messages import (
 from runtime.server import open_channel
 from substrate.model import Segment, Window
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 def settings_of(database: str, **changes: Any) -> AgentSettings:

@@ -799,7 +799,7 @@ async def test_a_watch_ends_with_the_agent() -> None:
     listening = asyncio.create_task(listen())
     await world.settle()
     await world.agent.stop()
-    await asyncio.wait_for(listening, 5)
+    await asyncio.wait_for(listening, 60)
 
 
 async def test_a_watcher_that_does_not_read_is_told_to_begin_again() -> None:

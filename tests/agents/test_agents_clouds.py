@@ -49,7 +49,7 @@ def flat(runs: dict[str, dict[str, str]]) -> dict[str, str]:
 
 async def until(ready: Callable[[], Any]) -> None:
     """Waits for what happens by itself."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not ready():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

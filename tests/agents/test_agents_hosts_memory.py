@@ -48,7 +48,7 @@ async def running() -> tuple[MemoryHosts, ManualClock]:
 async def shown(console: Console, until: str) -> str:
     """What the console shows, until it has shown that."""
     text = ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while until not in text:
             data = await console.read()
             assert data, f"the stream has ended after {text!r}"
@@ -107,7 +107,7 @@ async def test_it_is_preparing_while_its_image_is_copied_and_what_is_prepared_is
     quick, _ = hosts(image_s=0.01)
     await quick.prepare("h1", "debian")
     quick._image_s = 3600
-    await asyncio.wait_for(quick.ensure("h1", spec()), 5)
+    await asyncio.wait_for(quick.ensure("h1", spec()), 60)
     assert await state(quick) == "stopped"
 
 
@@ -226,7 +226,7 @@ async def test_the_stream_ends_when_what_runs_in_the_vnode_does(end: str) -> Non
         await getattr(found, end)("h1", WEB)
     else:
         await console.write(f"{end}\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await console.read():
             pass
     await console.write(b"id\r")
@@ -267,7 +267,7 @@ async def test_who_types_waits_while_nobody_reads() -> None:
     typing = asyncio.create_task(console.write(b"free\r" * 20_000))
     await asyncio.sleep(0.05)
     assert not typing.done()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not typing.done():
             data = await console.read()
             assert 0 < len(data) <= CONSOLE_CHUNK_BYTES

@@ -62,7 +62,7 @@ class Command:
         )
         try:
             assert process.stdout is not None
-            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
             async with connected(json.loads(line)["listening"]) as stub:
                 yield process, stub
         finally:

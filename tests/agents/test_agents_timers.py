@@ -33,7 +33,7 @@ async def test_what_is_due_fires_by_itself() -> None:
     timers.start()
     timers.set("soon", clock.now_ms() + 20)
     timers.set("overdue", 0)
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     assert fired == ["overdue", "soon", "later"]
 
 
@@ -63,7 +63,7 @@ async def test_a_clock_that_jumps_is_noticed_at_the_next_look() -> None:
     timers.start()
     timers.set("a", 3_600_000)
     clock.time_ms = 3_600_000
-    await asyncio.wait_for(fired.wait(), 5)
+    await asyncio.wait_for(fired.wait(), 60)
 
 
 async def test_nothing_fires_after_stop() -> None:

@@ -45,7 +45,7 @@ def bench(folder: Path, *options: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_commits_have_a_row_per_variant_with_its_ratio_to_naive(tmp_path: Path) -> None:
     document = bench(tmp_path, "--scenario", "commit", "--in-flight", "4")
     rows = document["rows"]
@@ -58,7 +58,7 @@ def test_commits_have_a_row_per_variant_with_its_ratio_to_naive(tmp_path: Path) 
         assert row["ratio_to_naive"] == pytest.approx(row["per_second"] / naive["per_second"])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", ["hot", "live", "plan-live"])
 def test_scenarios_with_live_reservations_run(tmp_path: Path, scenario: str) -> None:
     document = bench(tmp_path, "--scenario", scenario, "--live", "200", "--nodes", "5")

@@ -29,7 +29,7 @@ def chaos(*options: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_what_was_acknowledged_survives_kills_of_everything(tmp_path: Path) -> None:
     code, out, err = chaos(
         "--json", f"--kills={KILLS}", "--seed=7", "--users=4", "--quiet=5", f"--folder={tmp_path}"

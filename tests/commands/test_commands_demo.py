@@ -64,7 +64,7 @@ needs_proc = pytest.mark.skipif(
 
 
 @needs_proc
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_the_demo_ends_by_itself_and_has_split_and_refused(tmp_path: Path) -> None:
     with running(tmp_path, "--json") as process:
         stdout, stderr = process.communicate(timeout=140)
@@ -88,7 +88,7 @@ def test_the_demo_ends_by_itself_and_has_split_and_refused(tmp_path: Path) -> No
 
 
 @needs_proc
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_the_demo_tells_its_story_and_stays_until_it_is_interrupted(tmp_path: Path) -> None:
     with running(tmp_path, "--keep") as process:
         assert process.stdout is not None
@@ -108,7 +108,7 @@ def test_the_demo_tells_its_story_and_stays_until_it_is_interrupted(tmp_path: Pa
         # What the reseller has is known to its own orchestrator: a provider, and that.
         assert len(left_behind(tmp_path)) == 10 + 1 + 2
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     assert left_behind(tmp_path) == []
     story = [

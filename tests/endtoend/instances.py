@@ -82,7 +82,7 @@ class Instance:
 
     async def get(self, reservation_id: str = "", request_id: str = "") -> pb.ReservationRecord:
         asked = pb.GetRequest(reservation_id=reservation_id, request_id=request_id)
-        record: pb.ReservationRecord = await self.reservations.Get(asked, timeout=10)
+        record: pb.ReservationRecord = await self.reservations.Get(asked, timeout=60)
         return record
 
     async def modify(
@@ -96,7 +96,7 @@ class Instance:
 
     async def cancel(self, reservation_id: str) -> pb.ReservationRecord:
         asked = pb.CancelRequest(reservation_id=reservation_id)
-        record: pb.ReservationRecord = await self.reservations.Cancel(asked, timeout=20)
+        record: pb.ReservationRecord = await self.reservations.Cancel(asked, timeout=60)
         return record
 
     async def events(self, reservation_id: str) -> list[pb.ReservationEvent]:
@@ -106,7 +106,7 @@ class Instance:
 
     async def up(self) -> set[str]:
         """The domains that are connected."""
-        answer = await self.topology.Get(topology_pb2.GetTopologyRequest(), timeout=10)
+        answer = await self.topology.Get(topology_pb2.GetTopologyRequest(), timeout=60)
         up = topology_pb2.DOMAIN_STATE_UP
         return {status.domain.name for status in answer.domains if status.state == up}
 

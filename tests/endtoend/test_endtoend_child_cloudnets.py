@@ -136,7 +136,7 @@ async def test_vnodes_are_switched_and_reached_by_name_wherever_they_run(tmp_pat
             )
             said = b""
             while b"a" not in said:
-                said += (await asyncio.wait_for(call.read(), 10)).data
+                said += (await asyncio.wait_for(call.read(), 60)).data
             call.cancel()
 
 

@@ -56,7 +56,7 @@ class Agent:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         assert self.process.stdout is not None
-        line = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 30))
+        line = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 60))
         self._open = AsyncExitStack()
         channel = await self._open.enter_async_context(grpc.aio.insecure_channel(line["listening"]))
         stub: Any = DomainAgentStub(channel)
@@ -68,7 +68,7 @@ class Agent:
     async def ask(self, message: ToAgent) -> ReservationResp:
         await self.send(message)
         while True:
-            frame = await asyncio.wait_for(self._call.read(), 20)
+            frame = await asyncio.wait_for(self._call.read(), 60)
             for answer in map(to_orchestrator_from_pb, frame.messages):
                 if not isinstance(answer, Inquire):
                     assert isinstance(answer, ReservationResp)

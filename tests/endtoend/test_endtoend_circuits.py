@@ -211,7 +211,7 @@ async def test_activation_and_release_are_watched(tmp_path: Path) -> None:
         record = await w.reserve(50 * G, start_in_s=1, duration_s=2)
         states = []
         watch = w.reservations.Watch(pb.WatchRequest(reservation_id=record.reservation_id))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for event in watch:
                 if event.HasField("data_plane_changed"):
                     states.append((event.data_plane_changed.domain, event.data_plane_changed.state))
@@ -252,7 +252,7 @@ async def test_watch_tells_the_negotiation_and_ends_when_it_is_decided(tmp_path:
         watch = w.reservations.Watch(
             pb.WatchRequest(reservation_id=record.reservation_id, until_decided=True)
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             events = [event async for event in watch]
         kinds = [event.WhichOneof("kind") for event in events]
         assert kinds[0] == "state_changed"
@@ -340,7 +340,7 @@ async def _modify(w: Any, record: pb.ReservationRecord, request_id: str, **field
         request_id=request_id, reservation_id=record.reservation_id, **fields
     )
     try:
-        return await w.reservations.Modify(request, timeout=30)
+        return await w.reservations.Modify(request, timeout=60)
     except grpc.aio.AioRpcError as error:
         return error.code()
 

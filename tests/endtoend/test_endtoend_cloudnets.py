@@ -108,7 +108,7 @@ async def committed(it: World, request: pb.Reservation) -> pb.ReservationRecord:
 
 async def states(nets: Any, record: pb.ReservationRecord) -> dict[str, int]:
     asked = cpb.ShowCloudNetRequest(reservation_id=record.reservation_id)
-    state: cpb.CloudNetState = await nets.Show(asked, timeout=30)
+    state: cpb.CloudNetState = await nets.Show(asked, timeout=60)
     return {vnode.vnode: vnode.state for vnode in state.vnodes}
 
 
@@ -137,7 +137,7 @@ async def power(nets: Any, record: pb.ReservationRecord, action: int, *vnodes: s
         action=action,  # type: ignore[arg-type]
         vnodes=vnodes,
     )
-    await nets.Power(request, timeout=30)
+    await nets.Power(request, timeout=60)
 
 
 async def test_computers_at_three_providers_run_and_are_reached_by_name(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_a_provider_tells_what_freeing_its_hosts_would_cost(tmp_path: Path
         assert not any(move.source or move.target for move in answer.moves)
         if answer.moves:
             request = cpb.MigrateRequest(domain="berlin", free_share=0.5)
-            done: cpb.MigrateResponse = await nets.Migrate(request, timeout=30)
+            done: cpb.MigrateResponse = await nets.Migrate(request, timeout=60)
             assert len(done.moves) == len(answer.moves)
             await all_run(nets, record)
 

@@ -47,7 +47,7 @@ class Process:
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         assert self._process.stdout is not None
-        line = json.loads(await asyncio.wait_for(self._process.stdout.readline(), 30))
+        line = json.loads(await asyncio.wait_for(self._process.stdout.readline(), 60))
         self._channel = grpc.aio.insecure_channel(line["listening"])
         self._world.reservations = ReservationsStub(self._channel)
         self._world.topology = TopologyStub(self._channel)
@@ -55,7 +55,7 @@ class Process:
 
     async def kill(self, number: int = signal.SIGKILL) -> int:
         os.kill(self._process.pid, number)
-        code = await asyncio.wait_for(self._process.wait(), 20)
+        code = await asyncio.wait_for(self._process.wait(), 60)
         await self._channel.close()
         return code
 
@@ -95,7 +95,7 @@ async def test_a_negotiation_killed_half_way_ends_decided_and_consistent(
             await process.kill()
             await process.start()
             request.detach = False
-            again: Any = await w.reservations.Reserve(request, timeout=30)
+            again: Any = await w.reservations.Reserve(request, timeout=60)
             assert again.state == pb.RESERVATION_STATE_COMMITTED, again.refusals
 
             async def each_domain_once(reservation_id: str = again.reservation_id) -> bool:

@@ -19,11 +19,11 @@ from world import G, World, agent, diamond, port, world
 from braid.v1 import reservations_pb2 as pb, topology_pb2
 
 COMMITTED, FAILED = pb.RESERVATION_STATE_COMMITTED, pb.RESERVATION_STATE_FAILED
-PATIENCE_S = 6.0
-QUICK_S = 2.0
+PATIENCE_S = 12.0
+QUICK_S = 6.0
 """Far less than the patience with an agent that does not answer."""
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @asynccontextmanager

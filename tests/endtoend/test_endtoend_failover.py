@@ -19,7 +19,7 @@ from braid.v1 import reservations_pb2 as pb
 
 COMMITTED = STATES.RESERVATION_STATE_COMMITTED
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from braid.v1 import agent_pb2, reservations_pb2 as pb
 COMMITTED, CANCELLED = STATES.RESERVATION_STATE_COMMITTED, STATES.RESERVATION_STATE_CANCELLED
 LEASE_S = 1.0
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def allow(instance: Instance, size: int) -> None:

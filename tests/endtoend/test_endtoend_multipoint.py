@@ -117,11 +117,11 @@ async def test_what_joins_three_sites_outlives_its_orchestrator(tmp_path: Path) 
         change = pb.ModifyRequest(
             request_id="c-1", reservation_id=record.reservation_id, bandwidth_bps=50 * G
         )
-        changed = await w.reservations.Modify(change, timeout=30)
+        changed = await w.reservations.Modify(change, timeout=60)
         assert changed.modified
         assert carried(changed) == dict.fromkeys(ENDS, 50)
         change.request_id, change.bandwidth_bps = "c-2", 95 * G
-        refused = await w.reservations.Modify(change, timeout=30)
+        refused = await w.reservations.Modify(change, timeout=60)
         assert not refused.modified
         assert carried(refused) == dict.fromkeys(ENDS, 50)
         await w.cancel(record.reservation_id)
@@ -184,7 +184,7 @@ async def test_the_command_joins_sites_and_shows_them_by_destination(tmp_path: P
         assert "80 Gb/s to each instead of 90 Gb/s" in no.stdout
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_processes_of_their_own_join_four_sites_or_none(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         processes.start()

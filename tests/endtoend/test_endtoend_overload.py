@@ -134,7 +134,7 @@ async def status_of(made: World, name: str) -> topology_pb2.DomainStatus:
 async def test_a_silent_agent_is_left_out_and_seen_to_be_until_it_answers_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with world(tmp_path, diamond(), offers_timeout_s=0.5) as made:
+    async with world(tmp_path, diamond(), offers_timeout_s=3.0) as made:
         assert (await status_of(made, "m1")).breaker == topology_pb2.BREAKER_STATE_CLOSED
         monkeypatch.setattr(made.agents["m1"].agent, "receive", silent)
         took_s = []
@@ -143,8 +143,8 @@ async def test_a_silent_agent_is_left_out_and_seen_to_be_until_it_answers_again(
             record = await made.reserve(1 * G)
             took_s.append(time.monotonic() - began)
             assert record.state == pb.RESERVATION_STATE_COMMITTED
-        assert min(took_s[:3]) >= 0.5
-        assert max(took_s[3:]) < 0.5
+        assert min(took_s[:3]) >= 3.0
+        assert max(took_s[3:]) < 3.0
         status = await status_of(made, "m1")
         assert status.state == topology_pb2.DOMAIN_STATE_UP
         assert (status.breaker, status.silences) == (topology_pb2.BREAKER_STATE_OPEN, 3)

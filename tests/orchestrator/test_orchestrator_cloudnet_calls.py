@@ -32,7 +32,7 @@ AT = {"a": "berlin", "b": "munich", "c": "zurich"}
 RUNNING, STOPPED = pb.POWER_STATE_RUNNING, pb.POWER_STATE_STOPPED
 DEFINED, UNKNOWN = pb.POWER_STATE_DEFINED, pb.POWER_STATE_UNSPECIFIED
 INSECURE = ListenSettings(listen="127.0.0.1:0", insecure=True)
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 NOT_HERE = RequestError(StatusCode.NOT_FOUND, "reservation_id", "r", "a CloudNet that is here")
 
 

@@ -259,7 +259,7 @@ async def test_a_domain_that_leaves_while_its_joining_is_waited_for_is_no_bug(
     while joining.gateway.status("far") is None:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await joining.unregister("far")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(RequestError) as caught:
             await call
     assert caught.value.field == "domain"

@@ -228,7 +228,7 @@ async def test_streams_beyond_the_limit_are_refused_until_one_ends() -> None:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Waits until a condition, awaited if need be, is true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             value = condition()
             if await value if inspect.isawaitable(value) else value:
