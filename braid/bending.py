@@ -14,7 +14,13 @@ from braid.units import (
 )
 from braid.v1 import common_pb2, reservations_pb2 as pb
 
-_NEEDS = {"volume": "deadline", "deadline": "volume", "max_phases": "volume", "window": "duration"}
+_NEEDS = {
+    "volume": "deadline",
+    "deadline": "volume",
+    "max_phases": "volume",
+    "soonest": "volume",
+    "window": "duration",
+}
 _EXCLUDES = (
     *(("volume", other) for other in ("end", "duration", "window", "at_least")),
     ("window", "end"),
@@ -32,6 +38,7 @@ def asked(
     volume: Amount | None,
     deadline: Amount | None,
     max_phases: int | None,
+    soonest: bool,
 ) -> pb.Reservation:
     """Bandwidth, window and flexibility of a Reservation, and nothing else of it.
 
@@ -39,7 +46,7 @@ def asked(
     ``window``: so long, anywhere between ``start`` and that end, which is a time or a duration from
     ``start``. It bends in bandwidth with ``at_least``. With ``volume`` so much is moved from
     ``start`` to ``deadline``, at rates of at most ``bandwidth`` (None: as fast as the ports), in at
-    most ``max_phases``. Raises ValueError.
+    most ``max_phases``; ``soonest``: also where that crowds others. Raises ValueError.
     """
     _check(
         end=end,
@@ -49,6 +56,7 @@ def asked(
         volume=volume,
         deadline=deadline,
         max_phases=max_phases,
+        soonest=soonest or None,
     )
     if volume is None and (end is None) is (duration is None):
         raise ValueError("say either when it ends or how long it lasts")
@@ -75,6 +83,7 @@ def asked(
                 least_bandwidth_bps=parse_bandwidth(at_least) if at_least is not None else None,
                 volume_bytes=parse_volume(volume) if volume is not None else None,
                 max_phases=max_phases,
+                soonest=soonest,
             )
         )
     return message

@@ -62,6 +62,7 @@ def reservation(
     volume: Amount | None = None,
     deadline: Amount | None = None,
     max_phases: int | None = None,
+    soonest: bool = False,
     strategy: str = "auto",
     unidirectional: bool = False,
     movable: bool = False,
@@ -109,6 +110,7 @@ def reservation(
             volume=volume,
             deadline=deadline,
             max_phases=max_phases,
+            soonest=soonest,
         )
     )
     return message

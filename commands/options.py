@@ -43,6 +43,13 @@ MaxPhases = Annotated[
     int | None,
     typer.Option("--max-phases", help="with --volume: most phases, each of one rate, 1 to 64"),
 ]
+Soonest = Annotated[
+    bool,
+    typer.Option(
+        "--soonest",
+        help="with --volume: as soon as can be, not when and where it crowds others least",
+    ),
+]
 Accept = Annotated[
     str | None,
     typer.Option("--accept", help="the token of an alternative, in place of all that it is about"),

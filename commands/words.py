@@ -70,12 +70,12 @@ def when_text(request: pb.Reservation) -> str:
 
 
 def volume_text(request: pb.Reservation) -> str:
-    """The volume that is to be moved, and in how many phases; empty when none was asked for."""
+    """The volume that is to be moved, and how; empty when none was asked for."""
     bends = request.flexibility
     if not bends.HasField("volume_bytes"):
         return ""
     phases = f", {bends.max_phases} phases at most" if bends.HasField("max_phases") else ""
-    return format_volume(bends.volume_bytes) + phases
+    return format_volume(bends.volume_bytes) + phases + (", soonest" if bends.soonest else "")
 
 
 def phase_text(domain: common_pb2.Domain) -> str:

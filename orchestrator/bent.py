@@ -221,7 +221,14 @@ def choose(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
     criteria, bend = search.criteria, search.criteria.bend
     assert bend is not None
     if bend.volume_bytes:
-        phases = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
+        phases = spread(
+            search,
+            bend.volume_bytes,
+            bend.max_phases,
+            least.phase_s,
+            least.rate_bps,
+            sparing=not bend.soonest,
+        )
         if not isinstance(phases, Shortfall):
             return phases
         return _short(f"{bend.volume_bytes} bytes do not fit", f"about {phases.most} bytes do")

@@ -29,6 +29,8 @@ def check_bend(message: pb.Reservation, criteria: Criteria) -> Bend | None:
         return _check_volume(asked, criteria)
     if asked.HasField("max_phases"):
         raise invalid("flexibility.max_phases", asked.max_phases, "volume_bytes beside it")
+    if asked.soonest:
+        raise invalid("flexibility.soonest", asked.soonest, "volume_bytes beside it")
     bend = Bend()
     if asked.HasField("duration_s"):
         most_s = criteria.window.duration_s
@@ -99,7 +101,7 @@ def _check_volume(asked: pb.Flexibility, criteria: Criteria) -> Bend:
         raise _too_much(asked.volume_bytes, most_bytes, duration_s, rate_bps, needed_s)
     phases = asked.max_phases if asked.HasField("max_phases") else MAX_PHASES
     _check_within("max_phases", phases, PHASES_MAX, "phases")
-    return Bend(volume_bytes=asked.volume_bytes, max_phases=phases)
+    return Bend(volume_bytes=asked.volume_bytes, max_phases=phases, soonest=asked.soonest)
 
 
 def _check_within(name: str, value: int, most: int, what: str) -> None:

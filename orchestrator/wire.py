@@ -181,6 +181,7 @@ def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
     if bend.volume_bytes:
         flexibility.volume_bytes = bend.volume_bytes
         flexibility.max_phases = bend.max_phases
+        flexibility.soonest = bend.soonest
 
 
 def criteria_from_pb(message: pb.Reservation) -> Criteria:
@@ -243,6 +244,7 @@ def _bend_from_pb(message: pb.Flexibility) -> Bend:
         least_bps=message.least_bandwidth_bps,
         volume_bytes=message.volume_bytes,
         max_phases=message.max_phases or MAX_PHASES,
+        soonest=message.soonest,
     )
 
 

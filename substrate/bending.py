@@ -31,6 +31,8 @@ EFFORT = 4000
 """Sets of routes that one search tries, after which nothing fits any more."""
 COMPOSITION = 10
 """Looking at the routes costs as much as to try so many sets of them."""
+CROWDED_COST = 2.0
+"""What a bit costs beside the usual at a resource of which all is taken."""
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
 DOES_NOT_FIT = Refusal(RefusalKind.BANDWIDTH, "it does not fit")
@@ -194,7 +196,10 @@ class Search:
         free = np.repeat(most[:, None], self.forecast.slots, axis=1)
         told = known >= 0
         free[told] = np.minimum(free[told], self.forecast.levels[known[told]])
-        return Limits(list(routes.values()), free, {r: own.tolist() for r, own in routes.items()})
+        whole = np.where(most == ANY, free.max(axis=1, initial=0), most)
+        return Limits(
+            list(routes.values()), free, whole, {r: own.tolist() for r, own in routes.items()}
+        )
 
     def hope_bps(self, window: Window) -> int:
         """No more than this fits during all of a window, however it is split."""
@@ -248,10 +253,12 @@ class Search:
 
 @dataclass(frozen=True)
 class Limits:
-    """``free``: bit/s per slot, one row per resource. ``routes``: the rows of each."""
+    """``free``: bit/s per slot, one row per resource. ``whole``: the capacity of each, or the most
+    that is free of it in any slot, where no more is known. ``routes``: the rows of each."""
 
     routes: list[NDArray[np.intp]]
     free: Levels
+    whole: Levels
     rows: Mapping[Route, Sequence[int]]
 
     @cached_property
@@ -261,6 +268,15 @@ class Limits:
         for row, rows in zip(alone, self.routes, strict=True):
             row[:] = self.free[rows].min(axis=0)
         return alone
+
+    @cached_property
+    def costs(self) -> NDArray[np.float64]:
+        """What a bit costs on each route in each slot: 1 at each resource of which nothing is
+        taken, and more the more is."""
+        whole = np.maximum(self.whole, 1)[:, None]
+        taken = 1 - np.minimum(self.free, whole) / whole
+        each = 1 + CROWDED_COST * taken**2
+        return np.stack([each[rows].sum(axis=0) for rows in self.routes])
 
     @cached_property
     def widest(self) -> list[int]:

@@ -127,14 +127,14 @@ class Forecast:
         """With no more than so many bit/s at a port, or between two, during a window: what was
         refused."""
         caps = list(caps)
-        found = self._cut_at({at_s for _, w, _ in caps for at_s in (w.start_s, w.end_s)})
+        found = self.cut_at({at_s for _, w, _ in caps for at_s in (w.start_s, w.end_s)})
         for resource, window, most_bps in caps:
             if resource in found._rows:
                 part = found.levels[found._rows[resource], found.slots_of(window)]
                 np.minimum(part, most_bps, out=part)
         return found
 
-    def _cut_at(self, instants: Iterable[int]) -> Forecast:
+    def cut_at(self, instants: Iterable[int]) -> Forecast:
         """A copy that is cut at these instants too, as far as they lie within the span."""
         inside = (s for s in instants if self.cuts[0] < s < self.cuts[-1])
         cuts = sorted({*self.cuts, *inside})

@@ -244,13 +244,15 @@ class Bend:
 
     ``duration_s``: so long anywhere in the window. ``least_bps``: any bandwidth from this one up to
     the criteria's. ``volume_bytes``: so much within the window, at rates up to the criteria's, in
-    at most ``max_phases`` phases; then the others are 0.
+    at most ``max_phases`` phases; then the others are 0. ``soonest``: then as soon as can be, also
+    where that crowds others.
     """
 
     duration_s: int = 0
     least_bps: int = 0
     volume_bytes: int = 0
     max_phases: int = MAX_PHASES
+    soonest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

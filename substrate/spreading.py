@@ -1,4 +1,5 @@
-"""At which rates a volume is moved, and when: in few phases, as soon as can be. Pure.
+"""At which rates a volume is moved, and when: in few phases, and where that crowds others least, or
+as soon as can be. Pure.
 
 Rates are first hoped for, by arithmetic over all slots at once; what is to be used is then
 composed. Where that takes too many phases, slots are made coarser.
@@ -18,28 +19,46 @@ from substrate.values import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """So many bits, in phases of at least that length and rate."""
+    """So many bits, in phases of at least that length and rate; ``sparing``: see :func:`spread`."""
 
     bits: int
     max_phases: int
     least_phase_s: int
     least_rate_bps: int
+    sparing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Hope:
+    """Rates that are hoped for, one for each slot of the search's forecast."""
+
+    search: Search
+    rates: Levels
 
 
 def spread(
-    search: Search, volume_bytes: int, max_phases: int, least_phase_s: int, least_rate_bps: int
+    search: Search,
+    volume_bytes: int,
+    max_phases: int,
+    least_phase_s: int,
+    least_rate_bps: int,
+    *,
+    sparing: bool = False,
 ) -> tuple[Phase, ...] | Shortfall:
-    """Moves a volume as soon as can be, in few phases of at least that length and rate."""
+    """Moves a volume as soon as can be, in few phases of at least that length and rate.
+
+    ``sparing``: rather over short routes, when much is free on them; the soonest of times alike.
+    """
     least_phase_s = min(least_phase_s, search.forecast.span.duration_s)
     least_bps = max(1, least_rate_bps, search.criteria.constraints.min_share_bps)
-    move = Move(volume_bytes * BITS, max_phases, least_phase_s, least_bps)
+    move = Move(volume_bytes * BITS, max_phases, least_phase_s, least_bps, sparing)
     tried: list[tuple[int, Search]] = []
     while True:
         bits = 0
-        for rates in _rates(search, move):
-            bits = max(bits, _bits(_phases(search, move, rates, composed=False)))
+        for hoped in _hopes(search, move):
+            bits = max(bits, _bits(_phases(hoped, move, composed=False)))
             if bits >= move.bits:
-                phases = _phases(search, move, rates, composed=True)
+                phases = _phases(hoped, move, composed=True)
                 bits = _bits(phases)
                 if bits >= move.bits:
                     return tuple(phases)
@@ -48,18 +67,20 @@ def spread(
             break
         search = replace(search, forecast=search.forecast.coarser())
     _, best = max(tried, key=lambda one: one[0])
-    return Shortfall(_bits(_phases(best, move, _rate(best, move), composed=True)) // BITS)
+    hoped = _Hope(best, _rate(best, move))
+    return Shortfall(_bits(_phases(hoped, move, composed=True)) // BITS)
 
 
 def _bits(phases: Iterable[Phase]) -> int:
     return sum(phase.bits for phase in phases)
 
 
-def _phases(search: Search, move: Move, rates: Levels, *, composed: bool) -> list[Phase]:
+def _phases(hoped: _Hope, move: Move, *, composed: bool) -> list[Phase]:
     """The first phases that move so much, or as much of it as so many can.
 
     Unless they are ``composed`` they are what is hoped for.
     """
+    search, rates = hoped.search, hoped.rates
     phases: list[Phase] = []
     slot, left = 0, move.bits
     while left > 0 and slot < len(rates) and len(phases) < move.max_phases:
@@ -103,18 +124,21 @@ def _last(search: Search, phase: Phase, bits: int, move: Move) -> Phase:
     return Phase(window, rate_bps)
 
 
-def _rates(search: Search, move: Move) -> Iterator[Levels]:
-    """Rates hoped for, which move so much if any do.
+def _hopes(search: Search, move: Move) -> Iterator[_Hope]:
+    """What moves so much, if anything does.
 
-    First over no longer routes than move so much: a way around takes room from others. Then over
-    all.
+    First what spares others, if that is wanted. Then as soon as can be: over no longer routes
+    than move so much, as a way around takes room from others, and over all.
     """
+    sparing = _sparing(search, move) if move.sparing else None
+    if sparing is not None:
+        yield sparing
     lengths_s = search.forecast.lengths_s
     longest = max(map(len, search.limits.routes), default=0)
     for length in sorted({longest, *map(len, search.limits.routes)}):
         rates = _rate(search, move, longest=length)
         if length == longest or int((rates * lengths_s).sum()) >= move.bits:
-            yield rates
+            yield _Hope(search, rates)
 
 
 def _rate(search: Search, move: Move, longest: int | None = None) -> Levels:
@@ -123,6 +147,47 @@ def _rate(search: Search, move: Move, longest: int | None = None) -> Levels:
     too_short = search.forecast.lengths_s < move.least_phase_s
     rates[(rates < move.least_rate_bps) | too_short] = 0
     return rates
+
+
+def _sparing(search: Search, move: Move) -> _Hope | None:
+    """Each bit where and when it costs least; None where so much is not moved that way."""
+    limits, lengths_s = search.limits, search.forecast.lengths_s.tolist()
+    if not limits.routes:
+        return None
+    least_share_bps = max(1, search.criteria.constraints.min_share_bps)
+    free, left = limits.free.copy(), move.bits
+    rates, paths = np.zeros((2, free.shape[1]), dtype=np.int64)
+    usable = _rate(search, move) > 0
+    for place in np.argsort(limits.costs.T, axis=None, kind="stable").tolist():
+        slot, route = divmod(place, len(limits.routes))
+        if not usable[slot] or paths[slot] >= search.paths_max:
+            continue
+        rows, before_bps = limits.routes[route], int(rates[slot])
+        wish_bps = search.criteria.bandwidth_bps - before_bps
+        more_bps = min(int(free[rows, slot].min()), wish_bps)
+        if more_bps < least_share_bps:
+            continue
+        rates[slot] += more_bps
+        paths[slot] += 1
+        free[rows, slot] -= more_bps
+        if left <= more_bps * lengths_s[slot]:
+            if rates[rates > 0].min() < move.least_rate_bps:
+                return None
+            return _shortened(_Hope(search, rates), move, slot, before_bps, left)
+        left -= more_bps * lengths_s[slot]
+    return None
+
+
+def _shortened(hope: _Hope, move: Move, slot: int, before_bps: int, bits: int) -> _Hope:
+    """With no more than ``bits`` in a slot beyond ``before_bps``: for the first part of it."""
+    cuts, rates = hope.search.forecast.cuts, hope.rates
+    more_bps = int(rates[slot]) - before_bps
+    end_s = cuts[slot] + max(-(-bits // more_bps), move.least_phase_s)
+    rest_s = cuts[slot + 1] - end_s
+    if rest_s <= 0 or (before_bps and rest_s < move.least_phase_s):
+        return hope
+    search = replace(hope.search, forecast=hope.search.forecast.cut_at([end_s]))
+    return _Hope(search, np.insert(rates, slot + 1, before_bps))
 
 
 def _hoped(search: Search, during: slice | None = None, longest: int | None = None) -> Levels:

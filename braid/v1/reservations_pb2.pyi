@@ -268,6 +268,7 @@ class Flexibility(_message.Message):
     LEAST_BANDWIDTH_BPS_FIELD_NUMBER: _builtins.int
     VOLUME_BYTES_FIELD_NUMBER: _builtins.int
     MAX_PHASES_FIELD_NUMBER: _builtins.int
+    SOONEST_FIELD_NUMBER: _builtins.int
     duration_s: _builtins.int
     """The circuit lasts so long, anywhere within the window, as early as it can; more than 0, at most the
     window. Absent: the whole window. Not together with volume_bytes. All legs at one time.
@@ -282,6 +283,10 @@ class Flexibility(_message.Message):
     """
     max_phases: _builtins.int
     """Most phases of different rate, 1 to 64; absent: 16. Only together with volume_bytes."""
+    soonest: _builtins.bool
+    """As soon as can be. Otherwise over short ways when much is free on them, so that others have room too;
+    the soonest of times alike. Only together with volume_bytes.
+    """
     def __init__(
         self,
         *,
@@ -289,10 +294,11 @@ class Flexibility(_message.Message):
         least_bandwidth_bps: _builtins.int | None = ...,
         volume_bytes: _builtins.int | None = ...,
         max_phases: _builtins.int | None = ...,
+        soonest: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_least_bandwidth_bps", b"_least_bandwidth_bps", "_max_phases", b"_max_phases", "_volume_bytes", b"_volume_bytes", "duration_s", b"duration_s", "least_bandwidth_bps", b"least_bandwidth_bps", "max_phases", b"max_phases", "volume_bytes", b"volume_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_least_bandwidth_bps", b"_least_bandwidth_bps", "_max_phases", b"_max_phases", "_volume_bytes", b"_volume_bytes", "duration_s", b"duration_s", "least_bandwidth_bps", b"least_bandwidth_bps", "max_phases", b"max_phases", "volume_bytes", b"volume_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_least_bandwidth_bps", b"_least_bandwidth_bps", "_max_phases", b"_max_phases", "_volume_bytes", b"_volume_bytes", "duration_s", b"duration_s", "least_bandwidth_bps", b"least_bandwidth_bps", "max_phases", b"max_phases", "soonest", b"soonest", "volume_bytes", b"volume_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
     _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015

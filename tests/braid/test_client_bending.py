@@ -67,6 +67,8 @@ def test_a_volume_is_moved_by_its_deadline_as_fast_as_is_allowed(
     assert message.flexibility == pb.Flexibility(volume_bytes=40 * TB)
     few = asked(volume=7, deadline=START_S + HOUR_S, max_phases=3)
     assert few.flexibility == pb.Flexibility(volume_bytes=7, max_phases=3)
+    fast = asked(volume=7, deadline=START_S + HOUR_S, soonest=True)
+    assert fast.flexibility == pb.Flexibility(volume_bytes=7, soonest=True)
 
 
 VOLUME = {"volume": "1TB", "deadline": START_S + HOUR_S}
@@ -83,6 +85,7 @@ VOLUME = {"volume": "1TB", "deadline": START_S + HOUR_S}
         ({"volume": "1TB", "duration": "1h"}, "volume: not together with duration"),
         ({"deadline": "+1h", "duration": "1h"}, "deadline: only together with volume"),
         ({"max_phases": 2, "duration": "1h"}, "max_phases: only together with volume"),
+        ({"soonest": True, "duration": "1h"}, "soonest: only together with volume"),
         ({"window": "12h"}, "window: only together with duration"),
         ({"window": "12h", "end": "+1h"}, "window: not together with end"),
         ({"window": "12h", "end": "+1h", "duration": "1h"}, "window: not together with end"),

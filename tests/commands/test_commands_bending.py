@@ -36,9 +36,13 @@ from tests.braid.fake_orchestrator import FakeOrchestrator
          {"volume_bytes": 3 * 2**39}),
         (["--volume", "1TB", "--deadline", str(START_S + 5 * HOUR_S), "--rate-at-most", "10G",
           "--max-phases", "8"], 10 * G, 5, {"volume_bytes": TB, "max_phases": 8}),
+        (["--volume", "1TB", "--deadline", str(START_S + 5 * HOUR_S), "--soonest"], 0, 5,
+         {"volume_bytes": TB, "soonest": True}),
         (["10G"], 10 * G, 1, None),
     ],
-    ids=["window", "at-least", "at-least until", "volume", "volume, rate", "phases", "exact"],
+    ids=[
+        "window", "at-least", "at-least until", "volume", "volume, rate", "phases", "soonest", "exact",
+    ],
 )  # fmt: skip
 def test_what_was_said_is_what_is_asked(
     target: str,

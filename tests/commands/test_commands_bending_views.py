@@ -170,6 +170,11 @@ def test_no_text_of_a_refusal_is_taken_for_markup(odd: str) -> None:
             "at most 1 Gb/s",
             "1 TB, 2 phases at most",
         ),
+        (
+            request(0, window(0, 1), volume_bytes=TB, soonest=True),
+            "as fast as the ports",
+            "1 TB, soonest",
+        ),
     ],
 )
 def test_a_request_in_words(wanted: pb.Reservation, rate: str, volume: str) -> None:

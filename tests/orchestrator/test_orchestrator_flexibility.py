@@ -47,6 +47,7 @@ def check(message: pb.Reservation) -> Criteria:
         ({"duration_s": HOUR_S, "least_bandwidth_bps": 1}, Bend(least_bps=1)),
         ({"volume_bytes": MOST_BYTES}, Bend(volume_bytes=MOST_BYTES)),
         ({"volume_bytes": 1, "max_phases": 64}, Bend(volume_bytes=1, max_phases=64)),
+        ({"volume_bytes": 1, "soonest": True}, Bend(volume_bytes=1, soonest=True)),
     ],
 )
 def test_a_good_one_is_taken_as_far_as_it_bends(
@@ -75,6 +76,7 @@ def test_a_volume_without_a_rate_goes_as_fast_as_the_ports() -> None:
         ("max_phases", 65, "1 to 64", {"volume_bytes": 5}),
         ("max_phases", 4, "volume_bytes beside it", {}),
         ("max_phases", 4, "volume_bytes beside it", {"duration_s": 5}),
+        ("soonest", True, "volume_bytes beside it", {"duration_s": 5}),
         ("duration_s", 5, "nothing with volume_bytes", {"volume_bytes": 5}),
         ("least_bandwidth_bps", 5, "nothing with volume_bytes", {"volume_bytes": 5}),
     ],

@@ -30,7 +30,8 @@ def bends(draw: st.DrawFn, bandwidth_bps: int, duration_s: int) -> Bend | None:
     kind = draw(st.sampled_from(["rigid", "sliding", "volume"]))
     if kind == "volume":
         volume = draw(st.integers(1, bandwidth_bps * duration_s // 8))
-        return Bend(volume_bytes=volume, max_phases=draw(st.integers(1, 64)))
+        phases, soonest = draw(st.integers(1, 64)), draw(st.booleans())
+        return Bend(volume_bytes=volume, max_phases=phases, soonest=soonest)
     if kind == "sliding" and duration_s > 1:
         least_bps = draw(st.integers(0, bandwidth_bps - 1))
         return Bend(draw(st.integers(1, duration_s - 1)), least_bps)

@@ -1,4 +1,4 @@
-"""Volumes: phases that keep every limit, and move what was asked as soon as can be."""
+"""Volumes: phases that keep every limit, and move all of it as soon as can be, or sparing others."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def moves(draw: st.DrawFn) -> dict[str, Any]:
         "max_phases": draw(st.integers(1, 5)),
         "least_phase_s": draw(st.integers(1, 40)),
         "least_rate_bps": draw(st.integers(1, 40)),
+        "sparing": draw(st.booleans()),
     }
 
 
@@ -42,7 +43,7 @@ def assert_phases(search: Search, phases: tuple[Phase, ...], move: dict[str, Any
     bits = move["volume_bytes"] * BITS
     assert carried(phases) >= bits
     last = phases[-1]
-    if last.window.duration_s > least_s:
+    if not move["sparing"] and last.window.duration_s > least_s:
         assert carried(phases) - last.bandwidth_bps < bits
 
 
@@ -62,6 +63,35 @@ def test_phases_keep_every_limit_and_a_shortfall_tells_what_would_be_granted(
             granted = spread(search, **{**less, "max_phases": phases_max})
             assert not isinstance(granted, Shortfall)
             assert_phases(search, granted, {**less, "max_phases": phases_max})
+
+
+@settings(max_examples=200)
+@given(searches(), moves())
+def test_who_is_sparing_moves_whatever_could_be_moved_sooner(
+    search: Search, move: dict[str, Any]
+) -> None:
+    sparing, soonest = (spread(search, **{**move, "sparing": some}) for some in (True, False))
+    assert isinstance(sparing, Shortfall) <= isinstance(soonest, Shortfall)
+
+
+def test_who_is_sparing_waits_until_more_is_free() -> None:
+    """40 of 100 are free at first, all later: a volume that fits later alone goes then."""
+    told = {way("b"): steps((100, 40), (110, 100), (130, 100))}
+    search = search_of(fan((1,)), told, 40)
+    assert spread(search, 100, 4, 1, 1) == (Phase(Window(100, 120), 40),)
+    later = (Phase(Window(110, 130), 40),)
+    assert spread(search, 100, 4, 1, 1, sparing=True) == later
+    # What does not fit later alone begins sooner, with as little as must be.
+    phases = spread(search, 110, 4, 1, 1, sparing=True)
+    assert not isinstance(phases, Shortfall)
+    assert carried(phases) >= 880
+    assert phases[0].bits < 100
+    assert phases[-1] == later[0]
+
+
+def test_who_is_sparing_does_not_wait_where_nothing_is_gained() -> None:
+    search = search_of(fan((1,)), {way("b"): steps((100, 100))}, 40)
+    assert spread(search, 100, 4, 1, 1, sparing=True) == (Phase(Window(100, 120), 40),)
 
 
 def exact(profile: Profile, volume_bytes: int, wish_bps: int) -> tuple[int, int]:
