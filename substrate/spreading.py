@@ -8,6 +8,7 @@ composed. Where that takes too many phases, slots are made coarser.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from substrate.bending import BITS, Phase, Search, Shortfall, widest
 from substrate.forecast import Levels
 from substrate.model import Window
 from substrate.values import dataclass, replace
+
+COST_DIGITS = 9
+"""Costs that differ by less are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,28 +158,36 @@ def _sparing(search: Search, move: Move) -> _Hope | None:
     limits, lengths_s = search.limits, search.forecast.lengths_s.tolist()
     if not limits.routes:
         return None
-    least_share_bps = max(1, search.criteria.constraints.min_share_bps)
     free, left = limits.free.copy(), move.bits
     rates, paths = np.zeros((2, free.shape[1]), dtype=np.int64)
-    usable = _rate(search, move) > 0
-    for place in np.argsort(limits.costs.T, axis=None, kind="stable").tolist():
-        slot, route = divmod(place, len(limits.routes))
-        if not usable[slot] or paths[slot] >= search.paths_max:
-            continue
-        rows, before_bps = limits.routes[route], int(rates[slot])
-        wish_bps = search.criteria.bandwidth_bps - before_bps
-        more_bps = min(int(free[rows, slot].min()), wish_bps)
-        if more_bps < least_share_bps:
-            continue
-        rates[slot] += more_bps
-        paths[slot] += 1
-        free[rows, slot] -= more_bps
-        if left <= more_bps * lengths_s[slot]:
+    usable, costs = _rate(search, move) > 0, limits.costs.T.round(COST_DIGITS)
+    order = (divmod(place, costs.shape[1]) for place in np.argsort(costs, None, "stable").tolist())
+    # Routes that are alike at some time are taken together: it is over the sooner.
+    for (slot, _), places in groupby(order, key=lambda place: (place[0], costs[place])):
+        before_bps = int(rates[slot])
+        for _, route in places if usable[slot] else ():
+            _take(search, free, rates, paths, slot, route)
+        more_bits = (int(rates[slot]) - before_bps) * lengths_s[slot]
+        if left <= more_bits:
             if rates[rates > 0].min() < move.least_rate_bps:
                 return None
             return _shortened(_Hope(search, rates), move, slot, before_bps, left)
-        left -= more_bps * lengths_s[slot]
+        left -= more_bits
     return None
+
+
+def _take(
+    search: Search, free: Levels, rates: Levels, paths: Levels, slot: int, route: int
+) -> None:
+    """As much as is left on a route in a slot."""
+    rows = search.limits.routes[route]
+    wish_bps = search.criteria.bandwidth_bps - int(rates[slot])
+    more_bps = min(int(free[rows, slot].min()), wish_bps)
+    least_bps = max(1, search.criteria.constraints.min_share_bps)
+    if more_bps >= least_bps and paths[slot] < search.paths_max:
+        rates[slot] += more_bps
+        paths[slot] += 1
+        free[rows, slot] -= more_bps
 
 
 def _shortened(hope: _Hope, move: Move, slot: int, before_bps: int, bits: int) -> _Hope:

@@ -41,7 +41,8 @@ from tests.braid.fake_orchestrator import FakeOrchestrator
         (["10G"], 10 * G, 1, None),
     ],
     ids=[
-        "window", "at-least", "at-least until", "volume", "volume, rate", "phases", "soonest", "exact",
+        "window", "at-least", "at-least until", "volume", "volume, rate", "phases", "soonest",
+        "exact",
     ],
 )  # fmt: skip
 def test_what_was_said_is_what_is_asked(

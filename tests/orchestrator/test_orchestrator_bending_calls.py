@@ -175,7 +175,7 @@ async def test_phases_that_were_undecided_when_the_instance_died_are_negotiated_
         one = await world.start("a")
         await one.reserve(asked(180, "first", (1, 2)))
         world.delay = no_answers
-        flexibility = pb.Flexibility(volume_bytes=100 * G * HOUR_S // 8)
+        flexibility = pb.Flexibility(volume_bytes=100 * G * HOUR_S // 8, soonest=True)
         bending = asked(200, "second", (1, 9), flexibility=flexibility, detach=True)
         begun = await one.reserve(bending)
         await asyncio.sleep(1)

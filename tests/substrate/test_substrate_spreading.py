@@ -1,4 +1,4 @@
-"""Volumes: phases that keep every limit, and move all of it as soon as can be, or sparing others."""
+"""Volumes: phases that keep every limit, and move all as soon as can be, or sparing others."""
 
 from __future__ import annotations
 
@@ -92,6 +92,11 @@ def test_who_is_sparing_waits_until_more_is_free() -> None:
 def test_who_is_sparing_does_not_wait_where_nothing_is_gained() -> None:
     search = search_of(fan((1,)), {way("b"): steps((100, 100))}, 40)
     assert spread(search, 100, 4, 1, 1, sparing=True) == (Phase(Window(100, 120), 40),)
+
+
+def test_who_is_sparing_takes_all_ways_that_are_alike() -> None:
+    search = search_of(fan((1, 1)), {}, 100)
+    assert spread(search, 150, 4, 1, 1, sparing=True) == (Phase(Window(100, 112), 100),)
 
 
 def exact(profile: Profile, volume_bytes: int, wish_bps: int) -> tuple[int, int]:
