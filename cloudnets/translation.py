@@ -13,7 +13,7 @@ from itertools import combinations
 from types import MappingProxyType
 
 from cloudnets.drawing import Demand, missing_of_all
-from cloudnets.partials import Asked, AskedVLink, Refused, kind_of
+from cloudnets.partials import Asked, AskedVLink, Refused, amount_of, kind_of
 from cloudnets.underlay import HOST, Room, Underlay, above
 from embedding.model import Request, VLink, VNode
 from rdl.attributes import NODE, PIP, RESOURCE, family, within
@@ -124,15 +124,24 @@ def translate(
 
 def _no_host(vnode: NetworkElement, why: Misfit) -> Refused:
     """Nothing of what hosts have is told, only what none of them serves."""
-    field, lacking = f"elements.{vnode.id}", why.attribute
+    field, lacking, asked = f"elements.{vnode.id}", why.attribute, 0
     if lacking == vnode.attribute:
         reason = f"{field}: no host is of {lacking} and has all that is asked for"
         kind = RefusalKind.FEATURE
     else:
         reason = f"{field}: no host will do: none serves its {lacking}"
+        asked = amount_of(vnode, lacking)
         kind = RefusalKind.RESOURCE if family(lacking) == RESOURCE else RefusalKind.FEATURE
-    inside = f"{field}: no host will do: {why}"
-    return Refused(kind, reason, lacking, elements=(vnode.id,), inside=inside)
+    return Refused(
+        kind,
+        reason,
+        lacking,
+        elements=(vnode.id,),
+        # None has any of it.
+        short=asked or None,
+        asked=asked or None,
+        inside=f"{field}: no host will do: {why}",
+    )
 
 
 def pools_for(underlay: Underlay, asked: Asked) -> Iterator[Mapping[str, int]]:

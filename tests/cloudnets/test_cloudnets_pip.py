@@ -305,53 +305,6 @@ def test_a_host_of_which_only_a_shared_disk_is_used_is_idle_for_the_objective_en
     assert hosts_of(settled) == {"a": "z"}
 
 
-def test_a_vnode_that_no_host_matches_is_refused_for_what_none_serves() -> None:
-    of = overlay("  a: {attribute: /node/host/generic, features: {/feature/architecture: sparc}}")
-    why = refused(berlin(), of, RefusalKind.FEATURE)
-    assert why.reason == "elements.a: no host will do: none serves its /feature/architecture"
-    assert (why.resource, why.elements) == ("/feature/architecture", ("a",))
-
-
-def test_the_operator_is_told_why_each_kind_of_host_will_not_do() -> None:
-    of = overlay("  a: {attribute: /node/host/generic, features: {/feature/architecture: sparc}}")
-    inside = refused(berlin(), of, RefusalKind.FEATURE).inside
-    assert inside.startswith("elements.a: no host will do: sn111: /feature/architecture")
-    assert "sn113" in inside
-    assert "sn112" not in inside, "it is as sn111"
-
-
-MIXED = """
-  x: {attribute: /node/host/kvm, resources: {/resource/cpu: 8 cores, /resource/memory: 1 TiB,
-      /resource/disk: 1 TB}, features: {/feature/architecture: arm}}
-  y: {attribute: /node/host/xen, resources: {/resource/cpu: 8 cores, /resource/memory: 1 TiB,
-      /resource/disk/ssd: 1 TB}, features: {/feature/architecture: x86}}"""
-
-
-@pytest.mark.parametrize(
-    ("asked_for", "kind", "lacking"),
-    [
-        ("/node/host/vserver, resources: {}", RefusalKind.FEATURE, "/node/host/vserver"),
-        ("/node/host/kvm, features: {/feature/architecture: x86}", None, "/feature/architecture"),
-        ("/node/host/kvm, resources: {/resource/disk/ssd: any}", None, "/resource/disk/ssd"),
-        (
-            "/node/host/generic, resources: {/resource/disk/ssd: any},"
-            " features: {/feature/architecture: arm}",
-            RefusalKind.FEATURE,
-            "/node/host/generic",
-        ),
-    ],
-    ids=["its type", "a feature", "a resource", "all together"],
-)
-def test_what_no_host_has_is_one_attribute_and_of_hosts_of_its_type(
-    asked_for: str, kind: RefusalKind | None, lacking: str
-) -> None:
-    of = overlay(f"  a: {{attribute: {asked_for}}}")
-    known = {"/feature": RefusalKind.FEATURE, "/resource": RefusalKind.RESOURCE}
-    kind = kind or next(known[word] for word in known if lacking.startswith(word))
-    why = refused(underlay(MIXED), of, kind)
-    assert (why.resource, why.elements) == (lacking, ("a",))
-
-
 def test_what_one_vnode_lacks_is_told_of_the_host_that_comes_nearest() -> None:
     of = overlay("  a: {attribute: /node/host/generic, resources: {/resource/cpu: 9 cores}}")
     why = refused(berlin(), of, RefusalKind.RESOURCE)
