@@ -30,7 +30,7 @@ WINDOW = Window(100, 200)
 TIMES = 15
 
 
-def book_of(site: Underlay, *, visible: bool = True, time_limit_s: float = 1.0) -> Book:
+def book_of(site: Underlay, *, visible: bool = True, time_limit_s: float = 0.3) -> Book:
     """An agent's book on a site, where programs run at once."""
     port = {"name": "east", "capacity": "10G", "vlans": "100-199", "remote": "munich:west"}
     cloud = {"substrate": write(site.graph), "port_nodes": {"east": "s0"}}
@@ -104,7 +104,7 @@ def demands(draw: st.DrawFn) -> tuple[Graph, tuple[Segment, ...]]:
     return replace(of, elements=tuple(elements)), segments
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sites(), demands(), st.booleans())
 def test_no_name_of_the_inside_is_in_anything_that_a_refusal_tells(
     site: Underlay, asked: tuple[Graph, tuple[Segment, ...]], thinks: bool
