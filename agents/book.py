@@ -14,6 +14,7 @@ from typing import cast
 from agents.backends.base import Backend, CloudBackend, Partial, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed
 from agents.calendars import calendars_of
+from agents.discretion import discreet, without_inside
 from agents.free import FreeFor
 from agents.offered import port_uses, stamp
 from agents.swaps import unsplit, untranslated
@@ -74,7 +75,7 @@ class Book:
         outcome = advice if isinstance(advice, Refusal) else self._placed(prep, advice)
         if isinstance(outcome, Refusal):
             named = replace(outcome, domain=self.domain.name)
-            return named if self.domain.visible else self._discreet(named)
+            return named if self.domain.visible else discreet(named, self.domain)
         # What lies alone was checked against all others; of alternatives the envelope was not.
         alone = prep.reservation_id not in self._held and prep.joint is None
         self._hold(prep, outcome, checked=alone)
@@ -264,7 +265,10 @@ class Book:
             placement = self.backend.place(prep.segments, prep.window, free)
         if isinstance(placement, Refusal):
             return placement
-        return self._verified(prep, placement, free)
+        outcome = self._verified(prep, placement, free)
+        if isinstance(outcome, Refusal) and prep.graph:
+            return without_inside(outcome, self.domain)
+        return outcome
 
     def _verified(
         self, prep: ReservationPrep, placement: Placement, free: FreeFor
@@ -426,16 +430,6 @@ class Book:
         # The backend does not count ports: then only their own capacity limits them.
         port = self.domain.port(stp)
         return (Step(free.window.start_s, port.capacity_bps if port is not None else 0),)
-
-    def _discreet(self, refusal: Refusal) -> Refusal:
-        known = {port.stp for port in self.domain.ports}
-        if refusal.kind is RefusalKind.BANDWIDTH:
-            reason = f"{self.domain.name} has no room for it"
-            return replace(refusal, reason=reason, resource="", available_bps=None)
-        if refusal.resource and refusal.resource not in known:
-            reason = f"{self.domain.name} cannot carry it"
-            return replace(refusal, reason=reason, resource="", available_bps=None)
-        return replace(refusal, available_bps=None)
 
 
 def _beside(prep: ReservationPrep) -> tuple[ReservationPrep, Key]:

@@ -144,8 +144,9 @@ class Clouds:
         move = Move(reservation_id, vnode, before.host, host, bytes_of(mapped, vnode))
         refusal = await outliving(self._spawn(self._move(record.key, {vnode: host})))
         if refusal is not None:
+            why = refusal.inside or refusal.reason
             raise RequestError(
-                StatusCode.FAILED_PRECONDITION, "host", host, f"a host with room: {refusal.reason}"
+                StatusCode.FAILED_PRECONDITION, "host", host, f"a host with room: {why}"
             )
         await self._carried_out(record)
         return move
@@ -160,9 +161,11 @@ class Clouds:
                 partial(plan_freeing, backend.underlay, tenants, backend.cloud_stp, share)
             )
         except Refused as error:
-            raise RequestError(
-                StatusCode.FAILED_PRECONDITION, "free_share", share, f"nothing now: {error}"
-            ) from error
+            # An orchestrator passes the answer on to users; the log is the operator's.
+            _log.warning("hosts cannot be freed", reason=str(error))
+            possible = f"nothing now: {error.refusal.reason}"
+            code = StatusCode.FAILED_PRECONDITION
+            raise RequestError(code, "free_share", share, possible) from error
 
     async def free(self, share: float) -> tuple[Move, ...]:
         """Does what :meth:`what_if` answers now, CloudNet by CloudNet: each moves whole or not.

@@ -113,7 +113,12 @@ class Parts:
 
     def admit(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
         """Takes capacity for a part in memory, or says why not; ``advice``: as for the book."""
-        return self._wrong_time(prep) or self.book.admit(prep, advice)
+        outcome = self._wrong_time(prep) or self.book.admit(prep, advice)
+        if prep.graph and isinstance(outcome, Refusal):
+            # Others are told no names of the inside; the operator is.
+            why = outcome.inside or outcome.reason
+            _log.info("refused", part="/".join((prep.transaction_id, prep.part_id)), reason=why)
+        return outcome
 
     def look(self, prep: ReservationPrep) -> Admitted | Refusal:
         """What ``admit`` would say of a part without a graph, by what is known here alone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cloudnets.partials import Asked, Refused
+from cloudnets.partials import Asked, Refused, listed
 from cloudnets.underlay import Underlay
 from rdl.errors import RdlError
 from rdl.model import Graph, NetworkElement, Relation, RelationKind, by_id
@@ -44,7 +44,8 @@ class _Decisions:
         strange = sorted(set(relation.elements) - self._vnodes)
         if strange:
             reason = f"{strange[0]} is no VNode here; possible: relations of VNodes"
-            raise Refused(RefusalKind.TOPOLOGY, f"relations.{relation.id}: {reason}")
+            reason = f"relations.{relation.id}: {reason}"
+            raise Refused(RefusalKind.FEATURE, reason, relation.of, elements=relation.elements)
         elements: dict[str, NetworkElement] = by_id(graph.elements)
         told = {n: _liked(self._underlay, elements[n], relation.of) for n in relation.elements}
         found, first = False, None
@@ -56,7 +57,7 @@ class _Decisions:
             except (RdlError, Refused) as error:
                 first = first or error
         if not found and first is not None:
-            raise first if isinstance(first, Refused) else _refused(first)
+            raise first if isinstance(first, Refused) else _refused(first, relation)
 
     def _values(self, relation: Relation, told: dict[str, list[str]]) -> Iterator[dict[str, str]]:
         """The best liked first, each once."""
@@ -70,7 +71,7 @@ class _Decisions:
                 values = settle(relation, left)
             except RdlError as error:
                 if left is told:
-                    raise _refused(error) from error
+                    raise _refused(error, relation) from error
                 continue
             yield values
             if relation.kind is RelationKind.DIFFERENT:
@@ -106,5 +107,13 @@ def _liked(underlay: Underlay, vnode: NetworkElement, feature: str) -> list[str]
     return sorted(possible, key=lambda word: (-counted[word], word))
 
 
-def _refused(error: RdlError) -> Refused:
-    return Refused(RefusalKind.TOPOLOGY, str(error.mistakes[0]))
+def _refused(error: RdlError, relation: Relation) -> Refused:
+    """Which words hosts have is not told."""
+    inside = str(error.mistakes[0])
+    kind = relation.kind.value
+    reason = (
+        f"relations.{relation.id}: {relation.of} cannot be {kind} for {listed(relation.elements)}"
+    )
+    return Refused(
+        RefusalKind.FEATURE, reason, relation.of, elements=relation.elements, inside=inside
+    )

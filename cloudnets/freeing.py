@@ -148,7 +148,7 @@ def _unfit(underlay: Underlay, task: Task, embedding: Embedding) -> bool:
         for shares in (embedding.paths.get(vlink.element.id, ()),)
     }
     found = Found(task, hosts, ways, 0.0, 0.0)
-    return bool(latency_over(underlay, found)) or any(
+    return latency_over(underlay, found) is not None or any(
         link in task.against[name] for name, way in ways.items() for link in way
     )
 

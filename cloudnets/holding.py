@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cloudnets.drawing import Lack, draw
-from cloudnets.lacking import lacks
+from cloudnets.lacking import lacks, too_late, too_thin
 from cloudnets.mapped import Mapped, MappedVLink, MappedVNode
 from cloudnets.nearness import latency_us, most_us_of
 from cloudnets.partials import AskedVLink, Refused, amount_of
@@ -62,8 +62,7 @@ def settle(
         raise lacks(underlay, drawn)
     full = overfull(found, room)
     if full:
-        reason = f"{full[1]} bit/s short at {full[0]}"
-        raise Refused(RefusalKind.BANDWIDTH, reason, full[0])
+        raise full
     taken: dict[Resource, int] = {}
     for amounts in (task.taken, drawn):
         for i, amount in amounts.items():
@@ -82,24 +81,25 @@ def left_over(task: Task, room: Room) -> list[int]:
     return [max(0, free - task.taken.get(i, 0)) for i, free in enumerate(room.supplies)]
 
 
-def overfull(found: Found, room: Room) -> tuple[str, int] | None:
-    """The first link with too little for all VLinks, and how much it lacks."""
+def overfull(found: Found, room: Room) -> Refused | None:
+    """For the first link with too little for all VLinks."""
     for name, bandwidth_bps in _carried(found).items():
         if bandwidth_bps > room.links[name]:
-            return name, bandwidth_bps - room.links[name]
+            over = [vlink for vlink, way in found.ways.items() if name in way]
+            return too_thin(name, bandwidth_bps - room.links[name], bandwidth_bps, over)
     return None
 
 
-def latency_over(underlay: Underlay, found: Found) -> str:
-    """Why the way of a VLink takes too long; empty if none does."""
+def latency_over(underlay: Underlay, found: Found) -> Refused | None:
+    """For the first VLink whose way takes too long."""
     for vlink in found.task.asked.vlinks:
         most_us = most_us_of(vlink)
         way = found.ways[vlink.element.id]
         if most_us is not None and way:
             takes_us = sum(latency_us(underlay.links[name].element) for name in way)
             if takes_us > most_us:
-                return f"elements.{vlink.element.id}: its way takes {takes_us} us of {most_us} us"
-    return ""
+                return too_late(vlink.element.id, takes_us, most_us)
+    return None
 
 
 def _carried(found: Found) -> dict[str, int]:
@@ -132,7 +132,8 @@ def _vlinks(
     given = [vlink.vlan for vlink in found.task.asked.vlinks if vlink.leaves]
     for vlan in given:
         if given.count(vlan) > 1:
-            raise Refused(RefusalKind.LABEL, f"VLAN {vlan} is given to two VLinks that leave")
+            reason = f"VLAN {vlan} is given to two VLinks that leave"
+            raise Refused(RefusalKind.LABEL, reason, VLAN)
     left = vlans - VlanSet.of(*given)
     kept = VlanSet.of(*before.values())
     mapped = []
@@ -144,7 +145,8 @@ def _vlinks(
             same = before.get(name, 0)
             picked = same if same in possible else (possible - kept).lowest() or possible.lowest()
             if picked is None:
-                raise Refused(RefusalKind.LABEL, f"elements.{name}: no VLAN is free on its way")
+                reason = f"elements.{name}: no VLAN is free on its way"
+                raise Refused(RefusalKind.LABEL, reason, VLAN, elements=(name,))
             vlan, left = picked, left - VlanSet.of(picked)
         mapped.append(
             MappedVLink(name, vlan, vlink.bandwidth_bps, vlink.ends, way, vlink.outer_vlan)

@@ -1,61 +1,162 @@
-"""What an embedding that was not found is short of, as a refusal."""
+"""What an embedding that was not found is short of, as a refusal.
+
+Each says it twice: for strangers by attributes, amounts and the elements of their own graph; and
+for the operator with the names of hosts and links (``inside``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from cloudnets.drawing import Lack
-from cloudnets.nearness import most_us_of
-from cloudnets.partials import Refused
-from cloudnets.translation import Task
-from cloudnets.underlay import Underlay
+from cloudnets.nearness import LATENCY, most_us_of
+from cloudnets.partials import BANDWIDTH, Refused, kind_of, listed
+from cloudnets.translation import Task, pin
+from cloudnets.underlay import HOST, Underlay
 from embedding.answer import Answer, Shortage, Status
 from embedding.problem import Problem
 from embedding.shortages import counted
+from rdl.attributes import LINK
+from rdl.matching import Misfit
 from rdl.units import Amount, Unit
 from substrate.model import RefusalKind
 
 NOTHING = np.zeros(0, bool)
+SHOWN_MAX = 3
 
 
 def refused(
-    underlay: Underlay, task: Task, problem: Problem, answer: Answer, closed: Mapping[str, str]
+    underlay: Underlay,
+    task: Task,
+    problem: Problem,
+    answer: Answer,
+    closed: Mapping[str, tuple[str, Misfit]],
 ) -> Refused:
-    """The first three shortages. ``closed``: links that could not be used, and why."""
-    if closed:
-        return Refused(RefusalKind.TOPOLOGY, next(iter(closed.values())), next(iter(closed)))
+    """The first three shortages. ``closed``: links that could not be used, for whom and why not."""
+    for link, (vlink, misfit) in closed.items():
+        return unfit(vlink, link, misfit)
     short = answer.shortages or counted(problem)
+    if short:
+        return _short(underlay, task, short[:SHOWN_MAX])
     barred = problem.said_rules.barred
-    far = [each for each in task.asked.vlinks if barred.get(each.element.id, NOTHING).any()]
-    if not short and far:
-        name, most_us = far[0].element.id, most_us_of(far[0])
-        reason = f"nothing was found with a way of at most {most_us} us, and room for all"
-        return Refused(RefusalKind.TOPOLOGY, f"elements.{name}: {reason}", name)
-    if not short and answer.status is Status.INFEASIBLE:
+    for each in task.asked.vlinks:
+        if barred.get(each.element.id, NOTHING).any():
+            name, most_us = each.element.id, most_us_of(each)
+            reason = f"nothing was found with a way of at most {most_us} us, and room for all"
+            reason = f"elements.{name}: {reason}"
+            return Refused(RefusalKind.TOPOLOGY, reason, LATENCY, elements=(name,))
+    if answer.status is Status.INFEASIBLE:
         reason = "hosts and links cannot take and carry it all at once"
-        return Refused(RefusalKind.BANDWIDTH, reason)
-    if not short:
+    else:
         reason = "no mapping was found in the time given, and nothing shows that there is none"
-        return Refused(RefusalKind.BANDWIDTH, reason)
-    reason = "; ".join(_said(underlay, each) for each in short[:3])
-    where = short[0].where
-    name = where if short[0].resource == "bandwidth" else f"{where}{short[0].resource}"
-    return Refused(RefusalKind.BANDWIDTH, reason, name)
+    return Refused(RefusalKind.RESOURCE, reason)
 
 
 def lacks(underlay: Underlay, lack: Lack) -> Refused:
     """What could not be drawn on a host, perhaps because others there share it."""
     demand = lack.demand
     missing = Amount(lack.missing, underlay.units[demand.attribute])
-    reason = f"{missing} of {demand.attribute} short at {lack.host} for {demand.vnode}"
-    return Refused(RefusalKind.BANDWIDTH, reason, f"{lack.host}{demand.attribute}")
+    short = f"{missing} of {demand.attribute} short"
+    return Refused(
+        RefusalKind.RESOURCE,
+        f"{short} for {demand.vnode}",
+        demand.attribute,
+        elements=(demand.vnode,),
+        short=lack.missing,
+        asked=demand.amount,
+        inside=f"{short} at {lack.host} for {demand.vnode}",
+    )
 
 
-def _said(underlay: Underlay, short: Shortage) -> str:
-    if short.resource in ("hosts", "links"):
-        return f"{short.short:g} {short.resource} short: {short.why}"
-    unit = underlay.units.get(short.resource, Unit.BANDWIDTH_BPS)
-    missing = Amount(max(1, round(short.short)), unit)
-    return f"{missing} of {short.resource} short at {short.where}"
+def too_thin(link: str, missing_bps: int, asked_bps: int, vlinks: Iterable[str]) -> Refused:
+    """A link that has not as much left as all VLinks over it need."""
+    elements = tuple(vlinks)
+    short = f"{Amount(missing_bps, Unit.BANDWIDTH_BPS)} of {BANDWIDTH} short"
+    return Refused(
+        RefusalKind.BANDWIDTH,
+        f"{short} for {listed(elements)}",
+        BANDWIDTH,
+        elements=elements,
+        short=missing_bps,
+        asked=asked_bps,
+        inside=f"{short} at {link} for {listed(elements)}",
+    )
+
+
+def unfit(vlink: str, link: str, misfit: Misfit) -> Refused:
+    """A VLink that must not take a link, and has no other way."""
+    return Refused(
+        RefusalKind.TOPOLOGY,
+        f"elements.{vlink}: no way was found that serves its {misfit.attribute}",
+        misfit.attribute,
+        elements=(vlink,),
+        inside=f"elements.{vlink}: {link} will not do: {misfit}",
+    )
+
+
+def too_late(vlink: str, takes_us: int, most_us: int) -> Refused:
+    """A VLink whose way takes too long."""
+    return Refused(
+        RefusalKind.TOPOLOGY,
+        f"elements.{vlink}: its way takes {takes_us} us of {most_us} us",
+        LATENCY,
+        elements=(vlink,),
+        short=takes_us - most_us,
+        asked=most_us,
+    )
+
+
+def _short(underlay: Underlay, task: Task, short: tuple[Shortage, ...]) -> Refused:
+    told = [_told(underlay, task, each) for each in short]
+    first = told[0].refusal
+    return Refused(
+        first.kind,
+        "; ".join(dict.fromkeys(each.refusal.reason for each in told)),
+        first.resource,
+        elements=first.elements,
+        short=first.short,
+        asked=first.asked,
+        inside="; ".join(each.refusal.inside for each in told),
+    )
+
+
+def _told(underlay: Underlay, task: Task, short: Shortage) -> Refused:
+    """How many hosts there are, or would be needed, strangers are not told."""
+    elements = _elements(task, short.who)
+    if short.resource == "hosts":
+        reason = f"no host may run {listed(elements)}"
+        if len(elements) > 1:
+            reason = f"too few hosts for {listed(elements)}, which may not meet"
+        inside = f"{short.short:g} hosts short: {short.why}"
+        return Refused(RefusalKind.RESOURCE, reason, HOST, elements=elements, inside=inside)
+    if short.resource == "links":
+        reason = "no way joins the hosts that VLinks would have to join"
+        return Refused(RefusalKind.TOPOLOGY, reason, f"/{LINK}", inside=f"{reason}: {short.why}")
+    kind = BANDWIDTH if short.resource == "bandwidth" else short.resource
+    lacking = max(1, round(short.short))
+    missing = Amount(lacking, underlay.units.get(kind, Unit.BANDWIDTH_BPS))
+    return Refused(
+        kind_of(kind),
+        f"{missing} of {kind} short for {listed(elements)}",
+        kind,
+        elements=elements,
+        short=lacking,
+        asked=max(lacking, round(short.asked)),
+        inside=f"{missing} of {short.resource} short at {short.where}",
+    )
+
+
+def _elements(task: Task, who: Iterable[str]) -> tuple[str, ...]:
+    """The VNodes and VLinks behind names of the request."""
+    found: dict[str, None] = {}
+    for name in who:
+        vnodes = [vnode for vnode, leader in task.leaders.items() if leader == name]
+        leaving = [
+            vlink.element.id
+            for vlink in task.asked.vlinks
+            if vlink.leaves and pin(vlink.ends[1]) == name
+        ]
+        found |= dict.fromkeys(vnodes or leaving or [name])
+    return tuple(found)

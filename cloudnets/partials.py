@@ -32,17 +32,40 @@ BANDWIDTH = "/resource/bandwidth"
 VNODES_MAX = 100
 VLINKS_MAX = 400
 RELATIONS_MAX = 100
+NAMED_MAX = 5
 LIMITS = Limits(objects=4_000)
 
 
 class Refused(Exception):
-    """Why a partial graph cannot be mapped here."""
+    """Why a partial graph cannot be mapped here; its text is the operator's.
+
+    ``refusal``: what is told, see :class:`substrate.model.Refusal`. ``reason`` names nothing of the
+    inside; where there is more to say ``inside`` says all of it.
+    """
 
     def __init__(
-        self, kind: RefusalKind, reason: str, resource: str = "", segment: str = ""
+        self,
+        kind: RefusalKind,
+        reason: str,
+        resource: str = "",
+        segment: str = "",
+        *,
+        elements: Sequence[str] = (),
+        short: int | None = None,
+        asked: int | None = None,
+        inside: str = "",
     ) -> None:
-        super().__init__(reason)
-        self.refusal = Refusal(kind, reason, resource=resource, segment_id=segment)
+        super().__init__(inside or reason)
+        self.refusal = Refusal(
+            kind,
+            reason,
+            resource=resource,
+            segment_id=segment,
+            short=short,
+            asked=asked,
+            elements=tuple(elements),
+            inside=inside,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +140,18 @@ def amount_of(element: NetworkElement, attribute: str) -> int:
     return sum(
         [r.amount.value for r in element.resources if r.amount and within(r.attribute, attribute)]
     )
+
+
+def kind_of(attribute: str) -> RefusalKind:
+    """Of a refusal for want of an amount."""
+    return RefusalKind.BANDWIDTH if within(attribute, BANDWIDTH) else RefusalKind.RESOURCE
+
+
+def listed(elements: Sequence[str]) -> str:
+    """Names for a sentence: the first few; none: it is about all."""
+    shown = ", ".join(elements[:NAMED_MAX]) or "all of it together"
+    more = len(elements) - NAMED_MAX
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _vnodes(graph: Graph) -> tuple[NetworkElement, ...]:

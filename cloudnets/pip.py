@@ -13,7 +13,7 @@ from itertools import islice
 from cloudnets.decisions import decisions
 from cloudnets.drawing import Lack, draw
 from cloudnets.holding import Found, latency_over, left_over, overfull
-from cloudnets.lacking import lacks, refused
+from cloudnets.lacking import lacks, refused, unfit
 from cloudnets.mapped import Mapped
 from cloudnets.nearness import too_far
 from cloudnets.partials import Asked, Refused
@@ -28,6 +28,7 @@ from embedding.network import Free, Network
 from embedding.objectives import Objective, migration
 from embedding.problem import TOLERANCE, Problem
 from embedding.rules import Rules
+from rdl.matching import Misfit
 from substrate.model import RefusalKind
 from substrate.values import dataclass, replace
 
@@ -61,7 +62,7 @@ def think(
             return _Thought(underlay, task, room, objective, present, time_limit_s).run()
         except Refused as why:
             first = first or why
-    raise first or Refused(RefusalKind.TOPOLOGY, "relations: nothing fulfils them all")
+    raise first or Refused(RefusalKind.FEATURE, "relations: nothing fulfils them all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class _Thought:
             if gap_of(best.cost, bound) <= GAP:
                 break
         if best is None:
-            raise why or Refused(RefusalKind.BANDWIDTH, "no mapping was found")
+            raise why or Refused(RefusalKind.RESOURCE, "no mapping was found")
         return replace(best, gap=gap_of(best.cost, bound))
 
     def _plans(self) -> Iterator[_Plan]:
@@ -151,7 +152,7 @@ class _Thought:
     def _exact(self, plan: _Plan) -> Found:
         """Looks on, beside what did not hold, until something does. Raises Refused."""
         barred: dict[str, set[str]] = {}
-        closed: dict[str, str] = {}
+        closed: dict[str, tuple[str, Misfit]] = {}
         spared, seconds = False, plan.time_limit_s
         lack: Lack | None = None
         bound = math.inf
@@ -178,15 +179,15 @@ class _Thought:
                 self._bar(lack, barred)
             elif astray and not closed:
                 closed = self._closed()
-            elif astray or late:
-                raise Refused(RefusalKind.TOPOLOGY, astray or late)
+            elif why := astray or late:
+                raise why
             elif overfull(found, self._room) and not spared:
                 spared = True
             else:
                 return found
             seconds /= 2
         raise Refused(
-            RefusalKind.BANDWIDTH, "no mapping was found in which all that is shared suffices"
+            RefusalKind.RESOURCE, "no mapping was found in which all that is shared suffices"
         )
 
     def _open(self, plan: _Plan, barred: Mapping[str, set[str]]) -> Hosts:
@@ -224,17 +225,17 @@ class _Thought:
         }
         return Found(self._task, hosts, ways, answer.objective, gap_of(answer.objective, bound))
 
-    def _astray(self, found: Found) -> str:
-        """Why a VLink must not take one of its links; empty if all may."""
+    def _astray(self, found: Found) -> Refused | None:
+        """Why a VLink must not take one of its links; None if all may."""
         against = self._task.against
         ways = ((name, link) for name, way in found.ways.items() for link in way)
         wrong = next(((name, link) for name, link in ways if link in against[name]), None)
-        return _unfit(wrong[0], wrong[1], against[wrong[0]][wrong[1]]) if wrong else ""
+        return unfit(*wrong, against[wrong[0]][wrong[1]]) if wrong else None
 
-    def _closed(self) -> dict[str, str]:
-        """All links that any VLink must not take, and why."""
+    def _closed(self) -> dict[str, tuple[str, Misfit]]:
+        """All links that any VLink must not take, which one, and why."""
         return {
-            link: _unfit(name, link, why)
+            link: (name, why)
             for name, against in self._task.against.items()
             for link, why in against.items()
         }
@@ -252,10 +253,6 @@ class _Thought:
             )
             if own < demand.amount:
                 off.add(host)
-
-
-def _unfit(vlink: str, link: str, why: str) -> str:
-    return f"elements.{vlink}: {link} will not do: {why}"
 
 
 def _staying(task: Task, present: Mapped | None) -> dict[str, frozenset[str]]:

@@ -12,7 +12,7 @@ from embedding.model import Host, Link, Substrate
 from embedding.network import Bools, Floats, Network
 from rdl.aggregation import is_neighbour
 from rdl.attributes import PIP
-from rdl.matching import amounts_of, misfits
+from rdl.matching import Misfit, amounts_of, misfits
 from rdl.model import Feature, Graph, NetworkElement, by_id
 from rdl.units import Unit
 from rdl.vocabulary import STANDARD, Vocabulary
@@ -53,7 +53,7 @@ class Providers:
         self.names = tuple(sorted(pips))
         self._own = {name: _own_nodes(pips[name], name) for name in self.names}
         self.free = {name: self._free(name) for name in self.names}
-        self._known: dict[tuple[str, str, tuple[Feature, ...]], str] = {}
+        self._known: dict[tuple[str, str, tuple[Feature, ...]], Misfit | None] = {}
         self.links = tuple(link for link in links if link.a != link.b)
 
     def _free(self, name: str) -> Mapping[str, int]:
@@ -95,24 +95,27 @@ class Providers:
             links.append(Link(link.a, link.b, bandwidth, 1.0 + link.price, name))
         return Network(Substrate(hosts, tuple(links), tuple(sorted(ends - set(self.names)))))
 
-    def misfits(self, group: Group, graph: Graph, name: str) -> Iterator[str]:
+    def misfits(self, group: Group, graph: Graph, name: str) -> Iterator[Misfit]:
         """Why a group cannot be at a provider, amounts aside."""
         elements: dict[str, NetworkElement] = by_id(graph.elements)
         for member in group.members:
             asked = elements[member]
             if not is_neighbour(asked) and (why := self._unlike(asked, name)):
-                yield f"{member}: {why}"
+                yield why._replace(why=f"{member}: {why}")
         for kind in sorted(group.some):
             if self.free[name].get(kind, 0) <= 0:
-                yield f"{group.name}: {kind}: has none"
+                yield Misfit(kind, f"{group.name}: {kind}: has none")
 
-    def _unlike(self, asked: NetworkElement, name: str) -> str:
-        """Why a VNode is at no host of a provider, amounts aside; empty: it may be."""
+    def _unlike(self, asked: NetworkElement, name: str) -> Misfit | None:
+        """Why a VNode is at no host of a provider, amounts aside; None: it may be."""
         key = (name, asked.attribute, asked.features)
         if key not in self._known:
             bare = replace(asked, resources=())
             why = [misfits(bare, own, self._pips[name]) for own in self._own[name]]
-            self._known[key] = ("; ".join(why[0]) if why else "offers no host") if all(why) else ""
+            unlike = Misfit(asked.attribute, "offers no host")
+            if why and why[0]:
+                unlike = Misfit(why[0][0].attribute, "; ".join(map(str, why[0])))
+            self._known[key] = unlike if all(why) else None
         return self._known[key]
 
     def told(self, name: str, feature: str) -> frozenset[str] | None:

@@ -6,25 +6,31 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 
 from cloudnets.asked import BANDWIDTH, Group
+from cloudnets.partials import kind_of, listed
 from cloudnets.providers import MBPS, Providers
 from embedding.answer import Answer, Shortage, Status
 from embedding.problem import Problem
+from rdl.attributes import PIP, RESOURCE, TRANSIT, family
+from rdl.matching import Misfit
 from rdl.model import Relation
 from rdl.units import Amount
 from rdl.vocabulary import STANDARD, Vocabulary
-from substrate.values import dataclass
+from substrate.model import RefusalKind
+from substrate.values import dataclass, replace
 
 EVERYWHERE = "all providers"
+TOGETHER = ", which must be at one provider"
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
     """There is no mapping. ``reason``: for people, with everything that is short.
 
-    ``resource``: an attribute such as "/resource/memory", that of a feature, "hosts" for providers,
-    or "". ``where``: a provider, a link "a--b" of transit, or "all providers". ``short`` of
-    ``asked``: in base units (bit/s, bytes, mcores, pieces), 0 where it is no amount. ``proven``:
-    that there is none; else time was over before any was found.
+    ``resource``: an attribute such as "/resource/memory", that of a feature, "/node/host/pip" for
+    providers, "/link/transit" for links between them, or "". ``where``: a provider, a link "a--b"
+    of transit, or "all providers". ``short`` of ``asked``: in base units (bit/s, bytes, mcores,
+    pieces), 0 where it is no amount. ``proven``: that there is none; else time was over before any
+    was found. ``elements``: VNodes and VLinks that want it; empty: all of them.
     """
 
     reason: str
@@ -33,6 +39,8 @@ class Shortfall:
     short: int = 0
     asked: int = 0
     proven: bool = True
+    kind: RefusalKind = RefusalKind.RESOURCE
+    elements: tuple[str, ...] = ()
 
 
 def shortfall_of(
@@ -57,7 +65,7 @@ def shortfall_of(
     worst = max(found, key=lambda each: each.short / max(each.asked, 1))
     reason = "; ".join(dict.fromkeys(each.reason for each in found))
     reason = f"{why}; else {reason}" if why else reason
-    return Shortfall(reason, worst.resource, worst.where, worst.short, worst.asked)
+    return replace(worst, reason=reason)
 
 
 def _told(
@@ -65,35 +73,49 @@ def _told(
 ) -> Shortfall:
     network = problem.network
     where = EVERYWHERE if shortage.where == "all hosts" else shortage.where
+    elements = tuple(each for name in shortage.who for each in _members(name, groups))
     if shortage.resource == "hosts":
-        asked = problem.vnodes
-        return Shortfall(shortage.why, "hosts", where, round(shortage.short), asked)
+        return _too_few(shortage, where, elements)
+    if shortage.resource == "links":
+        reason = "no links join the providers that could take VNodes with VLinks between them"
+        return Shortfall(reason, TRANSIT, where, kind=RefusalKind.NO_PATH)
     on_link = where in network.link_number
     if on_link or shortage.resource == "bandwidth":
         kind, scale = BANDWIDTH, MBPS
-        host = network.number.get(where, 0)
-        free = problem.free.link[network.link_number[where]] if on_link else problem.ports[host]
     else:
         kind, scale = shortage.resource, providers.scale(shortage.resource)
-        column = network.resources.index(kind) if kind in network.resources else None
-        known = column is not None and where != EVERYWHERE
-        free = problem.free.host[network.number[where], column] if known else 0.0
     missing = float(f"{shortage.short:.6g}")  # solvers are no more exact
     short = max(ceil(missing * scale), 1)
-    asked = round((float(free) + missing) * scale)
+    asked = round((shortage.asked - shortage.short + missing) * scale)
     if where == EVERYWHERE:
         asked = sum(group.amounts.get(kind, 0) for group in groups.values())
     text = f"{kind}: {_shown(kind, short)} short at {where}"
-    return Shortfall(f"{text}{_who(shortage, groups)}", kind, where, short, asked)
+    reason = f"{text}{_who(shortage, groups)}"
+    return Shortfall(reason, kind, where, short, asked, kind=kind_of(kind), elements=elements)
+
+
+def _too_few(shortage: Shortage, where: str, elements: tuple[str, ...]) -> Shortfall:
+    """Hosts are providers here."""
+    if len(elements) > 1 and shortage.asked > 1:
+        known = f"only {where} could take them" if where else "none could take any of them"
+        reason = f"{listed(elements)} must be at different providers, and {known}"
+    else:
+        reason = f"no provider may take {listed(elements)}"
+    short, asked = round(shortage.short), round(shortage.asked)
+    return Shortfall(reason, PIP, EVERYWHERE, short, asked, elements=elements)
+
+
+def _members(name: str, groups: Mapping[str, Group]) -> tuple[str, ...]:
+    """The VNodes of a group; of a VLink itself."""
+    return groups[name].members if name in groups else (name,)
 
 
 def _who(shortage: Shortage, groups: Mapping[str, Group]) -> str:
     """Which VNodes, if it is about some that must be together."""
-    group = groups.get(shortage.why.split(" needs ")[0])
-    if group is None:
+    if len(shortage.who) != 1 or shortage.who[0] not in groups:
         return ""
-    alone = len(group.members) == 1
-    return f", for {', '.join(group.members)}{'' if alone else ', which must be at one provider'}"
+    members = groups[shortage.who[0]].members
+    return f", for {', '.join(members)}{'' if len(members) == 1 else TOGETHER}"
 
 
 def _shown(kind: str, value: int, vocabulary: Vocabulary = STANDARD) -> str:
@@ -118,14 +140,16 @@ def _rules(problem: Problem) -> str:
     return "; ".join(said)
 
 
-def no_place(group: Group, misfits: Mapping[str, Iterable[str]]) -> Shortfall:
+def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]]) -> Shortfall:
     """A group that no provider could take, and why each could not."""
-    why = "; ".join(f"{name}: {', '.join(some)}" for name, some in misfits.items())
+    why = "; ".join(f"{name}: {', '.join(map(str, some))}" for name, some in misfits.items())
     shown = ", ".join(group.members)
-    attribute = next(
-        (s.split(": ")[1] for some in misfits.values() for s in some if ": /" in s), ""
-    )
-    return Shortfall(f"no provider takes {shown} ({why or 'there is none'})", attribute, EVERYWHERE)
+    reason = f"no provider takes {shown} ({why or 'there is none'})"
+    named = (each.attribute for some in misfits.values() for each in some if each.attribute)
+    attribute = next(named, "")
+    unlike = attribute and family(attribute) != RESOURCE
+    kind = RefusalKind.FEATURE if unlike else RefusalKind.RESOURCE
+    return Shortfall(reason, attribute, EVERYWHERE, kind=kind, elements=group.members)
 
 
 def undecidable(relation: Relation, known: Iterable[str]) -> Shortfall:
@@ -136,4 +160,5 @@ def undecidable(relation: Relation, known: Iterable[str]) -> Shortfall:
         f" {', '.join(relation.elements)} cannot be settled over several providers (values known:"
         f" {words}), and no provider takes them all"
     )
-    return Shortfall(reason, relation.of, EVERYWHERE)
+    elements = relation.elements
+    return Shortfall(reason, relation.of, EVERYWHERE, kind=RefusalKind.FEATURE, elements=elements)

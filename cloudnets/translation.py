@@ -7,17 +7,18 @@ share is drawn from one that their hosts share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
 
 from cloudnets.drawing import Demand, missing_of_all
-from cloudnets.partials import Asked, AskedVLink, Refused
-from cloudnets.underlay import Room, Underlay, above
+from cloudnets.partials import Asked, AskedVLink, Refused, amount_of, kind_of
+from cloudnets.underlay import HOST, Room, Underlay, above
 from embedding.model import Request, VLink, VNode
-from rdl.attributes import NODE, PIP, family, within
-from rdl.model import Relation, RelationKind, SharedResource
+from rdl.attributes import NODE, PIP, RESOURCE, family, within
+from rdl.matching import Misfit
+from rdl.model import NetworkElement, Relation, RelationKind, SharedResource
 from rdl.partial import VLAN
 from rdl.units import Amount
 from substrate.model import RefusalKind
@@ -40,7 +41,7 @@ class Task:
     demands: tuple[Demand, ...]
     taken: Mapping[int, int]
     apart: tuple[tuple[str, str], ...]
-    against: Mapping[str, Mapping[str, str]]
+    against: Mapping[str, Mapping[str, Misfit]]
     pins: Mapping[str, str]
 
     def request(self, hosts: Mapping[str, frozenset[str]], *, shares_hosts: bool = True) -> Request:
@@ -85,8 +86,7 @@ def translate(
     for vnode in asked.vnodes:
         allowed[vnode.id] = underlay.hosts_for(vnode)
         if not allowed[vnode.id]:
-            field, reason = f"elements.{vnode.id}", underlay.why_none(vnode)
-            raise Refused(RefusalKind.TOPOLOGY, f"{field}: no host will do: {reason}", vnode.id)
+            raise _no_host(vnode, underlay.why_none(vnode))
     demands = [
         Demand(vnode.id, each.attribute, each.amount.value)
         for vnode in asked.vnodes
@@ -100,7 +100,7 @@ def translate(
             demands.append(Demand(users[0], shared.attribute, shared.amount.value))
         elif users:
             hosts = [allowed[user] for user in users]
-            i = _pool(underlay, shared, hosts, room, taken, pools.get(shared.id))
+            i = _pool(underlay, shared, users, hosts, room, taken, pools.get(shared.id))
             taken[i] = taken.get(i, 0) + shared.amount.value
             for user in users:
                 allowed[user] &= frozenset(underlay.supplies[i].hosts)
@@ -116,10 +116,32 @@ def translate(
         together[leader] = together.get(leader, allowed[name]) & allowed[name]
         if not together[leader]:
             reason = f"no host will do for both {leader} and {name}"
-            raise Refused(RefusalKind.TOPOLOGY, reason, name)
+            raise Refused(RefusalKind.FEATURE, reason, HOST, elements=(leader, name))
     pins = {pin(v.ends[1]): _node(underlay, v.ends[1]) for v in asked.vlinks if v.leaves}
     against = {vlink.element.id: _against(underlay, vlink) for vlink in asked.vlinks}
     return Task(asked, leaders, together, tuple(demands), taken, apart, against, pins)
+
+
+def _no_host(vnode: NetworkElement, why: Misfit) -> Refused:
+    """Nothing of what hosts have is told, only what none of them serves."""
+    field, lacking, asked = f"elements.{vnode.id}", why.attribute, 0
+    if lacking == vnode.attribute:
+        reason = f"{field}: no host is of {lacking} and has all that is asked for"
+        kind = RefusalKind.FEATURE
+    else:
+        reason = f"{field}: no host will do: none serves its {lacking}"
+        asked = amount_of(vnode, lacking)
+        kind = RefusalKind.RESOURCE if family(lacking) == RESOURCE else RefusalKind.FEATURE
+    return Refused(
+        kind,
+        reason,
+        lacking,
+        elements=(vnode.id,),
+        # None has any of it.
+        short=asked or None,
+        asked=asked or None,
+        inside=f"{field}: no host will do: {why}",
+    )
 
 
 def pools_for(underlay: Underlay, asked: Asked) -> Iterator[Mapping[str, int]]:
@@ -135,6 +157,7 @@ def pools_for(underlay: Underlay, asked: Asked) -> Iterator[Mapping[str, int]]:
 def _pool(
     underlay: Underlay,
     shared: SharedResource,
+    users: Sequence[str],
     allowed: list[frozenset[str]],
     room: Room,
     taken: Mapping[int, int],
@@ -151,12 +174,21 @@ def _pool(
     ]
     if not serving:
         reason = f"no hosts that will do share any {shared.attribute}"
-        raise Refused(RefusalKind.TOPOLOGY, f"shared.{shared.id}: {reason}", shared.id)
+        reason = f"shared.{shared.id}: {reason}"
+        raise Refused(RefusalKind.RESOURCE, reason, shared.attribute, elements=users)
     most, i = max(serving, key=lambda each: (each[0], -each[1]))
     if most < shared.amount.value:
-        where = underlay.supplies[i].resource.name
-        short = Amount(shared.amount.value - most, shared.amount.unit)
-        raise Refused(RefusalKind.BANDWIDTH, f"shared.{shared.id}: {short} short of {where}", where)
+        asked = shared.amount
+        short = Amount(asked.value - most, asked.unit)
+        raise Refused(
+            RefusalKind.RESOURCE,
+            f"shared.{shared.id}: {short} of {shared.attribute} short",
+            shared.attribute,
+            elements=users,
+            short=short.value,
+            asked=asked.value,
+            inside=f"shared.{shared.id}: {short} short of {underlay.supplies[i].resource.name}",
+        )
     return i
 
 
@@ -174,7 +206,16 @@ def _enough(
             f"{Amount(needed, units[kind])} asked for, {Amount(free, units[kind])} free"
             for kind, (needed, free) in short.items()
         ]
-        raise Refused(RefusalKind.BANDWIDTH, "; ".join(reasons), min(short))
+        first = min(short)
+        needed, free = short[first]
+        raise Refused(
+            kind_of(first),
+            "; ".join(reasons),
+            first,
+            elements=[*dict.fromkeys(d.vnode for d in demands if within(d.attribute, first))],
+            short=needed - free,
+            asked=needed,
+        )
 
 
 def _relations(asked: Asked) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
@@ -205,7 +246,8 @@ def _relations(asked: Asked) -> tuple[dict[str, str], tuple[tuple[str, str], ...
 
 def _impossible(relation: Relation, reason: str) -> Refused:
     field = f"relations.{relation.id}"
-    return Refused(RefusalKind.TOPOLOGY, f"{field}: {relation.of} cannot be as asked: {reason}")
+    reason = f"{field}: {relation.of} cannot be as asked: {reason}"
+    return Refused(RefusalKind.FEATURE, reason, relation.of, elements=relation.elements)
 
 
 def _node(underlay: Underlay, stp: str) -> str:
@@ -215,7 +257,7 @@ def _node(underlay: Underlay, stp: str) -> str:
     return node
 
 
-def _against(underlay: Underlay, vlink: AskedVLink) -> dict[str, str]:
+def _against(underlay: Underlay, vlink: AskedVLink) -> dict[str, Misfit]:
     found = underlay.links_against(vlink.element)
     wanted = VlanSet.of(vlink.vlan) if vlink.vlan else ALL_VLANS
     for feature in vlink.element.features if not vlink.vlan else ():
@@ -223,5 +265,5 @@ def _against(underlay: Underlay, vlink: AskedVLink) -> dict[str, str]:
             wanted &= feature.value
     for name, vlans in underlay.link_vlans.items():
         if (wanted & vlans).lowest() is None:
-            found.setdefault(name, f"takes VLANs {vlans}, not {wanted}")
+            found.setdefault(name, Misfit(VLAN, f"takes VLANs {vlans}, not {wanted}"))
     return found

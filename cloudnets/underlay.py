@@ -16,7 +16,7 @@ from embedding.model import Host, Link, Substrate
 from embedding.network import Floats, Free, Ints, Network
 from rdl.aggregation import aggregate, is_neighbour
 from rdl.attributes import PIP, levels, within
-from rdl.matching import misfits
+from rdl.matching import Misfit, misfits
 from rdl.model import (
     Feature,
     Graph,
@@ -155,25 +155,29 @@ class Underlay:
         those that the fewest share; of equal ones the least specific."""
         return [i for i in self._at[host] if within(self.supplies[i].attribute, attribute)]
 
-    def why_none(self, asked: NetworkElement) -> str:
-        """Why no host matches: a reason per kind of host, the first three."""
+    def why_none(self, asked: NetworkElement) -> Misfit:
+        """Why no host matches: an attribute that none serves, that of the element if none has all
+        of them together; and a reason per kind of host, the first three."""
         kinds = replace(asked, resources=tuple(replace(r, amount=None) for r in asked.resources))
-        reasons = [
-            f"{hosts[0]}: {', '.join(misfits(kinds, like, NOTHING))}"
-            for like, hosts in self._classes
-        ]
+        found = [(hosts[0], misfits(kinds, like, NOTHING)) for like, hosts in self._classes]
+        told = [dict.fromkeys(each.attribute for each in why) for _, why in found]
+        # What is of another type is not compared further.
+        alike = [some for some in told if asked.attribute not in some]
+        nowhere = [name for name in alike[0] if all(name in o for o in alike)] if alike else []
+        reasons = [f"{host}: {', '.join(map(str, why))}" for host, why in found]
         more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        return "; ".join(reasons[:3]) + more
+        return Misfit((*nowhere, asked.attribute)[0], "; ".join(reasons[:3]) + more)
 
-    def links_against(self, asked: NetworkElement) -> dict[str, str]:
+    def links_against(self, asked: NetworkElement) -> dict[str, Misfit]:
         """The links that a VLink must not take, and why, whatever its bandwidth and its VLAN."""
         features = tuple(f for f in asked.features if f.attribute != VLAN)
         kind = replace(asked, resources=(), features=features)
-        found: dict[str, str] = {}
+        found: dict[str, Misfit] = {}
         for like, names in self._link_classes:
             why = misfits(kind, like, NOTHING)
             if why:
-                found |= dict.fromkeys(names, ", ".join(why))
+                whole = Misfit(why[0].attribute, ", ".join(map(str, why)))
+                found |= dict.fromkeys(names, whole)
         return found
 
     def words(self, hosts: frozenset[str], feature: str) -> dict[str, int]:

@@ -23,8 +23,10 @@ from embedding.model import Embedding, ModelError, Request, VLink, VNode
 from embedding.objectives import OBJECTIVES, Objective, Terms, terms, tie
 from embedding.problem import Problem
 from embedding.rules import Rules
+from rdl.attributes import PIP
 from rdl.codec import to_bytes
 from rdl.errors import Kind, Mistake, RdlError
+from rdl.matching import Misfit
 from rdl.model import Graph, NetworkElement, Relation, by_id
 from rdl.partial import Transit, cut
 from substrate.values import dataclass, replace
@@ -210,16 +212,16 @@ class _Vnp:
         for a, b in apart(graph):
             if leader[a] == leader[b]:
                 reason = f"{a} and {b} must be at different providers, and at one"
-                return Shortfall(reason, "hosts", EVERYWHERE, 1, 2)
+                return Shortfall(reason, PIP, EVERYWHERE, 1, 2, elements=(a, b))
         return self._embedded(graph, together, groups, allowed, leader)
 
-    def _misfits(self, group: Group, graph: Graph, name: str) -> Iterator[str]:
+    def _misfits(self, group: Group, graph: Graph, name: str) -> Iterator[Misfit]:
         for member in group.members:
             if self._ask.placing.get(member, name) != name:
-                yield f"{member}: is to be at {self._ask.placing[member]}"
+                yield Misfit("", f"{member}: is to be at {self._ask.placing[member]}")
         for lesson in self._ask.lessons:
             if lesson.pip == name and lesson.vnodes and lesson.vnodes <= set(group.members):
-                yield f"has refused {', '.join(sorted(lesson.vnodes))}"
+                yield Misfit("", f"has refused {', '.join(sorted(lesson.vnodes))}")
         yield from self._providers.misfits(group, graph, name)
 
     def _embedded(

@@ -12,11 +12,15 @@ from rich.text import Text
 from braid.units import format_bandwidth, format_time
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from commands.words import rate_text, styled, volume_text, when_text, window_text
+from rdl.units import Amount
+from rdl.vocabulary import STANDARD
 
 
 def refused_rows(answer: pb.ReservationRecord | pb.PlanResponse) -> list[RenderableType]:
     """All that a refusal says; nothing when there is none."""
     rows = refusal_lines(answer.refusals)
+    if any(refusal.HasField("short") for refusal in answer.refusals):
+        rows += [Text("what is short:"), shortfalls_view(answer.refusals)]
     if answer.bottlenecks:
         rows += [Text("in the way:"), bottlenecks_view(answer.bottlenecks)]
     if answer.alternatives:
@@ -36,6 +40,32 @@ def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType
         named = "".join(f"{name}: " for name in where if name)
         lines.append(Text.assemble(("no: ", "red"), named, refusal.reason))
     return lines
+
+
+def shortfalls_view(refusals: Iterable[common_pb2.Refusal]) -> Table:
+    """Which resource, where, how much of how much, and for which VNodes and VLinks; each once."""
+    table = Table("where", "resource", "short", "of", "for", box=None)
+    rows = dict.fromkeys(
+        (
+            refusal.where or refusal.domain,
+            refusal.resource,
+            _amount(refusal.resource, refusal.short),
+            _amount(refusal.resource, refusal.asked) if refusal.HasField("asked") else "",
+            ", ".join(refusal.elements) or "all of it",
+        )
+        for refusal in refusals
+        if refusal.HasField("short")
+    )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _amount(attribute: str, value: int) -> str:
+    """In the unit of the attribute; a number where it has none, such as hosts."""
+    kind = STANDARD.kind_of(attribute)
+    unit = STANDARD.unit_of(attribute) or (kind.unit if kind is not None else None)
+    return str(value) if unit is None else str(Amount(value, unit))
 
 
 def bottlenecks_view(bottlenecks: Iterable[pb.Bottleneck]) -> Table:

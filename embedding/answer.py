@@ -30,12 +30,19 @@ class ProofScope(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """``short`` of ``resource`` at ``where`` (a host, a link, "all hosts"), as ``why`` says."""
+    """``short`` of ``resource`` at ``where`` (a host, a link, "all hosts"), as ``why`` says.
+
+    ``resource``: that of a host, "bandwidth", "hosts" (VNodes may run on no more of them), or
+    "links" (that would join hosts). ``asked``: what would be taken there in all; 0: it is no
+    amount. ``who``: the VNodes of the request that want it, of a link its VLinks; empty: all.
+    """
 
     resource: str
     where: str
     short: float
     why: str
+    asked: float = 0.0
+    who: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 from embedding.answer import Shortage
 from embedding.distances import distances
 from embedding.highs import Verdict
+from embedding.network import Bools
 from embedding.objectives import terms
 from embedding.pairing import crowded
 from embedding.problem import Problem
@@ -32,16 +33,14 @@ def counted(problem: Problem) -> tuple[Shortage, ...]:
 
 
 def _strange(problem: Problem) -> list[Shortage]:
-    names = problem.request.vnodes
-    return [
-        Shortage(
-            name,
-            "all hosts",
-            sum(vnode.amounts.get(name, 0.0) for vnode in names),
-            f"no host has any {name}",
+    found = []
+    for name in problem.missing:
+        wanted = {v.name: v.amounts[name] for v in problem.request.vnodes if v.amounts.get(name)}
+        need = sum(wanted.values())
+        found.append(
+            Shortage(name, "all hosts", need, f"no host has any {name}", need, tuple(wanted))
         )
-        for name in problem.missing
-    ]
+    return found
 
 
 def _alone(problem: Problem) -> list[Shortage]:
@@ -51,7 +50,8 @@ def _alone(problem: Problem) -> list[Shortage]:
         vnode = problem.request.vnodes[v]
         allowed = np.flatnonzero(problem.allowed[v])
         if not len(allowed):
-            found.append(Shortage("hosts", "all hosts", 1, f"{vnode.name} may run on no host"))
+            text = f"{vnode.name} may run on no host"
+            found.append(Shortage("hosts", "all hosts", 1, text, 1, (vnode.name,)))
             continue
         need = np.append(problem.need[v], problem.outgoing[v])
         room = np.column_stack([problem.free.host, problem.ports])[allowed]
@@ -62,7 +62,8 @@ def _alone(problem: Problem) -> list[Shortage]:
         for resource in np.flatnonzero(short[nearest]).tolist():
             asked, free = float(need[resource]), float(room[nearest, resource])
             text = f"{vnode.name} needs {asked:g}; of its hosts {where} comes nearest with {free:g}"
-            found.append(Shortage(names[resource], where, float(short[nearest, resource]), text))
+            lacks = float(short[nearest, resource])
+            found.append(Shortage(names[resource], where, lacks, text, asked, (vnode.name,)))
     return found
 
 
@@ -77,6 +78,8 @@ def _together(problem: Problem) -> list[Shortage]:
             "all hosts",
             float(need[i] - room[i]),
             f"all VNodes need {need[i]:g}, and {int(usable.sum())} hosts have {room[i]:g} free",
+            float(need[i]),
+            _wanting(problem, problem.need[:, i] > 0),
         )
         for i, name in enumerate(problem.network.resources)
         if need[i] > room[i] * (1 + LEAST)
@@ -90,10 +93,10 @@ def _too_few(problem: Problem) -> list[Shortage]:
     vnodes, hosts = crowded(problem.fits)
     if not vnodes:
         return []
-    names = [problem.request.vnodes[v].name for v in vnodes]
+    names = tuple(problem.request.vnodes[v].name for v in vnodes)
     where = ", ".join(problem.network.names[host] for host in hosts)
     text = f"{', '.join(names)} may not meet, and fit on {len(hosts)} hosts only"
-    return [Shortage("hosts", where, len(names) - len(hosts), text)]
+    return [Shortage("hosts", where, len(names) - len(hosts), text, len(names), names)]
 
 
 def _elastic(problem: Problem, time_limit_s: float) -> list[Shortage]:
@@ -126,6 +129,7 @@ def _slack(
     problem: Problem, made: EmbeddingProgram, values: list[float], *, whole: bool
 ) -> list[Shortage]:
     network, found = problem.network, []
+    hosts = made.hosts(np.array(values))
     for slack in made.slacks:
         short = values[slack.column]
         if short <= LEAST:
@@ -133,13 +137,32 @@ def _slack(
         if slack.resource is None:
             where, resource = network.substrate.links[slack.number].label, "bandwidth"
             free = float(problem.free.link[slack.number])
+            who = _carried(problem, made, values, slack.number)
         else:
             where, resource = network.names[slack.number], network.resources[slack.resource]
             free = float(problem.free.host[slack.number, slack.resource])
+            who = _wanting(problem, (hosts == slack.number) & (problem.need[:, slack.resource] > 0))
         amount = short * slack.scale
         free = max(free, 0.0)
         text = f"with {amount:g} more than the {free:g} free there the request would fit"
         if not whole:
             text = f"{amount:g} more than the {free:g} free there, could VLinks be split"
-        found.append(Shortage(resource, where, amount, text))
+        found.append(Shortage(resource, where, amount, text, free + amount, who))
     return found
+
+
+def _wanting(problem: Problem, which: Bools) -> tuple[str, ...]:
+    return tuple(problem.request.vnodes[v].name for v in np.flatnonzero(which))
+
+
+def _carried(
+    problem: Problem, made: EmbeddingProgram, values: list[float], link: int
+) -> tuple[str, ...]:
+    """The VLinks over a link; those of one commodity are not told apart."""
+    over = [
+        k
+        for commodity in made.commodities
+        if values[commodity.along[link]] + values[commodity.against[link]] > LEAST
+        for k in commodity.vlinks
+    ]
+    return tuple(problem.request.vlinks[k].label for k in sorted(over))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from cloudnets.partials import BANDWIDTH
 from cloudnets.vnp import (
     Ask,
     Circuit,
@@ -111,9 +112,17 @@ class _Vnp:
 
     def _short(self, shortfall: Shortfall) -> Refusal:
         """Why there is no mapping, and who was not even asked, or told nothing of use."""
-        avoid = sorted(self._avoided)
+        avoid, stubs = sorted(self._avoided), {each.stub for each in self.exits}
         reason = shortfall.reason + (f", leaving out {', '.join(avoid)}" if avoid else "")
-        return Refusal(RefusalKind.BANDWIDTH, reason, resource=shortfall.resource)
+        return Refusal(
+            shortfall.kind,
+            reason,
+            resource=shortfall.resource,
+            short=shortfall.short or None,
+            asked=shortfall.asked or None,
+            where=shortfall.where,
+            elements=tuple(name for name in shortfall.elements if name not in stubs),
+        )
 
     def _found(self, mapping: VnpMapping, plans: Mapping[str, Plan]) -> _Found:
         stubs = {each.stub for each in self.exits}
@@ -255,7 +264,7 @@ class _Vnp:
             if isinstance(plan, Refusal):
                 self._cap(circuit, circuits, plans, plan)
                 reason = f"VLink {circuit.vlink} from {circuit.a} to {circuit.b}: {plan.reason}"
-                return replace(plan, reason=reason)
+                return _of_vlink(plan, circuit, reason)
             plans[circuit.vlink] = plan
             supply = left_after(plan, supply, self.question.topology)
         return plans
@@ -354,6 +363,17 @@ def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan], proof: Proof) -
         vnodes={domain: tuple(found) for domain, found in sorted(vnodes.items())},
         proof=proof,
     )
+
+
+def _of_vlink(why: Refusal, circuit: Circuit, reason: str) -> Refusal:
+    """Why a VLink has no circuit, as of a CloudNet; what is free, if it is known, says the rest."""
+    told = replace(why, reason=reason, elements=(circuit.vlink,))
+    if why.kind is not RefusalKind.BANDWIDTH:
+        return told
+    where = why.resource or f"{min(circuit.a, circuit.b)}--{max(circuit.a, circuit.b)}"
+    free_bps = why.available_bps
+    short = None if free_bps is None else max(1, circuit.bandwidth_bps - free_bps)
+    return replace(told, resource=BANDWIDTH, where=where, short=short, asked=circuit.bandwidth_bps)
 
 
 def _proof(mapping: VnpMapping) -> Proof:

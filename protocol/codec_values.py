@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from braid.v1 import common_pb2 as pb, reservations_pb2
 from substrate.model import (
@@ -163,7 +163,7 @@ def segment_from_pb(message: pb.Segment) -> Segment:
 
 
 def refusal_to_pb(refusal: Refusal) -> pb.Refusal:
-    """A refusal."""
+    """A refusal, without what is for the operator alone."""
     return pb.Refusal(
         kind=refusal.kind.value,  # type: ignore[arg-type]
         domain=refusal.domain,
@@ -171,18 +171,30 @@ def refusal_to_pb(refusal: Refusal) -> pb.Refusal:
         reason=refusal.reason,
         segment_id=refusal.segment_id,
         available_bps=refusal.available_bps,
+        short=refusal.short,
+        asked=refusal.asked,
+        where=refusal.where,
+        elements=refusal.elements,
     )
 
 
 def refusal_from_pb(message: pb.Refusal) -> Refusal:
     """The inverse of refusal_to_pb. Raises CodecError."""
+
+    def told(name: Literal["available_bps", "short", "asked"]) -> int | None:
+        return getattr(message, name) if message.HasField(name) else None
+
     return Refusal(
         kind=_enum(RefusalKind, "refusal.kind", message.kind),
         reason=message.reason,
         domain=message.domain,
         resource=message.resource,
         segment_id=message.segment_id,
-        available_bps=message.available_bps if message.HasField("available_bps") else None,
+        available_bps=told("available_bps"),
+        short=told("short"),
+        asked=told("asked"),
+        where=message.where,
+        elements=tuple(message.elements),
     )
 
 

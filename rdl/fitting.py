@@ -44,7 +44,9 @@ def fit(graph: Graph, substrate: Graph, vocabulary: Vocabulary = STANDARD) -> Fi
     for node in graph.nodes:
         if is_neighbour(node):
             continue
-        why = {each.id: misfits(node, each, substrate, vocabulary) for each in offers}
+        why = {
+            each.id: tuple(map(str, misfits(node, each, substrate, vocabulary))) for each in offers
+        }
         fitting[node.id] = tuple(name for name, reasons in why.items() if not reasons)
         if not fitting[node.id]:
             misfitting[node.id] = why

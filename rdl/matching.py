@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from rdl.attributes import AGGREGATES, matches
 from rdl.model import Feature, Graph, NetworkElement, Value
@@ -11,12 +12,22 @@ from rdl.vocabulary import STANDARD, FeatureKind, Meaning, Vocabulary
 from substrate.vlans import VlanSet
 
 
+class Misfit(NamedTuple):
+    """``attribute``: what is asked for and is not there; ``why``: the sentence."""
+
+    attribute: str
+    why: str
+
+    def __str__(self) -> str:
+        return self.why
+
+
 def misfits(
     asked: NetworkElement,
     offered: NetworkElement,
     substrate: Graph,
     vocabulary: Vocabulary = STANDARD,
-) -> tuple[str, ...]:
+) -> tuple[Misfit, ...]:
     """Why ``asked`` cannot be mapped on ``offered``, an element of ``substrate``; empty: it can.
 
     The attribute must match. Of each resource the amounts that match must be enough together,
@@ -26,7 +37,8 @@ def misfits(
     and tells amounts by type alone: ``/resource/disk/ssd`` is looked for in ``/resource/disk``.
     """
     if not matches(asked.attribute, offered.attribute):
-        return (f"{asked.attribute} does not map on {offered.attribute}",)
+        why = f"{asked.attribute} does not map on {offered.attribute}"
+        return (Misfit(asked.attribute, why),)
     short = _short_of(asked, offered, substrate, vocabulary)
     return (*short, *_unlike(asked, offered, vocabulary))
 
@@ -40,7 +52,7 @@ def amounts_of(element: NetworkElement, graph: Graph) -> list[tuple[str, Amount]
 
 def _short_of(
     asked: NetworkElement, offered: NetworkElement, substrate: Graph, vocabulary: Vocabulary
-) -> Iterator[str]:
+) -> Iterator[Misfit]:
     has = amounts_of(offered, substrate)
     for resource in asked.resources:
         wanted = resource.attribute
@@ -49,15 +61,15 @@ def _short_of(
         found = [amount for attribute, amount in has if matches(wanted, attribute)]
         total = sum(amount.value for amount in found)
         if not found:
-            yield f"{resource.attribute}: has none"
+            yield _misfit(resource.attribute, "has none")
         elif resource.amount is not None and resource.amount.value > total:
             there = Amount(total, resource.amount.unit)
-            yield f"{resource.attribute}: asked {resource.amount}, has {there}"
+            yield _misfit(resource.attribute, f"asked {resource.amount}, has {there}")
 
 
 def _unlike(
     asked: NetworkElement, offered: NetworkElement, vocabulary: Vocabulary
-) -> Iterator[str]:
+) -> Iterator[Misfit]:
     for feature in asked.features:
         kind = vocabulary.kind_of(feature.attribute)
         if feature.value is None or kind == FeatureKind(Meaning.GIVEN):
@@ -65,10 +77,14 @@ def _unlike(
         found = [f for f in offered.features if matches(feature.attribute, f.attribute)]
         if not found:
             if offered.attribute not in AGGREGATES:
-                yield f"{feature.attribute}: asked {show(feature.value)}, not told"
+                yield _misfit(feature.attribute, f"asked {show(feature.value)}, not told")
         elif not any(_serves(feature, each, kind) for each in found):
             told = ", ".join(show(each.value) for each in found)
-            yield f"{feature.attribute}: asked {show(feature.value)}, is {told}"
+            yield _misfit(feature.attribute, f"asked {show(feature.value)}, is {told}")
+
+
+def _misfit(attribute: str, why: str) -> Misfit:
+    return Misfit(attribute, f"{attribute}: {why}")
 
 
 def _serves(asked: Feature, offered: Feature, kind: FeatureKind | None) -> bool:

@@ -158,11 +158,17 @@ class RefusalKind(Enum):
     TOMBSTONE = 6
     TIMEOUT = 7
     NO_PATH = 8
+    RESOURCE = 9
+    FEATURE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A "no" with its reason; see common.proto."""
+    """A "no" with its reason; see common.proto. What it says any stranger may hear.
+
+    ``inside``: the same for the domain's operator, with names of its inside; empty: there is no
+    more to say. It is for logs and the operator's own interface: never sent, never stored.
+    """
 
     kind: RefusalKind
     reason: str
@@ -170,6 +176,11 @@ class Refusal:
     resource: str = ""
     segment_id: str = ""
     available_bps: int | None = None
+    short: int | None = None
+    asked: int | None = None
+    where: str = ""
+    elements: tuple[str, ...] = ()
+    inside: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

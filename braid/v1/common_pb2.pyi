@@ -73,6 +73,10 @@ class _RefusalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalKi
     """The domain did not answer in time. Set by the orchestrator."""
     REFUSAL_KIND_NO_PATH: _RefusalKind.ValueType  # 8
     """No path joins the two STPs within the constraints. Set by the orchestrator."""
+    REFUSAL_KIND_RESOURCE: _RefusalKind.ValueType  # 9
+    """Of a CloudNet: not enough of a resource of hosts, such as CPU, memory or disk, or not enough hosts."""
+    REFUSAL_KIND_FEATURE: _RefusalKind.ValueType  # 10
+    """Of a CloudNet: nothing has a feature or a type that is asked for, or nothing fulfils a relation."""
 
 class RefusalKind(_RefusalKind, metaclass=_RefusalKindEnumTypeWrapper): ...
 
@@ -93,6 +97,10 @@ REFUSAL_KIND_TIMEOUT: RefusalKind.ValueType  # 7
 """The domain did not answer in time. Set by the orchestrator."""
 REFUSAL_KIND_NO_PATH: RefusalKind.ValueType  # 8
 """No path joins the two STPs within the constraints. Set by the orchestrator."""
+REFUSAL_KIND_RESOURCE: RefusalKind.ValueType  # 9
+"""Of a CloudNet: not enough of a resource of hosts, such as CPU, memory or disk, or not enough hosts."""
+REFUSAL_KIND_FEATURE: RefusalKind.ValueType  # 10
+"""Of a CloudNet: nothing has a feature or a type that is asked for, or nothing fulfils a relation."""
 Global___RefusalKind: _TypeAlias = RefusalKind  # noqa: Y015
 
 class _Visibility:
@@ -292,17 +300,40 @@ class Refusal(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SEGMENT_ID_FIELD_NUMBER: _builtins.int
     AVAILABLE_BPS_FIELD_NUMBER: _builtins.int
+    SHORT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    WHERE_FIELD_NUMBER: _builtins.int
+    ELEMENTS_FIELD_NUMBER: _builtins.int
     kind: Global___RefusalKind.ValueType
     domain: _builtins.str
     """The domain that refused; empty when the orchestrator found it out itself."""
     resource: _builtins.str
-    """The port, link or label concerned, in the domain's own words; may be empty."""
+    """What is lacking, one name: the port, link or label concerned, in the domain's own words; of a
+    CloudNet an attribute, such as "/resource/cpu", "/node/host" (hosts that may not be shared) or
+    "/node/host/pip" (providers). May be empty.
+    """
     reason: _builtins.str
-    """One plain sentence."""
+    """One plain sentence. Of the inside of a provider it names nothing."""
     segment_id: _builtins.str
     """The segment concerned; may be empty."""
     available_bps: _builtins.int
     """The most that would have been possible in the window. Absent when not known or not told."""
+    short: _builtins.int
+    """How much of `resource` is short, more than 0, in the base unit of that attribute: bit/s, bytes,
+    mcores, microseconds, pieces. Absent when it is no amount, or not known or told.
+    """
+    asked: _builtins.int
+    """How much of `resource` was asked for, as `short`, which is a part of it; of a latency the most
+    that was asked for, beyond which `short` is too long.
+    """
+    where: _builtins.str
+    """Where it is short, if not simply at `domain`: a domain, a link "a--b" between two, a port "a:x",
+    "STP to STP", or "all providers".
+    """
+    @_builtins.property
+    def elements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The VNodes and VLinks of the CloudNet that do not fit; empty: all of them together."""
+
     def __init__(
         self,
         *,
@@ -312,14 +343,27 @@ class Refusal(_message.Message):
         reason: _builtins.str = ...,
         segment_id: _builtins.str = ...,
         available_bps: _builtins.int | None = ...,
+        short: _builtins.int | None = ...,
+        asked: _builtins.int | None = ...,
+        where: _builtins.str = ...,
+        elements: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_available_bps", b"_available_bps", "available_bps", b"available_bps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "_available_bps", b"_available_bps", "_short", b"_short", "asked", b"asked", "available_bps", b"available_bps", "short", b"short"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available_bps", b"_available_bps", "available_bps", b"available_bps", "domain", b"domain", "kind", b"kind", "reason", b"reason", "resource", b"resource", "segment_id", b"segment_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "_available_bps", b"_available_bps", "_short", b"_short", "asked", b"asked", "available_bps", b"available_bps", "domain", b"domain", "elements", b"elements", "kind", b"kind", "reason", b"reason", "resource", b"resource", "segment_id", b"segment_id", "short", b"short", "where", b"where"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__asked: _TypeAlias = _typing.Literal["asked"]  # noqa: Y015
+    _WhichOneofArgType__asked: _TypeAlias = _typing.Literal["_asked", b"_asked"]  # noqa: Y015
     _WhichOneofReturnType__available_bps: _TypeAlias = _typing.Literal["available_bps"]  # noqa: Y015
     _WhichOneofArgType__available_bps: _TypeAlias = _typing.Literal["_available_bps", b"_available_bps"]  # noqa: Y015
+    _WhichOneofReturnType__short: _TypeAlias = _typing.Literal["short"]  # noqa: Y015
+    _WhichOneofArgType__short: _TypeAlias = _typing.Literal["_short", b"_short"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__asked) -> _WhichOneofReturnType__asked | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__available_bps) -> _WhichOneofReturnType__available_bps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__short) -> _WhichOneofReturnType__short | None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 

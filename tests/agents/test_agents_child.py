@@ -329,6 +329,38 @@ def test_a_blind_domain_tells_no_reason_of_the_child() -> None:
         assert "d2" not in str(refusal_of(refused(kind), segment, PORTS, False))
 
 
+def lacking(kind: Any) -> pb.ReservationRecord:
+    """What a child says that could not place VNodes at d2."""
+    said = common_pb2.Refusal(
+        kind=kind,
+        resource="/resource/cpu",
+        reason="d2 is full",
+        where="d2",
+        short=1000,
+        asked=4000,
+        elements=["a", "b"],
+    )
+    return pb.ReservationRecord(state=pb.RESERVATION_STATE_FAILED, refusals=[said])
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (common_pb2.REFUSAL_KIND_RESOURCE, RefusalKind.RESOURCE),
+        (common_pb2.REFUSAL_KIND_FEATURE, RefusalKind.FEATURE),
+    ],
+)
+def test_what_vnodes_lack_is_told_by_a_visible_domain_but_not_at_which_provider(
+    kind: Any, told: RefusalKind
+) -> None:
+    refusal = refusal_of(lacking(kind), None, PORTS, True)
+    assert (refusal.kind, refusal.resource) == (told, "/resource/cpu")
+    assert (refusal.short, refusal.asked, refusal.elements) == (1000, 4000, ("a", "b"))
+    assert refusal.where == ""
+    blind = refusal_of(lacking(kind), None, PORTS, False)
+    assert blind == Refusal(told, "it cannot be carried behind this domain")
+
+
 def test_what_may_work_another_time_is_unavailable() -> None:
     segment = part().segments[0]
     for said in (refused(common_pb2.REFUSAL_KIND_TIMEOUT), pb.ReservationRecord()):

@@ -139,7 +139,7 @@ def test_what_is_full_is_refused_and_free_again_at_another_time() -> None:
     book = Book(backend())
     for i in range(3):
         held(book.admit(prep(i, pair(120 + i), wire(250 + i, 120 + i))))
-    reason = refused(book.admit(prep(3, pair(123), wire(253, 123))), RefusalKind.BANDWIDTH)
+    reason = refused(book.admit(prep(3, pair(123), wire(253, 123))), RefusalKind.RESOURCE)
     assert reason == (
         "4 GiB of /resource/memory short at all hosts together: 4 GiB asked for, 0 B free"
     )
@@ -374,12 +374,15 @@ async def test_the_program_tells_what_is_short_where_the_first_stage_cannot() ->
     book = Book(made)
     part = prep(1, pair(), wire(bps=2 * G))
     assert "hosts and links cannot take and carry it" in refused(
-        book.admit(part), RefusalKind.BANDWIDTH
+        book.admit(part), RefusalKind.RESOURCE
     )
     partial, free = book.partial(part)
     advice = await made.consult(partial, free)
     reason = refused(book.admit(part, advice), RefusalKind.BANDWIDTH)
-    assert reason.startswith("1 Gb/s of bandwidth short at port-")
+    assert reason == "1 Gb/s of /resource/bandwidth short for wire"
+    told = book.admit(part, advice)
+    assert isinstance(told, Refusal)
+    assert told.inside.startswith("1 Gb/s of bandwidth short at port-")
 
 
 async def test_the_loop_is_free_while_a_program_runs_and_one_runs_at_a_time() -> None:

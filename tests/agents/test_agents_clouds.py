@@ -301,7 +301,7 @@ async def test_while_a_move_is_written_both_places_are_held_and_then_only_one() 
         assert flat(await w.runs()) == {"r1:a": source}, "devices follow what is written"
         store.gate.set()
         await moving
-        assert refused(await held) is RefusalKind.BANDWIDTH
+        assert refused(await held) is RefusalKind.RESOURCE
         assert flat(await w.runs()) == {"r1:a": target}
         await w.committed(cloud_prep(graph({"x": 8}), "t3", reservation_id="r3"))
         assert flat(await w.runs()) == {"r1:a": target, "r3:x": source}

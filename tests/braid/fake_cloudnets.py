@@ -31,10 +31,13 @@ PROVIDERS = ("berlin", "munich", "zurich")
 MEMORY_MOST = 256 << 30
 PROOF = pb.MappingProof(status="optimal", objective=12.5, bound=12.5, gap=0.0, proof_scope="whole")
 REFUSAL = common_pb2.Refusal(
-    kind=common_pb2.REFUSAL_KIND_POLICY,
+    kind=common_pb2.REFUSAL_KIND_RESOURCE,
     domain="munich",
     resource="/resource/memory",
-    reason="512 GiB asked for, 256 GiB free: 256 GiB short",
+    reason="256 GiB of /resource/memory short for database",
+    short=256 << 30,
+    asked=512 << 30,
+    elements=["database"],
 )
 RUNNING, STOPPED = cn.POWER_STATE_RUNNING, cn.POWER_STATE_STOPPED
 

@@ -30,6 +30,7 @@ from rdl.errors import RdlError
 from rdl.model import Feature, Graph, Layer, NetworkElement, Relation, RelationKind, Words, by_id
 from rdl.partial import join
 from rdl.relations import words_of
+from substrate.model import RefusalKind
 
 ROUNDING = 1e-3
 STAR = tuple(TransitLink(pip, "wan", 10 * G, 1000) for pip in ("berlin", "munich", "ulm"))
@@ -332,7 +333,9 @@ def test_different_providers_are_different_and_different_hosts_may_be_at_one() -
     both = "relations:\n  r: {different: /node/host/pip, elements: [web, db]}\n" + (
         "  s: {same: /node/host, elements: [web, db]}\n"
     )
-    assert short(Ask(pair(both), pips, STAR)).resource == "hosts"
+    none = short(Ask(pair(both), pips, STAR))
+    assert (none.resource, none.where) == ("/node/host/pip", "all providers")
+    assert set(none.elements) == {"web", "db"}
 
 
 def test_what_a_provider_tells_of_features_is_heeded_and_what_it_does_not_is_no_hindrance() -> None:
@@ -345,6 +348,7 @@ def test_what_a_provider_tells_of_features_is_heeded_and_what_it_does_not_is_no_
     assert set(mapped(Ask(graph, pips)).placed.values()) == {"munich"}
     none = short(Ask(graph, {"berlin": pips["berlin"]}))
     assert none.resource == "/feature/architecture"
+    assert (none.kind, none.elements) == (RefusalKind.FEATURE, ("db",))
     assert "asked x86, is arm" in none.reason
 
 
@@ -361,11 +365,38 @@ def test_a_switch_may_be_at_any_provider() -> None:
 
 def test_what_is_short_is_told_with_how_much_and_where() -> None:
     everywhere = short(Ask(pair(), {"berlin": told("berlin", 3), "munich": told("munich", 4)}))
-    assert everywhere == Shortfall(everywhere.reason, "/resource/cpu", "all providers", 4000, 8000)
+    assert everywhere == Shortfall(
+        everywhere.reason,
+        "/resource/cpu",
+        "all providers",
+        4000,
+        8000,
+        kind=RefusalKind.RESOURCE,
+        elements=everywhere.elements,
+    )
+    assert set(everywhere.elements) == {"web", "db"}
     assert "4 cores short" in everywhere.reason
     one = short(Ask(overlay(PAIR.splitlines()[0]), {"a": told("a", 1), "b": told("b", 3)}))
     assert (one.resource, one.where, one.short, one.asked) == ("/resource/cpu", "b", 1000, 4000)
     assert "for web" in one.reason
+    assert one.elements == ("web",)
+
+
+def test_too_few_providers_are_told_as_providers() -> None:
+    apart = pair("relations:\n  r: {different: /node/host/pip, elements: [web, db]}\n")
+    none = short(Ask(apart, {"berlin": told("berlin", 9)}, STAR))
+    assert none.reason == "db, web must be at different providers, and only berlin could take them"
+    assert (none.kind, none.resource) == (RefusalKind.RESOURCE, "/node/host/pip")
+    assert (none.where, none.short, none.asked) == ("all providers", 1, 2)
+    assert set(none.elements) == {"web", "db"}
+
+
+def test_providers_that_no_links_join_are_told_as_links_between_them() -> None:
+    pips = {"a": told("a", 5), "b": told("b", 5)}
+    none = short(Ask(pair(), pips, placing={"web": "a", "db": "b"}))
+    assert (none.kind, none.resource) == (RefusalKind.NO_PATH, "/link/transit")
+    assert "no links join the providers" in none.reason
+    assert none.short == 0
 
 
 def test_a_link_that_is_too_narrow_is_told_with_how_much() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ import pytest
 from bending_world import shown
 from cloudnet_world import EXAMPLES, PAIR, example
 from faked import braid
+from rich.console import Console
 
 from braid import retries
 from braid.units import format_time
 from braid.v1 import cloudnets_pb2 as cn, common_pb2, rdl_pb2, reservations_pb2 as pb
 from commands import cloudnet_requests, cloudnet_shown, views, views_cloudnet
+from commands.views_refused import shortfalls_view
 from rdl.codec import from_bytes, graph_from_pb
 from rdl.reading import read
 from tests.braid.fake_cloudnets import FakeVnp, serving
@@ -99,11 +103,57 @@ def test_a_refusal_says_what_is_short_where_and_how_much(
 ) -> None:
     done = braid(target, "cloudnet", *command, str(larger))
     assert done.exit_code == 3
-    assert (
-        "no: munich: /resource/memory: 512 GiB asked for, 256 GiB free: 256 GiB short"
-        in done.stdout
-    )
-    assert braid(target, "cloudnet", *command, str(larger), "--json").exit_code == 3
+    assert "no: munich: 256 GiB of /resource/memory short for database" in done.stdout
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith(" munich "))
+    assert re.split(r" {2,}", row.strip()) == [
+        "munich",
+        "/resource/memory",
+        "256 GiB",
+        "512 GiB",
+        "database",
+    ]
+
+
+@pytest.mark.parametrize("command", [["plan"], ["create"]], ids=" ".join)
+def test_what_is_short_is_told_to_programs_field_by_field(
+    target: str, larger: Path, command: list[str]
+) -> None:
+    done = braid(target, "cloudnet", *command, str(larger), "--json")
+    assert done.exit_code == 3
+    (refusal,) = json.loads(done.stdout)["refusals"]
+    assert refusal["kind"] == "REFUSAL_KIND_RESOURCE"
+    assert (refusal["domain"], refusal["resource"]) == ("munich", "/resource/memory")
+    assert (int(refusal["short"]), int(refusal["asked"])) == (256 << 30, 512 << 30)
+    assert refusal["elements"] == ["database"]
+
+
+def test_shortfalls_are_shown_in_the_units_of_their_attributes_and_each_once() -> None:
+    def short(attribute: str, amount: int, where: str = "", **more: Any) -> common_pb2.Refusal:
+        return common_pb2.Refusal(
+            domain="berlin", resource=attribute, short=amount, where=where, **more
+        )
+
+    refusals = [
+        short("/resource/cpu", 1500, asked=2000, elements=["a", "b"]),
+        short("/resource/cpu", 1500, asked=2000, elements=["a", "b"]),
+        short("/resource/disk/ssd", 5 * 10**9),
+        short("/feature/latency", 250, asked=1000, elements=["wire"]),
+        short("/node/host/pip", 1, "all providers", asked=2),
+        short("in no vocabulary", -7),
+        common_pb2.Refusal(domain="munich", reason="no amount"),
+    ]
+    console = Console(width=120, file=io.StringIO())
+    console.print(shortfalls_view(refusals))
+    assert isinstance(console.file, io.StringIO)
+    rows = [re.split(r" {2,}", line.strip()) for line in console.file.getvalue().splitlines()]
+    assert rows == [
+        ["where", "resource", "short", "of", "for"],
+        ["berlin", "/resource/cpu", "1500 mcores", "2 cores", "a, b"],
+        ["berlin", "/resource/disk/ssd", "5 GB", "all of it"],
+        ["berlin", "/feature/latency", "250 us", "1 ms", "wire"],
+        ["all providers", "/node/host/pip", "1", "2", "all of it"],
+        ["berlin", "in no vocabulary", "-7", "all of it"],
+    ]
 
 
 def test_a_refused_plan_is_not_drawn(target: str, larger: Path, tmp_path: Path) -> None:
@@ -264,7 +314,7 @@ def test_modify_asks_for_the_whole_and_keeps_what_is_not_said(
 def test_a_refused_change_leaves_the_old_and_says_why(target: str, larger: Path) -> None:
     done = braid(target, "cloudnet", "modify", created(target), str(larger))
     assert done.exit_code == 3
-    assert "256 GiB short" in done.stdout
+    assert "256 GiB of /resource/memory short" in done.stdout
     assert "committed" in done.stdout
 
 

@@ -104,7 +104,7 @@ def test_parallel_links_are_two_links() -> None:
 
 def test_a_resource_nobody_has_is_named() -> None:
     shortage = only(ask(line(4), Request((VNode("a", {"gpu": 2}),), ())))
-    assert shortage == Shortage("gpu", "all hosts", 2, "no host has any gpu")
+    assert shortage == Shortage("gpu", "all hosts", 2, "no host has any gpu", 2, ("a",))
 
 
 def test_a_vnode_too_large_for_any_host_names_the_nearest_miss() -> None:

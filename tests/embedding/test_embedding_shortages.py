@@ -72,6 +72,35 @@ def test_what_all_hosts_lack_together_and_what_the_nearest_host_lacks_is_counted
             assert len(crowd) - each.short == len(each.where.split(", ") if each.where else [])
 
 
+@settings(max_examples=300, deadline=None)
+@given(wilds())
+def test_who_wants_what_is_short_asks_for_all_of_it_and_for_more_than_there_is(wild: Wild) -> None:
+    vnodes = {vnode.name: vnode for vnode in wild.request.vnodes}
+    vlinks = {vlink.label: vlink for vlink in wild.request.vlinks}
+    for each in embed(wild.problem(), cost).shortages:
+        if each.resource in ("hosts", "links"):
+            assert set(each.who) <= set(vnodes)
+            continue
+        assert each.who
+        assert each.asked >= each.short * (1 - 1e-9)
+        if each.resource != "bandwidth":
+            assert all(vnodes[name].amounts[each.resource] > 0 for name in each.who)
+            assert sum(vnodes[name].amounts[each.resource] for name in each.who) == (
+                pytest.approx(each.asked)
+            )
+            at = [host for host in wild.substrate.hosts if host.name == each.where]
+            allowed = [vnodes[name].hosts for name in each.who if at]
+            assert all(hosts is None or each.where in hosts for hosts in allowed)
+        elif each.who[0] in vlinks:
+            together = sum(vlinks[name].bandwidth for name in each.who)
+            # Some of what goes over the link may go another way.
+            assert each.asked <= together * (1 + 1e-6)
+        else:
+            (name,) = each.who
+            own = [v.bandwidth for v in vlinks.values() if name in (v.a, v.b)]
+            assert each.asked <= sum(own) * (1 + 1e-6)
+
+
 @settings(max_examples=200, deadline=None)
 @given(wilds())
 def test_a_refusal_in_no_time_says_nothing_that_more_time_would_not(wild: Wild) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from grpc import StatusCode
 from orchestrated import (
     NO_CONTEXT,
@@ -97,9 +99,63 @@ async def test_more_than_all_providers_have_is_refused_with_what_is_short_and_wh
         one = await it.start()
         record = await one.reserve(requested(cloudnet({"big": 100}, ())))
         assert record.state == pb.RESERVATION_STATE_FAILED
-        assert record.refusals[-1].resource == "/resource/cpu"
-        assert "76 cores short at" in record.refusals[-1].reason
+        refusal = record.refusals[-1]
+        assert "76 cores short at" in refusal.reason
+        assert refusal.kind == common_pb2.REFUSAL_KIND_RESOURCE
+        assert (refusal.resource, refusal.where) == ("/resource/cpu", "berlin")
+        assert (refusal.short, refusal.asked) == (76_000, 100_000)
+        assert list(refusal.elements) == ["big"]
         assert it.held() == {}
+
+
+@virtual
+async def test_what_a_provider_refuses_is_told_without_its_hosts_and_links() -> None:
+    net = [provider("berlin", "dfn", hosts=3), carrier("dfn", "berlin")]
+    async with Orchestrated(net) as it:
+        one = await it.start()
+        # In sum there is enough; no host is large enough for one of them.
+        asked = requested(cloudnet({"big": 12, "small": 1}, ()))
+        record = await one.reserve(asked)
+        assert record.state == pb.RESERVATION_STATE_FAILED
+        by_provider = [refusal for refusal in record.refusals if refusal.domain == "berlin"]
+        (refusal,) = by_provider
+        assert refusal.kind == common_pb2.REFUSAL_KIND_RESOURCE
+        assert refusal.reason == "4 cores of /resource/cpu short for big"
+        assert (refusal.resource, refusal.short, refusal.asked) == ("/resource/cpu", 4000, 12_000)
+        assert list(refusal.elements) == ["big"]
+        again = await one.reservations.Get(
+            pb.GetRequest(reservation_id=record.reservation_id), NO_CONTEXT
+        )
+        assert again.refusals == record.refusals, "it is stored as it was told"
+        assert not re.search(r"\b(h[123]|sw)\b", str(again))
+
+
+@virtual
+async def test_a_vlink_that_no_circuit_carries_is_named_with_what_is_short() -> None:
+    # Inside the WAN it is thinner than the links that are known.
+    net = world()
+    net[3] = carrier(
+        "dfn",
+        "berlin",
+        "munich",
+        "ix",
+        wan={
+            "nodes": ["n", "s"],
+            "links": [{"a": "n", "b": "s", "capacity": "400M"}],
+            "port_nodes": {"berlin": "n", "munich": "s", "ix": "s"},
+        },
+    )
+    async with Orchestrated(net) as it:
+        one = await it.start()
+        thick = cloudnet(("a", "b"), [("a", "b")], {"a": "berlin", "b": "munich"}, mbps=1000)
+        plan = await one.reservations.Plan(requested(thick), NO_CONTEXT)
+        refusal = plan.refusals[-1]
+        assert refusal.reason.startswith("VLink a-b from berlin to munich: ")
+        assert refusal.kind == common_pb2.REFUSAL_KIND_BANDWIDTH
+        assert refusal.resource == "/resource/bandwidth"
+        assert (refusal.short, refusal.asked) == (600 * 10**6, 10**9)
+        assert refusal.where.startswith("dfn:")
+        assert list(refusal.elements) == ["a-b"]
 
 
 @virtual
@@ -150,7 +206,13 @@ async def test_a_circuit_that_fits_nowhere_is_told_with_the_links_that_are_too_t
         thick = cloudnet(("a", "b"), [("a", "b")], {"a": "berlin", "b": "zurich"}, mbps=200_000)
         record = await one.reserve(requested(thick))
         assert record.state == pb.RESERVATION_STATE_FAILED
-        assert "short at berlin--dfn" in record.refusals[-1].reason
+        refusal = record.refusals[-1]
+        assert "short at berlin--dfn" in refusal.reason
+        assert refusal.kind == common_pb2.REFUSAL_KIND_BANDWIDTH
+        assert (refusal.resource, refusal.where) == ("/resource/bandwidth", "berlin--dfn")
+        assert refusal.asked == 200 * 10**9
+        assert 0 < refusal.short < refusal.asked
+        assert list(refusal.elements) == ["a-b"]
         assert it.held() == {}
 
 

@@ -82,6 +82,10 @@ refusals = st.builds(
     resource=st.text(max_size=10),
     segment_id=names,
     available_bps=st.none() | st.integers(0, 2**62),
+    short=st.none() | st.integers(1, 2**62),
+    asked=st.none() | st.integers(1, 2**62),
+    where=st.text(max_size=10),
+    elements=st.lists(names, max_size=3).map(tuple),
 )
 preps = st.builds(
     ReservationPrep,

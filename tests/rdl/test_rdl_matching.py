@@ -35,7 +35,10 @@ def reasons(asked: str, offered: str) -> tuple[str, ...]:
         graph = overlay(f"  x: {{{asked}}}\n  n: {{attribute: /node}}", ends)
     else:
         graph = overlay(f"  x: {{{asked}}}")
-    return misfits(by_id(graph.elements)["x"], by_id(SITE.elements)[offered], SITE)
+    return tuple(
+        str(each)
+        for each in misfits(by_id(graph.elements)["x"], by_id(SITE.elements)[offered], SITE)
+    )
 
 
 @pytest.mark.parametrize(

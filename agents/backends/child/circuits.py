@@ -23,6 +23,8 @@ KINDS: Mapping[int, RefusalKind] = {
     common_pb2.REFUSAL_KIND_TOPOLOGY: RefusalKind.TOPOLOGY,
     common_pb2.REFUSAL_KIND_NO_PATH: RefusalKind.TOPOLOGY,
     common_pb2.REFUSAL_KIND_POLICY: RefusalKind.POLICY,
+    common_pb2.REFUSAL_KIND_RESOURCE: RefusalKind.RESOURCE,
+    common_pb2.REFUSAL_KIND_FEATURE: RefusalKind.FEATURE,
 }
 """What the parent is told. All else is UNAVAILABLE: another time it may work."""
 
@@ -270,12 +272,25 @@ def refusal_of(
         resource = segment.ingress_stp
     reason = first.reason if visible and first.reason else "it cannot be carried behind this domain"
     if segment is None:
-        return Refusal(kind, reason, resource=resource)
+        refusal = Refusal(kind, reason, resource=resource)
+        return _with_amounts(refusal, first) if visible else refusal
     refusal = Refusal(kind, reason, resource=resource, segment_id=segment.segment_id)
     largest = [a.request.bandwidth_bps for a in record.alternatives if a.kind == LARGEST]
     if kind is RefusalKind.BANDWIDTH and largest:
         return replace(refusal, available_bps=max(0, min(largest[0], segment.bandwidth_bps - 1)))
     return refusal
+
+
+def _with_amounts(refusal: Refusal, first: common_pb2.Refusal) -> Refusal:
+    """What VNodes lack behind a visible domain; at which of its providers is not told."""
+    lacking = first.resource if first.resource.startswith("/") else refusal.resource
+    return replace(
+        refusal,
+        resource=lacking,
+        short=first.short if first.HasField("short") else None,
+        asked=first.asked if first.HasField("asked") else None,
+        elements=tuple(first.elements),
+    )
 
 
 def seen(known: Mapping[str, Circuit], circuit: Circuit) -> Circuit:
