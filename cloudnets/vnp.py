@@ -15,6 +15,7 @@ import numpy as np
 
 from cloudnets.agreeing import Undecided, decided, narrowed
 from cloudnets.asked import Group, VLinkAsked, apart, completed, groups_of, vlinks_of
+from cloudnets.prices import Price
 from cloudnets.providers import MBPS, Providers, TransitLink
 from cloudnets.shortfalls import EVERYWHERE, Shortfall, no_place, shortfall_of, undecidable
 from embedding.answer import Answer, Status, closes
@@ -91,6 +92,8 @@ class VnpMapping:
     Bandwidths count in Mb/s there. ``proof_scope``: of all mappings ("whole"), of some ("pruned"),
     or of those that leave VNodes where they are ("present"). ``graph``: the overlay with what the
     VNP has decided: values for relations over several providers, bandwidths of circuits.
+    ``price``: of what VNodes say that they need, whatever the objective; what is left to providers
+    and circuits are not in it. None: no provider tells a price.
     """
 
     placed: Mapping[str, str]
@@ -101,6 +104,7 @@ class VnpMapping:
     gap: float
     proof_scope: str
     graph: Graph
+    price: Price | None = None
 
 
 def map_overlay(
@@ -318,6 +322,7 @@ class _Vnp:
             whole.gap,
             "present" if found.stays else whole.proof_scope.value,
             _with_bandwidths(graph, circuits, self._completed),
+            self._providers.price(groups_of(self._ask.graph), placed),
         )
 
 

@@ -39,6 +39,7 @@ from orchestrator.negotiation import (
     still_wanted,
     too_late,
 )
+from orchestrator.prices import priced
 from orchestrator.records import search_window
 from rdl.errors import RdlError
 from rdl.model import Graph
@@ -118,7 +119,9 @@ class _Vnp:
     def _found(self, mapping: VnpMapping, plans: Mapping[str, Plan]) -> _Found:
         stubs = {each.stub for each in self.exits}
         placed = {vnode: at for vnode, at in mapping.placed.items() if vnode not in stubs}
-        plan = _whole(placed, plans, _proof(mapping))
+        plan = _whole(placed, plans)
+        proof = priced(_proof(mapping), mapping.price, plan, self.knowledge.pair_price)
+        plan = replace(plan, proof=proof)
         graphs = partials(mapping, _outer_vlans(plan, mapping))
         parts = {
             domain: (segments, graphs[domain] if domain in plan.vnodes else b"")
@@ -335,7 +338,7 @@ async def _hold(
     )
 
 
-def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan], proof: Proof) -> Plan:
+def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan]) -> Plan:
     """The circuits of all VLinks as one plan, and where VNodes are."""
     vnodes: dict[str, list[str]] = {}
     for vnode, domain in sorted(placed.items()):
@@ -352,7 +355,6 @@ def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan], proof: Proof) -
         segments={domain: tuple(segments[domain]) for domain in sorted(segments)},
         depends_on_blind=any(plan.depends_on_blind for plan in plans.values()),
         vnodes={domain: tuple(found) for domain, found in sorted(vnodes.items())},
-        proof=proof,
     )
 
 

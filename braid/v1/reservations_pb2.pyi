@@ -516,9 +516,14 @@ class MappingProof(_message.Message):
     BOUND_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     PROOF_SCOPE_FIELD_NUMBER: _builtins.int
+    PRICE_MICROS_FIELD_NUMBER: _builtins.int
+    UNPRICED_DOMAINS_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """"optimal", "feasible" or "unknown"."""
     objective: _builtins.float
+    """With "cost" and "migration" in millionths of a unit of account per hour: what is over the least that
+    providers tell for the same amounts, and 1 per Mb/s and link of circuits.
+    """
     bound: _builtins.float
     """Nothing in proof_scope costs less."""
     gap: _builtins.float
@@ -527,6 +532,14 @@ class MappingProof(_message.Message):
     """Among which mappings on providers, by what these told of themselves: all ("whole"), some ("pruned"),
     or, of a Modify, those that leave VNodes at their providers as far as these can keep them ("present").
     """
+    price_micros: _builtins.int
+    """All that is to be paid, in millionths of a unit of account per hour: amounts that VNodes say, at what
+    their providers tell, and circuits at what domains offer. Absent: nobody tells a price.
+    """
+    @_builtins.property
+    def unpriced_domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Domains with a part in it that tell no price of that: it comes on top."""
+
     def __init__(
         self,
         *,
@@ -535,12 +548,16 @@ class MappingProof(_message.Message):
         bound: _builtins.float = ...,
         gap: _builtins.float = ...,
         proof_scope: _builtins.str = ...,
+        price_micros: _builtins.int | None = ...,
+        unpriced_domains: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_price_micros", b"_price_micros", "price_micros", b"price_micros"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "gap", b"gap", "objective", b"objective", "proof_scope", b"proof_scope", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price_micros", b"_price_micros", "bound", b"bound", "gap", b"gap", "objective", b"objective", "price_micros", b"price_micros", "proof_scope", b"proof_scope", "status", b"status", "unpriced_domains", b"unpriced_domains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__price_micros: _TypeAlias = _typing.Literal["price_micros"]  # noqa: Y015
+    _WhichOneofArgType__price_micros: _TypeAlias = _typing.Literal["_price_micros", b"_price_micros"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__price_micros) -> _WhichOneofReturnType__price_micros | None: ...
 
 Global___MappingProof: _TypeAlias = MappingProof  # noqa: Y015
 

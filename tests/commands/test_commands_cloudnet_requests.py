@@ -93,6 +93,21 @@ def test_a_plan_is_drawn_where_it_is_said(
     assert (tmp_path / "b.svg").exists()
 
 
+@pytest.mark.parametrize(
+    ("untold", "more"), [([], ""), (["ulm"], "; more for what is not told: ulm")], ids=str
+)
+def test_the_price_is_told_per_hour_and_for_the_whole_time(untold: list[str], more: str) -> None:
+    proof = pb.MappingProof(status="optimal", price_micros=620_000, unpriced_domains=untold)
+    window = common_pb2.Window(start_s=3_600, end_s=3_600 * 3)
+    plan = pb.PlanResponse(feasible=True, proof=proof, window=window)
+    said = "0.62 per hour, 1.24 in all" + more
+    assert f"price {said}" in shown(views_cloudnet.plan_view(plan, pb.CloudNet()))
+    record = pb.ReservationRecord(proof=proof, criteria=pb.Reservation(window=window))
+    assert said in shown(views_cloudnet.record_view(record))
+    record.proof.ClearField("price_micros")
+    assert "price" not in shown(views_cloudnet.record_view(record))
+
+
 @pytest.mark.parametrize("command", [["plan"], ["create"]], ids=" ".join)
 def test_a_refusal_says_what_is_short_where_and_how_much(
     target: str, larger: Path, command: list[str]
