@@ -8,9 +8,11 @@ further. All of it is one transaction. A refusal teaches, and the next mapping k
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 
 from cloudnets.vnp import (
     Ask,
@@ -64,6 +66,8 @@ from substrate.vlans import VlanSet
 
 MAPPINGS_MAX = 8
 """How often VNodes are mapped anew in one round, as circuits between providers turn out thinner."""
+PAIRS_MAX = 1000
+"""Of how many pairs of providers it is looked up whether any route joins them."""
 
 Parts = Mapping[str, tuple[Segments, bytes]]
 """What each domain is asked for: segments, and of a provider its partial graph."""
@@ -107,6 +111,8 @@ class _Vnp:
             if not isinstance(plans, Refusal):
                 return self._found(mapping, plans)
             refusal = plans
+            if plans.kind is RefusalKind.NO_PATH:
+                await self._cap_without_routes()
         assert refusal is not None
         return refusal
 
@@ -191,6 +197,7 @@ class _Vnp:
             present={vnode: domain for domain, vnodes in placed.items() for vnode in vnodes},
             lessons=self.lessons,
             pair_caps=dict(self.pair_caps),
+            max_latency_us=self.question.criteria.constraints.max_latency_us,
         )
 
     def _links(self) -> tuple[TransitLink, ...]:
@@ -292,6 +299,20 @@ class _Vnp:
         )
         more_bps = why.available_bps or 0 if why.kind is RefusalKind.BANDWIDTH else 0
         self.pair_caps[pair] = beside_bps + min(more_bps, circuit.bandwidth_bps - 1)
+
+    async def _cap_without_routes(self) -> None:
+        """Learns of all pairs of providers at once which of them no route joins within the
+        constraints: one by one there would be too many mappings."""
+        avoid = self._avoided
+        names = sorted(name for name in self.aggregates if name not in avoid)
+        pairs = [pair for pair in combinations(names, 2) if pair not in self.pair_caps]
+        for a, b in pairs[:PAIRS_MAX]:
+            leg = self._leg(Circuit("", a, b, 1, None))
+            ends = leg.source, leg.destination
+            if not self.question.finder.between(self.question.topology, *ends, leg.constraints):
+                self.pair_caps[a, b] = 0
+            # Others have their turn between two searches.
+            await asyncio.sleep(0)
 
 
 async def negotiate_cloudnet(question: Question, bargain: SearchingBargain) -> Plan | Failure:

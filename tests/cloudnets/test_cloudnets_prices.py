@@ -72,7 +72,7 @@ def test_silence_is_not_rewarded_and_is_told() -> None:
     at_berlin = map_overlay(Ask(overlay(TWO_CORES), pips, STAR, placing={"a": "berlin"}))
     assert isinstance(at_berlin, VnpMapping)
     assert at_berlin.price is not None
-    assert (at_berlin.price.micros, at_berlin.price.untold) == (0.0, {"berlin"})
+    assert (at_berlin.price.micros, list(at_berlin.price.untold)) == (0.0, ["berlin"])
 
 
 def test_a_price_that_all_ask_alike_does_not_hide_how_good_the_rest_is() -> None:
@@ -84,21 +84,21 @@ def test_a_price_that_all_ask_alike_does_not_hide_how_good_the_rest_is() -> None
 
 
 def test_only_what_is_over_the_least_differs_and_who_is_silent_counts_as_the_dearest() -> None:
-    told_ = ({"cpu": 5, "disk": 1}, {"cpu": 3}, {})
-    assert differing(told_) == [
+    every: list[Mapping[str, int]] = [{"cpu": 5, "disk": 1}, {"cpu": 3}, {}]
+    assert differing(every) == [
         {"cpu": 2, "disk": 0},
         {"cpu": 0, "disk": 0},
         {"cpu": 2, "disk": 0},
     ]
 
 
-def hosts(first: str, second: str, cores: int = 4) -> Underlay:
+def hosts(*features: str) -> Underlay:
     """Two hosts ``x`` and ``y`` that differ in a feature alone."""
     return underlay(
         "\n".join(
-            f"  {name}: {{attribute: /node/host, resources: {{/resource/cpu: {cores} cores,"
-            f" /resource/memory: 9 GiB, /resource/disk: 99 GB}}, features: {{{features}}}}}"
-            for name, features in (("x", first), ("y", second))
+            f"  {name}: {{attribute: /node/host, resources: {{/resource/cpu: 4 cores,"
+            f" /resource/memory: 9 GiB, /resource/disk: 99 GB}}, features: {{{some}}}}}"
+            for name, some in zip("xy", features, strict=True)
         )
     )
 

@@ -93,6 +93,41 @@ def test_a_plan_is_drawn_where_it_is_said(
     assert (tmp_path / "b.svg").exists()
 
 
+LIMITS = ("--via", "renet1", "--avoid", "zurich", "--avoid", "ix", "--max-latency", "20ms")
+
+
+@pytest.mark.parametrize("command", [["plan"], ["create", "--detach"]], ids=" ".join)
+def test_circuits_between_providers_keep_what_is_said(
+    target: str, fake: FakeVnp, command: list[str]
+) -> None:
+    done = braid(target, "cloudnet", *command, str(PAIR), *LIMITS)
+    assert done.exit_code == 0, done.output
+    (asked,) = fake.asked_of(pb.Reservation)
+    assert asked.constraints == pb.Constraints(
+        via_domains=["renet1"], avoid_domains=["zurich", "ix"], max_latency_us=20_000
+    )
+
+
+def test_a_change_keeps_the_limits_that_are_not_said(target: str, fake: FakeVnp) -> None:
+    name = created(target, *LIMITS)
+    done = braid(target, "cloudnet", "modify", name, str(PAIR), "--max-latency", "5ms")
+    assert done.exit_code == 0, done.output
+    assert braid(target, "cloudnet", "modify", name, str(PAIR)).exit_code == 0
+    limited, free = fake.asked_of(pb.ModifyRequest)
+    assert limited.constraints == pb.Constraints(
+        via_domains=["renet1"], avoid_domains=["zurich", "ix"], max_latency_us=5_000
+    )
+    assert not free.HasField("constraints")
+
+
+def test_a_latency_that_is_none_ends_the_command_before_anything_is_asked(
+    target: str, fake: FakeVnp
+) -> None:
+    done = braid(target, "cloudnet", "plan", str(PAIR), "--max-latency", "soon")
+    assert done.exit_code == 2
+    assert not fake.asked_of(pb.Reservation)
+
+
 @pytest.mark.parametrize(
     ("untold", "more"), [([], ""), (["ulm"], "; more for what is not told: ulm")], ids=str
 )
