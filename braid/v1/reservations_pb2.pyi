@@ -147,6 +147,23 @@ ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
 """The same data, moved as soon as it can be at a rate that changes."""
 Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
+class _ReservationKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReservationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReservationKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVATION_KIND_UNSPECIFIED: _ReservationKind.ValueType  # 0
+    RESERVATION_KIND_CIRCUIT: _ReservationKind.ValueType  # 1
+    RESERVATION_KIND_CLOUDNET: _ReservationKind.ValueType  # 2
+
+class ReservationKind(_ReservationKind, metaclass=_ReservationKindEnumTypeWrapper): ...
+
+RESERVATION_KIND_UNSPECIFIED: ReservationKind.ValueType  # 0
+RESERVATION_KIND_CIRCUIT: ReservationKind.ValueType  # 1
+RESERVATION_KIND_CLOUDNET: ReservationKind.ValueType  # 2
+Global___ReservationKind: _TypeAlias = ReservationKind  # noqa: Y015
+
 @_typing.final
 class Constraints(_message.Message):
     """The limits that a plan must keep. All optional. With several destinations each leg keeps them:
@@ -1151,10 +1168,13 @@ class ListRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """1 to 1000; absent: 100."""
     page_token: _builtins.str
     """From ListResponse; empty for the first page."""
+    kind: Global___ReservationKind.ValueType
+    """Absent: both."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___ReservationState.ValueType]:
         """Empty: all states."""
@@ -1165,10 +1185,11 @@ class ListRequest(_message.Message):
         states: _abc.Iterable[Global___ReservationState.ValueType] | None = ...,
         page_size: _builtins.int | None = ...,
         page_token: _builtins.str = ...,
+        kind: Global___ReservationKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015

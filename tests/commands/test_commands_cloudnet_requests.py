@@ -362,7 +362,15 @@ def test_list_shows_only_cloudnets_up_to_its_limit(target: str, fake: FakeVnp) -
     assert told["more"] is True
     done = braid(target, "cloudnet", "list", "--state", "cancelled", "--json")
     assert json.loads(done.stdout) == {"reservations": [], "more": False}
-    assert fake.asked_of(pb.ListRequest)[-1].states == [pb.RESERVATION_STATE_CANCELLED]
+    asked = fake.asked_of(pb.ListRequest)[-1]
+    assert asked.states == [pb.RESERVATION_STATE_CANCELLED]
+    assert asked.kind == pb.RESERVATION_KIND_CLOUDNET
+    circuits = json.loads(braid(target, "list", "--kind", "circuit", "--json").stdout)
+    assert [each["reservation_id"] for each in circuits["reservations"]] == ["r1"]
+    both = json.loads(braid(target, "list", "--json").stdout)
+    assert len(both["reservations"]) == 4
+    wrong = braid(target, "list", "--kind", "tunnel")
+    assert (wrong.exit_code, "possible: circuit, cloudnet" in wrong.stderr) == (2, True)
 
 
 def test_list_goes_over_pages(target: str, fake: FakeVnp, monkeypatch: pytest.MonkeyPatch) -> None:
