@@ -283,7 +283,7 @@ class Clouds:
         record = self._committed(reservation_id)
         prep = record.part.prep
         assert prep is not None
-        if prep.window.start_s > self._now_s():
+        if in_force(self._parts.records.parts_of(reservation_id), self._now_s()) is None:
             left_s = prep.window.start_s - self._now_s()
             raise RequestError(
                 StatusCode.FAILED_PRECONDITION,

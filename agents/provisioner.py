@@ -2,14 +2,15 @@
 
 All parts of a reservation are alternatives. The committed ones of the newest version count, each
 during its window: a phase of the rate; hence a Modify switches, and releasing the new version
-switches back. VNodes of an older version stand by until that is released: what they have on disk
-must be there should the new version be taken back.
+switches back. VNodes have disks: those of an older version stand by until that is released, as the
+new one may be taken back; and once they were made, a clock that is set back to before their window
+does not end them. Circuits begin and end by the clock alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from itertools import pairwise
 
 import structlog
@@ -30,8 +31,13 @@ MAKE_WAY_S = 5
 _log = structlog.get_logger(__name__)
 
 
-def in_force(records: Iterable[Record], now_s: int) -> Record | None:
-    """Which of a reservation's parts should carry traffic at ``now_s``."""
+def in_force(
+    records: Iterable[Record], now_s: int, configured: Container[Key] = ()
+) -> Record | None:
+    """Which of a reservation's parts should carry traffic at ``now_s``.
+
+    ``configured``: parts of which something may be on a device, beside those whose state says so.
+    """
     committed = [record for record in records if record.part.state is PartState.COMMITTED]
     newest = max(committed, key=_rank, default=None)
     if newest is None:
@@ -41,7 +47,28 @@ def in_force(records: Iterable[Record], now_s: int) -> Record | None:
     for record in _phases(committed, newest):
         if _lasts(record, now_s) and (chosen is None or now_s >= _turn_s(chosen, record)):
             chosen = record
+    if chosen is None and _goes_on(newest, committed, now_s, configured):
+        return newest
     return chosen
+
+
+def has_begun(record: Record) -> bool:
+    """Whether anything of the part was ever on a device, and is not known to be gone."""
+    return record.data_plane.state in (DataPlaneState.ACTIVE, DataPlaneState.FAILED)
+
+
+def _goes_on(
+    newest: Record, committed: Iterable[Record], now_s: int, configured: Container[Key]
+) -> bool:
+    """Whether VNodes were made, in this version or one before, and their window is not over."""
+    return (
+        _has_vnodes(newest)
+        and now_s < _end_s(newest)
+        and any(
+            _has_vnodes(record) and (has_begun(record) or record.key in configured)
+            for record in committed
+        )
+    )
 
 
 class Provisioner:
@@ -82,7 +109,8 @@ class Provisioner:
             prep = record.part.prep
             if prep is None or record.data_plane.state is DataPlaneState.RELEASED:
                 continue
-            if prep.window.start_s <= now_s and record.part.state is not PartState.HELD:
+            begun = prep.window.start_s <= now_s or has_begun(record)
+            if begun and record.part.state is not PartState.HELD:
                 self._touched.add(record, self._placement_of(record))
 
     def suspect(self, record: Record) -> None:
@@ -147,7 +175,7 @@ class Provisioner:
         """Whether devices and durable states are already as they should be."""
         now_s = self._now_s()
         records = self._parts_of(reservation_id)
-        chosen = in_force(records, now_s)
+        chosen = in_force(records, now_s, self._touched)
         for record in records:
             if record is chosen:
                 if not self._is_active(record) or not _is(record, DataPlaneState.ACTIVE):
@@ -185,7 +213,7 @@ class Provisioner:
         """Acts once on what is known now; false when something must be tried again."""
         now_s = self._now_s()
         records = self._parts_of(reservation_id)
-        chosen = in_force(records, now_s)
+        chosen = in_force(records, now_s, self._touched)
         others = [record for record in records if record is not chosen]
         try:
             if chosen is None:
@@ -316,7 +344,7 @@ class _Touched:
         self._labels: dict[Key, set[tuple[str, int]]] = {}
         self._users: dict[tuple[str, int], set[Key]] = {}
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._reservations
 
     def add(self, record: Record, placement: Placement) -> None:
@@ -355,6 +383,14 @@ def _phases(committed: Iterable[Record], newest: Record) -> list[Record]:
     return sorted(found, key=_start_s)
 
 
+def _has_vnodes(record: Record) -> bool:
+    return record.part.prep is not None and bool(record.part.prep.graph)
+
+
+def _end_s(record: Record) -> int:
+    return record.part.prep.window.end_s if record.part.prep is not None else 0
+
+
 def _start_s(record: Record) -> int:
     return record.part.prep.window.start_s if record.part.prep is not None else 0
 
@@ -364,9 +400,7 @@ def _turn_s(record: Record, after: Record) -> int:
 
     Domains that only one of them needs have it by then, and still have it.
     """
-    prep = record.part.prep
-    end_s = prep.window.end_s if prep is not None else 0
-    return (max(_start_s(after), 0) + end_s) // 2
+    return (max(_start_s(after), 0) + _end_s(record)) // 2
 
 
 def _lasts(record: Record, now_s: int) -> bool:
@@ -379,7 +413,7 @@ def _stands_by(record: Record, chosen: Record, now_s: int) -> bool:
     prep, newer = record.part.prep, chosen.part.prep
     if prep is None or newer is None or not prep.graph or prep.version >= newer.version:
         return False
-    return record.part.state is PartState.COMMITTED and _lasts(record, now_s)
+    return record.part.state is PartState.COMMITTED and now_s < _end_s(record)
 
 
 def _idle_state(record: Record, now_s: int) -> DataPlaneState:

@@ -64,10 +64,17 @@ class Calls:
         return self._call(self._reservations.Get, message)
 
     def list(
-        self, states: Iterable[str] = (), page_size: int | None = None, page_token: str = ""
+        self,
+        states: Iterable[str] = (),
+        page_size: int | None = None,
+        page_token: str = "",
+        *,
+        kind: str = "",
     ) -> Any:
-        """A ListResponse, newest first; ``states`` by short names such as "committed"."""
-        message = requests.listing(states, page_size)
+        """A ListResponse, newest first; ``states`` by short names such as "committed"; ``kind``:
+        only "circuit" or "cloudnet".
+        """
+        message = requests.listing(states, page_size, kind)
         message.page_token = page_token
         return self._call(self._reservations.List, message)
 

@@ -32,6 +32,11 @@ DISJOINT: Mapping[str, pb.Disjointness.ValueType] = {
     "link": pb.DISJOINTNESS_LINK,
     "domain": pb.DISJOINTNESS_DOMAIN,
 }
+KINDS: Mapping[str, pb.ReservationKind.ValueType] = {
+    "": pb.RESERVATION_KIND_UNSPECIFIED,
+    "circuit": pb.RESERVATION_KIND_CIRCUIT,
+    "cloudnet": pb.RESERVATION_KIND_CLOUDNET,
+}
 SETTLEMENTS: Mapping[str, doubts_pb2.Settlement.ValueType] = {
     "commit": doubts_pb2.SETTLEMENT_COMMIT,
     "give-up": doubts_pb2.SETTLEMENT_GIVE_UP,
@@ -214,8 +219,14 @@ def get(reservation_id: str = "", *, request_id: str = "") -> pb.GetRequest:
     return pb.GetRequest(reservation_id=reservation_id, request_id=request_id)
 
 
-def listing(states: Iterable[str] = (), page_size: int | None = None) -> pb.ListRequest:
-    """A ListRequest for states by their short names, such as "committed". Raises ValueError."""
+def listing(
+    states: Iterable[str] = (), page_size: int | None = None, kind: str = ""
+) -> pb.ListRequest:
+    """A ListRequest for states by their short names, such as "committed"; ``kind``: "circuit" or
+    "cloudnet", both when not said. Raises ValueError.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind: given '{kind}', possible: {', '.join(filter(None, KINDS))}")
     known = dict(pb.ReservationState.items())
     values = []
     for state in states:
@@ -224,7 +235,7 @@ def listing(states: Iterable[str] = (), page_size: int | None = None) -> pb.List
             names = ", ".join(state_name(v) for v in known.values() if v)
             raise ValueError(f"state: given '{state}', possible: {names}")
         values.append(value)
-    return pb.ListRequest(states=values, page_size=page_size)
+    return pb.ListRequest(states=values, page_size=page_size, kind=KINDS[kind])
 
 
 def availability(

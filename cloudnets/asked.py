@@ -15,7 +15,7 @@ from rdl.errors import Kind, Mistake, RdlError
 from rdl.model import Graph, NetworkElement, Relation, RelationKind, by_id
 from rdl.units import Amount
 from rdl.vocabulary import STANDARD, Vocabulary
-from substrate.values import dataclass
+from substrate.values import dataclass, replace
 
 BANDWIDTH, LATENCY = "/resource/bandwidth", "/feature/latency"
 MORE_ENDS = "To join more, ask for a /node/host that forwards, and a VLink from it to each"
@@ -93,6 +93,15 @@ def vlinks_of(graph: Graph) -> tuple[VLinkAsked, ...]:
     if mistakes:
         raise RdlError(mistakes)
     return tuple(found)
+
+
+def limited(vlinks: tuple[VLinkAsked, ...], most_us: int | None) -> tuple[VLinkAsked, ...]:
+    """With no more latency than that; None: as they are."""
+    if most_us is None:
+        return vlinks
+    said = [each.max_latency_us for each in vlinks]
+    least = [most_us if us is None else min(us, most_us) for us in said]
+    return tuple(replace(each, max_latency_us=us) for each, us in zip(vlinks, least, strict=True))
 
 
 def bandwidth_bps(link: NetworkElement) -> int:

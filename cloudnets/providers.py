@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from cloudnets.asked import Group
+from cloudnets.prices import Price, differing, price_of
 from embedding.model import Host, Link, Substrate
 from embedding.network import Bools, Floats, Network
 from rdl.aggregation import is_neighbour
 from rdl.attributes import PIP
 from rdl.matching import Misfit, amounts_of, misfits
 from rdl.model import Feature, Graph, NetworkElement, by_id
+from rdl.prices import PER, dearest, prices_of
 from rdl.units import Unit
 from rdl.vocabulary import STANDARD, Vocabulary
 from substrate.values import dataclass, replace
@@ -24,6 +26,8 @@ SCALES = {
     Unit.COUNT_PIECES: 1,
     Unit.DATA_BYTES: 1 << 30,
     Unit.DURATION_US: 1_000,
+    Unit.POWER_MW: 1_000,
+    Unit.PRICE_MICROS: 1,
 }
 """Base units in one of those that solvers reckon with: cores, GiB, Mb/s."""
 MBPS = SCALES[Unit.BANDWIDTH_BPS]
@@ -53,6 +57,7 @@ class Providers:
         self.names = tuple(sorted(pips))
         self._own = {name: _own_nodes(pips[name], name) for name in self.names}
         self.free = {name: self._free(name) for name in self.names}
+        self.prices = {name: self._prices(name) for name in self.names}
         self._known: dict[tuple[str, str, tuple[Feature, ...]], Misfit | None] = {}
         self.links = tuple(link for link in links if link.a != link.b)
 
@@ -69,6 +74,16 @@ class Providers:
                 sums[kind] += shared.amount.value
         return dict(sums)
 
+    def _prices(self, name: str) -> Mapping[str, int]:
+        """Told by its aggregate, or the highest of those that it is made of."""
+        told = NetworkElement(name, PIP, (), dearest(self._own[name], self._vocabulary))
+        return prices_of(told, self._vocabulary)
+
+    def price(self, groups: Iterable[Group], placed: Mapping[str, str]) -> Price | None:
+        """What VNodes cost together where they are placed; None: no provider tells a price."""
+        amounts = ((placed[group.name], group.amounts) for group in groups)
+        return price_of(amounts, self.prices, self._vocabulary.resources)
+
     def scale(self, kind: str) -> int:
         """Base units of a resource in one of those reckoned with."""
         unit = self._vocabulary.unit_of(kind)
@@ -81,10 +96,11 @@ class Providers:
     def network(self) -> Network:
         """Providers as hosts, other domains as switches.
 
-        Providers tell no prices, so hosts cost nothing. A link costs its price and one more: of
-        ways with one price the shortest is the best.
+        Hosts cost what is over the least price that a provider tells: what all cost alike would
+        only hide how good the rest is. A link costs its price and one more, each Mb/s: of ways with
+        one price the shortest is the best.
         """
-        hosts = tuple(Host(name, self.scaled(self.free[name]), price=0.0) for name in self.names)
+        hosts = self._hosts()
         ends = {end for link in self.links for end in (link.a, link.b)}
         seen, links = Counter[tuple[str, str]](), []
         for link in self.links:
@@ -94,6 +110,18 @@ class Providers:
             bandwidth = max(link.bandwidth_bps, 0) / MBPS
             links.append(Link(link.a, link.b, bandwidth, 1.0 + link.price, name))
         return Network(Substrate(hosts, tuple(links), tuple(sorted(ends - set(self.names)))))
+
+    def _hosts(self) -> tuple[Host, ...]:
+        over = differing([self.prices[name] for name in self.names])
+        units = self._vocabulary.resources
+        return tuple(
+            Host(
+                name,
+                self.scaled(self.free[name]),
+                prices={k: micros * self.scale(k) / PER[units[k]] for k, micros in some.items()},
+            )
+            for name, some in zip(self.names, over, strict=True)
+        )
 
     def misfits(self, group: Group, graph: Graph, name: str) -> Iterator[Misfit]:
         """Why a group cannot be at a provider, amounts aside."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cloudnets.prices import differing
 from embedding.model import Host, Link, Substrate
 from embedding.network import Floats, Free, Ints, Network
 from rdl.aggregation import aggregate, is_neighbour
@@ -27,11 +28,13 @@ from rdl.model import (
     by_id,
 )
 from rdl.partial import VLAN
+from rdl.prices import PER, POWER, amount_told, dearest, prices_of
 from rdl.units import Amount, Unit
 from substrate.calendar import Direction, Resource
 from substrate.vlans import VlanSet
 
 HOST = "/node/host"
+LINK_MICROS = 1_000
 BANDWIDTH = "/resource/bandwidth"
 NOTHING = Graph("none", Layer.UNDERLAY)
 
@@ -192,18 +195,19 @@ class Underlay:
     def aggregate(self, room: Room, name: str) -> Graph:
         """What a VNP is told (paper 002, section 5.2): sums of what is free, and the edges.
 
-        And, of the features that it ``tells``, which words any of its hosts has: relations over
-        several providers need them. Raises RdlError: see :func:`rdl.aggregation.aggregate`.
+        With the highest price that a host tells of each type. And, of the features that it
+        ``tells``, which words any of its hosts has: relations over several providers need them.
+        Raises RdlError: see :func:`rdl.aggregation.aggregate`.
         """
         sums: dict[tuple[str, Unit], int] = {}
         for supply, left in zip(self.supplies, room.supplies, strict=True):
             kind = supply.attribute, supply.amount.unit
             sums[kind] = sums.get(kind, 0) + left
         resources = tuple(Quantity(kind, Amount(n, unit)) for (kind, unit), n in sums.items())
-        whole = NetworkElement("inside", HOST, resources)
+        whole = NetworkElement("inside", HOST, resources, dearest(self.hosts.values()))
         told = aggregate(replace(self._told, elements=(*self._told.elements, whole)), name)
         elements = (
-            replace(each, features=self._words) if each.id == name else each
+            replace(each, features=(*each.features, *self._words)) if each.id == name else each
             for each in told.elements
         )
         return replace(told, elements=tuple(elements))
@@ -228,16 +232,27 @@ class Underlay:
             for host in supply.hosts:
                 for kind in above(supply.attribute):
                     kinds[host][kind] = kinds[host].get(kind, 0) + supply.amount.value
-        hosts = [Host(name, amounts) for name, amounts in kinds.items()]
+        nodes = self.hosts.values()
+        prices = differing([prices_of(host) for host in nodes])
+        watts = _watts(nodes)
+        hosts = [
+            Host(name, amounts, power=watts[name], prices=_per_base_unit(some, self.units))
+            for (name, amounts), some in zip(kinds.items(), prices, strict=True)
+        ]
         # VLinks that leave end at the node of a port; what is pinned there must be a host.
         ends = sorted(set(self.port_nodes.values()) - set(self.hosts))
         hosts += [Host(name, {}, price=0.0, power=0.0) for name in ends]
         known = {host.name for host in hosts}
         switches = tuple(name for name in self.nodes if name not in known)
-        links = [
-            Link(*link.ends, link.bandwidth_bps, name=name) for name, link in self.links.items()
-        ]
-        return Network(Substrate(tuple(hosts), tuple(links), switches))
+        return Network(Substrate(tuple(hosts), tuple(self._priced_links()), switches))
+
+    def _priced_links(self) -> Iterator[Link]:
+        """A link costs its price and a thousandth of a unit of account per Gb/s and hour, as links
+        between providers do: of ways with one price the shortest is the best."""
+        dear = differing([prices_of(link.element) for link in self.links.values()])
+        for link, over in zip(self.links.values(), dear, strict=True):
+            price = (LINK_MICROS + over.get(BANDWIDTH, 0)) / PER[Unit.BANDWIDTH_BPS]
+            yield Link(*link.ends, link.bandwidth_bps, price, link.element.id)
 
     def _amounts(self, values: Sequence[int]) -> Floats:
         which, host, kind = self._index
@@ -276,6 +291,19 @@ class Underlay:
         transits = {element.id for element in elements if element.is_transit}
         joints = tuple(i for i in self.graph.interfaces if transits & set(i.joins))
         return Graph(self.graph.name, Layer.UNDERLAY, elements, joints)
+
+
+def _watts(hosts: Iterable[NetworkElement]) -> dict[str, float]:
+    """What each host needs to be on. Who does not tell it is taken for the most that any tells, and
+    if none does, all are alike."""
+    told = {host.id: amount_told(host, POWER) for host in hosts}
+    known = [mw for mw in told.values() if mw is not None]
+    most = max(known, default=1000)
+    return {name: (most if mw is None else mw) / 1000 for name, mw in told.items()}
+
+
+def _per_base_unit(prices: Mapping[str, int], units: Mapping[str, Unit]) -> dict[str, float]:
+    return {kind: micros / PER[units[kind]] for kind, micros in prices.items() if kind in units}
 
 
 def above(attribute: str) -> Iterator[str]:

@@ -14,7 +14,16 @@ from dataclasses import field
 import numpy as np
 
 from cloudnets.agreeing import Undecided, decided, narrowed
-from cloudnets.asked import Group, VLinkAsked, apart, completed, groups_of, vlinks_of
+from cloudnets.asked import (
+    Group,
+    VLinkAsked,
+    apart,
+    completed,
+    groups_of,
+    limited,
+    vlinks_of,
+)
+from cloudnets.prices import Price
 from cloudnets.providers import MBPS, Providers, TransitLink
 from cloudnets.shortfalls import EVERYWHERE, Shortfall, no_place, shortfall_of, undecidable
 from embedding.answer import Answer, Status, closes
@@ -62,7 +71,8 @@ class Ask:
     ``pips``: what each provider has told, free in the window. ``links``: among providers and other
     domains. ``objective``: one of embedding.objectives, by name. ``placing``: VNodes that must be
     at a provider. ``present``: where VNodes are; they stay unless they must move. ``pair_caps``:
-    between two providers no more than this can be carried, in bit/s.
+    between two providers no more than this can be carried, in bit/s. ``max_latency_us``: of every
+    circuit, beside what its VLink says.
     """
 
     graph: Graph
@@ -73,6 +83,7 @@ class Ask:
     present: Mapping[str, str] = field(default_factory=dict)
     lessons: tuple[Lesson, ...] = ()
     pair_caps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    max_latency_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,8 @@ class VnpMapping:
     Bandwidths count in Mb/s there. ``proof_scope``: of all mappings ("whole"), of some ("pruned"),
     or of those that leave VNodes where they are ("present"). ``graph``: the overlay with what the
     VNP has decided: values for relations over several providers, bandwidths of circuits.
+    ``price``: of what VNodes say that they need, whatever the objective; what is left to providers
+    and circuits are not in it. None: no provider tells a price.
     """
 
     placed: Mapping[str, str]
@@ -103,6 +116,7 @@ class VnpMapping:
     gap: float
     proof_scope: str
     graph: Graph
+    price: Price | None = None
 
 
 def map_overlay(
@@ -164,7 +178,7 @@ class _Vnp:
         self._providers = Providers(ask.pips, ask.links)
         self._network = self._providers.network()
         self._completed = completed(ask.graph, by)
-        self._vlinks = vlinks_of(self._completed)
+        self._vlinks = limited(vlinks_of(self._completed), ask.max_latency_us)
         # What no mapping costs less than of those that were not found in the time given.
         self._floor = math.inf
 
@@ -320,6 +334,7 @@ class _Vnp:
             whole.gap,
             "present" if found.stays else whole.proof_scope.value,
             _with_bandwidths(graph, circuits, self._completed),
+            self._providers.price(groups_of(self._ask.graph), placed),
         )
 
 

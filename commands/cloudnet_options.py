@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from braid import requests
+from braid.v1 import reservations_pb2 as pb
 from commands.context import USAGE, fail
 from commands.descriptions import Form
 
@@ -37,6 +39,17 @@ At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="VNODE=DOMAIN", help="this VNode at this provider; repeatable"),
 ]
+MaxLatency = Annotated[
+    str | None,
+    typer.Option("--max-latency", help="most latency of a circuit between providers: 50ms"),
+]
+Via = Annotated[
+    list[str] | None, typer.Option("--via", help="a domain that every circuit crosses; repeatable")
+]
+Avoid = Annotated[
+    list[str] | None,
+    typer.Option("--avoid", help="a domain that no circuit crosses, nor a VNode is at; repeatable"),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="until all its VNodes run")]
 Draw = Annotated[bool, typer.Option("--draw", help="draw the mapping in the terminal")]
 Png = Annotated[
@@ -62,6 +75,23 @@ def placing(words: Iterable[str] | None) -> dict[str, str]:
         if found.setdefault(vnode, domain) != domain:
             raise ValueError(f"--at: VNode '{vnode}' at {found[vnode]} and at {domain}")
     return found
+
+
+def changed(
+    limits: pb.Constraints,
+    max_latency: str | None,
+    via: Iterable[str] | None,
+    avoid: Iterable[str] | None,
+) -> bool:
+    """Whether anything is said; it is written into ``limits``. Raises ValueError."""
+    said = requests.constraints(max_latency=max_latency, via=via or (), avoid=avoid or ())
+    if max_latency is not None:
+        limits.max_latency_us = said.max_latency_us
+    if via is not None:
+        limits.via_domains[:] = said.via_domains
+    if avoid is not None:
+        limits.avoid_domains[:] = said.avoid_domains
+    return any(each is not None for each in (max_latency, via, avoid))
 
 
 def check_forms(

@@ -12,11 +12,15 @@ from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
 from commands.cloudnet_drawing import check_drawing, draw_mapping
 from commands.cloudnet_options import (
     At,
+    Avoid,
     CloudNetId,
     Draw,
+    MaxLatency,
     Objective,
     Png,
+    Via,
     Wait,
+    changed,
     check_forms,
     placing,
 )
@@ -57,6 +61,9 @@ def plan(
     duration: Duration = None,
     objective: Objective = "",
     at: At = None,
+    max_latency: MaxLatency = None,
+    via: Via = None,
+    avoid: Avoid = None,
     timeout_s: Patience = None,
     draw: Draw = False,
     png: Png = None,
@@ -79,6 +86,9 @@ def plan(
             duration=_length(end, duration),
             objective=objective,
             at=placing(at),
+            max_latency=max_latency,
+            via=via or (),
+            avoid=avoid or (),
             timeout_s=timeout_s,
         )
     asked = pb.CloudNet(graph=graph)
@@ -95,6 +105,9 @@ def create(
     duration: Duration = None,
     objective: Objective = "",
     at: At = None,
+    max_latency: MaxLatency = None,
+    via: Via = None,
+    avoid: Avoid = None,
     description: Description = "",
     request_id: RequestId = "",
     timeout_s: Patience = None,
@@ -121,6 +134,9 @@ def create(
             duration=_length(end, duration),
             objective=objective,
             at=placing(at),
+            max_latency=max_latency,
+            via=via or (),
+            avoid=avoid or (),
             description=description,
             request_id=request_id,
             timeout_s=timeout_s,
@@ -142,6 +158,9 @@ def modify(
     file: File,
     objective: Objective = "",
     at: At = None,
+    max_latency: MaxLatency = None,
+    via: Via = None,
+    avoid: Avoid = None,
     request_id: RequestId = "",
     timeout_s: Patience = None,
     as_json: AsJson = False,
@@ -153,17 +172,23 @@ def modify(
 ) -> None:
     """Make a CloudNet what FILE says: all of it, or the old one stands. Exit 3: it was refused.
 
-    VNodes that stay are moved only where they must be. Objective and --at stay as they were where
-    they are not said.
+    VNodes that stay are moved only where they must be. Objective, --at, --max-latency, --via and
+    --avoid stay as they were where they are not said.
     """
     graph = read_overlay(file, as_json)
     with connected(target, insecure, ca, cert, key) as client:
-        old = cloudnet_of(client.get(reservation_id))
+        record: pb.ReservationRecord = client.get(reservation_id)
+        old, limits = cloudnet_of(record), record.criteria.constraints
+        limited = changed(limits, max_latency, via, avoid)
         stays = {element.id for element in graph.elements}
         kept = {each.vnode: each.domain for each in old.placing if each.vnode in stays}
         wanted = cloudnet(graph, objective=objective or old.objective, at={**kept, **placing(at)})
-        record: pb.ReservationRecord = client.modify(
-            reservation_id, cloudnet=wanted, request_id=request_id, timeout_s=timeout_s
+        record = client.modify(
+            reservation_id,
+            cloudnet=wanted,
+            limits=limits if limited else None,
+            request_id=request_id,
+            timeout_s=timeout_s,
         )
     print_json(record) if as_json else console().print(record_view(record))
     if not record.modified:

@@ -55,8 +55,9 @@ def list_(
     token, more = "", True
     with connected(target, insecure, ca, cert, key) as client:
         while more and len(found) <= limit:
-            page: pb.ListResponse = client.list(state or (), PAGE, token)
-            found += [each for each in page.reservations if each.criteria.HasField("cloudnet")]
+            size = min(limit + 1 - len(found), PAGE)
+            page: pb.ListResponse = client.list(state or (), size, token, kind="cloudnet")
+            found += page.reservations
             token, more = page.next_page_token, bool(page.next_page_token)
     rest = len(found) > limit
     if as_json:

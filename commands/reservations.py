@@ -180,6 +180,9 @@ def list_(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="only these, such as committed")
     ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help="only these: circuit or cloudnet; both when not said")
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", help="most to show", min=1)] = 100,
     as_json: AsJson = False,
     target: Target = DEFAULT_TARGET,
@@ -193,7 +196,7 @@ def list_(
     with connected(target, insecure, ca, cert, key) as client:
         while len(found.reservations) < limit:
             size = min(limit - len(found.reservations), 1000)
-            page: pb.ListResponse = client.list(state or (), size, found.next_page_token)
+            page: pb.ListResponse = client.list(state or (), size, found.next_page_token, kind=kind)
             found.reservations.extend(page.reservations)
             found.next_page_token = page.next_page_token
             if not page.next_page_token:

@@ -10,12 +10,13 @@ from rich.text import Text
 
 from braid.requests import state_name
 from braid.units import format_duration, format_time, format_volume
-from braid.v1 import cloudnets_pb2, rdl_pb2, reservations_pb2 as pb
+from braid.v1 import cloudnets_pb2, common_pb2, rdl_pb2, reservations_pb2 as pb
 from commands.drawing_text import route_lines
 from commands.mapping import Mapping, VNode, of_plan, of_record, quantity
 from commands.views_refused import refused_rows
 from commands.words import data_plane_name, styled, vlans_text, window_text
 
+MICROS, HOUR_S = 1_000_000, 3_600
 STYLES = {"running": "green", "failed": "red", "preparing": "yellow", "defined": "yellow"}
 
 
@@ -27,6 +28,8 @@ def plan_view(plan: pb.PlanResponse, asked: pb.CloudNet) -> RenderableType:
         *_mapping_rows(of_plan(plan, asked)),
         Text(proof_text(plan.proof)),
     ]
+    if plan.proof.HasField("price_micros"):
+        rows.append(Text(f"price {price_text(plan.proof, plan.window)}"))
     if plan.depends_on_blind:
         rows.append(Text("A blind domain is on the way: only a reservation can tell if it agrees."))
     return Group(*rows)
@@ -47,6 +50,8 @@ def record_view(
     facts.add_row("objective", Text(criteria.cloudnet.objective or "cost"))
     if record.proof.status:
         facts.add_row("mapping", Text(proof_text(record.proof)))
+    if record.proof.HasField("price_micros"):
+        facts.add_row("price", Text(price_text(record.proof, criteria.window)))
     if criteria.description:
         facts.add_row("description", Text(criteria.description))
     if record.version > 1:
@@ -168,6 +173,15 @@ def proof_text(proof: pb.MappingProof) -> str:
         f"{proof.status}: objective {proof.objective:g}, bound {proof.bound:g}, "
         f"gap {proof.gap:.2%}, scope {proof.proof_scope or 'not told'}"
     )
+
+
+def price_text(proof: pb.MappingProof, window: common_pb2.Window) -> str:
+    """ "0.62 per hour, 1.24 in all; more for what is not told: ulm"."""
+    hourly = proof.price_micros / MICROS
+    whole = hourly * (window.end_s - window.start_s) / HOUR_S
+    more = ", ".join(proof.unpriced_domains)
+    untold = f"; more for what is not told: {more}" if more else ""
+    return f"{hourly:g} per hour, {whole:g} in all{untold}"
 
 
 def _mapping_rows(mapping: Mapping) -> Iterator[RenderableType]:

@@ -22,12 +22,20 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Runs VNodes. ``price``: of one unit of any amount; ``power``: of being on at all."""
+    """Runs VNodes. ``price``: of one unit of any amount; ``power``: of being on at all.
+
+    ``prices``: instead, of one unit of each amount by its name, 0 where it is not said.
+    """
 
     name: str
     amounts: Amounts
     price: float = 1.0
     power: float = 1.0
+    prices: Amounts | None = None
+
+    def price_of(self, amount: str) -> float:
+        """Of one unit of the amount of that name."""
+        return self.price if self.prices is None else self.prices.get(amount, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Substrate:
         for host in self.hosts:
             _check_amounts(f"host {host.name}", host.amounts)
             _check_amounts(f"host {host.name}", {"price": host.price, "power": host.power})
+            _check_amounts(f"host {host.name}: prices", host.prices or {})
         _check_names("link", [link.label for link in self.links])
         known = set(names)
         for link in self.links:

@@ -5,7 +5,7 @@ Nodes are numbered, hosts first, then switches; resources by name, links as list
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -60,7 +60,9 @@ class Network:
             np.array([link.bandwidth for link in substrate.links], float),
         )
         self.link_price: Floats = np.array([link.price for link in substrate.links], float)
-        self.host_price: Floats = np.array([host.price for host in substrate.hosts], float)
+        prices = [{r: host.price_of(r) for r in self.resources} for host in substrate.hosts]
+        self.host_price: Floats = amounts_matrix(prices, self.resources)
+        """Hosts × resources."""
         self.power: Floats = np.array([host.power for host in substrate.hosts], float)
         self.steps: tuple[tuple[Step, ...], ...] = self._steps()
 
@@ -103,7 +105,7 @@ class Network:
         return free
 
 
-def amounts_matrix(amounts: list[Mapping[str, float]], resources: tuple[str, ...]) -> Floats:
+def amounts_matrix(amounts: Sequence[Mapping[str, float]], resources: tuple[str, ...]) -> Floats:
     """Owners × resources; what is not named is 0."""
     rows = [[some.get(name, 0.0) for name in resources] for some in amounts]
     return np.array(rows, float).reshape(len(amounts), len(resources))

@@ -69,7 +69,7 @@ def terms(
 
 def cost(problem: Problem) -> Terms:
     """The cheapest: amounts and bandwidth times their prices, bandwidth on all links of its way."""
-    place = problem.need.sum(axis=1)[:, None] * problem.network.host_price
+    place = problem.need @ problem.network.host_price.T
     return terms(problem, place=place, link=problem.network.link_price)
 
 

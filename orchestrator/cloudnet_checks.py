@@ -15,7 +15,7 @@ from rdl.codec import from_bytes, graph_from_pb, to_bytes
 from rdl.errors import RdlError
 from rdl.model import Graph, Layer, NetworkElement, by_id
 from runtime.errors import RequestError, invalid
-from substrate.model import CloudNet, domain_of
+from substrate.model import CloudNet, Constraints, domain_of
 from substrate.topology import Topology
 
 VNODES_MAX = 256
@@ -77,6 +77,17 @@ def check_cloudnet(message: pb.CloudNet, topology: Topology) -> CloudNet:
     placing = _check_placing(message, graph, topology)
     exits = _check_exits(message, graph, topology)
     return CloudNet(to_bytes(graph), message.objective or "cost", placing, exits)
+
+
+def check_avoided(cloudnet: CloudNet, limits: Constraints) -> None:
+    """That no domain is avoided that is needed for sure. Raises RequestError."""
+    placed = {domain: f"at which {vnode} is to be" for vnode, domain in cloudnet.placing}
+    left = {domain_of(stp): f"where {vlink} leaves" for vlink, stp, _ in cloudnet.exits}
+    for name in limits.avoid_domains:
+        why = placed.get(name) or left.get(name)
+        if why:
+            possible = f"a domain that is not needed: this is the one {why}"
+            raise invalid("constraints.avoid_domains", name, possible)
 
 
 def _check_overlay(graph: Graph) -> None:

@@ -8,9 +8,11 @@ further. All of it is one transaction. A refusal teaches, and the next mapping k
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 
 from cloudnets.partials import BANDWIDTH
 from cloudnets.vnp import (
@@ -40,6 +42,7 @@ from orchestrator.negotiation import (
     still_wanted,
     too_late,
 )
+from orchestrator.prices import priced
 from orchestrator.records import search_window
 from rdl.errors import RdlError
 from rdl.model import Graph
@@ -64,6 +67,8 @@ from substrate.vlans import VlanSet
 
 MAPPINGS_MAX = 8
 """How often VNodes are mapped anew in one round, as circuits between providers turn out thinner."""
+PAIRS_MAX = 1000
+"""Of how many pairs of providers it is looked up whether any route joins them."""
 
 Parts = Mapping[str, tuple[Segments, bytes]]
 """What each domain is asked for: segments, and of a provider its partial graph."""
@@ -107,6 +112,8 @@ class _Vnp:
             if not isinstance(plans, Refusal):
                 return self._found(mapping, plans)
             refusal = plans
+            if plans.kind is RefusalKind.NO_PATH:
+                await self._cap_without_routes()
         assert refusal is not None
         return refusal
 
@@ -127,7 +134,9 @@ class _Vnp:
     def _found(self, mapping: VnpMapping, plans: Mapping[str, Plan]) -> _Found:
         stubs = {each.stub for each in self.exits}
         placed = {vnode: at for vnode, at in mapping.placed.items() if vnode not in stubs}
-        plan = _whole(placed, plans, _proof(mapping))
+        plan = _whole(placed, plans)
+        proof = priced(_proof(mapping), mapping.price, plan, self.knowledge.pair_price)
+        plan = replace(plan, proof=proof)
         graphs = partials(mapping, _outer_vlans(plan, mapping))
         parts = {
             domain: (segments, graphs[domain] if domain in plan.vnodes else b"")
@@ -197,6 +206,7 @@ class _Vnp:
             present={vnode: domain for domain, vnodes in placed.items() for vnode in vnodes},
             lessons=self.lessons,
             pair_caps=dict(self.pair_caps),
+            max_latency_us=self.question.criteria.constraints.max_latency_us,
         )
 
     def _links(self) -> tuple[TransitLink, ...]:
@@ -299,6 +309,20 @@ class _Vnp:
         more_bps = why.available_bps or 0 if why.kind is RefusalKind.BANDWIDTH else 0
         self.pair_caps[pair] = beside_bps + min(more_bps, circuit.bandwidth_bps - 1)
 
+    async def _cap_without_routes(self) -> None:
+        """Learns of all pairs of providers at once which of them no route joins within the
+        constraints: one by one there would be too many mappings."""
+        avoid = self._avoided
+        names = sorted(name for name in self.aggregates if name not in avoid)
+        pairs = [pair for pair in combinations(names, 2) if pair not in self.pair_caps]
+        for a, b in pairs[:PAIRS_MAX]:
+            leg = self._leg(Circuit("", a, b, 1, None))
+            ends = leg.source, leg.destination
+            if not self.question.finder.between(self.question.topology, *ends, leg.constraints):
+                self.pair_caps[a, b] = 0
+            # Others have their turn between two searches.
+            await asyncio.sleep(0)
+
 
 async def negotiate_cloudnet(question: Question, bargain: SearchingBargain) -> Plan | Failure:
     """Every part of the returned plan is held; after a Failure the caller aborts what is left."""
@@ -344,7 +368,7 @@ async def _hold(
     )
 
 
-def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan], proof: Proof) -> Plan:
+def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan]) -> Plan:
     """The circuits of all VLinks as one plan, and where VNodes are."""
     vnodes: dict[str, list[str]] = {}
     for vnode, domain in sorted(placed.items()):
@@ -361,7 +385,6 @@ def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan], proof: Proof) -
         segments={domain: tuple(segments[domain]) for domain in sorted(segments)},
         depends_on_blind=any(plan.depends_on_blind for plan in plans.values()),
         vnodes={domain: tuple(found) for domain, found in sorted(vnodes.items())},
-        proof=proof,
     )
 
 

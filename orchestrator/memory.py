@@ -23,7 +23,7 @@ from orchestrator.ports import (
     Unfinished,
     is_earlier,
 )
-from orchestrator.records import FINAL, HandDecision, Reservation, State
+from orchestrator.records import FINAL, HandDecision, Kind, Reservation, State
 from protocol.coordinator import (
     Decision,
     PartStatus,
@@ -91,14 +91,16 @@ class MemoryStore:
         return self._transactions.get(transaction_id)
 
     async def reservations(
-        self, states: frozenset[int], before: str, limit: int
+        self, states: frozenset[int], before: str, limit: int, kind: Kind | None = None
     ) -> tuple[tuple[str, Reservation], ...]:
         rows = list(enumerate(self._reservations.values(), start=1))
         below = int(before) if before else len(rows) + 1
         found = [
             (str(position), record)
             for position, record in reversed(rows)
-            if position < below and (not states or record.state.value in states)
+            if position < below
+            and (not states or record.state.value in states)
+            and kind in (None, record.kind)
         ]
         return tuple(found[:limit])
 

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Protocol
 
 from orchestrator.events import Event
-from orchestrator.records import HandDecision, Reservation
+from orchestrator.records import HandDecision, Kind, Reservation
 from protocol.coordinator import CoordinatorPart, Transaction
 from protocol.messages import Claim, ToAgent, ToOrchestrator
 from substrate.model import DataPlaneState, Domain
@@ -304,9 +304,12 @@ class Store(Membership, Doubts, Protocol):
         """One transaction, however old."""
 
     async def reservations(
-        self, states: frozenset[int], before: str, limit: int
+        self, states: frozenset[int], before: str, limit: int, kind: Kind | None = None
     ) -> tuple[tuple[str, Reservation], ...]:
-        """Newest first, each with its page mark; those after the mark ``before`` (empty: all)."""
+        """Newest first, each with its page mark; those after the mark ``before`` (empty: all).
+
+        ``states``: empty: all. ``kind``: None: both.
+        """
 
     async def events(self, reservation_id: str, after: int, limit: int) -> tuple[Event, ...]:
         """Events of one reservation (empty: of all) with sequence > ``after``, ascending."""

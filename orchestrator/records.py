@@ -33,6 +33,13 @@ class State(Enum):
     ENDED = 5
 
 
+class Kind(Enum):
+    """Numbers as in reservations.proto."""
+
+    CIRCUIT = 1
+    CLOUDNET = 2
+
+
 FINAL = frozenset({State.FAILED, State.CANCELLED, State.ENDED})
 
 
@@ -119,6 +126,11 @@ class Reservation:
     def decided(self) -> bool:
         """Nothing is being negotiated for it."""
         return self.state is not State.NEGOTIATING and self.change is None
+
+    @property
+    def kind(self) -> Kind:
+        """It never changes."""
+        return Kind.CIRCUIT if self.criteria.cloudnet is None else Kind.CLOUDNET
 
     @property
     def to_be_released(self) -> bool:

@@ -24,6 +24,7 @@ from runtime.statements import Clause
 _DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
 
 PREPS_MAX = 4096
+LASTING = ("position", "kind")
 
 DECISIONS = {
     Decision.UNDECIDED: 0,
@@ -65,10 +66,11 @@ def _upsert(dialect: str, table: Table, keys: tuple[str, ...]) -> Executable:
 
 @cache
 def over(*keys: str) -> Clause:
-    """For ``insert_rows``: over rows with the same keys; ``since_ms`` stays with its status."""
+    """For ``insert_rows``: over rows with the same keys; ``since_ms`` stays with its status, and
+    what never changes is not written again."""
 
     def clause(insert: Any) -> Any:
-        names = [c.name for c in insert.table.columns if c.name not in (*keys, "position")]
+        names = [c.name for c in insert.table.columns if c.name not in (*keys, *LASTING)]
         values = {name: insert.excluded[name] for name in names}
         if insert.table is t.part:
             same = t.part.c.status == insert.excluded.status
@@ -89,6 +91,7 @@ RESERVATION = (
     "created_ms",
     "end_s",
     "owner",
+    "kind",
 )
 TRANSACTION = ("transaction_id", "reservation_id", "version", "decision", "told", "settled")
 PART = (
@@ -122,6 +125,7 @@ def reservation_row(record: Reservation, record_bytes: bytes, owner: int) -> tup
         record.created_ms,
         record.criteria.window.end_s,
         owner,
+        record.kind.value,
     )
 
 

@@ -19,7 +19,7 @@ from orchestrator.explanation import Alternative, AlternativeKind, Explanation
 from orchestrator.flexibility import check_accept_alone
 from orchestrator.many import many
 from orchestrator.ports import ConflictError, LostError
-from orchestrator.records import Granted, Reservation, State
+from orchestrator.records import Granted, Kind, Reservation, State
 from orchestrator.service import (
     DrainingError,
     NotFoundError,
@@ -210,7 +210,10 @@ class ReservationsService(ReservationsServicer):
             if value not in known:
                 raise invalid("states", value, ", ".join(state.name for state in State))
         rows = await self._orchestrator.engine.store.reservations(
-            frozenset(int(value) for value in request.states), request.page_token, size + 1
+            frozenset(int(value) for value in request.states),
+            request.page_token,
+            size + 1,
+            _kind(request.kind),
         )
         page = rows[:size]
         return pb.ListResponse(
@@ -280,6 +283,16 @@ async def _woken(woken: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(WATCH_POLL_S):
             await woken.wait()
+
+
+def _kind(value: int) -> Kind | None:
+    """None: any. Raises RequestError."""
+    if not value:
+        return None
+    try:
+        return Kind(value)
+    except ValueError:
+        raise invalid("kind", value, ", ".join(kind.name for kind in Kind)) from None
 
 
 @contextmanager

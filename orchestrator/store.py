@@ -20,7 +20,7 @@ from orchestrator.ports import (
     Request,
     Unfinished,
 )
-from orchestrator.records import HandDecision, Reservation
+from orchestrator.records import HandDecision, Kind, Reservation
 from orchestrator.rows import (
     event_of,
     reservation_of,
@@ -81,11 +81,13 @@ class DatabaseStore:
         return found[0] if found else None
 
     async def reservations(
-        self, states: frozenset[int], before: str, limit: int
+        self, states: frozenset[int], before: str, limit: int, kind: Kind | None = None
     ) -> tuple[tuple[str, Reservation], ...]:
         query = select(t.reservation).order_by(t.reservation.c.position.desc()).limit(limit)
         if states:
             query = query.where(t.reservation.c.state.in_(sorted(states)))
+        if kind is not None:
+            query = query.where(t.reservation.c.kind == kind.value)
         if before:
             query = query.where(t.reservation.c.position < int(before))
         rows = await self._database.read(lambda connection: connection.execute(query).all())

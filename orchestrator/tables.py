@@ -33,8 +33,10 @@ reservation = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("end_s", BigInteger, nullable=False),
     Column("owner", BigInteger, nullable=False, server_default="0"),
+    Column("kind", Integer, nullable=False, server_default="1"),
     Index("reservation_by_state", "state"),
     Index("reservation_by_owner", "owner", "state"),
+    Index("reservation_by_kind", "kind", "position"),
     sqlite_autoincrement=True,
 )
 

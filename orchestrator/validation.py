@@ -16,6 +16,7 @@ from orchestrator.bent import OVERLAP_S
 from orchestrator.bounds import Bounds
 from orchestrator.cloudnet_checks import (
     check_alone,
+    check_avoided,
     check_circuit_constraints,
     check_cloudnet,
 )
@@ -85,6 +86,8 @@ def check_change(
         ends = (criteria.source, *criteria.destinations) if criteria.cloudnet is None else ()
         limits = _check_constraints(message.constraints, ends, topology)
         criteria = check_survival(message.constraints, replace(criteria, constraints=limits))
+    if criteria.cloudnet is not None:
+        check_avoided(criteria.cloudnet, criteria.constraints)
     return Order(
         message.request_id,
         digest(message),
@@ -149,12 +152,14 @@ def _check_cloudnet_criteria(
 ) -> Criteria:
     check_alone(message)
     cloudnet = check_cloudnet(message.cloudnet, topology)
+    limits = _check_constraints(message.constraints, (), topology)
+    check_avoided(cloudnet, limits)
     return Criteria(
         source="",
         destination="",
         bandwidth_bps=0,
         window=_check_new_window(message, now_ms, bounds),
-        constraints=_check_constraints(message.constraints, (), topology),
+        constraints=limits,
         cloudnet=cloudnet,
     )
 

@@ -231,11 +231,21 @@ def _proof_to_pb(proof: Proof) -> pb.MappingProof:
         bound=proof.bound,
         gap=proof.gap,
         proof_scope=proof.scope,
+        price_micros=proof.price_micros,
+        unpriced_domains=proof.unpriced,
     )
 
 
 def _proof_from_pb(message: pb.MappingProof) -> Proof:
-    return Proof(message.status, message.objective, message.bound, message.gap, message.proof_scope)
+    return Proof(
+        message.status,
+        message.objective,
+        message.bound,
+        message.gap,
+        message.proof_scope,
+        message.price_micros if message.HasField("price_micros") else None,
+        tuple(message.unpriced_domains),
+    )
 
 
 def _bend_from_pb(message: pb.Flexibility) -> Bend:

@@ -8,6 +8,7 @@ from rdl.attributes import PIP
 from rdl.checking import bad_name, checked, is_name
 from rdl.errors import Kind, Mistake, RdlError
 from rdl.model import Graph, Layer, NetworkElement, NetworkInterface, Resource
+from rdl.prices import dearest
 from rdl.units import Amount, Unit
 from rdl.vocabulary import STANDARD, Vocabulary
 
@@ -23,9 +24,10 @@ def aggregate(substrate: Graph, name: str, vocabulary: Vocabulary = STANDARD) ->
     """The underlay ``substrate`` of a provider as a VNP sees it: one node called ``name``.
 
     It has, of each type of resource that the vocabulary knows, the sum over all nodes; a shared
-    resource counts once. Transit links to neighbours are told as they are, with the names of these.
-    Nothing else: no node, link, interface or feature of its inside, nor how many there are. The
-    nodes may be providers themselves, with resources: so a VNP tells its own substrate to another.
+    resource counts once; and of each the highest price that a node tells. Transit links to
+    neighbours are told as they are, with the names of these. Nothing else: no node, link, interface
+    or other feature of its inside, nor how many there are. The nodes may be providers themselves,
+    with resources: so a VNP tells its own substrate to another.
 
     Raises RdlError: ``name`` is no name, or a neighbour's or transit link's; a sum is too large.
     """
@@ -42,7 +44,8 @@ def aggregate(substrate: Graph, name: str, vocabulary: Vocabulary = STANDARD) ->
             _add(sums, shared.attribute, shared.amount, vocabulary)
     resources = tuple(Resource(kind, Amount(n, unit)) for (kind, unit), n in sums.items())
     edge, interfaces = _edge(substrate, name)
-    elements = (NetworkElement(name, PIP, resources), *edge)
+    prices = dearest((n for n in substrate.nodes if not is_neighbour(n)), vocabulary)
+    elements = (NetworkElement(name, PIP, resources, prices), *edge)
     return checked(Graph(name, Layer.UNDERLAY, elements, interfaces), vocabulary)
 
 

@@ -19,6 +19,9 @@ class Unit(Enum):
     COMPUTE_MCORES = "mcores"
     COUNT_PIECES = "pieces"
     DURATION_US = "us"
+    POWER_MW = "mW"
+    PRICE_MICROS = "micro/h"
+    """Millionths of a unit of account, per hour."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,6 +44,8 @@ SPELLINGS: dict[Unit, dict[str, int]] = {
     Unit.COMPUTE_MCORES: {"mcores": 1, "cores": 1000},
     Unit.COUNT_PIECES: {"pieces": 1},
     Unit.DURATION_US: {"us": 1, "ms": 1000, "s": 1_000_000},
+    Unit.POWER_MW: {"mW": 1, "W": 1000, "kW": 1_000_000},
+    Unit.PRICE_MICROS: {"micro/h": 1, "milli/h": 1000, "/h": 1_000_000},
 }
 """How each unit may be written, and how many base units that is."""
 
@@ -50,6 +55,8 @@ EXAMPLES: dict[Unit, str] = {
     Unit.COMPUTE_MCORES: "4 cores",
     Unit.COUNT_PIECES: "2 pieces",
     Unit.DURATION_US: "5 ms",
+    Unit.POWER_MW: "350 W",
+    Unit.PRICE_MICROS: "0.05 /h",
 }
 
 _SINGULAR = {"mcore": "mcores", "core": "cores", "piece": "pieces"}

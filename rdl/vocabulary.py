@@ -31,6 +31,7 @@ class FeatureKind:
 
 
 WORDS = FeatureKind(Meaning.WORDS)
+PRICE = FeatureKind(Meaning.AT_MOST, Unit.PRICE_MICROS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,13 @@ STANDARD = Vocabulary(
         "/feature/latency": FeatureKind(Meaning.AT_MOST, Unit.DURATION_US),
         "/feature/location": WORDS,
         "/feature/mtu": FeatureKind(Meaning.AT_LEAST, Unit.DATA_BYTES),
+        "/feature/power": FeatureKind(Meaning.AT_MOST, Unit.POWER_MW),
+        "/feature/price/accelerator": PRICE,
+        "/feature/price/bandwidth": PRICE,
+        "/feature/price/cpu": PRICE,
+        "/feature/price/disk": PRICE,
+        "/feature/price/memory": PRICE,
+        "/feature/price/terminals": PRICE,
         "/feature/virtualization": WORDS,
         "/feature/vlan": FeatureKind(Meaning.VLANS),
     },

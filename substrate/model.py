@@ -290,6 +290,8 @@ class Proof:
     bound: float
     gap: float
     scope: str
+    price_micros: int | None = None
+    unpriced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

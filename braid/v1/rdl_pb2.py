@@ -25,35 +25,35 @@ _sym_db = _symbol_database.Default()
 from braid.v1 import common_pb2 as braid_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x62raid/v1/rdl.proto\x12\x08\x62raid.v1\x1a\x15\x62raid/v1/common.proto\"\x88\x01\n\x06\x41mount\x12\x17\n\rbandwidth_bps\x18\x01 \x01(\x03H\x00\x12\x14\n\ndata_bytes\x18\x02 \x01(\x03H\x00\x12\x18\n\x0e\x63ompute_mcores\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x63ount_pieces\x18\x04 \x01(\x03H\x00\x12\x15\n\x0b\x64uration_us\x18\x05 \x01(\x03H\x00\x42\x06\n\x04kind\"K\n\x08Resource\x12\x11\n\tattribute\x18\x01 \x01(\t\x12 \n\x06\x61mount\x18\x02 \x01(\x0b\x32\x10.braid.v1.Amount\x12\n\n\x02\x62y\x18\x03 \x01(\t\"\x16\n\x05Words\x12\r\n\x05words\x18\x01 \x03(\t\",\n\x05Vlans\x12#\n\x06ranges\x18\x01 \x03(\x0b\x32\x13.braid.v1.VlanRange\"\x99\x01\n\x07\x46\x65\x61ture\x12\x11\n\tattribute\x18\x01 \x01(\t\x12 \n\x05words\x18\x02 \x01(\x0b\x32\x0f.braid.v1.WordsH\x00\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x10.braid.v1.AmountH\x00\x12 \n\x05vlans\x18\x04 \x01(\x0b\x32\x0f.braid.v1.VlansH\x00\x12\n\n\x02\x62y\x18\x05 \x01(\tB\x07\n\x05value\"\x8b\x01\n\x0eNetworkElement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12%\n\tresources\x18\x03 \x03(\x0b\x32\x12.braid.v1.Resource\x12#\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x11.braid.v1.Feature\x12\x0e\n\x06shares\x18\x05 \x03(\t\"\x8c\x01\n\x10NetworkInterface\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\r\n\x05joins\x18\x03 \x03(\t\x12%\n\tresources\x18\x04 \x03(\x0b\x32\x12.braid.v1.Resource\x12#\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32\x11.braid.v1.Feature\"Q\n\x0eSharedResource\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12 \n\x06\x61mount\x18\x03 \x01(\x0b\x32\x10.braid.v1.Amount\"m\n\x08Relation\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.braid.v1.RelationKind\x12\n\n\x02of\x18\x03 \x01(\t\x12\x10\n\x08\x65lements\x18\x04 \x03(\t\x12\x11\n\telsewhere\x18\x05 \x01(\r\"\xe7\x01\n\x05Graph\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05layer\x18\x02 \x01(\x0e\x32\x14.braid.v1.GraphLayer\x12*\n\x08\x65lements\x18\x03 \x03(\x0b\x32\x18.braid.v1.NetworkElement\x12.\n\ninterfaces\x18\x04 \x03(\x0b\x32\x1a.braid.v1.NetworkInterface\x12(\n\x06shared\x18\x05 \x03(\x0b\x32\x18.braid.v1.SharedResource\x12%\n\trelations\x18\x06 \x03(\x0b\x32\x12.braid.v1.Relation*\\\n\nGraphLayer\x12\x1b\n\x17GRAPH_LAYER_UNSPECIFIED\x10\x00\x12\x18\n\x14GRAPH_LAYER_UNDERLAY\x10\x01\x12\x17\n\x13GRAPH_LAYER_OVERLAY\x10\x02*b\n\x0cRelationKind\x12\x1d\n\x19RELATION_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RELATION_KIND_SAME\x10\x01\x12\x1b\n\x17RELATION_KIND_DIFFERENT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x62raid/v1/rdl.proto\x12\x08\x62raid.v1\x1a\x15\x62raid/v1/common.proto\"\xb4\x01\n\x06\x41mount\x12\x17\n\rbandwidth_bps\x18\x01 \x01(\x03H\x00\x12\x14\n\ndata_bytes\x18\x02 \x01(\x03H\x00\x12\x18\n\x0e\x63ompute_mcores\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x63ount_pieces\x18\x04 \x01(\x03H\x00\x12\x15\n\x0b\x64uration_us\x18\x05 \x01(\x03H\x00\x12\x12\n\x08power_mw\x18\x06 \x01(\x03H\x00\x12\x16\n\x0cprice_micros\x18\x07 \x01(\x03H\x00\x42\x06\n\x04kind\"K\n\x08Resource\x12\x11\n\tattribute\x18\x01 \x01(\t\x12 \n\x06\x61mount\x18\x02 \x01(\x0b\x32\x10.braid.v1.Amount\x12\n\n\x02\x62y\x18\x03 \x01(\t\"\x16\n\x05Words\x12\r\n\x05words\x18\x01 \x03(\t\",\n\x05Vlans\x12#\n\x06ranges\x18\x01 \x03(\x0b\x32\x13.braid.v1.VlanRange\"\x99\x01\n\x07\x46\x65\x61ture\x12\x11\n\tattribute\x18\x01 \x01(\t\x12 \n\x05words\x18\x02 \x01(\x0b\x32\x0f.braid.v1.WordsH\x00\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x10.braid.v1.AmountH\x00\x12 \n\x05vlans\x18\x04 \x01(\x0b\x32\x0f.braid.v1.VlansH\x00\x12\n\n\x02\x62y\x18\x05 \x01(\tB\x07\n\x05value\"\x8b\x01\n\x0eNetworkElement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12%\n\tresources\x18\x03 \x03(\x0b\x32\x12.braid.v1.Resource\x12#\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x11.braid.v1.Feature\x12\x0e\n\x06shares\x18\x05 \x03(\t\"\x8c\x01\n\x10NetworkInterface\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\r\n\x05joins\x18\x03 \x03(\t\x12%\n\tresources\x18\x04 \x03(\x0b\x32\x12.braid.v1.Resource\x12#\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32\x11.braid.v1.Feature\"Q\n\x0eSharedResource\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12 \n\x06\x61mount\x18\x03 \x01(\x0b\x32\x10.braid.v1.Amount\"m\n\x08Relation\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.braid.v1.RelationKind\x12\n\n\x02of\x18\x03 \x01(\t\x12\x10\n\x08\x65lements\x18\x04 \x03(\t\x12\x11\n\telsewhere\x18\x05 \x01(\r\"\xe7\x01\n\x05Graph\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05layer\x18\x02 \x01(\x0e\x32\x14.braid.v1.GraphLayer\x12*\n\x08\x65lements\x18\x03 \x03(\x0b\x32\x18.braid.v1.NetworkElement\x12.\n\ninterfaces\x18\x04 \x03(\x0b\x32\x1a.braid.v1.NetworkInterface\x12(\n\x06shared\x18\x05 \x03(\x0b\x32\x18.braid.v1.SharedResource\x12%\n\trelations\x18\x06 \x03(\x0b\x32\x12.braid.v1.Relation*\\\n\nGraphLayer\x12\x1b\n\x17GRAPH_LAYER_UNSPECIFIED\x10\x00\x12\x18\n\x14GRAPH_LAYER_UNDERLAY\x10\x01\x12\x17\n\x13GRAPH_LAYER_OVERLAY\x10\x02*b\n\x0cRelationKind\x12\x1d\n\x19RELATION_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RELATION_KIND_SAME\x10\x01\x12\x1b\n\x17RELATION_KIND_DIFFERENT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'braid.v1.rdl_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GRAPHLAYER']._serialized_start=1210
-  _globals['_GRAPHLAYER']._serialized_end=1302
-  _globals['_RELATIONKIND']._serialized_start=1304
-  _globals['_RELATIONKIND']._serialized_end=1402
+  _globals['_GRAPHLAYER']._serialized_start=1254
+  _globals['_GRAPHLAYER']._serialized_end=1346
+  _globals['_RELATIONKIND']._serialized_start=1348
+  _globals['_RELATIONKIND']._serialized_end=1446
   _globals['_AMOUNT']._serialized_start=56
-  _globals['_AMOUNT']._serialized_end=192
-  _globals['_RESOURCE']._serialized_start=194
-  _globals['_RESOURCE']._serialized_end=269
-  _globals['_WORDS']._serialized_start=271
-  _globals['_WORDS']._serialized_end=293
-  _globals['_VLANS']._serialized_start=295
-  _globals['_VLANS']._serialized_end=339
-  _globals['_FEATURE']._serialized_start=342
-  _globals['_FEATURE']._serialized_end=495
-  _globals['_NETWORKELEMENT']._serialized_start=498
-  _globals['_NETWORKELEMENT']._serialized_end=637
-  _globals['_NETWORKINTERFACE']._serialized_start=640
-  _globals['_NETWORKINTERFACE']._serialized_end=780
-  _globals['_SHAREDRESOURCE']._serialized_start=782
-  _globals['_SHAREDRESOURCE']._serialized_end=863
-  _globals['_RELATION']._serialized_start=865
-  _globals['_RELATION']._serialized_end=974
-  _globals['_GRAPH']._serialized_start=977
-  _globals['_GRAPH']._serialized_end=1208
+  _globals['_AMOUNT']._serialized_end=236
+  _globals['_RESOURCE']._serialized_start=238
+  _globals['_RESOURCE']._serialized_end=313
+  _globals['_WORDS']._serialized_start=315
+  _globals['_WORDS']._serialized_end=337
+  _globals['_VLANS']._serialized_start=339
+  _globals['_VLANS']._serialized_end=383
+  _globals['_FEATURE']._serialized_start=386
+  _globals['_FEATURE']._serialized_end=539
+  _globals['_NETWORKELEMENT']._serialized_start=542
+  _globals['_NETWORKELEMENT']._serialized_end=681
+  _globals['_NETWORKINTERFACE']._serialized_start=684
+  _globals['_NETWORKINTERFACE']._serialized_end=824
+  _globals['_SHAREDRESOURCE']._serialized_start=826
+  _globals['_SHAREDRESOURCE']._serialized_end=907
+  _globals['_RELATION']._serialized_start=909
+  _globals['_RELATION']._serialized_end=1018
+  _globals['_GRAPH']._serialized_start=1021
+  _globals['_GRAPH']._serialized_end=1252
 # @@protoc_insertion_point(module_scope)

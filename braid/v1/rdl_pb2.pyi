@@ -74,12 +74,17 @@ class Amount(_message.Message):
     COMPUTE_MCORES_FIELD_NUMBER: _builtins.int
     COUNT_PIECES_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
+    POWER_MW_FIELD_NUMBER: _builtins.int
+    PRICE_MICROS_FIELD_NUMBER: _builtins.int
     bandwidth_bps: _builtins.int
     data_bytes: _builtins.int
     compute_mcores: _builtins.int
     """Thousandths of a processor core."""
     count_pieces: _builtins.int
     duration_us: _builtins.int
+    power_mw: _builtins.int
+    price_micros: _builtins.int
+    """Millionths of a unit of account, per hour."""
     def __init__(
         self,
         *,
@@ -88,12 +93,14 @@ class Amount(_message.Message):
         compute_mcores: _builtins.int = ...,
         count_pieces: _builtins.int = ...,
         duration_us: _builtins.int = ...,
+        power_mw: _builtins.int = ...,
+        price_micros: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "compute_mcores", b"compute_mcores", "count_pieces", b"count_pieces", "data_bytes", b"data_bytes", "duration_us", b"duration_us", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "compute_mcores", b"compute_mcores", "count_pieces", b"count_pieces", "data_bytes", b"data_bytes", "duration_us", b"duration_us", "kind", b"kind", "power_mw", b"power_mw", "price_micros", b"price_micros"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "compute_mcores", b"compute_mcores", "count_pieces", b"count_pieces", "data_bytes", b"data_bytes", "duration_us", b"duration_us", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_bps", b"bandwidth_bps", "compute_mcores", b"compute_mcores", "count_pieces", b"count_pieces", "data_bytes", b"data_bytes", "duration_us", b"duration_us", "kind", b"kind", "power_mw", b"power_mw", "price_micros", b"price_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["bandwidth_bps", "data_bytes", "compute_mcores", "count_pieces", "duration_us"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["bandwidth_bps", "data_bytes", "compute_mcores", "count_pieces", "duration_us", "power_mw", "price_micros"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

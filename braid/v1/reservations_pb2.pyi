@@ -147,6 +147,23 @@ ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
 """The same data, moved as soon as it can be at a rate that changes."""
 Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
+class _ReservationKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReservationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReservationKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVATION_KIND_UNSPECIFIED: _ReservationKind.ValueType  # 0
+    RESERVATION_KIND_CIRCUIT: _ReservationKind.ValueType  # 1
+    RESERVATION_KIND_CLOUDNET: _ReservationKind.ValueType  # 2
+
+class ReservationKind(_ReservationKind, metaclass=_ReservationKindEnumTypeWrapper): ...
+
+RESERVATION_KIND_UNSPECIFIED: ReservationKind.ValueType  # 0
+RESERVATION_KIND_CIRCUIT: ReservationKind.ValueType  # 1
+RESERVATION_KIND_CLOUDNET: ReservationKind.ValueType  # 2
+Global___ReservationKind: _TypeAlias = ReservationKind  # noqa: Y015
+
 @_typing.final
 class Constraints(_message.Message):
     """The limits that a plan must keep. All optional. With several destinations each leg keeps them:
@@ -522,9 +539,14 @@ class MappingProof(_message.Message):
     BOUND_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     PROOF_SCOPE_FIELD_NUMBER: _builtins.int
+    PRICE_MICROS_FIELD_NUMBER: _builtins.int
+    UNPRICED_DOMAINS_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """"optimal", "feasible" or "unknown"."""
     objective: _builtins.float
+    """With "cost" and "migration" in millionths of a unit of account per hour: what is over the least that
+    providers tell for the same amounts, and 1 per Mb/s and link of circuits.
+    """
     bound: _builtins.float
     """Nothing in proof_scope costs less."""
     gap: _builtins.float
@@ -533,6 +555,14 @@ class MappingProof(_message.Message):
     """Among which mappings on providers, by what these told of themselves: all ("whole"), some ("pruned"),
     or, of a Modify, those that leave VNodes at their providers as far as these can keep them ("present").
     """
+    price_micros: _builtins.int
+    """All that is to be paid, in millionths of a unit of account per hour: amounts that VNodes say, at what
+    their providers tell, and circuits at what domains offer. Absent: nobody tells a price.
+    """
+    @_builtins.property
+    def unpriced_domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Domains with a part in it that tell no price of that: it comes on top."""
+
     def __init__(
         self,
         *,
@@ -541,12 +571,16 @@ class MappingProof(_message.Message):
         bound: _builtins.float = ...,
         gap: _builtins.float = ...,
         proof_scope: _builtins.str = ...,
+        price_micros: _builtins.int | None = ...,
+        unpriced_domains: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_price_micros", b"_price_micros", "price_micros", b"price_micros"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "gap", b"gap", "objective", b"objective", "proof_scope", b"proof_scope", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price_micros", b"_price_micros", "bound", b"bound", "gap", b"gap", "objective", b"objective", "price_micros", b"price_micros", "proof_scope", b"proof_scope", "status", b"status", "unpriced_domains", b"unpriced_domains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__price_micros: _TypeAlias = _typing.Literal["price_micros"]  # noqa: Y015
+    _WhichOneofArgType__price_micros: _TypeAlias = _typing.Literal["_price_micros", b"_price_micros"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__price_micros) -> _WhichOneofReturnType__price_micros | None: ...
 
 Global___MappingProof: _TypeAlias = MappingProof  # noqa: Y015
 
@@ -1140,10 +1174,13 @@ class ListRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """1 to 1000; absent: 100."""
     page_token: _builtins.str
     """From ListResponse; empty for the first page."""
+    kind: Global___ReservationKind.ValueType
+    """Absent: both."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___ReservationState.ValueType]:
         """Empty: all states."""
@@ -1154,10 +1191,11 @@ class ListRequest(_message.Message):
         states: _abc.Iterable[Global___ReservationState.ValueType] | None = ...,
         page_size: _builtins.int | None = ...,
         page_token: _builtins.str = ...,
+        kind: Global___ReservationKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015

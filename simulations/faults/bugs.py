@@ -6,7 +6,7 @@ Every one breaks a rule of the design (section 5) in a way that tests of single 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -238,7 +238,9 @@ def sweeps_all() -> AbstractContextManager[None]:
 def runs_holds() -> AbstractContextManager[None]:
     """A provider runs the VNodes of what is only held."""
 
-    def hasty(records: Iterable[Record], now_s: int) -> Record | None:
+    def hasty(
+        records: Iterable[Record], now_s: int, configured: Container[Key] = ()
+    ) -> Record | None:
         live = [r for r in records if r.live and r.part.prep is not None]
         now = [r for r in live if r.part.prep and r.part.prep.window.start_s <= now_s]
         return max(

@@ -26,7 +26,8 @@ class Hosted:
         """What is wrong at any time: what runs and was never committed, and what was interrupted.
 
         ``in_force``: what users are promised now. On hosts that outlive agents it goes on running,
-        whatever becomes of agents and versions; except under an agent whose clock is wrong.
+        whatever becomes of agents and versions; except under an agent whose clock is ahead, for
+        which it is over.
         """
         party = self._party
         if party.embedder is None:
@@ -37,7 +38,7 @@ class Hosted:
         for _, name in sorted(running(party.embedder)):
             if name not in self._committed:
                 yield f"{party.name} runs {_vnode(name)} uncommitted"
-        sure = party.lasting and not party.clock.skew_ms
+        sure = party.lasting and party.clock.skew_ms <= 0
         promised = {name for record in in_force for name in names_of(record) if sure}
         now, going = guests(party.embedder), self._going(in_force)
         kept = {name: guest for name, guest in self._guests.items() if name in promised}

@@ -464,6 +464,20 @@ async def test_a_circuit_is_on_exactly_in_its_window() -> None:
     assert world.data_plane() is RELEASED
 
 
+async def test_a_circuit_follows_a_clock_that_is_set_back_and_comes_back_with_it() -> None:
+    world = await World().start()
+    await world.committed(prep())
+    await world.at(100)
+    assert world.data_plane() is ACTIVE
+    await world.at(50)
+    world.agent.parts.provisioner.look(prep().reservation_id)
+    await world.settle()
+    assert world.data_plane() is SCHEDULED
+    await world.at(100)
+    assert world.data_plane() is ACTIVE
+    assert world.device.on == {"t1/p1"}
+
+
 async def test_a_hold_is_never_configured() -> None:
     world = await World().start()
     await world.hold(prep())

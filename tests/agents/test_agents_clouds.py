@@ -89,6 +89,79 @@ async def test_what_is_not_here_and_what_is_not_in_force_is_told_apart() -> None
         assert (await failing(w.clouds.show("r2"))).code is StatusCode.FAILED_PRECONDITION
 
 
+async def looked_at(w: CloudWorld) -> None:
+    provisioner = w.agent.parts.provisioner
+    provisioner.look("r1")
+    await provisioner.settled("r1")
+
+
+async def test_a_clock_that_is_set_back_ends_no_vnode() -> None:
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR))
+        console = await w.clouds.console("r1", "a")
+        await w.at(-500)
+        await looked_at(w)
+        assert w.data_plane() is DataPlaneState.ACTIVE
+        await w.restart()
+        await looked_at(w)
+        await shown(console, "$ ")
+        assert await said(console, "id") == "r1:a"
+        await w.clouds.switch("r1", ["b"], off=True)
+        assert await states(w) == {"a": "running", "b": "stopped"}
+        await w.at(0)
+        assert await states(w) == {"a": "running", "b": "stopped"}
+
+
+async def test_a_new_version_takes_over_what_runs_though_the_clock_was_set_back() -> None:
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR))
+        console = await w.clouds.console("r1", "a")
+        await w.at(-500)
+        larger = graph({"a": 2, "b": 2, "c": 1}, [("a", "b")], apart=["a", "b"])
+        await w.committed(cloud_prep(larger, "t2", version=2))
+        await w.release("t1")
+        await looked_at(w)
+        assert set(flat(await w.runs())) == {"r1:a", "r1:b", "r1:c"}
+        await shown(console, "$ ")
+        assert await said(console, "id") == "r1:a"
+
+
+async def test_what_could_not_be_made_whole_is_not_ended_by_a_clock_that_is_set_back() -> None:
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR))
+        memory(w.embedder).broken["h1"] = "no power"
+        w.agent.parts.provisioner.disturbed("r1")
+        await looked_at(w)
+        assert w.data_plane() is DataPlaneState.FAILED
+        await w.at(-500)
+        memory(w.embedder).broken.clear()
+        await looked_at(w)
+        assert len(flat(await w.runs())) == 2
+
+
+@pytest.mark.parametrize("end", ["released", "over"])
+async def test_vnodes_that_are_given_back_or_over_are_gone_whatever_the_clock_was(end: str) -> None:
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR, end_s=NOW_S + 100))
+        await w.at(-500)
+        await looked_at(w)
+        assert len(flat(await w.runs())) == 2
+        if end == "released":
+            await w.release()
+        else:
+            await w.at(100)
+            await looked_at(w)
+        assert await w.runs() == {}
+
+
+async def test_vnodes_that_never_ran_do_not_begin_before_their_window() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        await w.at(-500)
+        await looked_at(w)
+        assert await w.runs() == {}
+
+
 async def test_a_restarted_agent_makes_again_what_hosts_in_memory_have_lost() -> None:
     async with world() as w:
         await w.committed(cloud_prep(PAIR))

@@ -125,6 +125,12 @@ def noted(call: Callable[[Any, Q, Context], M]) -> Callable[[Any, Q, Context], M
     return answered
 
 
+def kind_of(record: pb.ReservationRecord) -> int:
+    """A CloudNet or a circuit."""
+    cloudnet = record.criteria.HasField("cloudnet")
+    return pb.RESERVATION_KIND_CLOUDNET if cloudnet else pb.RESERVATION_KIND_CIRCUIT
+
+
 class FakeVnp(Notes, ReservationsServicer):
     """``braid.v1.Reservations`` of CloudNets; ``cloudnets`` is the other service.
 
@@ -173,7 +179,8 @@ class FakeVnp(Notes, ReservationsServicer):
         found = [
             record
             for record in reversed(self.records.values())
-            if not request.states or record.state in request.states
+            if (not request.states or record.state in request.states)
+            and (not request.kind or request.kind == kind_of(record))
         ]
         first = int(request.page_token or 0)
         more = str(first + request.page_size) if first + request.page_size < len(found) else ""

@@ -255,7 +255,8 @@ class FakeOrchestrator(Notes, ReservationsServicer):
         found = [
             record
             for record in reversed(list(self.records.values()))
-            if not request.states or record.state in request.states
+            if (not request.states or record.state in request.states)
+            and request.kind != pb.RESERVATION_KIND_CLOUDNET
         ]
         first = int(request.page_token or 0)
         size = request.page_size if request.HasField("page_size") else 100

@@ -56,6 +56,7 @@ async def running(client: Either) -> str:
 
 async def test_a_cloudnet_is_planned_created_and_modified(client: Either, fake: FakeVnp) -> None:
     wishes = {"start": 2_000_000_000, "duration": "2h", "objective": "load", "avoid": ["renet2"]}
+    wishes |= {"via": ["renet1"], "max_latency": "20ms"}
     plan = await client("plan_cloudnet", GRAPH, at={"left": "zurich"}, **wishes)
     assert [(each.vnode, each.domain) for each in plan.vnodes] == [
         ("left", "zurich"),
@@ -74,7 +75,9 @@ async def test_a_cloudnet_is_planned_created_and_modified(client: Either, fake: 
     assert created.cloudnet == pb.CloudNet(graph=GRAPH, objective="load")
     assert (created.window.start_s, created.window.end_s) == (2_000_000_000, 2_000_007_200)
     assert (created.source, created.bandwidth_bps) == ("", 0)
-    assert created.constraints.avoid_domains == ["renet2"]
+    assert created.constraints == pb.Constraints(
+        avoid_domains=["renet2"], via_domains=["renet1"], max_latency_us=20_000
+    )
     assert created.negotiation_timeout_s == 9
 
 

@@ -68,6 +68,13 @@ def test_listing_knows_the_states() -> None:
         requests.listing(["unspecified"])
 
 
+def test_listing_knows_both_kinds() -> None:
+    assert not requests.listing().kind
+    assert requests.listing(kind="cloudnet").kind == pb.RESERVATION_KIND_CLOUDNET
+    with pytest.raises(ValueError, match="possible: circuit, cloudnet"):
+        requests.listing(kind="tunnel")
+
+
 class Failed(grpc.RpcError):
     def __init__(
         self, code: grpc.StatusCode, details: str | None = "why", status: bytes | None = None

@@ -85,6 +85,18 @@ def relations(draw: st.DrawFn, nodes: list[str]) -> tuple[Relation, ...]:
 
 
 @st.composite
+def prices_told(draw: st.DrawFn) -> tuple[Feature, ...]:
+    """Of a core and of a GiB, in the order of what a circuit counts; or of one, or none."""
+    prices = st.sampled_from((None, 0, 90, 400, 1500))
+    drawn = {"cpu": draw(prices), "memory": draw(prices)}
+    return tuple(
+        Feature(f"/feature/price/{kind}", Amount(micros, Unit.PRICE_MICROS))
+        for kind, micros in drawn.items()
+        if micros is not None
+    )
+
+
+@st.composite
 def asks(draw: st.DrawFn) -> Ask:
     """Two to four VNodes, two or three providers, transit with room for everything."""
     names = [f"v{i}" for i in range(draw(st.integers(2, 4)))]
@@ -105,7 +117,10 @@ def asks(draw: st.DrawFn) -> Ask:
     )
     graph = graph if check(related) else related
     pips = [f"p{i}" for i in range(draw(st.integers(2, 3)))]
-    aggregates = {p: told(p, draw(st.integers(1, 9)), draw(st.integers(2, 8))) for p in pips}
+    aggregates = {
+        p: told(p, draw(st.integers(1, 9)), draw(st.integers(2, 8)), draw(prices_told()))
+        for p in pips
+    }
     ends = [(p, "wan") for p in pips] + draw(st.lists(st.just((pips[0], pips[1])), max_size=1))
     transit = tuple(
         TransitLink(a, b, 100 * G, draw(st.integers(1, 3)), draw(st.integers(0, 2)))
@@ -201,7 +216,36 @@ def _carried(ask: Ask, placed: Mapping[str, str], latencies: Ways) -> bool:
 
 def _price(ask: Ask, placed: Mapping[str, str], prices: Ways) -> float:
     elements = {each.id: each for each in ask.graph.links}
-    return sum(
+    circuits = sum(
         _amount(elements[name], BANDWIDTH) / MBPS * prices[placed[a]][placed[b]]
         for name, (a, b) in ends_of(ask.graph).items()
     )
+    return circuits + _price_of_vnodes(ask, placed)
+
+
+def _price_of_vnodes(ask: Ask, placed: Mapping[str, str]) -> float:
+    """What they cost over the least told; where nothing is told, as much as where it is dearest."""
+    told_by = {pip: _told_prices(graph.nodes[0]) for pip, graph in ask.pips.items()}
+    bills = [
+        (CPU, _amount(each, CPU) / 1000, placed[each.id])
+        for each in ask.graph.nodes
+        if _amount(each, CPU)
+    ]
+    for shared in ask.graph.shared:
+        user = next(each.id for each in ask.graph.nodes if shared.id in each.shares)
+        bills.append((shared.attribute, shared.amount.value / (1 << 30), placed[user]))
+    total = 0.0
+    for kind, count, pip in bills:
+        told_prices = [some[kind] for some in told_by.values() if kind in some]
+        if told_prices:
+            here = told_by[pip].get(kind, max(told_prices))
+            total += count * (here - min(told_prices))
+    return total
+
+
+def _told_prices(aggregate: NetworkElement) -> dict[str, int]:
+    return {
+        f.attribute.replace("/feature/price", "/resource"): f.value.value
+        for f in aggregate.features
+        if f.attribute.startswith("/feature/price/") and isinstance(f.value, Amount)
+    }

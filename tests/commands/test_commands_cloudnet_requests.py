@@ -97,6 +97,56 @@ def test_a_plan_is_drawn_where_it_is_said(
     assert (tmp_path / "b.svg").exists()
 
 
+LIMITS = ("--via", "renet1", "--avoid", "zurich", "--avoid", "ix", "--max-latency", "20ms")
+
+
+@pytest.mark.parametrize("command", [["plan"], ["create", "--detach"]], ids=" ".join)
+def test_circuits_between_providers_keep_what_is_said(
+    target: str, fake: FakeVnp, command: list[str]
+) -> None:
+    done = braid(target, "cloudnet", *command, str(PAIR), *LIMITS)
+    assert done.exit_code == 0, done.output
+    (asked,) = fake.asked_of(pb.Reservation)
+    assert asked.constraints == pb.Constraints(
+        via_domains=["renet1"], avoid_domains=["zurich", "ix"], max_latency_us=20_000
+    )
+
+
+def test_a_change_keeps_the_limits_that_are_not_said(target: str, fake: FakeVnp) -> None:
+    name = created(target, *LIMITS)
+    done = braid(target, "cloudnet", "modify", name, str(PAIR), "--max-latency", "5ms")
+    assert done.exit_code == 0, done.output
+    assert braid(target, "cloudnet", "modify", name, str(PAIR)).exit_code == 0
+    limited, free = fake.asked_of(pb.ModifyRequest)
+    assert limited.constraints == pb.Constraints(
+        via_domains=["renet1"], avoid_domains=["zurich", "ix"], max_latency_us=5_000
+    )
+    assert not free.HasField("constraints")
+
+
+def test_a_latency_that_is_none_ends_the_command_before_anything_is_asked(
+    target: str, fake: FakeVnp
+) -> None:
+    done = braid(target, "cloudnet", "plan", str(PAIR), "--max-latency", "soon")
+    assert done.exit_code == 2
+    assert not fake.asked_of(pb.Reservation)
+
+
+@pytest.mark.parametrize(
+    ("untold", "more"), [([], ""), (["ulm"], "; more for what is not told: ulm")], ids=str
+)
+def test_the_price_is_told_per_hour_and_for_the_whole_time(untold: list[str], more: str) -> None:
+    proof = pb.MappingProof(status="optimal", price_micros=620_000, unpriced_domains=untold)
+    window = common_pb2.Window(start_s=3_600, end_s=3_600 * 3)
+    plan = pb.PlanResponse(feasible=True, proof=proof, window=window)
+    said = "0.62 per hour, 1.24 in all" + more
+    assert f"price {said}" in shown(views_cloudnet.plan_view(plan, pb.CloudNet()))
+    record = pb.ReservationRecord(proof=proof, criteria=pb.Reservation(window=window))
+    assert said in shown(views_cloudnet.record_view(record))
+    record.proof.ClearField("price_micros")
+    assert "price" not in shown(views_cloudnet.record_view(record))
+
+
 @pytest.mark.parametrize("command", [["plan"], ["create"]], ids=" ".join)
 def test_a_refusal_says_what_is_short_where_and_how_much(
     target: str, larger: Path, command: list[str]
@@ -362,7 +412,15 @@ def test_list_shows_only_cloudnets_up_to_its_limit(target: str, fake: FakeVnp) -
     assert told["more"] is True
     done = braid(target, "cloudnet", "list", "--state", "cancelled", "--json")
     assert json.loads(done.stdout) == {"reservations": [], "more": False}
-    assert fake.asked_of(pb.ListRequest)[-1].states == [pb.RESERVATION_STATE_CANCELLED]
+    asked = fake.asked_of(pb.ListRequest)[-1]
+    assert asked.states == [pb.RESERVATION_STATE_CANCELLED]
+    assert asked.kind == pb.RESERVATION_KIND_CLOUDNET
+    circuits = json.loads(braid(target, "list", "--kind", "circuit", "--json").stdout)
+    assert [each["reservation_id"] for each in circuits["reservations"]] == ["r1"]
+    both = json.loads(braid(target, "list", "--json").stdout)
+    assert len(both["reservations"]) == 4
+    wrong = braid(target, "list", "--kind", "tunnel")
+    assert (wrong.exit_code, "possible: circuit, cloudnet" in wrong.stderr) == (2, True)
 
 
 def test_list_goes_over_pages(target: str, fake: FakeVnp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,13 @@ CORES, MEMORY_GIB, HOSTS = 8, 16, 3
 
 
 def substrate(
-    name: str, hosts: int = HOSTS, cores: int = CORES, architecture: str = "x86_64"
+    name: str,
+    hosts: int = HOSTS,
+    cores: int = CORES,
+    architecture: str = "x86_64",
+    features: str = "",
 ) -> str:
-    """Hosts on one switch, by links of 10 Gb/s each."""
+    """Hosts on one switch, by links of 10 Gb/s each. ``features``: more, of each host."""
     lines = [f"rdl: 1\nname: {name}-inside\nlayer: underlay\nelements:"]
     for i in range(1, hosts + 1):
         lines += [
@@ -26,7 +30,7 @@ def substrate(
             "    attribute: /node/host/kvm",
             f"    resources: {{/resource/cpu: {cores} cores, /resource/memory: {MEMORY_GIB} GiB,"
             " /resource/disk: 500 GB}",
-            f"    features: {{/feature/architecture: {architecture}}}",
+            f"    features: {{/feature/architecture: {architecture}{features}}}",
             f"  h{i}-sw:",
             "    attribute: /link/ethernet",
             "    resources: {/resource/bandwidth: 10 Gb/s}",

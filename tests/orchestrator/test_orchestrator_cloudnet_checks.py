@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 from orchestrated import NO_CONTEXT, One, Orchestrated, port, refused, virtual
-from providers_world import cloudnet, graph, partial_graph, placed, requested, world
+from providers_world import (
+    carrier,
+    cloudnet,
+    graph,
+    partial_graph,
+    placed,
+    provider,
+    requested,
+    world,
+)
 
 from braid.v1 import common_pb2, rdl_pb2, reservations_pb2 as pb
 from orchestrator.cloudnet_checks import OF_CIRCUITS, OF_ENDS, VLINKS_MAX, VNODES_MAX
@@ -45,6 +54,10 @@ def changed(change: Callable[[pb.CloudNet], object], net: pb.CloudNet = PAIR) ->
     message.CopyFrom(net)
     change(message)
     return message
+
+
+def placed_by(plan: pb.PlanResponse) -> dict[str, str]:
+    return {each.vnode: each.domain for each in plan.vnodes}
 
 
 def element(net: pb.CloudNet, name: str) -> Any:
@@ -414,6 +427,73 @@ def test_what_only_one_circuit_can_keep_is_refused_in_all_calls(name: str) -> No
 
 
 @virtual
+@pytest.mark.parametrize("field", ["via_domains", "avoid_domains"])
+async def test_a_domain_that_is_not_known_is_told_those_that_are(field: str) -> None:
+    async with Orchestrated(world()) as it:
+        one = await it.start()
+        limits = pb.Constraints()
+        getattr(limits, field).append("paris")
+        call = one.reservations.Plan(requested(PAIR, constraints=limits), NO_CONTEXT)
+        error = await refused(call, NOT_FOUND, f"constraints.{field}")
+        assert error.possible == "one of berlin, dfn, ix, munich, zurich"
+
+
+@virtual
+async def test_where_a_vnode_is_to_be_cannot_be_avoided() -> None:
+    async with Orchestrated(world()) as it:
+        one = await it.start()
+        at_berlin, limits = cloudnet(at={"a": "berlin"}), pb.Constraints(avoid_domains=["berlin"])
+        call = one.reservations.Plan(requested(at_berlin, constraints=limits), NO_CONTEXT)
+        error = await refused(call, INVALID, "constraints.avoid_domains")
+        assert "at which a is to be" in error.possible
+        record = await one.reserve(requested(at_berlin))
+        change = pb.ModifyRequest(
+            request_id="m", reservation_id=record.reservation_id, constraints=limits
+        )
+        await refused(
+            one.reservations.Modify(change, NO_CONTEXT), INVALID, "constraints.avoid_domains"
+        )
+
+
+@virtual
+async def test_the_two_providers_that_alone_keep_the_constraints_are_found_among_many() -> None:
+    others = [f"p{i}" for i in range(7)]
+    sites = [*(provider(name, "hub") for name in others), carrier("hub", *others)]
+    # As this way is longer, the others are thought of first.
+    sites += [provider("west", "slow"), carrier("slow", "west", "detour")]
+    sites += [provider("east", "detour"), carrier("detour", "slow", "east")]
+    async with Orchestrated(sites) as it:
+        one = await it.start()
+        apart = cloudnet({"a": 20, "b": 20}, [("a", "b")])
+        limits = pb.Constraints(via_domains=["detour"])
+        plan = await one.reservations.Plan(requested(apart, constraints=limits), NO_CONTEXT)
+        assert plan.feasible, plan.refusals
+        assert {each.domain for each in plan.vnodes} == {"west", "east"}
+
+
+@virtual
+async def test_no_circuit_is_slower_than_is_said_for_all() -> None:
+    sites = [
+        provider("near", "hub"),
+        provider("nearer", "hub"),
+        provider("far", "hub"),
+        carrier("hub", "near", "nearer", "far"),
+    ]
+    for each in sites[2]["ports"]:
+        each["latency_us"] = 50_000
+    async with Orchestrated(sites) as it:
+        one = await it.start()
+        at = {"a": "near"}
+        apart = requested(cloudnet({"a": 20, "b": 20}, [("a", "b")], at))
+        apart.constraints.max_latency_us = 20_000
+        plan = await one.reservations.Plan(apart, NO_CONTEXT)
+        assert placed_by(plan) == {"a": "near", "b": "nearer"}
+        apart.cloudnet.placing.add(vnode="b", domain="far")
+        plan = await one.reservations.Plan(apart, NO_CONTEXT)
+        assert not plan.feasible
+
+
+@virtual
 async def test_no_vlink_crosses_a_domain_that_is_to_be_avoided() -> None:
     async with Orchestrated(world()) as it:
         one = await it.start()
@@ -470,6 +550,18 @@ def test_an_exit_that_is_missing_is_told_by_its_vlink(net: list[dict[str, Any]])
             wrong = pb.CloudNet(graph=partial_graph(vlan=150))
             error = await error_of(one, wrong, INVALID, "cloudnet.exits")
             assert error.possible.endswith(": a-far")
+
+    run()
+
+
+def test_where_a_vlink_leaves_cannot_be_avoided(net: list[dict[str, Any]]) -> None:
+    @virtual
+    async def run() -> None:
+        async with running(net) as one:
+            limits = pb.Constraints(avoid_domains=["dfn"])
+            call = one.reservations.Plan(requested(leaving(), constraints=limits), NO_CONTEXT)
+            error = await refused(call, INVALID, "constraints.avoid_domains")
+            assert "where a-far leaves" in error.possible
 
     run()
 

@@ -92,6 +92,8 @@ PROOFS = st.builds(
     REALS,
     REALS,
     st.sampled_from(["whole", "pruned", "present"]),
+    st.none() | st.integers(0, 10**9),
+    st.lists(NAMES, max_size=2).map(tuple),
 )
 CLOUDNETS = st.builds(
     CloudNet,
@@ -221,7 +223,7 @@ NET = CloudNet(
     (("a", "berlin"),),
     (("a-far", "dfn:uplink", 150),),
 )
-PROOF = Proof("feasible", 12.5, 12.0, 0.04, "pruned")
+PROOF = Proof("feasible", 12.5, 12.0, 0.04, "pruned", 620_000, ("ulm",))
 PLAN = Plan(
     (Path(5, 7, (Hop("berlin", "berlin:cloud", 5, "berlin:dfn", 6),), vlink="a-b"),),
     {"berlin": (Segment("a-b", "berlin:cloud", 5, "berlin:dfn", 6, 5),), "munich": ()},

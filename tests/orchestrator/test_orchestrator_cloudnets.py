@@ -62,6 +62,37 @@ async def test_vnodes_that_may_be_anywhere_go_where_no_circuit_is_needed() -> No
 
 
 @virtual
+async def test_vnodes_go_where_their_amounts_are_cheapest_and_the_whole_price_is_told() -> None:
+    prices = ", /feature/price/cpu: 0.05 /h, /feature/price/disk: 1 milli/h"
+    sites = [
+        provider("berlin", "dfn", features=prices),
+        provider("munich", "dfn", features=", /feature/price/cpu: 0.02 /h"),
+        carrier("dfn", "berlin", "munich", price=7),
+    ]
+    async with Orchestrated(sites) as it:
+        one = await it.start()
+        record = await one.reserve(requested(cloudnet({"a": 2}, ())))
+        assert placed(record) == {"a": "munich"}
+        assert record.proof.price_micros == 40_000
+        assert list(record.proof.unpriced_domains) == ["munich"], "it tells none for disks"
+        at = {"a": "berlin", "b": "munich"}
+        apart = requested(cloudnet(("a", "b"), [("a", "b")], at), "apart")
+        plan = await one.reservations.Plan(apart, NO_CONTEXT)
+        disk = round(10**10 / 2**30 * 1000)
+        assert plan.proof.price_micros == 2 * 50_000 + disk + 2 * 20_000 + 7_000
+
+
+@virtual
+async def test_where_nobody_tells_a_price_none_is_told() -> None:
+    async with Orchestrated(world()) as it:
+        one = await it.start()
+        plan = await one.reservations.Plan(requested(cloudnet(at=SPREAD)), NO_CONTEXT)
+        assert plan.feasible
+        assert not plan.proof.HasField("price_micros")
+        assert not plan.proof.unpriced_domains
+
+
+@virtual
 async def test_what_is_cancelled_is_held_nowhere() -> None:
     async with Orchestrated(world()) as it:
         one = await it.start()

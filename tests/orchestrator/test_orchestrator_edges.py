@@ -120,6 +120,11 @@ async def test_a_page_of_no_size_or_too_large_is_refused(light: Edge, size: int)
         assert (error.given, error.possible) == (str(size), "1 to 1000")
 
 
+async def test_a_kind_that_there_is_not_is_told_those_that_there_are(light: Edge) -> None:
+    error = await wrong(light.list(kind=7), StatusCode.INVALID_ARGUMENT, "kind")
+    assert (error.given, error.possible) == ("7", "CIRCUIT, CLOUDNET")
+
+
 async def test_who_has_seen_more_than_there_is_waits(edge: Edge) -> None:
     for after in (1, 2**63 - 1):
         await edge.watched(after_sequence=after)

@@ -12,6 +12,7 @@ from orchestrator.events import Event, decided_event, state_event
 from orchestrator.ports import Changes, ConflictError, KnownRequestError, Request, Store
 from orchestrator.records import (
     Change,
+    Kind,
     Reservation,
     State,
     committed,
@@ -34,6 +35,7 @@ from protocol.coordinator import (
 from protocol.messages import ReservationPrep
 from substrate.labels import Plan
 from substrate.model import (
+    CloudNet,
     Constraints,
     Criteria,
     DataPlaneState,
@@ -68,14 +70,17 @@ PREP = ReservationPrep("tx-1", "p-1", "res-1", 1, (SEGMENT,), Window(1000, 2000)
 PART = CoordinatorPart("m1", "p-1", PREP, False, PartStatus.PREPARING, None, 0, 0)
 
 
-def record(number: int = 1) -> Reservation:
+NET = Criteria("", "", 0, Window(1000, 2000), cloudnet=CloudNet(b""))
+
+
+def record(number: int = 1, criteria: Criteria = CRITERIA) -> Reservation:
     return Reservation(
-        f"res-{number}", f"r-{number}", CRITERIA, f"tx-{number}", 5, 6, description="a test"
+        f"res-{number}", f"r-{number}", criteria, f"tx-{number}", 5, 6, description="a test"
     )
 
 
-def creation(number: int = 1, digest: str = "d") -> Changes:
-    made = record(number)
+def creation(number: int = 1, digest: str = "d", criteria: Criteria = CRITERIA) -> Changes:
+    made = record(number, criteria)
     return Changes(
         request=Request(made.request_id, digest, made.reservation_id),
         reservation=made,
@@ -219,6 +224,27 @@ async def test_reservations_come_newest_first_in_pages(store: Store) -> None:
     assert [row.reservation_id for _, row in more] == ["res-3", "res-2", "res-1"]
     over = await store.reservations(frozenset({State.ENDED.value}), "", 9)
     assert [row.reservation_id for _, row in over] == ["res-4"]
+
+
+async def test_one_kind_alone_comes_newest_first_in_full_pages(store: Store) -> None:
+    nets = {2, 4, 7}
+    for number in range(1, 9):
+        await store.save(creation(number, criteria=NET if number in nets else CRITERIA))
+    page = await store.reservations(frozenset(), "", 2, Kind.CLOUDNET)
+    assert [row.reservation_id for _, row in page] == ["res-7", "res-4"]
+    rest = await store.reservations(frozenset(), page[-1][0], 2, Kind.CLOUDNET)
+    assert [row.reservation_id for _, row in rest] == ["res-2"]
+    circuits = await store.reservations(frozenset(), page[-1][0], 9, Kind.CIRCUIT)
+    assert [row.reservation_id for _, row in circuits] == ["res-3", "res-1"]
+    over = await store.reservations(frozenset({State.ENDED.value}), "", 9, Kind.CLOUDNET)
+    assert over == ()
+
+
+async def test_a_cloudnet_is_still_one_after_it_was_changed(store: Store) -> None:
+    await store.save(creation(1, criteria=NET))
+    await store.save(Changes(reservation=ended(record(1, NET), 9)))
+    assert len(await store.reservations(frozenset(), "", 9, Kind.CLOUDNET)) == 1
+    assert await store.reservations(frozenset(), "", 9, Kind.CIRCUIT) == ()
 
 
 async def test_a_restart_finds_what_is_unfinished_and_nothing_else(store: Store) -> None:

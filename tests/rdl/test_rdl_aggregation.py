@@ -18,8 +18,10 @@ from rdl.writing import write
 
 SITE = underlay(
     """\
-  h1: {attribute: /node/host/server, resources: {/resource/memory: 4 GiB}}
-  h2: {attribute: /node/host/server, resources: {/resource/memory: 4 GiB}, shares: [san]}
+  h1: {attribute: /node/host/server, resources: {/resource/memory: 4 GiB},
+       features: {/feature/price/memory: 4 milli/h, /feature/power: 300 W}}
+  h2: {attribute: /node/host/server, resources: {/resource/memory: 4 GiB}, shares: [san],
+       features: {/feature/price/memory: 5 milli/h}}
   h3: {attribute: /node/host/xen, resources: {/resource/memory/ddr5: 4 GiB}, shares: [san]}
   sw: {attribute: /node/switch/cisco, features: {/feature/location: Berlin}}
   l1: {attribute: /link/ethernet, resources: {/resource/bandwidth: 10 Gb/s}}
@@ -44,6 +46,7 @@ elements:
   berlin:
     attribute: /node/host/pip
     resources: {/resource/disk: 1 TB, /resource/memory: 12 GiB}
+    features: {/feature/price/memory: 5 milli/h}
   munich: {attribute: /node/host/pip, features: {/feature/location: Munich}}
   trunk:
     attribute: /link/transit

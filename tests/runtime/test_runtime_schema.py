@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from agents.rows import METADATA as AGENT_METADATA
+from braid.v1 import reservations_pb2
 from runtime import schema
 from runtime.database import open_engine
 from runtime.schema import VERSION_TABLES, Branch, SchemaError
@@ -206,3 +207,30 @@ def test_a_folder_in_place_of_a_file_is_explained(tmp_path: Path) -> None:
 def test_upgrading_says_nothing(sqlite_url: str, capfd: pytest.CaptureFixture[str]) -> None:
     schema.upgrade(sqlite_url, "agent")
     assert capfd.readouterr() == ("", "")
+
+
+def test_cloudnets_of_an_older_database_are_known_as_such(database_url: str) -> None:
+    schema.upgrade(database_url, "orchestrator", "orchestrator_0002")
+    nets = {3, 1005}
+    rows = []
+    for number in range(1, 1008):
+        criteria = reservations_pb2.Reservation(source="a:b")
+        if number in nets:
+            criteria = reservations_pb2.Reservation(cloudnet=reservations_pb2.CloudNet())
+        message = reservations_pb2.ReservationRecord(criteria=criteria)
+        values = {"id": f"r{number}", "record": message.SerializeToString()}
+        rows.append({**values, "state": 2, "version": 1, "tx": "t", "ms": 1, "end": 2})
+    insert = text(
+        "INSERT INTO reservation"
+        " (reservation_id, state, version, transaction_id, record, created_ms, end_s)"
+        " VALUES (:id, :state, :version, :tx, :record, :ms, :end)"
+    )
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(insert, rows)
+    schema.upgrade(database_url, "orchestrator")
+    with engine.connect() as connection:
+        query = text("SELECT reservation_id FROM reservation WHERE kind = 2 ORDER BY position")
+        found = [row.reservation_id for row in connection.execute(query)]
+    engine.dispose()
+    assert found == ["r3", "r1005"]
