@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from orchestrator.records import Reservation, State
 from protocol.coordinator import Decision, Transaction
@@ -39,7 +39,6 @@ class Meter:
             " to its decision; commit: from the decision to the last domain's word",
             "phase",
         )
-        self._by_phase: dict[str, Histogram] = {}
 
     def came_to(self, before: Reservation, after: Reservation) -> None:
         """A record was written; counts new states."""
@@ -51,10 +50,7 @@ class Meter:
 
     def phase(self, name: str, seconds: float) -> None:
         """A phase of one reservation is over."""
-        observed = self._by_phase.get(name)
-        if observed is None:
-            observed = self._by_phase[name] = self._phases.labels(name)
-        observed.observe(seconds)
+        self._phases.of(name).observe(seconds)
 
     def refused(self, domain: str, refusal: Refusal) -> None:
         """A domain does not hold what it was asked to."""
