@@ -26,6 +26,7 @@ class Meter:
             ("state",),
             registry=self.registry,
         )
+        self._decided_as: dict[State, Counter] = {}
         self._refused = Counter(
             "braid_refusals",
             "ReservationPreps that a domain refused or did not answer",
@@ -44,7 +45,12 @@ class Meter:
         """A record was written; counts new states."""
         if before.state is after.state:
             return
-        self._decided.labels(after.state.name.lower()).inc()
+        decided = self._decided_as.get(after.state)
+        if decided is None:
+            # Looking a label up costs more than counting.
+            decided = self._decided.labels(after.state.name.lower())
+            self._decided_as[after.state] = decided
+        decided.inc()
         if before.state is State.NEGOTIATING:
             self.phase("reserve", (after.updated_ms - after.created_ms) / 1000)
 

@@ -113,7 +113,8 @@ class _Known:
 
     def learn(self, changes: Changes, fence: int) -> None:
         """The step is written."""
-        self._requests.update((request.request_id, request) for request in changes.requests)
+        for request in changes.requests:
+            self._requests[request.request_id] = request
         for record in changes.records:
             self._owners[record.reservation_id] = fence
         for tx in changes.transactions:
@@ -175,7 +176,8 @@ class _Rows:
     hand: list[Changes] = field(default_factory=list)
 
     def add(self, changes: Changes, fence: int) -> None:
-        self.requests += [_request_row(request) for request in changes.requests]
+        for request in changes.requests:
+            self.requests.append(_request_row(request))
         for record in changes.records:
             encoded = recent_to_pb(record).SerializeToString()
             self.reservations[record.reservation_id] = reservation_row(record, encoded, fence)

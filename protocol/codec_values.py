@@ -66,7 +66,7 @@ def vlans_to_pb(vlans: VlanSet) -> list[pb.VlanRange]:
 def vlans_from_pb(ranges: Iterable[pb.VlanRange]) -> VlanSet:
     """The inverse of vlans_to_pb. Raises CodecError."""
     try:
-        return VlanSet.from_ranges((item.first, item.last) for item in ranges)
+        return VlanSet.from_ranges([(item.first, item.last) for item in ranges])
     except ValueError as error:
         raise CodecError("vlans", error, f"ranges within {VLAN_MIN}-{VLAN_MAX}") from error
 
