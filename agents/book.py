@@ -366,8 +366,9 @@ class Book:
             self._last_number += 1
             held = self._held[prep.reservation_id] = Held(self._last_number)
         self._note(prep, placement, held)
+        take = self.labels.take_checked if checked else self.labels.take
         for stp, vlan in placement.labels:
-            self.labels.take(stp, vlan, prep.window, held.number)
+            take(stp, vlan, prep.window, held.number)
         self._reckon(prep.reservation_id, checked)
         self.changed(prep.window)
 
@@ -384,7 +385,8 @@ class Book:
         if self._joints or held.joint_id:
             self._reckon_together(reservation_id)
         else:
-            self._count(held.envelope, -1)
+            if held.envelope:
+                self._count(held.envelope, -1)
             held.envelope = held.usages()
             self._count(held.envelope, 1, checked)
         if not held.parts:

@@ -38,9 +38,10 @@ class Ledger:
         decisions: Sequence[Decision] = (),
     ) -> None:
         """Writes all or nothing; ``fresh``: what there was nothing of. Raises StorageError."""
-        fresh = {*fresh, *(record.key for record in records if record.key in self._doubtful)}
-        for key in fresh:
-            self._doubtful.pop(key, None)
+        if self._doubtful:
+            fresh = {*fresh, *(record.key for record in records if record.key in self._doubtful)}
+            for key in fresh:
+                self._doubtful.pop(key, None)
         try:
             await self._write(records, (), life, decisions)
         except StorageError:

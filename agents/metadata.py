@@ -36,6 +36,11 @@ def is_id(given: str) -> bool:
     return _ID.fullmatch(given) is not None
 
 
+def are_ids(*given: str) -> bool:
+    """Whether all of them are."""
+    return None not in map(_ID.fullmatch, given)
+
+
 def caller_of(metadata: Mapping[str, str | bytes]) -> Caller:
     """Who calls. Raises RequestError: INVALID_ARGUMENT, naming the key."""
     orchestrator_id = _id(metadata, ORCHESTRATOR_ID_KEY, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from protocol.messages import ReservationResp, SendOffers, ToAgent, ToOrchestrator
 from protocol.participant import PartState
@@ -25,8 +25,6 @@ class Meter:
             "From a message to its answer, durable",
             "message",
         )
-        # Looking a label up costs more than observing.
-        self._seconds_of: dict[str, Histogram] = {}
         self._refused = Counter(
             "braid_agent_refusals",
             "Messages that were answered with no",
@@ -37,10 +35,7 @@ class Meter:
     def answered(self, message: ToAgent, answer: ToOrchestrator | None, seconds: float) -> None:
         """A message was worked on; ``answer``: None for silence."""
         kind = type(message).__name__
-        seconds_of = self._seconds_of.get(kind)
-        if seconds_of is None:
-            seconds_of = self._seconds_of[kind] = self._seconds.labels(kind)
-        seconds_of.observe(seconds)
+        self._seconds.of(kind).observe(seconds)
         if isinstance(answer, ReservationResp) and not answer.ok:
             why = answer.refusal.kind.name.lower() if answer.refusal is not None else "unknown"
             self._refused.labels(kind, why).inc()

@@ -39,6 +39,8 @@ NAP_MS = 60_000
 Change = tuple[Record | None, Part]
 """A part as it is known (None: not at all), and as it is to be."""
 
+NOTHING_YET = DataPlane(DataPlaneState.RELEASED)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -277,15 +279,14 @@ class Parts:
 
     def _data_plane_of(self, before: Record | None, part: Part) -> DataPlane:
         """The data plane that goes with a part's new state, before any device was asked."""
-        found = before.data_plane if before else DataPlane(DataPlaneState.RELEASED)
-        key = (part.transaction_id, part.part_id)
         committed = part.state is PartState.COMMITTED
         if part.state is PartState.HELD or (committed and not (before and before.live)):
             state = DataPlaneState.SCHEDULED
-        elif committed or self.provisioner.configured(key):
-            state = found.state
+        elif before is not None and (committed or self.provisioner.configured(before.key)):
+            return before.data_plane
         else:
             state = DataPlaneState.RELEASED
+        found = before.data_plane if before is not None else NOTHING_YET
         return found if found.state is state else DataPlane(state, "", self.clock.now_ms())
 
     async def _settle_data_plane(self, key: Key, data_plane: DataPlane) -> None:

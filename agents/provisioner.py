@@ -39,6 +39,8 @@ def in_force(
     ``configured``: parts of which something may be on a device, beside those whose state says so.
     """
     committed = [record for record in records if record.part.state is PartState.COMMITTED]
+    if len(committed) == 1 and _lasts(committed[0], now_s):
+        return committed[0]
     newest = max(committed, key=_rank, default=None)
     if newest is None:
         return None
@@ -141,8 +143,10 @@ class Provisioner:
             return
         if reservation_id in self._tasks:
             self._again.add(reservation_id)
-        elif self._at_rest(reservation_id):
-            self._wake(reservation_id, self.boundary_ms(reservation_id))
+            return
+        records, now_s = self._parts_of(reservation_id), self._now_s()
+        if self._rest_at(records, now_s):
+            self._wake(reservation_id, _boundary_ms(records, now_s))
         else:
             self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
 
@@ -173,8 +177,9 @@ class Provisioner:
 
     def _at_rest(self, reservation_id: str) -> bool:
         """Whether devices and durable states are already as they should be."""
-        now_s = self._now_s()
-        records = self._parts_of(reservation_id)
+        return self._rest_at(self._parts_of(reservation_id), self._now_s())
+
+    def _rest_at(self, records: Sequence[Record], now_s: int) -> bool:
         chosen = in_force(records, now_s, self._touched)
         for record in records:
             if record is chosen:
@@ -320,17 +325,7 @@ class Provisioner:
 
     def boundary_ms(self, reservation_id: str) -> int | None:
         """When a window of a committed part begins or ends next."""
-        now_s = self._now_s()
-        records = self._parts_of(reservation_id)
-        committed = [record for record in records if record.part.state is PartState.COMMITTED]
-        windows = [record.part.prep.window for record in committed if record.part.prep is not None]
-        times = {time_s for window in windows for time_s in (window.start_s, window.end_s)}
-        newest = max(committed, key=_rank, default=None)
-        if newest is not None:
-            phases = _phases(committed, newest)
-            times |= {_turn_s(one, other) for one, other in pairwise(phases)}
-        coming = [time_s for time_s in times if time_s > now_s]
-        return min(coming) * 1000 if coming else None
+        return _boundary_ms(self._parts_of(reservation_id), self._now_s())
 
     def _now_s(self) -> int:
         return self._clock.now_ms() // 1000
@@ -375,6 +370,17 @@ def _reservation(record: Record) -> str:
 
 def _rank(record: Record) -> tuple[int, Key]:
     return (record.part.prep.version if record.part.prep else 0, record.key)
+
+
+def _boundary_ms(records: Iterable[Record], now_s: int) -> int | None:
+    committed = [record for record in records if record.part.state is PartState.COMMITTED]
+    windows = [record.part.prep.window for record in committed if record.part.prep is not None]
+    times = {time_s for window in windows for time_s in (window.start_s, window.end_s)}
+    if len(committed) > 1:
+        phases = _phases(committed, max(committed, key=_rank))
+        times |= {_turn_s(one, other) for one, other in pairwise(phases)}
+    coming = [time_s for time_s in times if time_s > now_s]
+    return min(coming) * 1000 if coming else None
 
 
 def _phases(committed: Iterable[Record], newest: Record) -> list[Record]:

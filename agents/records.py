@@ -69,7 +69,8 @@ class Records:
     def parts_of(self, reservation_id: str) -> list[Record]:
         """The records of one reservation, in the order of their keys."""
         self.wake(reservation_id)
-        return [self._by_key[key] for key in sorted(self._by_reservation.get(reservation_id, ()))]
+        keys = self._by_reservation.get(reservation_id, ())
+        return [self._by_key[key] for key in (sorted(keys) if len(keys) > 1 else keys)]
 
     def fill(self, sleepers: Sleepers) -> None:
         """At start: those that sleep, of reservations that have no part awake."""
@@ -100,7 +101,9 @@ class Records:
     def tired(self) -> list[str]:
         """Some reservations that are to sleep; they are not named again soon."""
         count = min(TIRED, len(self._by_reservation) - AWAKE_MAX)
-        found = list(islice(self._by_reservation, max(0, count)))
+        if count <= 0:
+            return []
+        found = list(islice(self._by_reservation, count))
         for reservation_id in found:
             self._by_reservation[reservation_id] = self._by_reservation.pop(reservation_id)
         return found

@@ -24,7 +24,10 @@ from braid.v1 import agent_pb2, common_pb2
 from protocol.codec import refusal_from_pb, refusal_to_pb, to_agent_from_pb, to_agent_to_pb
 from protocol.messages import ReservationPrep
 from protocol.participant import Part, PartState
+from runtime.remembered import Remembered
 from substrate.model import DataPlaneState, Refusal
+
+PREPS_LIMIT = 4096
 
 METADATA = MetaData()
 PARTS = Table(
@@ -122,7 +125,7 @@ def record_to_row(record: Record, prep_bytes: bytes | None) -> tuple[Any, ...]:
         part.part_id,
         prep.reservation_id if prep else "",
         prep.orchestrator_id if prep else "",
-        part.state.name,
+        part.state._name_,
         prep_bytes,
         part.mapping,
         refusal_to_bytes(part.refusal),
@@ -131,7 +134,7 @@ def record_to_row(record: Record, prep_bytes: bytes | None) -> tuple[Any, ...]:
         part.inquiries,
         prep.window.start_s if prep else None,
         prep.window.end_s if prep else None,
-        data_plane.state.name,
+        data_plane.state._name_,
         data_plane.reason,
         data_plane.changed_ms,
         part.expires_ms,
@@ -139,9 +142,13 @@ def record_to_row(record: Record, prep_bytes: bytes | None) -> tuple[Any, ...]:
     )
 
 
-def prep_to_bytes(prep: ReservationPrep) -> bytes:
-    """As it is stored."""
+def _encoded(prep: ReservationPrep) -> bytes:
     return to_agent_to_pb(prep).SerializeToString()
+
+
+prep_to_bytes = Remembered(_encoded, PREPS_LIMIT)
+"""As it is stored. It is written with each state of its part, and these follow soon upon another;
+whoever has read it from a message knows it already."""
 
 
 def prep_from_bytes(stored: bytes) -> ReservationPrep:

@@ -17,8 +17,9 @@ from grpc.aio import ServicerContext
 from agents.agent import Agent
 from agents.cloud_server import CloudNetsServicer, cloud_service
 from agents.doubts import DOUBTS_NAME, DoubtsServicer
-from agents.metadata import ID_SHAPE, Caller, caller_of, is_id
+from agents.metadata import ID_SHAPE, Caller, are_ids, caller_of, is_id
 from agents.peers import RestoredError
+from agents.rows import prep_to_bytes
 from agents.streams import Stream, Streams, describe_again
 from agents.values import Key, Record
 from agents.watchers import FellBehindError
@@ -208,7 +209,11 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         """A message as a value; a malformed one is refused."""
         name = stream.sender.orchestrator_id
         try:
-            return _checked(to_agent_from_pb(message), name)
+            read = _checked(to_agent_from_pb(message), name)
+            if isinstance(read, ReservationPrep) and not read.graph:
+                # It is stored as it came: a graph has its canonical bytes.
+                prep_to_bytes.know(read, message.SerializeToString())
+            return read
         except CodecError as error:
             _log.warning("malformed message", orchestrator=name, error=str(error))
             answer = self._refused(message, str(error))
@@ -270,15 +275,16 @@ def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:
         _check_id("claims_id", message.claims_id)
         for claim in message.claims:
             _check_prep(claim.prep, orchestrator_id)
-    else:
+    elif not are_ids(message.part_id, message.transaction_id):
         _check_id("part_id", message.part_id)
         _check_id("transaction_id", message.transaction_id)
     return message
 
 
 def _check_prep(prep: ReservationPrep, orchestrator_id: str) -> None:
-    for field in ("orchestrator_id", "part_id", "reservation_id", "transaction_id"):
-        _check_id(field, getattr(prep, field))
+    if not are_ids(prep.orchestrator_id, prep.part_id, prep.reservation_id, prep.transaction_id):
+        for field in ("orchestrator_id", "part_id", "reservation_id", "transaction_id"):
+            _check_id(field, getattr(prep, field))
     if prep.traceparent:
         _check_id("traceparent", prep.traceparent)
     _check_window(prep.window)

@@ -61,12 +61,13 @@ def step_of(
         known, message, parts.clock.now_ms(), admit or parts.admit, parts.rules, epoch
     )
     decisions: tuple[Decision, ...] = ()
-    if known is not None and part is not None:
+    if known is not None and known.heuristic and part is not None:
         decisions = hand.contradicted(parts, known, message)
         part = hand.confirmed(part, message)
     changes = part is not None and (part != known or bool(decisions))
-    named = None if response is None else _named(parts, response)
-    return Step(message, named, before, part, decisions, changes)
+    if response is not None and response.refusal is not None:
+        response = _named(parts, response)
+    return Step(message, response, before, part, decisions, changes)
 
 
 async def store_all(parts: Parts, epoch: int, steps: Sequence[Step]) -> None:

@@ -34,11 +34,9 @@ from agents.rows import (
 from agents.values import Decision, Key, Life, Record
 from runtime.clock import Ids, RandomIds
 from runtime.database import Database, StorageError, WrongDatabaseError
-from runtime.remembered import Remembered
 from runtime.statements import insert_rows, rows_of
 from substrate.values import dataclass, replace
 
-PREPS_LIMIT = 4096
 PART_COLUMNS = tuple(column.name for column in PARTS.columns)
 
 FORGOTTEN = ("b_transaction_id", "b_part_id")
@@ -157,8 +155,6 @@ class DatabaseStore:
         dialect = database.engine.dialect.name
         insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
         self._put = {table: replacing(table, insert(table)) for table in (META, DECISIONS)}
-        # What a part was asked for is written with each of its states, and soon after another.
-        self._encoded = Remembered(prep_to_bytes, PREPS_LIMIT)
 
     async def load(
         self, domain: str, now_ms: int, incarnation: str, restored: bool = False
@@ -191,7 +187,7 @@ class DatabaseStore:
         parts: dict[Key, tuple[Any, ...] | None] = dict.fromkeys(forgotten)
         for record in records:
             prep = record.part.prep
-            parts[record.key] = record_to_row(record, None if prep is None else self._encoded(prep))
+            parts[record.key] = record_to_row(record, None if prep is None else prep_to_bytes(prep))
         write = _Write(
             parts,
             None if life is None else life_to_meta(life),

@@ -51,13 +51,16 @@ class Stream:
 
         Readers wait while :attr:`full`, so that few answers find no room.
         """
-        size, factor = message.ByteSize(), 4 if must else 2
-        if len(self._queue) >= factor * QUEUE_LIMIT or self._bytes >= factor * QUEUE_BYTES_LIMIT:
-            return False
+        size, waiting = message.ByteSize(), len(self._queue)
+        if waiting >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT:
+            factor = 4 if must else 2
+            if waiting >= factor * QUEUE_LIMIT or self._bytes >= factor * QUEUE_BYTES_LIMIT:
+                return False
         self._queue.append((message, size))
         self._bytes += size
-        self._filled.set()
-        if self.full:
+        if not waiting:
+            self._filled.set()
+        if waiting + 1 >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT:
             self._drained.clear()
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from substrate.model import Domain, Refusal, RefusalKind, Segment
 
@@ -18,9 +18,9 @@ def untranslated(domain: Domain, segments: Iterable[Segment]) -> Refusal | None:
     return None
 
 
-def unsplit(domain: Domain, segments: Iterable[Segment]) -> Refusal | None:
+def unsplit(domain: Domain, segments: Sequence[Segment]) -> Refusal | None:
     """A refusal of the first segment that shares an (STP, VLAN) where the domain cannot split."""
-    if domain.splits:
+    if domain.splits or len(segments) < 2:
         return None
     seen: set[tuple[str, int]] = set()
     for segment in segments:

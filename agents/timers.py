@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from agents.values import Key
 from runtime.clock import Clock
@@ -17,18 +17,18 @@ BATCH_LIMIT = 1000
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PartDue:
+class PartDue(NamedTuple):
     """A part wants attention."""
 
+    # Named tuples, of those that are set for every part: they are hashed without a call of Python.
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationDue:
-    """A reservation's devices want attention."""
+class ReservationDue(NamedTuple):
+    """A reservation's devices want attention; ``what`` makes it unlike any other of these."""
 
     reservation_id: str
+    what: str = "devices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,9 @@ class Timers(Generic[T]):
             self._due_ms[item] = due_ms
             self._count += 1
             heapq.heappush(self._heap, (due_ms, self._count, item))
-            self._compact()
+            # Drops times that were replaced, once they are most of the heap.
+            if len(self._heap) > 64 + 2 * len(self._due_ms):
+                self._compact()
             if self._heap[0][2] is item:
                 self._arm()
 
@@ -167,7 +169,5 @@ class Timers(Generic[T]):
         self._handle = loop.call_at(loop.time() + left_ms / 1000, self.kick)
 
     def _compact(self) -> None:
-        """Drops times that were replaced, once they are most of the heap."""
-        if len(self._heap) > 64 + 2 * len(self._due_ms):
-            self._heap = [entry for entry in self._heap if self._due_ms.get(entry[2]) == entry[0]]
-            heapq.heapify(self._heap)
+        self._heap = [entry for entry in self._heap if self._due_ms.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)

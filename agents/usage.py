@@ -39,7 +39,7 @@ def envelope(parts: Iterable[tuple[Window, Placement]]) -> tuple[Usage, ...]:
     parts = tuple(parts)
     if len(parts) == 1:
         window, placement = parts[0]
-        return tuple(Usage(c.resource, window, c.bandwidth_bps) for c in placement.claims)
+        return tuple([Usage(c.resource, window, c.bandwidth_bps) for c in placement.claims])
     claims: dict[Resource, list[tuple[Window, int]]] = {}
     for window, placement in parts:
         for claim in placement.claims:

@@ -19,7 +19,7 @@ from protocol.coordinator import CoordinatorPart, Decision, Drop, PartStatus, Pr
 from protocol.messages import Joint, ReqOffers, ReservationPrep, SendOffers
 from runtime import telemetry
 from runtime.apart import Apart
-from runtime.clock import Clock, Ids
+from runtime.clock import Ids
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Window
 from substrate.options import Pair
 from substrate.values import dataclass, replace
@@ -128,11 +128,11 @@ class LiveBargain:
     gateway: Gateway
     questions: OpenQuestions
     transactions: Transactions
-    clock: Clock
+    now_ms: Callable[[], int]
     ids: Ids
     patience: Patience
     breakers: Breakers
-    report: Callable[[Progress], None]
+    tell: Callable[[Progress], None]
     announce: Callable[[int, list[str]], None]
     meter: Meter
     apart: Apart
@@ -146,12 +146,6 @@ class LiveBargain:
     joint: Joint | None = None
     used_again: bool = False
     rounds: int = 0
-
-    def now_ms(self) -> int:
-        return self.clock.now_ms()
-
-    def tell(self, progress: Progress) -> None:
-        self.report(progress)
 
     def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
         if self.anew or self.rounds > 0:
@@ -341,7 +335,7 @@ class LiveBargain:
                 self.breakers.hear(part.domain, Signal.NOT_HELD)
 
     def _left_s(self, most_s: float) -> float:
-        return max(0.0, min(most_s, (self.deadline_ms - self.clock.now_ms()) / 1000))
+        return max(0.0, min(most_s, (self.deadline_ms - self.now_ms()) / 1000))
 
 
 async def drop_parts(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.ports import LostError
@@ -22,13 +21,9 @@ class Live:
     waiting: Waiting[Reservation] = field(default_factory=Waiting)
     lost: bool = False
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    def turn(self) -> Turn:
         """One at a time. Raises LostError when another instance owns it, or it was read again."""
-        async with self.lock:
-            if self.lost:
-                raise LostError(self.record.reservation_id)
-            yield
+        return Turn(self)
 
     def set(self, record: Reservation) -> None:
         """The new record, once durable."""
@@ -47,6 +42,24 @@ class Live:
         if self.lost:
             raise LostError(self.record.reservation_id)
         return self.record
+
+
+class Turn:
+    """See :meth:`Live.turn`: an ``async with``."""
+
+    __slots__ = ("_live",)
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    async def __aenter__(self) -> None:
+        await self._live.lock.acquire()
+        if self._live.lost:
+            self._live.lock.release()
+            raise LostError(self._live.record.reservation_id)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._live.lock.release()
 
 
 class LiveBook:

@@ -56,7 +56,7 @@ class Breakers:
         """How the domain answered, or did not."""
         before = self.of(domain)
         after = step(before, signal, self._clock.now_ms())
-        if after == before:
+        if after is before or after == before:
             return
         if after == CLOSED:
             self._breakers.pop(domain, None)

@@ -127,8 +127,8 @@ class GrpcGateway:
         return frozenset(status.name for status in self.statuses() if status.domain is None)
 
     def domain(self, name: str) -> Domain | None:
-        status = self.status(name)
-        return status.domain if status is not None else None
+        link = self._links.get(name)
+        return link.status.domain if link is not None else None
 
     def channel(self, name: str) -> grpc.aio.Channel:
         """A channel of its own to a domain's agent; who asks for it closes it."""

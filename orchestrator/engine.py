@@ -21,7 +21,7 @@ from orchestrator.book import Live, LiveBook
 from orchestrator.bounds import Bounds
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
-from orchestrator.events import Event, EventHub, prepare_event, progress_event, state_event
+from orchestrator.events import Event, EventHub, prepare_event, progress_body, state_event
 from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
@@ -109,6 +109,7 @@ class Engine(Work):
         super().__init__(limits.negotiations_max)
         self.orchestrator_id = orchestrator_id
         self.store, self.gateway, self.clock, self.ids = store, gateway, clock, ids
+        self.now_ms = clock.now_ms
         self.limits = limits
         self._record_progress = record_progress
         self.hub = EventHub()
@@ -135,9 +136,6 @@ class Engine(Work):
         """Hears of reservations whose last write may or may not have happened."""
         self.epoch = 0
         """This life of the instance, as the store has registered it: the fence of every write."""
-
-    def now_ms(self) -> int:
-        return self.clock.now_ms()
 
     async def save(self, changes: Changes) -> None:
         """Makes changes durable, then tells who watches. Raises what the store raises."""
@@ -258,7 +256,7 @@ class Engine(Work):
 
         def report(progress: Progress) -> None:
             if transaction_id and self._record_progress:
-                self.emit(progress_event(reservation_id, progress, self.now_ms()))
+                self.emit(Event(reservation_id, self.now_ms(), progress_body(progress)))
 
         def announce(round_: int, domains: list[str]) -> None:
             if self._record_progress:
@@ -274,11 +272,11 @@ class Engine(Work):
             gateway=self.gateway,
             questions=self.questions,
             transactions=self.transactions,
-            clock=self.clock,
+            now_ms=self.now_ms,
             ids=self.ids,
             patience=self.limits.patience,
             breakers=self.breakers,
-            report=report,
+            tell=report,
             announce=announce,
             meter=self.meter,
             apart=self.apart,

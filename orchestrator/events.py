@@ -51,7 +51,7 @@ class Event:
 
 def state_event(reservation: Reservation, now_ms: int) -> Event:
     """The reservation's state is now this."""
-    state, version = reservation.state.value, reservation.version
+    state, version = reservation.state._value_, reservation.version
     body = _state_body(state, version, reservation.refusals)
     return Event(reservation.reservation_id, now_ms, body)
 
@@ -66,11 +66,6 @@ def moved_event(reservation: Reservation, now_ms: int) -> Event:
     )
     event = pb.ReservationEvent(moved=body)
     return Event(reservation.reservation_id, now_ms, event.SerializeToString())
-
-
-def progress_event(reservation_id: str, progress: Progress, now_ms: int) -> Event:
-    """What a negotiation reported."""
-    return Event(reservation_id, now_ms, _progress_body(progress))
 
 
 def prepare_event(reservation_id: str, round_: int, domains: list[str], now_ms: int) -> Event:
@@ -110,7 +105,8 @@ def data_plane_event(
     return Event(reservation_id, now_ms, event.SerializeToString())
 
 
-def _progress_body(progress: Progress) -> bytes:
+def progress_body(progress: Progress) -> bytes:
+    """What a negotiation reported."""
     match progress:
         case HoldAnswered(round_, domain, refusal):
             return _answered_body(round_, domain, refusal)
@@ -185,6 +181,8 @@ class EventHub:
 
     def publish(self, events: tuple[Event, ...]) -> None:
         """Wakes who watches the reservations of these events."""
+        if not self._watchers:
+            return
         ids = {event.reservation_id for event in events}
         for woken, reservation_id in self._watchers.items():
             if reservation_id in ids or (not reservation_id and ids):

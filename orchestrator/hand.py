@@ -202,11 +202,11 @@ class Hand:
         if response.phase is not Phase.COMMIT:
             return False
         live = self._engine.transactions.get(response.transaction_id)
-        part = _part_of(live, response.part_id)
-        if part is None:
-            return True
-        expected = PartStatus.COMMITTED if response.ok else PartStatus.NACKED
-        return part.status not in (PartStatus.COMMITTING, expected)
+        for part in live.parts if live is not None else ():
+            if part.part_id == response.part_id:
+                expected = PartStatus.COMMITTED if response.ok else PartStatus.NACKED
+                return part.status not in (PartStatus.COMMITTING, expected)
+        return True
 
     async def _part(self, transaction_id: str, part_id: str) -> CoordinatorPart | None:
         engine = self._engine

@@ -22,6 +22,7 @@ from substrate.values import dataclass
 if TYPE_CHECKING:
     from braid.v1.agent_pb2_grpc import DomainAgentAsyncStub
 from orchestrator.ports import AgentIdentity, ConflictError, DataPlaneReport, Listener, PartKey
+from orchestrator.rows import prep_bytes
 from protocol.codec import (
     CodecError,
     data_plane_from_pb,
@@ -29,7 +30,7 @@ from protocol.codec import (
     fill_to_agent,
     to_orchestrator_from_pb,
 )
-from protocol.messages import ToAgent
+from protocol.messages import ReservationPrep, ToAgent
 from runtime.clock import Clock
 from runtime.database import StorageError
 from substrate.model import Domain
@@ -243,8 +244,11 @@ def _frame(messages: deque[ToAgent]) -> pb.OrchestratorFrame:
     """Takes off as many as one frame has room for."""
     frame, size = pb.OrchestratorFrame(), 0
     while messages and len(frame.messages) < BATCH_MESSAGES and size < BATCH_BYTES:
-        item = frame.messages.add()
-        fill_to_agent(item, messages.popleft())
+        item, message = frame.messages.add(), messages.popleft()
+        if isinstance(message, ReservationPrep):
+            item.reservation_prep.MergeFromString(prep_bytes(message))
+        else:
+            fill_to_agent(item, message)
         size += item.ByteSize()
     return frame
 

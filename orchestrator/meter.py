@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from orchestrator.records import Reservation, State
 from protocol.coordinator import Decision, Transaction
@@ -26,6 +26,7 @@ class Meter:
             ("state",),
             registry=self.registry,
         )
+        self._decided_as: dict[State, Counter] = {}
         self._refused = Counter(
             "braid_refusals",
             "ReservationPreps that a domain refused or did not answer",
@@ -39,22 +40,23 @@ class Meter:
             " to its decision; commit: from the decision to the last domain's word",
             "phase",
         )
-        self._by_phase: dict[str, Histogram] = {}
 
     def came_to(self, before: Reservation, after: Reservation) -> None:
         """A record was written; counts new states."""
         if before.state is after.state:
             return
-        self._decided.labels(after.state.name.lower()).inc()
+        decided = self._decided_as.get(after.state)
+        if decided is None:
+            # Looking a label up costs more than counting.
+            decided = self._decided.labels(after.state.name.lower())
+            self._decided_as[after.state] = decided
+        decided.inc()
         if before.state is State.NEGOTIATING:
             self.phase("reserve", (after.updated_ms - after.created_ms) / 1000)
 
     def phase(self, name: str, seconds: float) -> None:
         """A phase of one reservation is over."""
-        observed = self._by_phase.get(name)
-        if observed is None:
-            observed = self._by_phase[name] = self._phases.labels(name)
-        observed.observe(seconds)
+        self._phases.of(name).observe(seconds)
 
     def refused(self, domain: str, refusal: Refusal) -> None:
         """A domain does not hold what it was asked to."""

@@ -27,6 +27,7 @@ DAYS_MAX = 10
 in which a request may slide, or another time is looked for, is still asked for as whole days."""
 REMEMBERED_MAX = 8192
 STEPS_MAX, DENSE_MS = 256, 60_000
+EITHER = tuple(Directionality)
 PAIRS_MAX = 132
 """Of as many pairs a domain is asked at once: twelve ports."""
 
@@ -51,7 +52,7 @@ class _Told:
         """This VLAN is not free any more."""
         port = self.ports.get(stp)
         if port is not None:
-            vlans = port.vlans - VlanSet.of(vlan)
+            vlans = VlanSet(port.vlans.mask & ~(1 << vlan))
             self.ports[stp] = PortOffer(stp, port.profile, vlans)
 
 
@@ -128,7 +129,7 @@ class Offers:
     def took(self, domain: str, segments: Sequence[Segment], window: Window) -> None:
         """The domain holds these now: their VLANs are not free any more."""
         days = _days(window)
-        for directionality in Directionality:
+        for directionality in EITHER:
             told = self._told.get((domain, directionality, *days))
             if told is None:
                 continue
@@ -139,7 +140,7 @@ class Offers:
     def stale(self, domain: str, stale: OffersStale) -> None:
         """The domain does not stand by what it told of these windows: it serves shortly at most."""
         for window in stale.windows:
-            for directionality in Directionality:
+            for directionality in EITHER:
                 told = self._told.get((domain, directionality, *_days(window)))
                 if told is not None:
                     told.until_ms = min(told.until_ms, told.short_ms)
@@ -182,10 +183,10 @@ def _days(window: Window) -> tuple[int, int]:
 
 
 def _of(domain: str, told: _Told, pairs: list[Pair]) -> SendOffers:
-    stps = dict.fromkeys(stp for pair in pairs for stp in pair)
+    stps = dict.fromkeys([stp for pair in pairs for stp in pair])
     return SendOffers(
         query_id="",
         domain=domain,
-        offers=tuple(told.offers[pair] for pair in pairs if pair in told.offers),
-        ports=tuple(told.ports[stp] for stp in stps if stp in told.ports),
+        offers=tuple([told.offers[pair] for pair in pairs if pair in told.offers]),
+        ports=tuple([told.ports[stp] for stp in stps if stp in told.ports]),
     )

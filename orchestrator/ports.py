@@ -151,7 +151,9 @@ class Changes:
     @property
     def requests(self) -> tuple[Request, ...]:
         """Both, of those that there are: neither may be recorded already."""
-        return tuple(each for each in (self.request, self.accepted) if each is not None)
+        if self.request is None and self.accepted is None:
+            return ()
+        return tuple([each for each in (self.request, self.accepted) if each is not None])
 
     @property
     def records(self) -> tuple[Reservation, ...]:
@@ -161,9 +163,8 @@ class Changes:
     @property
     def reservation_ids(self) -> frozenset[str]:
         """The reservations that it is about."""
-        ids = {transaction.reservation_id for transaction in self.transactions}
-        ids.update(record.reservation_id for record in self.records)
-        return frozenset(ids)
+        ids = [transaction.reservation_id for transaction in self.transactions]
+        return frozenset([*ids, *[record.reservation_id for record in self.records]])
 
 
 class ConflictError(Exception):

@@ -26,6 +26,9 @@ STREAMS_PER_PATH = 2
 class State(Enum):
     """Numbers as in reservations.proto."""
 
+    # Members are single objects; Enum would hash their names, in Python, at every look-up.
+    __hash__ = object.__hash__
+
     NEGOTIATING = 1
     COMMITTED = 2
     FAILED = 3

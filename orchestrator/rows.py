@@ -116,7 +116,7 @@ def reservation_row(record: Reservation, record_bytes: bytes, owner: int) -> tup
     change = record.change
     return (
         record.reservation_id,
-        record.state.value,
+        record.state._value_,
         record.version,
         record.transaction_id,
         record_bytes,
@@ -160,7 +160,7 @@ def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> tuple[An
         part.domain,
         STATUSES[part.status],
         part.expires,
-        _prep_bytes(part.prep),
+        prep_bytes(part.prep),
         refusal_to_pb(refusal).SerializeToString() if refusal else None,
         part.epoch,
         at_ms,
@@ -171,8 +171,8 @@ def _encoded(prep: ReservationPrep) -> bytes:
     return prep_to_pb(prep).SerializeToString()
 
 
-_prep_bytes = Remembered(_encoded, PREPS_MAX)
-"""It is written with each status of its part, and these follow soon upon another."""
+prep_bytes = Remembered(_encoded, PREPS_MAX)
+"""It is written with each status of its part, and sent: these follow soon upon another."""
 
 
 def transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:

@@ -46,6 +46,9 @@ Step = tuple[Changes, int]
 """What is to be written, and the fence: the epoch of the instance that writes it."""
 
 REQUEST = ("request_id", "digest", "reservation_id")
+ANSWERED = tuple([t.request.c[name] for name in (*REQUEST, "answer")])
+OWNER = (t.reservation.c.reservation_id, t.reservation.c.owner)
+DECISION = (t.transaction.c.transaction_id, t.transaction.c.decision, t.transaction.c.told)
 OVER_RESERVATION = over("reservation_id")
 OVER_TRANSACTION = over("transaction_id")
 OVER_PART = over("transaction_id", "part_id")
@@ -113,7 +116,8 @@ class _Known:
 
     def learn(self, changes: Changes, fence: int) -> None:
         """The step is written."""
-        self._requests.update((request.request_id, request) for request in changes.requests)
+        for request in changes.requests:
+            self._requests[request.request_id] = request
         for record in changes.records:
             self._owners[record.reservation_id] = fence
         for tx in changes.transactions:
@@ -149,12 +153,10 @@ class _Known:
                 raise StaleEpochError(part.domain, self._epochs[part.domain])
 
     def _read_owners(self, ids: set[str]) -> dict[str, int]:
-        columns = (t.reservation.c.reservation_id, t.reservation.c.owner)
-        return dict(rows_of(self._connection, columns, sorted(ids)))
+        return dict(rows_of(self._connection, OWNER, sorted(ids)))
 
     def _read_decisions(self, ids: set[str]) -> dict[str, _Stored]:
-        columns = (t.transaction.c.transaction_id, t.transaction.c.decision, t.transaction.c.told)
-        rows = rows_of(self._connection, columns, sorted(ids))
+        rows = rows_of(self._connection, DECISION, sorted(ids))
         return {row[0]: _Stored(row[1], bool(row[2])) for row in rows}
 
     def _read_requests(self, ids: set[str]) -> dict[str, Request]:
@@ -175,7 +177,8 @@ class _Rows:
     hand: list[Changes] = field(default_factory=list)
 
     def add(self, changes: Changes, fence: int) -> None:
-        self.requests += [_request_row(request) for request in changes.requests]
+        for request in changes.requests:
+            self.requests.append(_request_row(request))
         for record in changes.records:
             encoded = recent_to_pb(record).SerializeToString()
             self.reservations[record.reservation_id] = reservation_row(record, encoded, fence)
@@ -200,7 +203,8 @@ class _Rows:
             (t.part, PART, self.parts.values(), OVER_PART),
             (t.event, EVENT, self.events, None),
         ):
-            insert_rows(connection, table, columns, list(rows), clause)
+            if rows:
+                insert_rows(connection, table, columns, list(rows), clause)
         if self.answers:
             connection.execute(_ANSWER, self.answers)
         for changes in self.hand:
@@ -217,8 +221,7 @@ _ANSWER = (
 
 def requests_of(connection: Connection, ids: Sequence[str]) -> list[Request | None]:
     """What was recorded under each request_id."""
-    columns = tuple(t.request.c[name] for name in (*REQUEST, "answer"))
-    found = {row[0]: row for row in rows_of(connection, columns, sorted(set(ids)))}
+    found = {row[0]: row for row in rows_of(connection, ANSWERED, sorted(set(ids)))}
     return [_request_of(*found[one]) if one in found else None for one in ids]
 
 

@@ -20,6 +20,8 @@ SETTLED_WORDS = {
     PartStatus.RELEASED: "RELEASED",
 }
 
+NONE: frozenset[PartKey] = frozenset()
+
 GONE = frozenset({PartStatus.RELEASED, PartStatus.REFUSED, PartStatus.ABORTED})
 """Statuses of parts of which their domains hold nothing."""
 
@@ -56,18 +58,27 @@ def may_wait(before: Transaction, after: Transaction) -> bool:
     """
     if before.decision is not after.decision or before.told != after.told:
         return False
-    if after.decision is not Decision.COMMIT or after.settled:
+    if after.decision is not Decision.COMMIT:
         return False
-    return all(part.status in PROMISED for part in after.parts)
+    awaited = False
+    for part in after.parts:
+        if part.status not in PROMISED:
+            return False
+        awaited = awaited or part.status is PartStatus.COMMITTING
+    return awaited
 
 
 def same_parts(stored: Transaction, after: Transaction) -> frozenset[PartKey]:
     """The parts that need not be written again."""
+    if not stored.parts:
+        return NONE
     known = {part.part_id: part for part in stored.parts}
     return frozenset(
-        (after.transaction_id, part.part_id)
-        for part in after.parts
-        if part.part_id in known and _is_same(known[part.part_id], part)
+        [
+            (after.transaction_id, part.part_id)
+            for part in after.parts
+            if part.part_id in known and _is_same(known[part.part_id], part)
+        ]
     )
 
 
@@ -78,7 +89,7 @@ def events_of(
     reservation_id = after.reservation_id
     events = []
     if stored.decision is not after.decision:
-        events.append(decided_event(reservation_id, after.decision.name, now_ms))
+        events.append(decided_event(reservation_id, after.decision._name_, now_ms))
     settled = [part for part in after.parts if part.status in SETTLED_WORDS]
     was = {part.part_id: part.status for part in stored.parts} if settled else {}
     by_hand = hand.part_id if hand is not None else None

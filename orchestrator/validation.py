@@ -37,6 +37,8 @@ LIST_MAX = 128
 MORE_DESTINATIONS_MAX = 15
 DEFAULT_TIMEOUT_S = 30
 DEFAULT_MAX_PATHS = 4
+UNCONSTRAINED = Constraints(max_paths=DEFAULT_MAX_PATHS, min_share_bps=1)
+"""What constraints say of which nothing is given, as mostly."""
 
 
 def check_order(
@@ -144,7 +146,8 @@ def check_criteria(
     )
     _check_fits_ports(criteria, topology)
     criteria = check_survival(message.constraints, criteria)
-    return replace(criteria, bend=check_bend(message, criteria))
+    bend = check_bend(message, criteria)
+    return criteria if bend is None else replace(criteria, bend=bend)
 
 
 def _check_cloudnet_criteria(
@@ -339,6 +342,8 @@ def _check_strategy(value: int) -> Strategy:
 def _check_constraints(
     message: reservations_pb2.Constraints, ends: tuple[str, ...], topology: Topology
 ) -> Constraints:
+    if not message.ByteSize():
+        return UNCONSTRAINED
     field = "constraints."
     via = _check_domains(field + "via_domains", message.via_domains, topology)
     avoid = _check_domains(field + "avoid_domains", message.avoid_domains, topology)
@@ -395,7 +400,7 @@ def _check_vlans(field: str, ranges: Sequence[common_pb2.VlanRange]) -> VlanSet:
     if len(ranges) > LIST_MAX:
         raise invalid(field, f"{len(ranges)} ranges", f"at most {LIST_MAX}")
     try:
-        return VlanSet.from_ranges((item.first, item.last) for item in ranges)
+        return VlanSet.from_ranges([(item.first, item.last) for item in ranges])
     except ValueError:
         given = ", ".join(f"{item.first}-{item.last}" for item in ranges)
         raise invalid(field, given, f"ranges within {VLAN_MIN}-{VLAN_MAX}") from None

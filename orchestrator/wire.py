@@ -55,7 +55,7 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
     message = pb.ReservationRecord(
         reservation_id=record.reservation_id,
         version=record.version,
-        state=record.state.value,  # type: ignore[arg-type]
+        state=record.state._value_,  # type: ignore[arg-type]
         paths=[path_to_pb(path) for path in record.paths],
         parts=[_part_to_pb(part) for part in record.parts],
         refusals=[refusal_to_pb(refusal) for refusal in record.refusals],
@@ -86,6 +86,10 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
 
 recent_to_pb = Remembered(record_to_pb, 512)
 """As record_to_pb, of a record that is written and told at the same time. Not to be changed."""
+
+
+_constraints_to_pb = Remembered(constraints_to_pb, 512)
+"""Those of most requests are one value (orchestrator.validation). Not to be changed."""
 
 
 def record_from_pb(
@@ -163,9 +167,9 @@ def _fill_criteria(message: pb.Reservation, criteria: Criteria) -> None:
     message.bandwidth_bps = criteria.bandwidth_bps
     message.window.start_s = criteria.window.start_s
     message.window.end_s = criteria.window.end_s
-    message.directionality = criteria.directionality.value  # type: ignore[assignment]
-    message.strategy = criteria.strategy.value  # type: ignore[assignment]
-    message.constraints.CopyFrom(constraints_to_pb(criteria.constraints))
+    message.directionality = criteria.directionality._value_  # type: ignore[assignment]
+    message.strategy = criteria.strategy._value_  # type: ignore[assignment]
+    message.constraints.CopyFrom(_constraints_to_pb(criteria.constraints))
     if criteria.movable:
         message.movable = True
     if criteria.cloudnet is not None:

@@ -330,19 +330,20 @@ def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:
 def _fill_resp(message: pb.ReservationResp, resp: ReservationResp) -> None:
     message.transaction_id = resp.transaction_id
     message.part_id = resp.part_id
-    message.phase = resp.phase.value  # type: ignore[assignment]
+    message.phase = resp.phase._value_  # type: ignore[assignment]
     message.ok = resp.ok
     if resp.refusal is not None:
         message.refusal.CopyFrom(refusal_to_pb(resp.refusal))
     message.agent_epoch = resp.agent_epoch
 
 
+_PHASES: dict[int, Phase] = {phase.value: phase for phase in Phase}
+
+
 def _resp_from_pb(message: pb.ReservationResp) -> ReservationResp:
-    try:
-        phase = Phase(message.phase)
-    except ValueError:
-        names = ", ".join(phase.name for phase in Phase)
-        raise CodecError("phase", message.phase, names) from None
+    phase = _PHASES.get(message.phase)
+    if phase is None:
+        raise CodecError("phase", message.phase, ", ".join(phase.name for phase in Phase))
     transaction_id, part_id = _ids(message)
     refusal = refusal_from_pb(message.refusal) if message.HasField("refusal") else None
     return ReservationResp(transaction_id, part_id, phase, message.ok, refusal, message.agent_epoch)

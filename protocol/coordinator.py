@@ -255,7 +255,11 @@ def _answered(tx: Transaction, domain: str, response: ReservationResp, now_ms: i
                 given = response.refusal or Refusal(RefusalKind.UNAVAILABLE, "no reason given")
                 refusal = replace(given, domain=domain)
             parts[i] = part.answered(status, refusal, response.agent_epoch)
-            return _moved(tx.having(parts), status, now_ms)
+            after = tx.having(parts)
+            # Nothing follows for the whole from a hold that is answered.
+            if tx.decision is Decision.UNDECIDED:
+                return after, ()
+            return _moved(after, status, now_ms)
     return tx, ()
 
 
@@ -310,10 +314,10 @@ def relied_on(tx: Transaction) -> tuple[CoordinatorPart, ...]:
     earlier epoch says nothing of what the domain has taken up again since (rules 4 and 7).
     """
     if tx.decision is Decision.UNDO:
-        return tuple(part for part in tx.parts if part.status is PartStatus.NACKED)
+        return tuple([part for part in tx.parts if part.status is PartStatus.NACKED])
     if not tx.told:
         return ()
-    return tuple(part for part in tx.parts if part.status in PROMISED)
+    return tuple([part for part in tx.parts if part.status in PROMISED])
 
 
 def claims(tx: Transaction, domain: str) -> tuple[Claim, ...]:
@@ -403,9 +407,10 @@ def _may_tell(tx: Transaction) -> bool:
     if tx.decision is not Decision.COMMIT:
         return False
     wanted = [part for part in tx.parts if part.status not in DROPPED]
-    return not any(part.expires for part in wanted) or all(
-        part.status is PartStatus.COMMITTED for part in wanted
-    )
+    for part in wanted:
+        if part.expires:
+            return all(part.status is PartStatus.COMMITTED for part in wanted)
+    return True
 
 
 def _must_be_undecided(tx: Transaction, what: str) -> None:

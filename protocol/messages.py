@@ -131,6 +131,9 @@ class Release:
 class Phase(Enum):
     """What a ReservationResp answers; numbers as in agent.proto."""
 
+    # Members are single objects; Enum would hash their names, in Python, at every look-up.
+    __hash__ = object.__hash__
+
     PREP = 1
     COMMIT = 2
     ABORT = 3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from operator import attrgetter
 
 from protocol.messages import Inquire, Phase, ReservationPrep, ReservationResp
 from substrate.model import Refusal
@@ -101,6 +102,9 @@ class CoordinatorPart:
         )
 
 
+_STATUS = attrgetter("status")
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One Reserve, or one Modify. ``parts`` are sorted by ``part_id``.
@@ -138,7 +142,7 @@ class Transaction:
         """Decided, and no answer is awaited."""
         if self.decision is Decision.UNDECIDED:
             return False
-        return WAITING.isdisjoint([part.status for part in self.parts])
+        return WAITING.isdisjoint(map(_STATUS, self.parts))
 
     @property
     def given_back(self) -> bool:

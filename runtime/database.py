@@ -7,6 +7,7 @@ in one thread, so a batch costs one hop and one fsync however many callers wait 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 _log = structlog.get_logger(__name__)
 
@@ -96,8 +97,13 @@ def _configure_postgresql(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    statement = f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}"
+    driver: Any = connection.connection.driver_connection
+    try:
+        # By the driver itself: SQLAlchemy takes seventy calls for it.
+        driver.execute(statement)
+    except sqlite3.Error as error:
+        raise DBAPIError(statement, None, error) from error
 
 
 class Database:
@@ -107,9 +113,14 @@ class Database:
         """``opening`` runs first in every writing transaction."""
         self.engine = open_engine(url)
         self._opening = opening
-        reading = self.engine.execution_options(sqlite_begin="DEFERRED")
+        self._begin_writing = self.engine.begin
+        self._begin_reading = self.engine.execution_options(sqlite_begin="DEFERRED").begin
+        self._kept: tuple[_Kept, ...] = ()
+        if self.engine.dialect.name == "sqlite":
+            self._kept = (_Kept(self.engine), _Kept(self.engine, sqlite_begin="DEFERRED"))
+            self._begin_writing, self._begin_reading = (kept.begin for kept in self._kept)
         self._writes = _Lane("writes", lambda: QUEUE_LIMIT, self._begin, self._observe)
-        self._reads = _Lane("reads", lambda: READS_LIMIT, reading.begin, self._observe)
+        self._reads = _Lane("reads", lambda: READS_LIMIT, self._begin_reading, self._observe)
         self._closed = False
         self.observe: Callable[[str, int, float], None] = lambda lane, size, duration_s: None
         """Hears of every batch: which lane, how many operations, how long; in another thread."""
@@ -157,6 +168,8 @@ class Database:
         self._closed = True
         await self._writes.close()
         await self._reads.close()
+        for kept in self._kept:
+            kept.close()
         self.engine.dispose()
 
     def _must_be_open(self) -> None:
@@ -168,10 +181,41 @@ class Database:
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
-        with self.engine.begin() as connection:
+        with self._begin_writing() as connection:
             if self._opening is not None:
                 self._opening(connection)
             yield connection
+
+
+class _Kept:
+    """One connection from one transaction to the next, until one fails: for a file.
+
+    To take one from the pool and give it back is a hundred calls, for each batch. A server's may
+    be lost in between, and the pool asks before it gives one out.
+    """
+
+    def __init__(self, engine: Engine, **options: str) -> None:
+        self._engine, self._options = engine, options
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction for the length of the block. One thread at a time."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            connection = self._engine.connect().execution_options(**self._options)
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def close(self) -> None:
+        """Once nobody begins any more."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 class _Lane:

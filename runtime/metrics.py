@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from runtime.database import Database
 from runtime.server import ListenError
@@ -44,15 +47,60 @@ class Gauges(Collector):
             yield family
 
 
+class Distribution:
+    """How often values lay at or below each of ``bounds``, ascending. One thread may observe."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """One more value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """As Prometheus wants them: how many up to each bound; and the sum of all values."""
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        return list(zip(bounds, accumulate(self._counts), strict=True)), self._sum
+
+
+class Distributions(Collector):
+    """A histogram with one label: several times quicker to observe than Prometheus's own, which
+    takes a lock and half a dozen calls for each value."""
+
+    def __init__(
+        self, name: str, about: str, label: str, bounds: Sequence[float] = SECONDS
+    ) -> None:
+        self._name, self._about, self._label, self._bounds = name, about, label, bounds
+        self._of: dict[str, Distribution] = {}
+
+    def of(self, value: str) -> Distribution:
+        """The distribution for that value of the label."""
+        found = self._of.get(value)
+        if found is None:
+            found = self._of[value] = Distribution(self._bounds)
+        return found
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily(self._name, self._about, labels=(self._label,))
+        for value, found in list(self._of.items()):
+            family.add_metric((value,), *found.buckets())
+        yield family
+
+
 def histogram(
     registry: CollectorRegistry,
     name: str,
     about: str,
-    *labels: str,
+    label: str,
     buckets: tuple[float, ...] = SECONDS,
-) -> Histogram:
+) -> Distributions:
     """A distribution; without other buckets, of seconds."""
-    return Histogram(name, about, labels, registry=registry, buckets=buckets)
+    found = Distributions(name, about, label, buckets)
+    registry.register(found)
+    return found
 
 
 def measure_database(registry: CollectorRegistry, database: Database) -> None:
@@ -69,8 +117,8 @@ def measure_database(registry: CollectorRegistry, database: Database) -> None:
     )
 
     def observe(lane: str, size: int, duration_s: float) -> None:
-        sizes.labels(lane).observe(size)
-        seconds.labels(lane).observe(duration_s)
+        sizes.of(lane).observe(size)
+        seconds.of(lane).observe(duration_s)
 
     database.observe = observe
     queues = Gauge(

@@ -28,7 +28,11 @@ class Remembered(Generic[V, R]):
         if found is not None:
             return found[1]
         made = self._make(value)
+        self.know(value, made)
+        return made
+
+    def know(self, value: V, made: R) -> None:
+        """``made`` is what is made of the value: for who has both."""
         self._made[id(value)] = (value, made)
         if len(self._made) > self._most:
             self._made.popitem(last=False)
-        return made

@@ -87,9 +87,10 @@ def _run(connection: Connection, text: str, values: tuple[Any, ...]) -> Sequence
         cursor.close()
 
 
-def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    for at in range(0, len(rows), ROWS_MAX):
-        yield rows[at : at + ROWS_MAX]
+def _chunks(rows: Sequence[T]) -> Sequence[Sequence[T]]:
+    if len(rows) <= ROWS_MAX:
+        return (rows,) if rows else ()
+    return [rows[at : at + ROWS_MAX] for at in range(0, len(rows), ROWS_MAX)]
 
 
 @cache

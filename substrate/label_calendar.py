@@ -59,6 +59,10 @@ class LabelCalendar:
             raise CalendarError(f"{stp} has no VLAN {vlan}")
         if self.holder(stp, vlan, window, holder) is not None:
             raise CalendarError(f"VLAN {vlan} at {stp} is held by another")
+        self.take_checked(stp, vlan, window, holder)
+
+    def take_checked(self, stp: str, vlan: int, window: Window, holder: int) -> None:
+        """As :meth:`take`, for who has asked for the ``holder`` since the last change."""
         self._ports[stp].take(vlan, window, holder)
 
     def give(self, stp: str, vlan: int, window: Window, holder: int) -> None:

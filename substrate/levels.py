@@ -74,7 +74,9 @@ class Levels:
         within = self._within(window)
         if within is not None:
             i, first, last = within
-            return _highest(self._levels[i], first, last) + self._chunks.item(LAZY, i)
+            levels = self._levels[i]
+            most = levels[first] if last - first == 1 else _highest(levels, first, last)
+            return most + self._chunks.item(LAZY, i)
         return self._extreme(window, MOST)
 
     def least(self, window: Window) -> int:
@@ -178,7 +180,10 @@ class Levels:
         elif levels[last] == after + amount:
             last += 1
         starts[start:last], levels[start:last] = times, fresh
-        self._notice(i, raised, amount)
+        if len(levels) <= FEW:
+            self._measure(i)
+        else:
+            self._notice(i, raised, amount)
         return True
 
     def _split(self, at_s: int) -> bool:
@@ -225,9 +230,6 @@ class Levels:
 
     def _notice(self, i: int, changed: Sequence[int], amount: int) -> None:
         """Sees to the extremes of a chunk; ``changed``: levels to which an amount was added."""
-        if len(self._levels[i]) <= FEW:
-            self._measure(i)
-            return
         lazy, known_most, known_least = self._chunks[:, i].tolist()
         most, least = max(changed) + lazy, min(changed) + lazy
         if amount > 0 and least - amount > known_least:
@@ -289,8 +291,6 @@ _PICKS: dict[int, tuple[Callable[[Iterable[int]], int], Callable[[Ints], np.int6
 
 
 def _highest(levels: array[int], first: int, last: int) -> int:
-    if last - first == 1:
-        return levels[first]
     if last - first <= FEW:
         return max(levels[first:last])
     return int(np.maximum.reduce(_seen(levels, first, last)))

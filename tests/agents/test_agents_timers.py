@@ -6,7 +6,7 @@ import asyncio
 
 from hypothesis import given, strategies as st
 
-from agents.timers import BATCH_LIMIT, Timers
+from agents.timers import BATCH_LIMIT, PartDue, ReservationDue, TidyDue, Timers
 from runtime.clock import SystemClock
 
 
@@ -133,3 +133,9 @@ def test_items_fire_when_last_set_in_the_order_of_their_times(
     fired = asyncio.run(run())
     times = [last[item] for item in fired]
     assert times == sorted(time for time in last.values() if time is not None)
+
+
+def test_what_is_due_of_one_reservation_is_not_what_is_due_of_another_kind() -> None:
+    items = [PartDue(("r", "devices")), ReservationDue("r"), TidyDue("r")]
+    assert len({*items}) == len(items)
+    assert ReservationDue("r") in items

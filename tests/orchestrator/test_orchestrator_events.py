@@ -15,7 +15,7 @@ from orchestrator.events import (
     data_plane_event,
     decided_event,
     prepare_event,
-    progress_event,
+    progress_body,
     settled_event,
     state_event,
 )
@@ -38,6 +38,10 @@ WINDOW = Window(0, 10)
 OFFERS = SendOffers("q", "m1", (Offer("t", "m1:a", "m1:b", (Step(0, 9), Step(5, 7))),), ())
 
 
+def told(progress: Progress) -> Event:
+    return Event("res", 5, progress_body(progress))
+
+
 @pytest.mark.parametrize(
     ("progress", "kind"),
     [
@@ -51,19 +55,19 @@ OFFERS = SendOffers("q", "m1", (Offer("t", "m1:a", "m1:b", (Step(0, 9), Step(5, 
     ],
 )
 def test_all_progress_has_an_event(progress: Progress, kind: str) -> None:
-    event = progress_event("res", progress, 5)
-    assert (event.reservation_id, event.at_ms, event.sequence) == ("res", 5, 0)
+    event = told(progress)
+    assert (event.to_pb().reservation_id, event.to_pb().at_ms, event.sequence) == ("res", 5, 0)
     assert event.body.WhichOneof("kind") == kind
 
 
 def test_events_tell_the_facts() -> None:
-    found = progress_event("res", RoutesFound(ROUTES), 5).body.paths_found
+    found = told(RoutesFound(ROUTES)).body.paths_found
     assert (found.count, found.routes[0]) == (2, "west > m1 > east")
-    came = progress_event("res", OffersCame("m1", OFFERS, WINDOW), 5).body.offers_received
+    came = told(OffersCame("m1", OFFERS, WINDOW)).body.offers_received
     assert (came.best_bps, came.offers) == (7, 1)
-    silent = progress_event("res", OffersCame("m1", None, WINDOW), 5).body.offers_received
+    silent = told(OffersCame("m1", None, WINDOW)).body.offers_received
     assert not silent.HasField("best_bps")
-    refused = progress_event("res", HoldAnswered(2, "m1", WHY[0]), 5).body.prepare_answered
+    refused = told(HoldAnswered(2, "m1", WHY[0])).body.prepare_answered
     assert (refused.round, refused.held, refused.refusal.reason) == (2, False, "full")
     assert state_event(failed(fresh(), WHY, 3), 3).body.state_changed.refusals[0].domain == "m1"
     assert decided_event("res", "UNDO", 3).body.decided.decision == "UNDO"

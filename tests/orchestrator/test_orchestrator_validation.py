@@ -227,3 +227,12 @@ def test_a_modify_keeps_what_it_does_not_name() -> None:
     order = change(end_s=NOW_S + 7200)
     assert order.criteria.bandwidth_bps == 10 * G
     assert order.criteria.window == Window(NOW_S + 60, NOW_S + 7200)
+
+
+def test_constraints_of_which_nothing_is_given_are_those_that_say_the_usual() -> None:
+    bare, usual = good(), good()
+    bare.ClearField("constraints")
+    usual.ClearField("constraints")
+    usual.constraints.max_paths = 4
+    found = [check_order(each, TOPOLOGY, NOW_MS, Bounds()).criteria for each in (bare, usual)]
+    assert found[0] == found[1]

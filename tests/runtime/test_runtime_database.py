@@ -176,3 +176,33 @@ async def test_a_full_disk_is_a_storage_error(sqlite_url: str) -> None:
         await database.write(sql("INSERT INTO t VALUES (1, zeroblob(1000000))"))
     assert await database.read(numbers) == []
     await database.close()
+
+
+async def test_a_file_s_connection_is_kept_until_a_transaction_fails(sqlite_url: str) -> None:
+    database, taken = Database(sqlite_url), list[object]()
+    event.listen(database.engine, "checkout", lambda connection, *_: taken.append(connection))
+    await database.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+    for number in range(3):
+        await database.write(insert(number))
+    assert len(taken) == 1
+    with pytest.raises(StorageError):
+        await database.write(insert(0))
+    await database.write(insert(3))
+    assert len(taken) == 2
+    assert await database.read(numbers) == [0, 1, 2, 3]
+    await database.close()
+
+
+async def test_what_another_holds_locked_is_a_storage_error(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module._SQLITE, "timeout", 0)
+    database = Database(sqlite_url)
+    await database.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+    other = module.open_engine(sqlite_url)
+    with other.begin(), pytest.raises(StorageError, match="locked"):
+        await database.write(insert(1))
+    await database.write(insert(1))
+    assert await database.read(numbers) == [1]
+    other.dispose()
+    await database.close()

@@ -8,12 +8,12 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
 from runtime.database import Database
-from runtime.metrics import Gauge, Gauges, exposed, measure_database
+from runtime.metrics import Gauge, Gauges, exposed, histogram, measure_database
 from runtime.server import ListenError
 
 
@@ -85,3 +85,14 @@ async def test_a_database_tells_how_many_share_a_transaction(sqlite_url: str) ->
     assert found["braid_database_batch_seconds_count", "reads"] == 1
     assert found["braid_database_queue", "writes"] == 0
     await database.close()
+
+
+def test_a_histogram_says_what_prometheus_s_own_says() -> None:
+    registry, reference = CollectorRegistry(), CollectorRegistry()
+    mine = histogram(registry, "braid_waits", "waits", "lane", buckets=(0.5, 1, 2.5))
+    theirs = Histogram("braid_waits", "waits", ["lane"], buckets=(0.5, 1, 2.5), registry=reference)
+    for lane, value in (("a", 0.5), ("a", 0.6), ("b", 9.0), ("a", 2.5), ("b", 0.0)):
+        mine.of(lane).observe(value)
+        theirs.labels(lane).observe(value)
+    expected = {k: v for k, v in samples(reference).items() if not k[0].endswith("_created")}
+    assert samples(registry) == expected

@@ -30,3 +30,15 @@ def test_only_the_last_values_are_kept() -> None:
     for value in (*values, values[2], values[1], values[0]):
         remembered(value)
     assert worked == [0, 1, 2, 0]
+
+
+def test_what_is_known_already_is_not_worked_on() -> None:
+    def fail(value: list[int]) -> int:
+        raise AssertionError(value)
+
+    remembered = Remembered(fail, 1)
+    value, other = [1], [2]
+    remembered.know(value, 7)
+    assert remembered(value) == 7
+    remembered.know(other, 8)
+    assert remembered(other) == 8
