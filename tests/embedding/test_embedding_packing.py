@@ -27,12 +27,13 @@ from embedding.answer import Status
 from embedding.check import violations
 from embedding.distances import distances
 from embedding.embed import embed
+from embedding.first import routed
 from embedding.grouping import WORK_MAX, Grouping
 from embedding.hubs import Hub
 from embedding.joining import Joiner, Limits
 from embedding.model import Host, Link, Request, Substrate, VLink, VNode
 from embedding.network import Floats, Ints
-from embedding.objectives import cost, energy, load
+from embedding.objectives import Objective, cost, energy, load
 from embedding.packing import Packing
 from embedding.prices import best_prices, prices_at
 from embedding.problem import Problem
@@ -124,9 +125,9 @@ def test_no_set_that_may_be_somewhere_is_left_out(substrate: Substrate, request:
     assert np.allclose(all_.out[at], few.out)
 
 
-def packed(problem: Problem, objective: object = cost) -> tuple[Packing, Grouping]:
+def packed(problem: Problem, objective: Objective = cost) -> tuple[Packing, Grouping]:
     """Both ways to look at the same."""
-    terms = objective(problem)  # type: ignore[operator]
+    terms = objective(problem)
     far = distances(problem, terms.link, exact=True)
     few = fitting_sets(problem, 1_000_000)
     assert few is not None
@@ -184,18 +185,20 @@ def test_few_sets_come_close_to_all_sets_on_a_tree(seed: int) -> None:
     assert packing.bound <= grouping.bound * (1 + ROUNDING)
     assert packing.bound >= grouping.bound * 0.9
     far = distances(problem, cost(problem).link, exact=True)
-    answers = [embed(problem, cost, time_limit_s=0)]
     hosts = packing.best(far)
     assert hosts is not None
-    assert answers[0].objective == pytest.approx(grouping.bound, rel=1e-3)
-    assert packing._real(hosts, far) <= grouping.bound * 1.03
+    answer = embed(problem, cost, time_limit_s=0)
+    assert answer.objective == pytest.approx(grouping.bound, rel=1e-3)
+    found = routed(problem, cost(problem), hosts)
+    assert found is not None
+    assert grouping.bound * (1 - ROUNDING) <= found.value <= grouping.bound * 1.03
     assert packing.peak() <= grouping.peak() + ROUNDING
 
 
 @pytest.mark.parametrize("objective", [cost, energy, load])
-def test_sixteen_vnodes_around_one_hub_are_proven(objective: object) -> None:
+def test_sixteen_vnodes_around_one_hub_are_proven(objective: Objective) -> None:
     problem = tree_problem(7, 16, 10, hubs=1)
-    answer = embed(problem, objective, time_limit_s=1e-6)  # type: ignore[arg-type]
+    answer = embed(problem, objective, time_limit_s=1e-6)
     assert answer.embedding is not None
     assert violations(problem, answer.embedding) == ()
     assert answer.status is Status.OPTIMAL
