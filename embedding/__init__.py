@@ -9,6 +9,9 @@ embed       the way in: first stage, search, program
 answer      what comes out: status, objective, bound, gap, scope of the proof, shortages
 first       the first stage: distances, matching, placing, routing, bound
 searching   the cheapest placement by branch and bound
+grouping    VNodes that may meet: all sets of them, in a tree of hubs
+packing     more VNodes: the sets that fit somewhere, by prices and joining
+renewing    better placements from good ones
 program     the mixed-integer program; highs solves it, reading takes its solutions apart
 shortages   what an infeasible request is short of
 freeing     what it would cost to free some of the hosts

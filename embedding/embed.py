@@ -20,7 +20,7 @@ from embedding.check import violations
 from embedding.clusters import cluster_bound
 from embedding.distances import Distances, distances
 from embedding.first import Solution, first_stage, routed
-from embedding.grouping import WORK_FIRST, WORK_MAX, Grouping
+from embedding.grouping import WORK_FIRST, WORK_MAX, Groups
 from embedding.highs import Verdict
 from embedding.model import Embedding, Share
 from embedding.network import Bools, Ints
@@ -29,6 +29,7 @@ from embedding.placing import placements
 from embedding.problem import Problem
 from embedding.program import embedding_program
 from embedding.reading import solution_of, start_values
+from embedding.renewing import renewed
 from embedding.searching import search_placements
 from embedding.shortages import shortages
 
@@ -36,6 +37,8 @@ GAP = 0.01
 TIME_LIMIT_S = 10.0
 THOROUGH = 12
 """Placements of a thorough look that paths are looked for."""
+RENEWED = 4
+"""Placements that better ones are looked for from, beside the best."""
 CANDIDATES = 12
 """Hosts per VNode in the pruned program."""
 PRUNED_TIME = 0.2
@@ -59,7 +62,7 @@ class _Mapper:
         self._left_s = time_limit_s
         self._best: Solution | None = None
         self._stage = "first"
-        self._grouping: Grouping | None = None
+        self._grouping: Groups | None = None
         self._bound, self._pruned_bound = 0.0, -math.inf
 
     def run(self) -> Answer:
@@ -94,6 +97,7 @@ class _Mapper:
             known = self._best.value if self._best else math.inf
             found_bound = self._grouping.search(far, self._gap, known, self._offer)
             self._bound = max(self._bound, found_bound)
+            self._renew(far)
             return
         apart = self._problem.apart
         if self._best is None or self._terms.peak or apart.sum() < len(apart) * (len(apart) - 1):
@@ -112,6 +116,18 @@ class _Mapper:
         best, offer = self._best.value, self._offer
         found = search_placements(self._problem, self._terms, far, self._gap, best, offer)
         self._bound = max(self._bound, found.bound)
+
+    def _renew(self, far: Distances) -> None:
+        """Takes up the best placements and looks for better ones, where VNodes may meet."""
+        if self._closed():
+            return
+        known = [hosts for hosts, _ in islice(placements(self._problem, self._terms, far), RENEWED)]
+        if self._best is not None:
+            known.append(self._best.hosts)
+        for hosts, promised in islice(renewed(self._problem, self._terms, far, known), THOROUGH):
+            if self._best is not None and promised >= self._best.value:
+                break
+            self._offer(hosts)
 
     def _offer(self, hosts: Ints) -> float:
         self._take(routed(self._problem, self._terms, hosts), "search")

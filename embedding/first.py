@@ -10,7 +10,7 @@ import numpy as np
 
 from embedding.bound import combinatorial_bound
 from embedding.distances import ROUNDING, Distances, distances
-from embedding.grouping import WORK_FIRST, Grouping, grouping_of
+from embedding.grouping import WORK_FIRST, Groups, grouping_of
 from embedding.matching import Match, nearest_placement
 from embedding.network import Floats, Ints
 from embedding.objectives import Terms, value
@@ -40,7 +40,7 @@ class FirstStage:
 
     solution: Solution | None
     bound: float
-    grouping: Grouping | None = None
+    grouping: Groups | None = None
 
 
 def first_stage(
@@ -104,7 +104,7 @@ def _cheapest(
     match: Match,
     bound: float,
     gap: float,
-    grouping: Grouping | None = None,
+    grouping: Groups | None = None,
 ) -> Solution | None:
     best: Solution | None = None
     candidates = _candidates(problem, terms, far, match, grouping)
@@ -140,7 +140,7 @@ def _match(problem: Problem, terms: Terms, far: Distances) -> Match:
 
 
 def _candidates(
-    problem: Problem, terms: Terms, far: Distances, match: Match, grouping: Grouping | None
+    problem: Problem, terms: Terms, far: Distances, match: Match, grouping: Groups | None
 ) -> Iterator[tuple[Ints, float]]:
     known = [] if match.hosts is None else [match.hosts]
     grouped = None if grouping is None else grouping.best(far)

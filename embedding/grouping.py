@@ -23,11 +23,15 @@ from embedding.distances import ROUNDING, Distances, Matrix
 from embedding.hubs import Hub, hub_trees, tree_ways
 from embedding.network import Bools, Floats, Ints
 from embedding.objectives import Terms
+from embedding.packing import Packing
 from embedding.problem import TOLERANCE, Problem
+from embedding.sets import Sets, fitting_sets
 
 VNODES_MAX = 13
 WORK_FIRST, WORK_MAX = 2_000_000, 12_000_000
 """Sums of a first look and of a thorough one: some tens of milliseconds, and some hundreds."""
+PAIRS_MAX = 2_000_000
+"""Hosts and sets that fit there, where only such sets are looked at."""
 STATES_MAX = 4_000
 OFFERS_MAX = 40
 """Placements that are built, and placements that paths are looked for."""
@@ -70,56 +74,21 @@ class _Offers:
 
 def grouping_of(
     problem: Problem, terms: Terms, least: Matrix, work_max: int = WORK_FIRST
-) -> Grouping | None:
+) -> Groups | None:
     """None where VNodes never meet, or where it would take longer.
 
-    ``least``: hosts × hosts, what a unit costs between at least.
+    ``least``: hosts × hosts, what a unit costs between at least. What is too much for all sets has
+    in a thorough look those that fit somewhere.
     """
     vnodes, hosts = problem.vnodes, problem.network.hosts
-    if vnodes > VNODES_MAX or hosts << vnodes > work_max:
-        return None
     if problem.apart.sum() == vnodes * (vnodes - 1):
         return None
-    sets = Sets(problem)
-    return Grouping(problem, terms, least, sets) if sets.work <= work_max else None
-
-
-class Sets:
-    """All sets of VNodes, as bits, and where each may be."""
-
-    def __init__(self, problem: Problem) -> None:
-        numbers = np.arange(1 << problem.vnodes)
-        self.bits: Floats = (numbers[:, None] >> np.arange(problem.vnodes) & 1).astype(float)
-        """Sets × VNodes: 1 where it is one of them."""
-        outside = (self.bits @ problem.weights) * (1 - self.bits)
-        self.out: Floats = np.asarray(outside.sum(axis=1))
-        """Per set the bandwidth of VLinks that leave it."""
-        self.possible: Bools = self._possible(problem)
-        """Hosts × sets."""
-        self.on_some: Bools = np.asarray(self.possible.any(axis=0))
-
-    @property
-    def work(self) -> int:
-        """How many sums the least of all divisions among hosts takes."""
-        others = self.bits.shape[1] - self.bits[self.on_some].sum(axis=1)
-        return int(len(self.possible) * (2.0**others).sum())
-
-    def _possible(self, problem: Problem) -> Bools:
-        network = problem.network
-        room = problem.free.host + TOLERANCE * network.capacity.host
-        admitted = np.ones((network.hosts, len(self.bits)), bool)
-        for resource, need in enumerate((self.bits @ problem.need).T):
-            admitted &= need <= np.maximum(room[:, resource, None], 0.0)
-        admitted &= self.out <= problem.ports[:, None] * (1 + TOLERANCE)
-        strangers = (~problem.fits).T.astype(float) @ self.bits.T
-        admitted &= strangers == 0
-        meeting = ((self.bits @ problem.apart) * self.bits).any(axis=1)
-        admitted &= ~meeting
-        for refused in problem.rules.refused:
-            all_ = self.bits[:, list(refused.vnodes)].all(axis=1)
-            admitted[refused.host, all_] = False
-        admitted[:, 0] = True
-        return admitted
+    if vnodes <= VNODES_MAX and hosts << vnodes <= work_max:
+        sets = Sets(problem)
+        if sets.work <= work_max:
+            return Grouping(problem, terms, least, sets)
+    few = fitting_sets(problem, PAIRS_MAX) if work_max >= WORK_MAX else None
+    return None if few is None else Packing(problem, terms, least, few)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +130,7 @@ class Grouping:
 
     def __init__(self, problem: Problem, terms: Terms, least: Matrix, sets: Sets) -> None:
         self._problem, self._terms = problem, terms
-        self._bits, self._out, self._possible = sets.bits, sets.out, sets.possible
+        self._sets, self._bits, self._out, self._possible = sets, sets.bits, sets.out, sets.possible
         self._on_host = _divisions(problem.vnodes, sets.on_some)
         trees = hub_trees(least.astype(float) if terms.link.any() else np.zeros(least.shape))
         costs = self._costs()
@@ -200,20 +169,7 @@ class Grouping:
 
     def peak(self) -> float:
         """The share of something that is taken at least, in whichever embedding."""
-        problem = self._problem
-        capacity = problem.network.capacity.host
-        after = np.zeros(self._possible.shape)
-        for resource, need in enumerate((self._bits @ problem.need).T):
-            taken = (capacity - problem.free.host)[:, resource, None] + need
-            whole = capacity[:, resource, None]
-            share = np.divide(taken, whole, out=np.zeros_like(taken), where=whole > 0)
-            after = np.maximum(after, share)
-        whole = np.zeros(len(problem.network.names))
-        np.add.at(whole, problem.network.ends, problem.network.capacity.link[:, None])
-        ports = whole[: problem.network.hosts, None]
-        carried = ports - problem.ports[:, None] + self._out
-        after = np.maximum(after, np.divide(carried, ports, out=after.copy(), where=ports > 0))
-        shares = np.where(self._possible, after, np.inf)
+        shares = self._sets.shares(self._problem)
         least = np.where(np.arange(len(self._bits)) > 0, np.inf, 0.0)
         for own in shares:
             least = self._on_host.least(least, own, np.maximum)
@@ -329,3 +285,7 @@ class Grouping:
                 heapq.heappush(queue, (child.bound, child.left.bit_count(), next(number), child))
         open_ = queue[0][0] if queue else np.inf
         return min(open_, unroutable, best * (1 - gap * 0.99)) * (1 - ROUNDING)
+
+
+Groups = Grouping | Packing
+"""Of all sets of VNodes, or of those that fit."""

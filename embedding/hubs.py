@@ -37,10 +37,11 @@ def hub_trees(least: Floats) -> tuple[Hub, ...]:
     tree = _tree(least)
     ways = tree_ways(tree, len(least))
     exact = (ways >= least * (1 - NOTHING)).all(where=np.isfinite(least))
-    return (tree,) if exact else (tree, _around_one(least))
+    return (tree,) if exact else (tree, around_one(least))
 
 
-def _around_one(least: Floats) -> Hub:
+def around_one(least: Floats) -> Hub:
+    """All hosts around one hub, however far they are."""
     apart = np.array(least, float)
     np.fill_diagonal(apart, np.inf)
     return Hub(-1, tuple(Hub(i, (), some) for i, some in enumerate(_halves(apart).tolist())), 0.0)

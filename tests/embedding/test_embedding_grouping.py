@@ -29,11 +29,12 @@ from embedding.answer import Status
 from embedding.check import violations
 from embedding.distances import distances
 from embedding.embed import embed
-from embedding.grouping import WORK_FIRST, WORK_MAX, Grouping, grouping_of
+from embedding.grouping import WORK_FIRST, WORK_MAX, Groups, grouping_of
 from embedding.hubs import hub_trees, tree_ways
 from embedding.model import Embedding, Host, Link, Request, Substrate, VLink, VNode
 from embedding.network import Floats, Network
 from embedding.objectives import cost, energy, load
+from embedding.packing import Packing
 from embedding.problem import Problem
 from embedding.program import embedding_program
 from embedding.rules import Rules
@@ -266,7 +267,7 @@ def test_a_rule_for_what_is_not_there_demands_nothing() -> None:
     assert embed(problem, cost).status is Status.OPTIMAL
 
 
-def grouped(hosts: int, vnodes: int, work: int, *, shares: bool = True) -> Grouping | None:
+def grouped(hosts: int, vnodes: int, work: int, *, shares: bool = True) -> Groups | None:
     """VNodes of which one host takes two."""
     request = Request(tuple(VNode(f"v{i}", {"cpu": 1}) for i in range(vnodes)), (), shares)
     problem = problem_of(line(*[2.0] * hosts), request)
@@ -276,7 +277,8 @@ def grouped(hosts: int, vnodes: int, work: int, *, shares: bool = True) -> Group
 
 def test_too_much_work_and_vnodes_that_never_meet_are_for_the_other_stages() -> None:
     assert grouped(6, 13, WORK_MAX) is not None
-    assert grouped(6, 14, WORK_MAX) is None
+    assert isinstance(grouped(6, 14, WORK_MAX), Packing)
+    assert grouped(6, 14, WORK_MAX - 1) is None
     assert grouped(6, 4, WORK_MAX, shares=False) is None
     divisions = 2**10 + 10 * 2**9 + 45 * 2**8
     assert grouped(10, 10, 10 * divisions) is not None
