@@ -7,19 +7,19 @@ reservation are alternatives: what counts is, at each instant, the most that any
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import cast
 
 from agents.backends.base import Backend, CloudBackend, Partial, Placement
 from agents.backends.claims import add_up, labels_of, over_claimed
 from agents.calendars import calendars_of
+from agents.counting import Counting
 from agents.discretion import discreet, without_inside
 from agents.free import FreeFor
 from agents.offered import port_uses, stamp
 from agents.swaps import unsplit, untranslated
-from agents.together import Held, Joints, Key, LivePart, Owed
-from agents.usage import Taken, Usage
+from agents.together import Held, Key, LivePart, Owed
+from agents.usage import Taken
 from protocol.messages import Joint, PortOffer, ReqOffers, ReservationPrep, SendOffers
 from protocol.participant import Admitted
 from substrate.calendar import CalendarError, Resource
@@ -56,8 +56,8 @@ class Book:
         """Hears when what is free within a window changes."""
         self._ports = {port.stp: port for port in self.domain.ports}
         self._held: dict[str, Held] = {}
-        self._joints = Joints(self._held)
-        self._together: dict[str, tuple[Usage, ...]] = {}
+        self._counting = Counting(self._held)
+        self._joints = self._counting.joints
         self._owner: dict[Key, str] = {}
         self._last_number = 0
 
@@ -160,7 +160,7 @@ class Book:
             self._joints.remove(key, part.joint)
         for stp, vlan in part.placement.labels:
             self.labels.give(stp, vlan, part.window, held.number)
-        self._reckon(reservation_id)
+        self._counting.reckon(self.calendar, reservation_id, part)
         self.changed(part.window)
 
     def remap(
@@ -170,7 +170,7 @@ class Book:
 
         Beside what the part has: until :meth:`remapped` the two are alternatives.
         """
-        free = FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
+        free = FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
         if self.is_joint(prep.reservation_id) or _beside(prep)[1] in self._owner:
             reason = f"{prep.reservation_id} is being moved"
             return Refusal(RefusalKind.UNAVAILABLE, reason, resource=prep.reservation_id)
@@ -201,7 +201,7 @@ class Book:
         mine = dict.fromkeys((request.reservation_id, *request.moved))
         for reservation_id in mine:
             self.wake(reservation_id)
-        owed = Owed(tuple(usage for one in mine for usage in self._usages(one)))
+        owed = Owed(tuple(usage for one in mine for usage in self._counting.alone(one)))
         free = FreeFor(
             self, request.reservation_id, request.window, owed, ports_apart=request.follow
         )
@@ -248,7 +248,7 @@ class Book:
             present.placement if present is not None else None,
             advice,
         )
-        return partial, FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
+        return partial, FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
 
     def _placed(self, prep: ReservationPrep, advice: object) -> Placement | Refusal:
         wrong = self._wrong(prep)
@@ -261,7 +261,7 @@ class Book:
             partial, free = self.partial(prep, advice)
             placement = self.cloud.place_graph(partial, free)
         else:
-            free = FreeFor(self, prep.reservation_id, prep.window, self._owed(prep))
+            free = FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
             placement = self.backend.place(prep.segments, prep.window, free)
         if isinstance(placement, Refusal):
             return placement
@@ -341,89 +341,25 @@ class Book:
             return Refusal(RefusalKind.LABEL, reason, resource=stp)
         return None
 
-    def _usages(self, reservation_id: str) -> tuple[Usage, ...]:
-        """What a reservation that is awake counts for by itself; nothing while it is joint."""
-        held = self._held.get(reservation_id)
-        return held.envelope if held is not None else ()
-
-    def _owed(self, prep: ReservationPrep) -> Owed:
-        """What does not count against a part, and what the others of its joint need beside it."""
-        if not self._joints and prep.joint is None:
-            return Owed(self._usages(prep.reservation_id))
-        part = LivePart.of(prep, Placement((), ()))
-        joint = self._joints.of(prep.reservation_id, part)
-        if joint is None:
-            return Owed(self._usages(prep.reservation_id))
-        members = self._joints.members(joint)
-        ids = {self._held[member].joint_id for member in members} - {""}
-        alone = [usage for member in members for usage in self._held[member].envelope]
-        back = (*alone, *(usage for one in sorted(ids) for usage in self._together[one]))
-        return Owed(back, self._joints.beside(prep.reservation_id, part, joint))
-
     def _hold(self, prep: ReservationPrep, placement: Placement, checked: bool = False) -> None:
         held = self._held.get(prep.reservation_id)
         if held is None:
             self._last_number += 1
             held = self._held[prep.reservation_id] = Held(self._last_number)
-        self._note(prep, placement, held)
+        part = self._note(prep, placement, held)
         take = self.labels.take_checked if checked else self.labels.take
         for stp, vlan in placement.labels:
             take(stp, vlan, prep.window, held.number)
-        self._reckon(prep.reservation_id, checked)
+        self._counting.reckon(self.calendar, prep.reservation_id, part, checked)
         self.changed(prep.window)
 
-    def _note(self, prep: ReservationPrep, placement: Placement, held: Held) -> None:
-        key = (prep.transaction_id, prep.part_id)
-        held.add(key, LivePart.of(prep, placement))
+    def _note(self, prep: ReservationPrep, placement: Placement, held: Held) -> LivePart:
+        key, part = (prep.transaction_id, prep.part_id), LivePart.of(prep, placement)
+        held.add(key, part)
         self._owner[key] = prep.reservation_id
         if prep.joint is not None:
             self._joints.add(key, prep.joint)
-
-    def _reckon(self, reservation_id: str, checked: bool = False) -> None:
-        """Puts what the live parts count for in the place of what they counted for before."""
-        held = self._held[reservation_id]
-        if self._joints or held.joint_id:
-            self._reckon_together(reservation_id)
-        else:
-            if held.envelope:
-                self._count(held.envelope, -1)
-            held.envelope = held.usages()
-            self._count(held.envelope, 1, checked)
-        if not held.parts:
-            del self._held[reservation_id]
-
-    def _reckon_together(self, reservation_id: str) -> None:
-        """The same where others may count together with it, or did."""
-        after = self._joints.of(reservation_id)
-        concerned = {reservation_id, *(self._joints.members(after) if after is not None else ())}
-        ids = {self._held[one].joint_id for one in concerned} - {""}
-        concerned.update(one for one, held in self._held.items() if held.joint_id in ids)
-        # Most is as it was: only what differs is put into the calendar.
-        changes: Counter[Usage] = Counter()
-        for joint_id in ids:
-            changes.subtract(self._together.pop(joint_id))
-        for one in concerned:
-            held = self._held[one]
-            changes.subtract(held.envelope)
-            held.envelope, held.joint_id = (), ""
-        for one in concerned:
-            held, joint = self._held[one], self._joints.of(one)
-            if joint is None:
-                held.envelope = held.usages()
-                changes.update(held.envelope)
-                continue
-            held.joint_id = joint.joint_id
-            if joint.joint_id not in self._together:
-                self._together[joint.joint_id] = self._joints.usages(joint)
-                changes.update(self._together[joint.joint_id])
-        self._count((-changes).elements(), -1)
-        self._count((+changes).elements(), 1)
-
-    def _count(self, usages: Iterable[Usage], sign: int, checked: bool = False) -> None:
-        add = self.calendar.add_checked if checked else self.calendar.add
-        change = add if sign > 0 else self.calendar.remove
-        for usage in usages:
-            change(usage.resource, usage.window, usage.bandwidth_bps)
+        return part
 
     def _port_profile(self, stp: str, resources: Iterable[Resource], free: FreeFor) -> Profile:
         profiles = [free.outline(r) for r in resources if r in self.calendar.capacities]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from agents.backends.base import Placement
+from agents.sums import OUTCOMES, Outcomes
 from agents.usage import Usage, envelope, greatest
 from protocol.messages import Joint, ReservationPrep
 from substrate.model import Window
@@ -55,16 +56,32 @@ class Held:
     envelope: tuple[Usage, ...] = ()
     joint_id: str = ""
     _outcomes: dict[tuple[str, bool], tuple[Usage, ...]] = field(default_factory=dict)
+    _least: int | None = None
 
     def add(self, key: Key, part: LivePart) -> None:
         """One more part, or another in its place."""
         self.parts[key] = part
-        self._outcomes.clear()
+        self._forget()
 
     def remove(self, key: Key) -> LivePart:
         """One less. Raises KeyError."""
-        self._outcomes.clear()
+        self._forget()
         return self.parts.pop(key)
+
+    def _forget(self) -> None:
+        self._outcomes.clear()
+        self._least = None
+
+    @property
+    def least_version(self) -> int:
+        """The first version that has a part."""
+        if self._least is None:
+            self._least = min(part.version for part in self.parts.values())
+        return self._least
+
+    def around(self, window: Window) -> list[LivePart]:
+        """The parts that are there at any time of a window."""
+        return [part for part in self.parts.values() if part.window.overlaps(window)]
 
     def usages(self) -> tuple[Usage, ...]:
         """What its parts count for when they count alone."""
@@ -140,16 +157,16 @@ class Joints:
         """Those that hold anything here."""
         return [member for member, _ in joint.members if member in self._held]
 
-    def usages(self, joint: Joint) -> tuple[Usage, ...]:
-        """What its members count for."""
-        return greatest([self._outcome(joint, comes) for comes in (True, False)])
+    def outcomes(self, joint: Joint) -> Outcomes:
+        """What its members count for if it comes, and if it does not."""
+        return [self._outcome(joint, comes) for comes in OUTCOMES]
 
     def beside(self, reservation_id: str, part: LivePart, joint: Joint) -> tuple[Usage, ...]:
         """What the other members need beside a part of one of them."""
         return greatest(
             [
                 self._outcome(joint, comes, but=reservation_id)
-                for comes in (True, False)
+                for comes in OUTCOMES
                 if part.may_stand(reservation_id, joint, comes=comes)
             ]
         )
@@ -166,7 +183,7 @@ class Joints:
     def _is_active(self, joint: Joint) -> bool:
         for member, new in joint.members:
             held = self._held.get(member)
-            if held is not None and any(part.version < new for part in held.parts.values()):
+            if held is not None and held.parts and held.least_version < new:
                 return True
         return False
 

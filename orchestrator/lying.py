@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from orchestrator.records import Reservation, search_window
-from substrate.bending import Phase
+from substrate.bending import Phase, full_s
 from substrate.labels import Plan
 from substrate.model import Criteria, Path, Segment, Window
 from substrate.routes import Crossing, Route
@@ -15,6 +15,8 @@ from substrate.topology import Topology
 from substrate.values import replace
 
 Phases = tuple[tuple[Phase, Plan], ...]
+SWITCH_S = 60
+"""A volume that has begun goes another way at a full minute, or sooner if its window is short."""
 
 
 def volume_of(record: Reservation) -> Criteria | None:
@@ -26,14 +28,15 @@ def volume_of(record: Reservation) -> Criteria | None:
 def free_from_s(record: Reservation, first_s: int, topology: Topology) -> int | None:
     """From when on it may lie elsewhere, no sooner than ``first_s``; None: not at all.
 
-    What has begun goes on, but a volume may be carried otherwise from a time on. No phase gets
-    shorter by that than its domains let it be.
+    What has begun goes on, but a volume may be carried otherwise from a full minute on, or the
+    like. No phase gets shorter by that than its domains let it be.
     """
-    windows = _windows(record)
-    if volume_of(record) is None:
+    windows, asked = _windows(record), volume_of(record)
+    if asked is None:
         # What is phased and no volume migrates at a time.
         may = windows[0].start_s >= first_s and not record.granted.phased
         return windows[0].start_s if may else None
+    first_s = full_s(first_s, min(SWITCH_S, asked.window.duration_s // 8))
     if windows[-1].end_s <= first_s:
         return None
     amid = next((w for w in windows if w.start_s < first_s < w.end_s), None)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.knowledge import Knowledge
-from orchestrator.lying import free_from_s
+from orchestrator.lying import free_from_s, volume_of
 from orchestrator.negotiation import Question, open_questions
 from orchestrator.placing import (
     Circuit,
@@ -37,7 +38,7 @@ from substrate.topology import Topology
 
 LEAD_S = 30
 """What is to be sooner than that stays as it is."""
-CANDIDATES_MIN = 64
+CANDIDATES_MIN = 96
 """At least so many are looked at, of which few are moved."""
 LOOKED_AT_MAX = 10_000
 ROUTES_MAX = 8
@@ -115,25 +116,39 @@ def _is_free(criteria: Criteria) -> bool:
 
 
 def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
-    """The movable ones that lie where the refused one may, those first that overlap it longest."""
-    wanted, now_ms = question.criteria.window, engine.now_ms()
+    """The movable ones that lie where the refused one may, and those that lie where these may: what
+    makes room may need theirs. First those that overlap it longest."""
+    wanted = question.criteria.window
+    found = _lying(engine, question, wanted)
+    reach = [wanted, *((volume_of(r) or r.criteria).window for r in (one.record for one in found))]
+    span = Window(min(each.start_s for each in reach), max(each.end_s for each in reach))
+    if span != wanted and len(found) < most:
+        found = _lying(engine, question, span)
+
+    def apart_s(live: Live) -> int:
+        """Less than 0 where they overlap."""
+        window = live.record.criteria.window
+        return max(window.start_s, wanted.start_s) - min(window.end_s, wanted.end_s)
+
+    found.sort(key=lambda live: (apart_s(live), live.record.reservation_id))
+    return found[:most]
+
+
+def _lying(engine: Engine, question: Question, within: Window) -> list[Live]:
+    """The movable ones that lie in a window, over domains that the refused one may use."""
+    now_ms, topology = engine.now_ms(), question.topology
     routes = _routes(question, question.criteria)
     used = {crossing.domain for route in routes for crossing in route.crossings}
-    found: list[tuple[int, Live]] = []
-    for count, live in enumerate(list(engine.book.movable())):
-        if count >= LOOKED_AT_MAX:
-            break
-        window, record = live.record.criteria.window, live.record
-        if not window.overlaps(wanted) or not is_movable(engine, record, now_ms):
+    found: list[Live] = []
+    for live in islice(list(engine.book.movable()), LOOKED_AT_MAX):
+        record = live.record
+        if not record.criteria.window.overlaps(within) or not is_movable(engine, record, now_ms):
             continue
         domains = {part.domain for part in record.parts}
         # What lies over a domain that is away, or not known yet, stays.
-        if used.isdisjoint(domains) or not domains <= question.topology.domains.keys():
-            continue
-        shared_s = min(window.end_s, wanted.end_s) - max(window.start_s, wanted.start_s)
-        found.append((-shared_s, live))
-    found.sort(key=lambda one: (one[0], one[1].record.reservation_id))
-    return [live for _, live in found[:most]]
+        if not used.isdisjoint(domains) and domains <= topology.domains.keys():
+            found.append(live)
+    return found
 
 
 def _routes(question: Question, criteria: Criteria) -> tuple[Route, ...]:

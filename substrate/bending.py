@@ -35,7 +35,18 @@ CROWDED_COST = 2.0
 """What a bit costs beside the usual at a resource of which all is taken."""
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
+GRAINS_S = (3600, 900, 300, 60, 30, 15, 5)
+"""Full hours, quarters of them, and so on, seconds."""
 DOES_NOT_FIT = Refusal(RefusalKind.BANDWIDTH, "it does not fit")
+
+
+def full_s(at_s: int, most_s: int) -> int:
+    """The next full hour, or of a shorter time: less than ``most_s`` later, if that is 5 or more.
+
+    Volumes that may be moved change at such times, so that few instants matter to all of them.
+    """
+    grain_s = next((each for each in GRAINS_S if each <= most_s), 1)
+    return -(-at_s // grain_s) * grain_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from substrate.forecast import Forecast
+from substrate.limiting import limits_of
 from substrate.model import Window
-from substrate.program import INFINITE, Entry, Program, UnsolvedError
+from substrate.program import INFINITE, Bulk, Floats, Ints, UnsolvedError
 from substrate.routes import Route
 from substrate.settling import (
     Layout,
     Mover,
     Rates,
-    Row,
     continues,
     grouped,
     laid_out,
@@ -119,10 +119,12 @@ def _groups_of(forecast: Forecast, mover: Mover) -> tuple[range, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Variable:
+class _Block:
+    """What a mover carries over a route in each of some groups of slots: a column for each."""
+
     mover: int
     route: Route
-    slots: range
+    groups: tuple[range, ...]
 
 
 class _Repacking:
@@ -135,12 +137,14 @@ class _Repacking:
         self, forecast: Forecast, movers: Sequence[Mover], groups: Sequence[Sequence[range]]
     ) -> None:
         self._forecast, self._movers = forecast, movers
-        self._program = Program()
-        self._variables: list[_Variable | None] = []
-        self._cuts = forecast.cuts
-        self._bounded: dict[Row, list[int]] = {}
+        self._program = Bulk()
+        self._blocks: list[tuple[_Block, int]] = []
+        self._cuts = np.array(forecast.cuts)
+        self._limits = limits_of(forecast, movers)
+        self._program.rows(-INFINITE, self._limits.levels.reshape(-1) / UNIT_BPS)
         for number, mover in enumerate(movers):
-            self._add(number, mover, groups[number])
+            if groups[number]:
+                self._add(number, mover, groups[number])
 
     def solved(self) -> list[Rates] | None:
         """The rates of each mover."""
@@ -153,82 +157,70 @@ class _Repacking:
             return None
         if found is None:
             return None
-        sums: dict[_Variable, float] = {}
-        for variable, value in zip(self._variables, found[1], strict=True):
-            if variable is not None:
-                sums[variable] = sums.get(variable, 0.0) + value
+        sums: dict[tuple[int, range, Route], float] = {}
+        for block, first in self._blocks:
+            values = found[1][first : first + len(block.groups)]
+            for slots, value in zip(block.groups, values, strict=True):
+                if value:
+                    key = (block.mover, slots, block.route)
+                    sums[key] = sums.get(key, 0.0) + value
         rates: list[Rates] = [{} for _ in self._movers]
-        for variable, value in sums.items():
+        for (number, slots, route), value in sums.items():
             # A whole number may come out a hair below itself.
             rate_bps = int(value * UNIT_BPS + 0.01)
-            if rate_bps >= self._movers[variable.mover].least_bps:
-                rates[variable.mover].setdefault(variable.slots, {})[variable.route] = rate_bps
+            if rate_bps >= self._movers[number].least_bps:
+                rates[number].setdefault(slots, {})[route] = rate_bps
         return rates
 
     def _add(self, number: int, mover: Mover, groups: Sequence[range]) -> None:
-        bounds, most_bps = self._program.bounds, mover.criteria.bandwidth_bps
+        program, most_bps = self._program, mover.criteria.bandwidth_bps
         # A volume gets a little more than it needs, if it can: every rate will be rounded down.
         spare_bps = len(mover.routes) if mover.bits else 0
+        most = np.full(len(groups), (most_bps + spare_bps) / UNIT_BPS)
+        rate = program.rows(-INFINITE if mover.bits else most[0], most)
+        bits = -1
         if mover.bits:
             spare = spare_bps * mover.criteria.window.duration_s / UNIT_BPS
-            bounds["bits", number] = (mover.wanted_bits / UNIT_BPS + spare, INFINITE)
-            self._program.column(SPARE_COST, spare, [(("bits", number), 1.0)])
-            self._variables.append(None)
-        for slots in groups:
-            most = (most_bps + spare_bps) / UNIT_BPS
-            bounds["rate", number, slots] = (-INFINITE if mover.bits else most, most)
+            bits = program.rows(mover.wanted_bits / UNIT_BPS + spare, np.array([INFINITE]))
+            column = program.columns(np.array([SPARE_COST]), np.array([spare]))
+            program.entries(np.array([column]), np.array([bits]), 1.0)
+        if most_bps < mover.least_bps:
+            return
         present = present_in(self._forecast, mover, groups)
+        move_cost = MOVE_COST if mover.present else 0.0
         for route in mover.routes:
-            rows, alone = self._rows(mover, route)
-            for slots in groups:
-                if min(alone[slots.start : slots.stop], default=0) < mover.least_bps:
-                    continue
-                takes: list[Entry] = [((row, slot), 1.0) for row in rows for slot in slots]
-                takes.append((("rate", number, slots), 1.0))
-                if mover.bits:
-                    takes.append((("bits", number), float(self._length_s(slots))))
-                variable = _Variable(number, route, slots)
-                self._add_columns(variable, takes, present.get(slots, {}).get(route, 0))
+            alone = self._limits.alone((route, mover.criteria.directionality), groups)
+            may = np.flatnonzero(alone >= mover.least_bps)
+            block = _Block(number, route, tuple(groups[i] for i in may.tolist()))
+            kept = [present.get(slots, {}).get(route, 0) / UNIT_BPS for slots in block.groups]
+            # A column for what may stay there, and one for what would be new there.
+            stays = np.flatnonzero(kept)
+            some = _Block(number, route, tuple(block.groups[i] for i in stays.tolist()))
+            self._add_columns(some, np.array(kept)[stays], 0.0, rate + may[stays], bits)
+            unlimited = np.full(len(may), INFINITE)
+            self._add_columns(block, unlimited, move_cost, rate + may, bits)
 
-    def _rows(self, mover: Mover, route: Route) -> tuple[list[Row], list[int]]:
-        """The rows that limit a route, and what it carries in each slot when it is alone."""
-        forecast = self._forecast
-        rows = [
-            row
-            for row in rows_of(route, mover.criteria.directionality)
-            if forecast.of(row) is not None
-        ]
-        alone = [mover.criteria.bandwidth_bps] * forecast.slots
-        for row in rows:
-            if row not in self._bounded:
-                self._bounded[row] = _listed(forecast, row)
-                for slot, free in enumerate(self._bounded[row]):
-                    self._program.bounds[row, slot] = (-INFINITE, free / UNIT_BPS)
-            alone = list(map(min, alone, self._bounded[row]))
-        return rows, alone
-
-    def _add_columns(self, variable: _Variable, takes: Sequence[Entry], kept_bps: int) -> None:
-        """A column for what may stay there, and one for what would be new there."""
-        length_s = self._length_s(variable.slots)
-        cost = length_s * (3 * len(variable.route.crossings) + self._late(variable.slots))
-        if kept_bps:
-            self._variables.append(variable)
-            self._program.column(cost, kept_bps / UNIT_BPS, takes)
-        if self._movers[variable.mover].present:
-            cost += length_s * MOVE_COST
-        self._variables.append(variable)
-        self._program.column(cost, INFINITE, takes)
-
-    def _length_s(self, slots: range) -> int:
-        return self._cuts[slots.stop] - self._cuts[slots.start]
-
-    def _late(self, slots: range) -> float:
-        span = self._forecast.span
-        return LATE_COST * (self._cuts[slots.start] - span.start_s) / span.duration_s
-
-
-def _listed(forecast: Forecast, row: Row) -> list[int]:
-    free = forecast.of(row)
-    assert free is not None
-    listed: list[int] = free.tolist()
-    return listed
+    def _add_columns(
+        self, block: _Block, uppers: Floats, move_cost: float, rates: Ints, bits: int
+    ) -> None:
+        """``rates``: for each column the row of its rate; ``bits``: that of its volume, or -1."""
+        if not block.groups:
+            return
+        program, cuts = self._program, self._cuts
+        starts, stops = (
+            np.array([getattr(slots, end) for slots in block.groups]) for end in ("start", "stop")
+        )
+        lengths_s = (cuts[stops] - cuts[starts]).astype(float)
+        late = LATE_COST * (cuts[starts] - cuts[0]) / (cuts[-1] - cuts[0])
+        costs = lengths_s * (3 * len(block.route.crossings) + late + move_cost)
+        first = program.columns(costs, uppers)
+        self._blocks.append((block, first))
+        columns = np.arange(first, first + len(costs))
+        program.entries(columns, rates, 1.0)
+        if bits >= 0:
+            program.entries(columns, np.full(len(costs), bits), lengths_s)
+        slots = np.concatenate([np.arange(each.start, each.stop) for each in block.groups])
+        repeated = np.repeat(columns, stops - starts)
+        way = block.route, self._movers[block.mover].criteria.directionality
+        for row in self._limits.rows[way]:
+            program.entries(repeated, row * self._forecast.slots + slots, 1.0)

@@ -38,6 +38,10 @@ class Route:
         """The domains, in order."""
         return tuple(crossing.domain for crossing in self.crossings)
 
+    def __hash__(self) -> int:
+        # Long searches look routes up very often: text remembers its hash.
+        return hash(self.pairs)
+
     @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """(ingress, egress) of each domain, in order."""

@@ -12,13 +12,15 @@ from itertools import groupby
 
 import numpy as np
 
-from substrate.bending import BITS, Phase, Search, Shortfall, widest
+from substrate.bending import BITS, Phase, Search, Shortfall, full_s, widest
 from substrate.forecast import Levels
 from substrate.model import Window
 from substrate.values import dataclass, replace
 
 COST_DIGITS = 9
 """Costs that differ by less are the same."""
+LATER = 8
+"""What may be moved may end later than it must, by less than one in so many parts of its window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,23 @@ def _run(search: Search, rates: Levels, slot: int, bits: int) -> tuple[Phase, in
 
 
 def _last(search: Search, phase: Phase, bits: int, move: Move) -> Phase:
-    """No longer than it must be; where that is too short, slower."""
-    start_s, rate_bps = phase.window.start_s, phase.bandwidth_bps
+    """No longer than it must be; where that is too short, slower. What may be moved is slower
+    until a full minute or the like."""
+    window, rate_bps, criteria = phase.window, phase.bandwidth_bps, search.criteria
     needed_s = max(1, -(-bits // rate_bps))
-    length_s = max(needed_s, min(move.least_phase_s, phase.window.duration_s))
-    window = Window(start_s, start_s + length_s)
-    slower_bps = min(rate_bps, max(move.least_rate_bps, -(-bits // length_s)))
-    if needed_s < length_s and search.fits(slower_bps, window):
-        return Phase(window, slower_bps)
-    return Phase(window, rate_bps)
+    end_s = window.start_s + max(needed_s, min(move.least_phase_s, window.duration_s))
+    ends_s = [end_s]
+    if criteria.movable:
+        later_s = full_s(end_s, criteria.window.duration_s // LATER)
+        length_s = min(later_s, window.end_s) - window.start_s
+        if bits >= move.least_rate_bps * length_s:
+            ends_s = [window.start_s + length_s, end_s]
+    for each_s in ends_s:
+        longer = Window(window.start_s, each_s)
+        slower_bps = min(rate_bps, max(move.least_rate_bps, -(-bits // longer.duration_s)))
+        if needed_s < longer.duration_s and search.fits(slower_bps, longer):
+            return Phase(longer, slower_bps)
+    return Phase(Window(window.start_s, end_s), rate_bps)
 
 
 def _hopes(search: Search, move: Move) -> Iterator[_Hope]:

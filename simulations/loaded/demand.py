@@ -16,8 +16,10 @@ from substrate.model import Window
 SLOTS = 72
 SLOT_S = 60
 """Short, as agents look for what is due every few seconds; nothing else depends on it."""
-FIRST_S = EPOCH_MS // 1000
-"""When slot 0 begins."""
+FIRST_S = -(-EPOCH_MS // 1000 // SLOT_S) * SLOT_S
+"""When slot 0 begins: at a full minute."""
+BEFORE_S = FIRST_S - EPOCH_MS // 1000
+"""So long after the beginning of the simulation."""
 AHEAD_SLOTS = 24
 DURATION_SLOTS_MAX = 8
 LEAST_SHARE = 0.05

@@ -10,13 +10,13 @@ from dataclasses import replace
 from orchestrator.engine import Limits
 from orchestrator.records import Reservation, State
 from simulations.clock import run_virtual
-from simulations.loaded.demand import Demand
+from simulations.loaded.demand import BEFORE_S, Demand
 from simulations.loaded.strategies import Shape
 from simulations.loaded.world import World
 from simulations.network import build_network
 from substrate.model import Path
 
-MOVES_MAX = 16
+MOVES_MAX = 32
 """How many movable circuits one may move; of little use to others than ``repack``."""
 
 Played = tuple[tuple[Path, ...], ...]
@@ -46,7 +46,7 @@ async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played
         world.configs(), keep_events=False, limits=Limits(explanations_max=0, moves_max=MOVES_MAX)
     ) as network:
         for demand in demands:
-            await asyncio.sleep(demand.arrival_s - now_s())
+            await asyncio.sleep(BEFORE_S + demand.arrival_s - now_s())
             record = await network.reserve(shape(demand))
             committed = record.state is State.COMMITTED
             found.append(_timed(record) if committed else ())

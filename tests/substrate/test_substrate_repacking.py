@@ -12,7 +12,7 @@ from substrate.bending import Phase
 from substrate.forecast import Forecast
 from substrate.model import Bend, Constraints, Criteria, Directionality, Window
 from substrate.options import Supply
-from substrate.program import INFINITE, Program
+from substrate.program import INFINITE, Bulk, Program
 from substrate.repacking import repack
 from substrate.routes import Crossing, Route
 from substrate.settling import IN, OUT, Laid, Layout, Mover, rows_of
@@ -267,3 +267,24 @@ def test_a_program_finds_the_least_cost_or_tells_that_there_is_none() -> None:
     program.column(0.0, 0.0, [("few", 1.0)])
     program.bounds["both"] = (3.0, 2.0)
     assert program.least() is None
+
+
+@given(st.integers(0, 10**6))
+def test_a_program_of_arrays_is_solved_as_one_of_names(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    values, most = dice.integers(0, 4, (3, 5)), dice.integers(1, 9, 3).astype(float)
+    costs = dice.integers(-5, 5, 5).astype(float)
+    bulk, named = Bulk(), Program()
+    first = bulk.rows(-INFINITE, most)
+    columns = bulk.columns(costs, np.full(5, 2.0))
+    for row in range(3):
+        at = np.flatnonzero(values[row])
+        bulk.entries(columns + at, np.full(len(at), first + row), values[row][at].astype(float))
+        named.bounds[row] = (-INFINITE, most[row])
+    for column in range(5):
+        entries = [(row, float(values[row, column])) for row in range(3) if values[row, column]]
+        named.column(costs[column], 2.0, entries)
+    one, other = bulk.least(), named.least()
+    assert one is not None
+    assert other is not None
+    assert one[0] == pytest.approx(other[0])

@@ -8,7 +8,7 @@ from typing import Any
 from bends import END_S, SPAN, START_S, composes, fan, profiles, search_of, searches, steps, way
 from hypothesis import given, settings, strategies as st
 
-from substrate.bending import BITS, Phase, Search, Shortfall
+from substrate.bending import BITS, Phase, Search, Shortfall, full_s
 from substrate.model import Profile, Window, least_within
 from substrate.spreading import spread
 
@@ -28,6 +28,12 @@ def moves(draw: st.DrawFn) -> dict[str, Any]:
 
 def carried(phases: tuple[Phase, ...]) -> int:
     return sum(phase.bits for phase in phases)
+
+
+def only(phases: tuple[Phase, ...] | Shortfall) -> Phase:
+    assert not isinstance(phases, Shortfall)
+    (phase,) = phases
+    return phase
 
 
 def assert_phases(search: Search, phases: tuple[Phase, ...], move: dict[str, Any]) -> None:
@@ -153,3 +159,25 @@ def test_a_rate_that_does_not_compose_gives_way_to_one_that_does() -> None:
     told = {way(name): steps((START_S, 30)) for name in "bc"}
     search = search_of(fan((1, 50)), told, 60, max_latency_spread_us=10)
     assert spread(search, 75, 1, 1, 1) == (Phase(Window(100, 120), 30),)
+
+
+def test_what_may_be_moved_ends_at_a_rounder_time_and_is_slower_for_that() -> None:
+    search = search_of(fan((1,)), {way("b"): steps((100, 50))}, 40)
+    movable = replace(
+        search, criteria=replace(search.criteria, movable=True, window=Window(100, 140))
+    )
+    for volume_bytes, end_s, rounder_s in ((10, 102, 105), (25, 105, 105), (101, 121, 125)):
+        assert only(spread(search, volume_bytes, 1, 1, 1)).window == Window(100, end_s)
+        phase = only(spread(movable, volume_bytes, 1, 1, 1))
+        assert phase.window == Window(100, rounder_s)
+        assert phase.bits >= volume_bytes * BITS
+    # Not where it would be too slow then.
+    assert only(spread(movable, 10, 1, 1, 30)) == Phase(Window(100, 102), 40)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 5000))
+def test_a_rounder_time_is_not_much_later(at_s: int, most_s: int) -> None:
+    assert at_s <= full_s(at_s, most_s) < at_s + max(1, most_s)
+    assert full_s(7201, 3600) == 10_800
+    assert full_s(7201, 3599) == 8100
+    assert full_s(7201, 4) == 7201
