@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from bending_world import (
@@ -52,7 +53,7 @@ def test_what_was_said_is_what_is_asked(
     words: list[str],
     bandwidth_bps: int,
     hours: int,
-    bends: dict[str, int] | None,
+    bends: dict[str, Any] | None,
 ) -> None:
     result = braid(target, command, *ROUTE, *words, "--start", str(START_S), "--json")
     assert result.exit_code == 0, result.output

@@ -212,8 +212,11 @@ async def test_what_bends_begins_when_it_can_be_granted_at_the_soonest() -> None
     async with Orchestrated(sites("m1")) as world:
         one = await world.start()
         window = common_pb2.Window(start_s=NOW_S, end_s=NOW_S + 2 * HOUR_S)
-        for bends in ({"volume_bytes": 10**12}, {"duration_s": HOUR_S}):
-            flexibility = pb.Flexibility(**bends)
+        for flexibility in (
+            pb.Flexibility(volume_bytes=10**12, soonest=True),
+            pb.Flexibility(volume_bytes=10**12),
+            pb.Flexibility(duration_s=HOUR_S),
+        ):
             fits = await plan(one, wanted(window=window, flexibility=flexibility))
             assert fits.window.start_s == NOW_S + LEAD_S
 

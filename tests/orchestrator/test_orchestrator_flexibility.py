@@ -21,7 +21,7 @@ RATE_BPS = 10 * G
 MOST_BYTES = RATE_BPS * HOUR_S // 8
 
 
-def asked(bandwidth_bps: int = RATE_BPS, **flexibility: int) -> pb.Reservation:
+def asked(bandwidth_bps: int = RATE_BPS, **flexibility: Any) -> pb.Reservation:
     return pb.Reservation(
         source="west:host",
         destination="east:host",

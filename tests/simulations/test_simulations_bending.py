@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from simulated import (
@@ -37,7 +38,7 @@ def hours(first: int, last: int) -> Window:
     return Window(START_S + first * HOUR_S, START_S + last * HOUR_S)
 
 
-def bending(gbps: float, **bend: int) -> Criteria:
+def bending(gbps: float, **bend: Any) -> Criteria:
     return circuit(gbps, window=DAY, bend=Bend(**bend))
 
 
