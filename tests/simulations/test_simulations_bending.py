@@ -88,7 +88,9 @@ async def test_a_volume_is_moved_at_rates_that_change_all_or_nothing(duplicate: 
         await fill(network, 150, hours(0, 2))
         await fill(network, 190, hours(3, 5))
         volume_bytes = 200 * G * 3 * HOUR_S // 8
-        record = committed(await network.reserve(bending(200, volume_bytes=volume_bytes)))
+        record = committed(
+            await network.reserve(bending(200, volume_bytes=volume_bytes, soonest=True))
+        )
         windows = sorted({path.window for path in record.paths if path.window is not None})
         assert windows[0].start_s == DAY.start_s
         assert all(one.end_s <= other.start_s for one, other in pairwise(windows))
@@ -102,6 +104,16 @@ async def test_a_volume_is_moved_at_rates_that_change_all_or_nothing(duplicate: 
         await asyncio.sleep(1)
         left = (await network.orchestrator.get(record.reservation_id)).parts
         assert all(part.released for part in left)
+
+
+@virtual
+async def test_a_volume_that_is_not_in_a_hurry_leaves_crowded_hours_to_others() -> None:
+    async with await build_network(diamond()) as network:
+        await fill(network, 150, hours(0, 2))
+        volume_bytes = 200 * G * 2 * HOUR_S // 8
+        record = committed(await network.reserve(bending(200, volume_bytes=volume_bytes)))
+        assert record.criteria.window == hours(2, 4)
+        await fill(network, 50, hours(0, 2))
 
 
 @virtual
@@ -152,7 +164,7 @@ async def test_what_does_not_fit_leaves_nothing_and_says_how_much_would() -> Non
     async with await build_network(diamond()) as network:
         await fill(network, 150, DAY)
         volume_bytes = 100 * G * 24 * HOUR_S // 8
-        failed = await network.reserve(bending(200, volume_bytes=volume_bytes))
+        failed = await network.reserve(bending(200, volume_bytes=volume_bytes, soonest=True))
         assert failed.state is State.FAILED
         assert failed.refusals[-1].kind is RefusalKind.BANDWIDTH
         found = {each.kind: each for each in failed.explanation.alternatives}
@@ -168,7 +180,9 @@ async def test_the_data_plane_follows_each_phase() -> None:
     async with await build_network(diamond()) as network:
         await fill(network, 150, hours(0, 1))
         volume_bytes = 250 * G * HOUR_S // 8
-        record = committed(await network.reserve(bending(200, volume_bytes=volume_bytes)))
+        record = committed(
+            await network.reserve(bending(200, volume_bytes=volume_bytes, soonest=True))
+        )
         assert {p.window for p in record.parts} == {hours(0, 1), hours(1, 2)}
 
         async def states() -> dict[Window | None, set[DataPlaneState]]:
@@ -201,7 +215,9 @@ async def test_a_circuit_whose_rate_changes_is_not_modified() -> None:
     async with await build_network(diamond()) as network:
         await fill(network, 150, hours(0, 1))
         volume_bytes = 250 * G * HOUR_S // 8
-        record = committed(await network.reserve(bending(200, volume_bytes=volume_bytes)))
+        record = committed(
+            await network.reserve(bending(200, volume_bytes=volume_bytes, soonest=True))
+        )
         with pytest.raises(NotNowError, match="change in time"):
             await network.modify(record.reservation_id, bandwidth_bps=G)
 
@@ -211,7 +227,9 @@ async def test_an_agent_that_crashed_still_holds_every_phase() -> None:
     async with await build_network(diamond()) as network:
         await fill(network, 150, hours(0, 1))
         volume_bytes = 250 * G * HOUR_S // 8
-        record = committed(await network.reserve(bending(200, volume_bytes=volume_bytes)))
+        record = committed(
+            await network.reserve(bending(200, volume_bytes=volume_bytes, soonest=True))
+        )
         before = {name: len(parts) for name, parts in network.held().items()}
         for name in list(network.members):
             await network.restart(name)
