@@ -164,7 +164,7 @@ async def test_what_does_not_fit_leaves_nothing_and_says_how_much_would() -> Non
     async with await build_network(diamond()) as network:
         await fill(network, 150, DAY)
         volume_bytes = 100 * G * 24 * HOUR_S // 8
-        failed = await network.reserve(bending(200, volume_bytes=volume_bytes, soonest=True))
+        failed = await network.reserve(bending(200, volume_bytes=volume_bytes))
         assert failed.state is State.FAILED
         assert failed.refusals[-1].kind is RefusalKind.BANDWIDTH
         found = {each.kind: each for each in failed.explanation.alternatives}
