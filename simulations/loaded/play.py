@@ -20,7 +20,7 @@ MOVES_MAX = 32
 """How many movable circuits one may move; of little use to others than ``repack``."""
 
 Played = tuple[tuple[Path, ...], ...]
-"""For each demand the paths that were committed; none: it was refused."""
+"""For each demand its paths, where it may have been moved to; none: it was refused."""
 
 
 def play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
@@ -41,14 +41,14 @@ def _timed(record: Reservation) -> tuple[Path, ...]:
 
 async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
     now_s = asyncio.get_running_loop().time
-    found = []
+    found: list[str] = []
     async with await build_network(
         world.configs(), keep_events=False, limits=Limits(explanations_max=0, moves_max=MOVES_MAX)
     ) as network:
         for demand in demands:
             await asyncio.sleep(BEFORE_S + demand.arrival_s - now_s())
             record = await network.reserve(shape(demand))
-            committed = record.state is State.COMMITTED
-            found.append(_timed(record) if committed else ())
+            found.append(record.reservation_id if record.state is State.COMMITTED else "")
+        played = [_timed(await network.orchestrator.get(each)) if each else () for each in found]
         assert not network.errors, network.errors
-    return tuple(found)
+    return tuple(played)
