@@ -227,7 +227,8 @@ def choose(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
             bend.max_phases,
             least.phase_s,
             least.rate_bps,
-            sparing=not bend.soonest,
+            # What may be moved makes room for others when they come.
+            sparing=not (bend.soonest or criteria.movable),
         )
         if not isinstance(phases, Shortfall):
             return phases

@@ -302,7 +302,8 @@ class Flexibility(_message.Message):
     """Most phases of different rate, 1 to 64; absent: 16. Only together with volume_bytes."""
     soonest: _builtins.bool
     """As soon as can be. Otherwise over short ways when much is free on them, so that others have room too;
-    the soonest of times alike. Only together with volume_bytes.
+    the soonest of times alike. What is movable always goes as soon as can be. Only together with
+    volume_bytes.
     """
     def __init__(
         self,
