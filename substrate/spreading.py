@@ -205,8 +205,6 @@ def _shortened(hope: _Hope, move: Move, slot: int, before_bps: int, bits: int) -
     cuts, rates = hope.search.forecast.cuts, hope.rates
     more_bps = int(rates[slot]) - before_bps
     end_s = cuts[slot] + max(-(-bits // more_bps), move.least_phase_s)
-    if hope.search.criteria.movable:
-        end_s = full_s(end_s, hope.search.criteria.window.duration_s // LATER)
     rest_s = cuts[slot + 1] - end_s
     if rest_s <= 0 or (before_bps and rest_s < move.least_phase_s):
         return hope
