@@ -118,12 +118,13 @@ def _is_free(criteria: Criteria) -> bool:
 def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
     """The movable ones that lie where the refused one may, and those that lie where these may: what
     makes room may need theirs. First those that overlap it longest."""
-    wanted = question.criteria.window
-    found = _lying(engine, question, wanted)
+    wanted, routes = question.criteria.window, _routes(question, question.criteria)
+    used = {crossing.domain for route in routes for crossing in route.crossings}
+    found = _lying(engine, question, used, wanted)
     reach = [wanted, *((volume_of(r) or r.criteria).window for r in (one.record for one in found))]
     span = Window(min(each.start_s for each in reach), max(each.end_s for each in reach))
     if span != wanted and len(found) < most:
-        found = _lying(engine, question, span)
+        found = _lying(engine, question, used, span)
 
     def apart_s(live: Live) -> int:
         """Less than 0 where they overlap."""
@@ -134,11 +135,9 @@ def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
     return found[:most]
 
 
-def _lying(engine: Engine, question: Question, within: Window) -> list[Live]:
-    """The movable ones that lie in a window, over domains that the refused one may use."""
+def _lying(engine: Engine, question: Question, used: set[str], within: Window) -> list[Live]:
+    """The movable ones that lie in a window, over any of the domains that are ``used``."""
     now_ms, topology = engine.now_ms(), question.topology
-    routes = _routes(question, question.criteria)
-    used = {crossing.domain for route in routes for crossing in route.crossings}
     found: list[Live] = []
     for live in islice(list(engine.book.movable()), LOOKED_AT_MAX):
         record = live.record
