@@ -246,7 +246,7 @@ class Clouds:
         if self._parts.rules.recovering:
             return None
         records = self._parts.records.parts_of(reservation_id)
-        mine = [record for record in records if record.live and _is_cloudnet(record)]
+        mine = [record for record in records if record.live and record.has_vnodes]
         return {vnode.id for record in mine for vnode in self._mapped(record).vnodes}
 
     def _tenants(self) -> list[Tenant]:
@@ -268,7 +268,7 @@ class Clouds:
     def _committed(self, reservation_id: str) -> Record:
         """The part in force now, or the one that will be."""
         records = self._parts.records.parts_of(reservation_id)
-        if not any(_is_cloudnet(record) for record in records):
+        if not any(record.has_vnodes for record in records):
             possible = f"a CloudNet with VNodes at {self._parts.book.domain.name}"
             raise RequestError(StatusCode.NOT_FOUND, "reservation_id", reservation_id, possible)
         record = _current(records, self._now_s())
@@ -322,11 +322,11 @@ def _current(records: Sequence[Record], now_s: int) -> Record | None:
     """The committed part with VNodes that is in force, or will be next."""
     now = in_force(records, now_s)
     if now is not None:
-        return now if _is_cloudnet(now) else None
+        return now if now.has_vnodes else None
     coming = [
         record
         for record in records
-        if _is_cloudnet(record)
+        if record.has_vnodes
         and record.part.state is PartState.COMMITTED
         and record.part.prep is not None
         and record.part.prep.window.start_s > now_s
@@ -337,10 +337,6 @@ def _current(records: Sequence[Record], now_s: int) -> Record | None:
 def _partial(prep: ReservationPrep, present: Placement) -> Partial:
     part = prep.reservation_id, prep.version
     return Partial(*part, prep.graph, prep.segments, prep.window, present)
-
-
-def _is_cloudnet(record: Record) -> bool:
-    return record.part.prep is not None and bool(record.part.prep.graph)
 
 
 def _reservation(record: Record | None) -> str:

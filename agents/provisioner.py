@@ -64,10 +64,10 @@ def _goes_on(
 ) -> bool:
     """Whether VNodes were made, in this version or one before, and their window is not over."""
     return (
-        _has_vnodes(newest)
+        newest.has_vnodes
         and now_s < _end_s(newest)
         and any(
-            _has_vnodes(record) and (has_begun(record) or record.key in configured)
+            record.has_vnodes and (has_begun(record) or record.key in configured)
             for record in committed
         )
     )
@@ -127,9 +127,12 @@ class Provisioner:
 
     def quiet(self, reservation_id: str) -> bool:
         """Whether nothing is to be done for a reservation, and nothing of it is on a device."""
-        if reservation_id in self._tasks or not self._at_rest(reservation_id):
+        if reservation_id in self._tasks:
             return False
-        return not any(self.configured(record.key) for record in self._parts_of(reservation_id))
+        records = self._parts_of(reservation_id)
+        if not self._at_rest(records, self._now_s()):
+            return False
+        return not any(self.configured(record.key) for record in records)
 
     def disturbed(self, reservation_id: str) -> None:
         """What was configured for a reservation may not be there any more."""
@@ -145,7 +148,7 @@ class Provisioner:
             self._again.add(reservation_id)
             return
         records, now_s = self._parts_of(reservation_id), self._now_s()
-        if self._rest_at(records, now_s):
+        if self._at_rest(records, now_s):
             self._wake(reservation_id, _boundary_ms(records, now_s))
         else:
             self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
@@ -175,11 +178,8 @@ class Provisioner:
         """Whether a part is on the devices as it is mapped now: it may have been mapped anew."""
         return self._active.get(record.key) == record.part.mapping
 
-    def _at_rest(self, reservation_id: str) -> bool:
+    def _at_rest(self, records: Sequence[Record], now_s: int) -> bool:
         """Whether devices and durable states are already as they should be."""
-        return self._rest_at(self._parts_of(reservation_id), self._now_s())
-
-    def _rest_at(self, records: Sequence[Record], now_s: int) -> bool:
         chosen = in_force(records, now_s, self._touched)
         for record in records:
             if record is chosen:
@@ -389,10 +389,6 @@ def _phases(committed: Iterable[Record], newest: Record) -> list[Record]:
     return sorted(found, key=_start_s)
 
 
-def _has_vnodes(record: Record) -> bool:
-    return record.part.prep is not None and bool(record.part.prep.graph)
-
-
 def _end_s(record: Record) -> int:
     return record.part.prep.window.end_s if record.part.prep is not None else 0
 
@@ -417,7 +413,7 @@ def _lasts(record: Record, now_s: int) -> bool:
 def _stands_by(record: Record, chosen: Record, now_s: int) -> bool:
     """Whether it has VNodes that stay as they are beside those of the version in force."""
     prep, newer = record.part.prep, chosen.part.prep
-    if prep is None or newer is None or not prep.graph or prep.version >= newer.version:
+    if prep is None or newer is None or not record.has_vnodes or prep.version >= newer.version:
         return False
     return record.part.state is PartState.COMMITTED and now_s < _end_s(record)
 

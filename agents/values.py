@@ -38,6 +38,11 @@ class Record:
         """Whether the part claims capacity and labels."""
         return holds(self.part.state)
 
+    @property
+    def has_vnodes(self) -> bool:
+        """Whether it is of a CloudNet, with VNodes here."""
+        return self.part.prep is not None and bool(self.part.prep.graph)
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
