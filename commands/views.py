@@ -21,6 +21,7 @@ from commands.views_paths import (
     paths_view,
     share_text,
 )
+from commands.views_progress import add_progress
 from commands.views_refused import refused_rows
 from commands.words import (
     data_plane_name,
@@ -50,18 +51,7 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
     if criteria.movable:
         volume = bool(asked.flexibility.volume_bytes) and not record.modified
         facts.add_row("movable", "what lies ahead" if volume else "until it starts")
-    if criteria.description:
-        facts.add_row("description", Text(criteria.description))
-    if record.version > 1:
-        facts.add_row("version", str(record.version))
-    if record.modifying:
-        facts.add_row("", styled("a change is being negotiated", "yellow"))
-    if record.paths:
-        facts.add_row("data plane", styled(data_plane_name(record.data_plane)))
-    # A domain has a part for each phase.
-    away = dict.fromkeys(part.domain for part in record.parts if not part.released)
-    if record.state == pb.RESERVATION_STATE_CANCELLED and away:
-        facts.add_row("to be released", Text(f"{', '.join(away)}: told, no answer yet"))
+    add_progress(facts, record, placed=bool(record.paths))
     rows: list[RenderableType] = [facts]
     if record.paths:
         rows += [paths_view(record.paths, criteria.window), *advice_lines(record.advice)]

@@ -13,8 +13,9 @@ from braid.units import format_duration, format_time, format_volume
 from braid.v1 import cloudnets_pb2, common_pb2, rdl_pb2, reservations_pb2 as pb
 from commands.drawing_text import route_lines
 from commands.mapping import Mapping, VNode, of_plan, of_record, quantity
+from commands.views_progress import add_progress
 from commands.views_refused import refused_rows
-from commands.words import data_plane_name, styled, vlans_text, window_text
+from commands.words import styled, vlans_text, window_text
 
 MICROS, HOUR_S = 1_000_000, 3_600
 STYLES = {"running": "green", "failed": "red", "preparing": "yellow", "defined": "yellow"}
@@ -52,17 +53,7 @@ def record_view(
         facts.add_row("mapping", Text(proof_text(record.proof)))
     if record.proof.HasField("price_micros"):
         facts.add_row("price", Text(price_text(record.proof, criteria.window)))
-    if criteria.description:
-        facts.add_row("description", Text(criteria.description))
-    if record.version > 1:
-        facts.add_row("version", str(record.version))
-    if record.modifying:
-        facts.add_row("", styled("a change is being negotiated", "yellow"))
-    if record.parts:
-        facts.add_row("data plane", styled(data_plane_name(record.data_plane)))
-    away = dict.fromkeys(part.domain for part in record.parts if not part.released)
-    if record.state == pb.RESERVATION_STATE_CANCELLED and away:
-        facts.add_row("to be released", Text(f"{', '.join(away)}: told, no answer yet"))
+    add_progress(facts, record, placed=bool(record.parts))
     rows: list[RenderableType] = [facts]
     if record.parts:
         rows += _mapping_rows(of_record(record, state))

@@ -144,9 +144,7 @@ class Grouping:
 
     def _costs(self) -> Floats:
         """Hosts × sets: places and the host itself; infinite where the set may not be."""
-        places = self._terms.place.T @ self._bits.T
-        places[:, 1:] += self._terms.on[:, None]
-        return np.where(self._possible, places, np.inf)
+        return np.where(self._possible, self._sets.places(self._terms), np.inf)
 
     def _branch(self, hub: Hub, costs: Floats) -> _Branch:
         if hub.host >= 0:

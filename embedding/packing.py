@@ -57,8 +57,7 @@ class Packing:
     def _costs(self, tree: Hub) -> Floats:
         """Hosts × sets: places, the host itself, the way to its hub; infinite where it may not."""
         sets = self._sets
-        costs = self._terms.place.T @ sets.bits.T
-        costs[:, 1:] += self._terms.on[:, None]
+        costs = sets.places(self._terms)
         costs += _reach(tree, np.zeros(len(costs)))[:, None] * sets.out
         return np.where(sets.possible, costs, np.inf)
 

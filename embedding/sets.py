@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from embedding.network import Bools, Floats, Ints
+from embedding.objectives import Terms
 from embedding.problem import TOLERANCE, Problem
 
 VNODES_MAX = 62
@@ -46,6 +47,12 @@ class Sets:
             admitted[refused.host, all_] = False
         admitted[:, 0] = True
         return admitted
+
+    def places(self, terms: Terms) -> Floats:
+        """Hosts × sets: what places and the host itself cost, wherever the set may be."""
+        costs: Floats = terms.place.T @ self.bits.T
+        costs[:, 1:] += terms.on[:, None]
+        return costs
 
     def shares(self, problem: Problem) -> Floats:
         """Hosts × sets: the largest share taken there then; infinite where the set may not be."""
