@@ -1,7 +1,7 @@
 """For all tests: Hypothesis settings, and databases (SQLite in a file, PostgreSQL of our own).
 
-Hypothesis is random at every run, and a failure says how to repeat it. Each test gets a fresh
-database.
+Hypothesis tries the same examples at every run; with the profile "hunt" it draws new ones, and a
+failure says how to repeat it. Each test gets a fresh database, and leaves logging as it was.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def own_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
-    """Undoes what a test configures of logging."""
+    """Undoes what a command, or a run of simulations, in this process makes of logging."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

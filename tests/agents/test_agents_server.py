@@ -427,7 +427,6 @@ async def test_what_was_answered_survives_kill_9(database_url: str) -> None:
         assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == 0
 
 
-@pytest.mark.usefixtures("own_logging")
 async def test_a_second_agent_on_the_same_database_ends_the_first(sqlite_url: str) -> None:
     addresses: asyncio.Queue[RunningAgent] = asyncio.Queue()
     first = asyncio.create_task(run_agent(settings_of(sqlite_url), addresses.put_nowait))

@@ -29,7 +29,7 @@ def braid(*arguments: str) -> Result:
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch, own_logging: None) -> list[Any]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The settings that the orchestrator was run with; it says where it listens, and ends."""
     found: list[Any] = []
 
@@ -146,7 +146,7 @@ def test_a_wrong_line_of_the_file_is_named(
     ],
 )
 def test_a_service_that_cannot_run_says_why_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, own_logging: None, error: Exception, exit_code: int
+    monkeypatch: pytest.MonkeyPatch, error: Exception, exit_code: int
 ) -> None:
     async def run(*_arguments: Any) -> None:
         raise error
@@ -157,9 +157,7 @@ def test_a_service_that_cannot_run_says_why_in_one_line(
     assert done.stdout == ""
 
 
-def test_another_orchestrators_file_is_refused_untouched(
-    own_logging: None, sqlite_url: str
-) -> None:
+def test_another_orchestrators_file_is_refused_untouched(sqlite_url: str) -> None:
     upgrade(sqlite_url, "orchestrator")
 
     async def belongs() -> None:
@@ -180,7 +178,7 @@ def test_another_orchestrators_file_is_refused_untouched(
 
 
 def test_an_agent_that_was_restored_is_started_as_one(
-    monkeypatch: pytest.MonkeyPatch, own_logging: None, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[bool] = []
 

@@ -12,8 +12,6 @@ import structlog
 from runtime.logs import configure
 from runtime.settings import LogSettings
 
-pytestmark = pytest.mark.usefixtures("own_logging")
-
 
 def test_a_line_is_json_with_its_fields() -> None:
     stream = io.StringIO()
