@@ -145,7 +145,7 @@ def offered(topology: Topology, routes: Sequence[Route]) -> Supply:
             tuple(PortOffer(p.stp, (Step(0, p.capacity_bps),), p.vlans) for p in ports if p),
         )
     wanted = {name: frozenset(own) for name, own in pairs.items()}
-    return Knowledge().with_answers(wanted, answers, Window(0, 1)).supply()
+    return Knowledge().with_answers(wanted, answers, Window(0, 1))
 
 
 def _wishes(topology: Topology, bandwidth_bps: int) -> list[Criteria]:

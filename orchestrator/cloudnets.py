@@ -268,7 +268,8 @@ class _Vnp:
 
         Where one does not fit, notes how much there is between its providers.
         """
-        supply, plans = self.knowledge.supply(), dict[str, Plan]()
+        supply: Supply = self.knowledge
+        plans = dict[str, Plan]()
         for circuit in sorted(circuits, key=lambda c: (-c.bandwidth_bps, c.vlink)):
             plan = self._fit_one(circuit, routes[circuit.vlink], supply)
             if isinstance(plan, Refusal):

@@ -1,12 +1,11 @@
 """What a negotiation has learnt so far, as a value: offers that came in, and lessons of refusals.
 
-Pure. The planner sees it as a :class:`substrate.options.Supply`.
+Pure. For the planner it is a :class:`substrate.options.Supply`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
 from protocol.messages import SendOffers
 from substrate.model import Refusal, RefusalKind, Segment, Window, domain_of, least_within
@@ -26,18 +25,9 @@ LEAVE_OUT = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
-    """Offers and lessons; every method returns a new value."""
+class Knowledge(Supply):
+    """Offers and lessons; every method returns a new value. ``asked``: need not be asked again."""
 
-    pair_bps: Mapping[Pair, int] = field(default_factory=dict)
-    pair_latency_us: Mapping[Pair, int] = field(default_factory=dict)
-    pair_price: Mapping[Pair, int] = field(default_factory=dict)
-    tokens: Mapping[Pair, str] = field(default_factory=dict)
-    port_bps: Mapping[str, int] = field(default_factory=dict)
-    port_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
-    caps: Mapping[Pair, int] = field(default_factory=dict)
-    banned_vlans: Mapping[str, VlanSet] = field(default_factory=dict)
-    down: frozenset[str] = frozenset()
     asked: frozenset[Pair] = frozenset()
 
     def with_answers(
@@ -62,15 +52,14 @@ class Knowledge:
             for port in offers.ports if offers is not None else ():
                 port_bps[port.stp] = least_within(port.profile, window)
                 vlans[port.stp] = port.vlans
-        return Knowledge(
+        return replace(
+            self,
             pair_bps=pair_bps,
             pair_latency_us=latency_us,
             pair_price=price,
             tokens=tokens,
             port_bps=port_bps,
             port_vlans=vlans,
-            caps=self.caps,
-            banned_vlans=self.banned_vlans,
             down=self.down | {domain for domain, offers in answers.items() if offers is None},
             asked=self.asked.union(*wanted.values()),
         )
@@ -96,20 +85,6 @@ class Knowledge:
         if refusal.kind is RefusalKind.LABEL:
             return self._with_banned(concerned, refusal.resource)
         return self._with_caps(segments, concerned, refusal)
-
-    def supply(self) -> Supply:
-        """The planner's view."""
-        return Supply(
-            pair_bps=self.pair_bps,
-            port_bps=self.port_bps,
-            port_vlans=self.port_vlans,
-            pair_latency_us=self.pair_latency_us,
-            pair_price=self.pair_price,
-            tokens=self.tokens,
-            caps=self.caps,
-            banned_vlans=self.banned_vlans,
-            down=self.down,
-        )
 
     def _with_banned(self, segments: list[Segment], resource: str) -> Knowledge:
         banned = dict(self.banned_vlans)

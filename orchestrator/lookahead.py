@@ -115,7 +115,7 @@ def _ahead(
     window = question.criteria.window
     found = forecast(
         span,
-        knowledge.supply(),
+        knowledge,
         profiles,
         also=(window.start_s, window.end_s),
         least_slot_s=least.phase_s,

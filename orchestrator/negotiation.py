@@ -257,7 +257,7 @@ def _wider(
     own = by_destination(criteria, routes)
     return tuple(
         route
-        for leg, free in _open_legs(question, own, knowledge.supply())
+        for leg, free in _open_legs(question, own, knowledge)
         for route in widening_routes(leg, free, question.topology)
         if route not in own[leg.destination]
     )
@@ -280,7 +280,7 @@ def fit(question: Question, routes: tuple[Route, ...], knowledge: Knowledge) -> 
     A Modify stays on its routes where they suffice, and on its labels where they are free.
     """
     plan_leg = partial(_fit_leg, question, by_destination(question.criteria, routes))
-    return plan_legs(question.criteria, knowledge.supply(), question.topology, plan_leg)
+    return plan_legs(question.criteria, knowledge, question.topology, plan_leg)
 
 
 def _fit_leg(question: Question, own: Own, criteria: Criteria, supply: Supply) -> Plan | Refusal:

@@ -53,7 +53,7 @@ async def _on_one_route(question: Question, bargain: Bargain) -> tuple[Plan | No
         knowledge = await ask(question, (route,), knowledge, bargain, announce=False)
         if knowledge.down:
             return None, knowledge
-        option = Options(criteria, (route,), knowledge.supply(), topology).best_alone()
+        option = Options(criteria, (route,), knowledge, topology).best_alone()
         if option is not None and (best is None or _cost(option) < _cost(best)):
             best = option
         if best is not None and not _may_be_better(route, best):
@@ -61,9 +61,7 @@ async def _on_one_route(question: Question, bargain: Bargain) -> tuple[Plan | No
     else:
         return None, knowledge
     share = Share(best.route, criteria.bandwidth_bps, best.latency_us)
-    plan = assign_labels(
-        criteria, (share,), knowledge.supply(), topology, start=question.label_start
-    )
+    plan = assign_labels(criteria, (share,), knowledge, topology, start=question.label_start)
     return (None if isinstance(plan, Refusal) else plan), knowledge
 
 

@@ -195,9 +195,8 @@ async def _asked(
             answers = await bargain.ask(pairs, span)
             knowledge = knowledge.with_answers(pairs, answers, span)
             told += [(directionality, offers) for offers in answers.values() if offers is not None]
-    supply = knowledge.supply()
     placed = [
-        Placed(each, mover_of(each, its, supply, topology), supply)
+        Placed(each, mover_of(each, its, knowledge, topology), knowledge)
         for each, its in zip(circuits, routes, strict=True)
     ]
     return placed, common_forecast(topology, placed, span, told)

@@ -31,13 +31,12 @@ def test_offers_count_with_their_least_level_over_the_window() -> None:
     knowledge = Knowledge().with_answers(wanted, {"m": offers, "n": None}, Window(12, 25))
     assert knowledge.asked == {PAIR, ("n:a", "n:b")}
     assert knowledge.down == {"n"}
-    supply = knowledge.supply()
-    assert supply.pair_bps == {PAIR: 30}
-    assert supply.pair_latency_us == {PAIR: 7}
-    assert supply.pair_price == {PAIR: 3}
-    assert supply.tokens == {PAIR: "t"}
-    assert supply.port_bps == {"m:a": 80}
-    assert supply.port_vlans == {"m:a": VlanSet.of(5)}
+    assert knowledge.pair_bps == {PAIR: 30}
+    assert knowledge.pair_latency_us == {PAIR: 7}
+    assert knowledge.pair_price == {PAIR: 3}
+    assert knowledge.tokens == {PAIR: "t"}
+    assert knowledge.port_bps == {"m:a": 80}
+    assert knowledge.port_vlans == {"m:a": VlanSet.of(5)}
 
 
 def test_answers_learnt_at_once_are_as_learnt_one_by_one() -> None:
