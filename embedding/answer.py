@@ -12,8 +12,9 @@ ROUNDING = 1e-6
 
 
 class Status(enum.Enum):
-    """``OPTIMAL``: within the gap that was asked for; ``FEASIBLE``: not known to be;
-    ``UNKNOWN``: nothing was found in the time given, and nothing proves that there is nothing."""
+    """``OPTIMAL``: within the gap that was asked for, in the scope of the proof; ``FEASIBLE``: not
+    known to be; ``UNKNOWN``: nothing was found in the time given, and nothing proves that there is
+    nothing."""
 
     OPTIMAL = "optimal"
     FEASIBLE = "feasible"
@@ -66,10 +67,18 @@ class Answer:
         """How much less may be possible, as a share of the objective; infinite without one."""
         return gap_of(self.objective, self.bound)
 
+    @property
+    def proven(self) -> bool:
+        """Whether no embedding at all is better by more than the gap that was asked for."""
+        return self.status is Status.OPTIMAL and self.proof_scope is ProofScope.WHOLE
+
 
 def closes(gap: float, wanted: float) -> bool:
-    """Whether a gap is as small as was wanted, but for what arithmetic may go wrong by."""
-    return gap <= wanted + ROUNDING
+    """Whether a gap is as small as was wanted, but for what arithmetic may go wrong by.
+
+    Bounds are lowered by as much, to be sure.
+    """
+    return gap <= wanted + 2 * ROUNDING
 
 
 def gap_of(objective: float, bound: float) -> float:

@@ -28,7 +28,7 @@ def combinatorial_bound(problem: Problem, terms: Terms, least: Matrix, extra: fl
     fits = problem.fits
     if not fits.any(axis=1).all():
         return math.inf
-    distinct = bool(problem.apart.sum() == problem.vnodes * (problem.vnodes - 1))
+    distinct = problem.distinct
     alone = least.astype(float)
     np.fill_diagonal(alone, np.inf)
     stars = _stars(problem, alone, distinct) if terms.link.any() else 0.0

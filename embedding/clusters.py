@@ -43,13 +43,15 @@ def cluster_bound(problem: Problem, terms: Terms, least: Matrix) -> float:
 
 
 def _largest_cluster(joined: Bools) -> int:
-    reached = joined.copy()
-    np.fill_diagonal(reached, True)
-    while True:
-        further: Bools = np.asarray((reached[:, :, None] & reached[None]).any(axis=1))
-        if (further == reached).all():
-            return int(reached.sum(axis=1).max(initial=0))
-        reached = further
+    largest, left = 0, np.ones(len(joined), bool)
+    while left.any():
+        reached = front = np.arange(len(joined)) == left.argmax()
+        while front.any():
+            front = joined[front].any(axis=0) & ~reached
+            reached = reached | front
+        left &= ~reached
+        largest = max(largest, int(reached.sum()))
+    return largest
 
 
 def _most_within(weights: Floats, size: int) -> float:

@@ -15,8 +15,9 @@ Matrix = NDArray[np.float32]
 
 ROUNDING = 1e-6
 """Of a price: what sums of 32-bit numbers may go wrong by."""
-LEAST_PRICE = 1e-9
-"""Of a unit over a link, in shares of the dearest: so that shorter ways are better even if free."""
+FREE = 1e-20
+"""Of a unit over a link that costs nothing, in shares of the cheapest that costs something: so that
+shorter ways are better even if free, and nothing is to be seen of it in what all costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,14 @@ def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distanc
     levels = sorted({float(np.median(wanted)), float(wanted.max())}) if wanted.size else [0.0]
     if exact and wanted.size:
         levels = sorted(set(wanted.tolist()))
-    prices = np.maximum(link, LEAST_PRICE * max(float(link.max(initial=0.0)), 1e-9))
-    room_of = problem.free.link * (1 + TOLERANCE)
+    prices = _prices(link)
+    room_of = np.maximum(problem.free.link, 0.0) * (1 + TOLERANCE)
     free = _between(problem, room_of, -1.0, np.maximum)
     direct = _between(problem, prices, np.inf, np.minimum)
     uniform = bool(prices.size) and float(prices.min()) == float(prices.max())
-    price = float(prices.max()) if uniform else None
 
     def shortest_at(level: float) -> Matrix:
-        return _shortest(problem, direct, room_of >= level, price)
+        return _shortest(problem, prices, room_of >= level, uniform=uniform)
 
     shortest = {level: shortest_at(level) for level in levels}
     near, room = direct[:hosts, :hosts], free[:hosts, :hosts]
@@ -64,8 +64,15 @@ def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distanc
     floor = float(wanted.min()) if wanted.size else 0.0
     least = shortest[floor] if floor in shortest else shortest_at(floor)
     alone = least[:hosts, :hosts][~np.eye(hosts, dtype=bool)]
-    known = uniform and alone.size > 0 and float(alone.min()) == float(prices.max())
-    return Distances(priced, least[:hosts, :hosts], float(prices.max()) if known else 0.0)
+    price = float(prices.max()) if uniform else 0.0
+    known = alone.size > 0 and bool(alone.min() == np.float32(price))
+    return Distances(priced, least[:hosts, :hosts], price if known else 0.0)
+
+
+def _prices(link: Floats) -> Floats:
+    """None is 0."""
+    priced = link[link > 0]
+    return np.maximum(link, FREE * float(priced.min()) if priced.size else FREE)
 
 
 def _between(problem: Problem, values: Floats, nothing: float, best: np.ufunc) -> Matrix:
@@ -77,12 +84,11 @@ def _between(problem: Problem, values: Floats, nothing: float, best: np.ufunc) -
     return np.asarray(best(matrix, matrix.T), np.float32)
 
 
-def _shortest(problem: Problem, direct: Matrix, usable: Bools, price: float | None) -> Matrix:
-    """Nodes × nodes: the price of the cheapest way over usable links; of one ``price``, or not."""
-    if price is not None:
-        return np.asarray(_hops(problem.network, usable) * np.float32(price), np.float32)
-    room = _between(problem, usable.astype(float), 0.0, np.maximum)
-    found = np.where(room > 0, direct, np.float32(np.inf))
+def _shortest(problem: Problem, prices: Floats, usable: Bools, *, uniform: bool) -> Matrix:
+    """Nodes × nodes: the price of the cheapest way over usable links; ``uniform``: all have one."""
+    if uniform:
+        return np.asarray(_hops(problem.network, usable) * np.float32(prices[0]), np.float32)
+    found = _between(problem, np.where(usable, prices, np.inf), np.inf, np.minimum)
     np.fill_diagonal(found, 0.0)
     for middle in range(len(found)):
         np.minimum(found, found[:, middle, None] + found[middle], out=found)

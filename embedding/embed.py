@@ -67,7 +67,8 @@ class _Mapper:
 
     def run(self) -> Answer:
         self._look("first", WORK_FIRST)
-        if self._grouping is None and self._left_s > 0 and not self._closed():
+        meet = not self._problem.distinct
+        if meet and self._grouping is None and self._left_s > 0 and not self._closed():
             self._look("search", WORK_MAX)
         if self._left_s > 0 and math.isfinite(self._bound) and not self._closed():
             far = distances(self._problem, self._terms.link, exact=True)
@@ -99,8 +100,7 @@ class _Mapper:
             self._bound = max(self._bound, found_bound)
             self._renew(far)
             return
-        apart = self._problem.apart
-        if self._best is None or self._terms.peak or apart.sum() < len(apart) * (len(apart) - 1):
+        if self._best is None or self._terms.peak or not self._problem.distinct:
             return
         self._bound = max(self._bound, cluster_bound(self._problem, self._terms, far.least))
         if self._closed():

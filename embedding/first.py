@@ -132,8 +132,7 @@ def routed(problem: Problem, terms: Terms, hosts: Ints) -> Solution | None:
 
 def _match(problem: Problem, terms: Terms, far: Distances) -> Match:
     """Only where VLinks are all that matters and no two VNodes may meet."""
-    pairs = problem.vnodes * (problem.vnodes - 1)
-    if not len(problem.ends) or terms.peak or terms.on.any() or problem.apart.sum() < pairs:
+    if not len(problem.ends) or terms.peak or terms.on.any() or not problem.distinct:
         return Match(None, 0.0)
     # Hosts with few links first: those with many are left for requests that need them.
     return nearest_placement(problem, far, -problem.ports)

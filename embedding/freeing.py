@@ -54,9 +54,9 @@ class Freeing:
 
 
 def free_hosts(network: Network, embedded: Embedded, share: float) -> Freeing:
-    """Plans it; nothing changes. ``share``: of all hosts, above 0, below 1. Raises ValueError."""
-    if not 0 < share < 1:
-        raise ValueError(f"share: given {share:g}, possible: above 0 and below 1")
+    """Plans it; nothing changes. ``share``: of all hosts, above 0, at most 1. Raises ValueError."""
+    if not 0 < share <= 1:
+        raise ValueError(f"share: given {share:g}, possible: above 0, at most 1")
     return _Freeing(network, embedded).run(math.ceil(share * network.hosts - 1e-9))
 
 

@@ -81,7 +81,7 @@ def grouping_of(
     in a thorough look those that fit somewhere.
     """
     vnodes, hosts = problem.vnodes, problem.network.hosts
-    if problem.apart.sum() == vnodes * (vnodes - 1):
+    if problem.distinct:
         return None
     if vnodes <= VNODES_MAX and hosts << vnodes <= work_max:
         sets = Sets(problem)

@@ -20,6 +20,8 @@ import numpy as np
 from embedding.network import Floats
 
 INFINITE = math.inf
+KNOWN, LARGEST = 1e3, 1e9
+"""What costs are for the solver: of the solution to begin with, and of one column at most."""
 
 
 class Verdict(enum.Enum):
@@ -82,34 +84,44 @@ class Program:
         solver.setOptionValue("parallel", "off")
         solver.setOptionValue("mip_rel_gap", gap)
         solver.setOptionValue("time_limit", max(time_limit_s, 0.0))
-        if solver.passModel(self._model()) == highspy.HighsStatus.kError:
+        scale = self._scale(start)
+        if solver.passModel(self._model(scale)) == highspy.HighsStatus.kError:
             raise ValueError("the program is not one that HiGHS takes")
         if start is not None:
             solution = highspy.HighsSolution()
             solution.col_value = start.tolist()
             solver.setSolution(solution)
         solver.run()
-        return self._outcome(solver)
+        return self._outcome(solver, scale)
 
-    def _outcome(self, solver: Any) -> Outcome:
+    def _scale(self, start: Floats | None) -> float:
+        """What counts as 1: tolerances of the solver are absolute, and prices may be of any size.
+
+        A power of 2: then nothing is rounded.
+        """
+        most = max(map(abs, self.costs), default=0.0)
+        known = most if start is None else abs(float(start @ self.costs))
+        return 2.0 ** math.frexp(max(known / KNOWN, most / LARGEST) or 1.0)[1]
+
+    def _outcome(self, solver: Any, scale: float) -> Outcome:
         status, info = solver.getModelStatus(), solver.getInfo()
         seconds = float(solver.getRunTime())
         if status == highspy.HighsModelStatus.kInfeasible:
             return Outcome(Verdict.INFEASIBLE, None, INFINITE, INFINITE, seconds)
         has_values = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         values = np.array(solver.getSolution().col_value) if has_values else None
-        objective = float(info.objective_function_value) if has_values else INFINITE
-        bound = float(info.mip_dual_bound) if any(self.integer) else -INFINITE
+        objective = float(info.objective_function_value) * scale if has_values else INFINITE
+        bound = float(info.mip_dual_bound) * scale if any(self.integer) else -INFINITE
         if not any(self.integer) and status == highspy.HighsModelStatus.kOptimal:
             bound = objective
         closed = status == highspy.HighsModelStatus.kOptimal and has_values
         verdict = Verdict.CLOSED if closed else Verdict.OPEN
         return Outcome(verdict, values, objective, bound if bound == bound else -INFINITE, seconds)
 
-    def _model(self) -> highspy.HighsLp:
+    def _model(self, scale: float) -> highspy.HighsLp:
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = len(self.costs), len(self.row_lower)
-        model.col_cost_ = np.array(self.costs)
+        model.col_cost_ = np.array(self.costs) / scale
         model.col_lower_ = np.zeros(len(self.costs))
         model.col_upper_ = np.array(self.upper)
         model.row_lower_ = np.array(self.row_lower)

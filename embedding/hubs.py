@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from embedding.distances import ROUNDING
 from embedding.network import Bools, Floats
 
 HOSTS_MAX = 64
@@ -35,9 +36,20 @@ def hub_trees(least: Floats) -> tuple[Hub, ...]:
     ``least``: hosts × hosts, what a unit between them costs at least.
     """
     tree = _tree(least)
+    over = tree_ways(tree, len(least)) - least
+    tree = _shortened(tree, over.max(axis=1, initial=0.0))
     ways = tree_ways(tree, len(least))
+    if (ways > least * (1 + ROUNDING)).any():
+        return (around_one(least),)
     exact = (ways >= least * (1 - NOTHING)).all(where=np.isfinite(least))
     return (tree,) if exact else (tree, around_one(least))
+
+
+def _shortened(hub: Hub, over: Floats) -> Hub:
+    """With less reach of each host: what sums of numbers that are nearly the same went wrong by."""
+    if hub.host >= 0:
+        return replace(hub, reach=max(hub.reach - float(over[hub.host]), 0.0))
+    return replace(hub, below=tuple(_shortened(each, over) for each in hub.below))
 
 
 def around_one(least: Floats) -> Hub:
@@ -89,20 +101,35 @@ def _further(hub: Hub, reach: float) -> Hub:
 
 def tree_ways(top: Hub, hosts: int) -> Floats:
     """Hosts × hosts: the way between them in the tree."""
-    ways: Floats = np.zeros((hosts, hosts))
+    own = host_reaches(top, hosts)
+    ways: Floats = own[:, None] + own
+    np.fill_diagonal(ways, 0.0)
 
     def walk(hub: Hub) -> Bools:
         inside = np.zeros(hosts, bool)
         if hub.host >= 0:
             inside[hub.host] = True
+            return inside
         for below in hub.below:
             inside |= walk(below)
-        ways[inside[:, None] & ~inside[None]] += hub.reach
-        ways[~inside[:, None] & inside[None]] += hub.reach
+        if hub.reach:
+            ways[inside[:, None] != inside] += hub.reach
         return inside
 
     walk(top)
     return ways
+
+
+def host_reaches(top: Hub, hosts: int) -> Floats:
+    """Per host the way to the hub above it."""
+    reach: Floats = np.zeros(hosts)
+    waiting = [top]
+    while waiting:
+        hub = waiting.pop()
+        waiting += hub.below
+        if hub.host >= 0:
+            reach[hub.host] = hub.reach
+    return reach
 
 
 def _merged(hubs: list[Hub]) -> Hub:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 import numpy as np
 
 from embedding.network import Floats, Ints
-from embedding.problem import Problem
+from embedding.problem import TOLERANCE, Problem
 
 TIE = 0.01
 """What the share of all bandwidth that is used counts beside hosts, loads, moves: a tie-break."""
@@ -81,7 +81,7 @@ def load(problem: Problem) -> Terms:
 def energy(problem: Problem) -> Terms:
     """The most compact: the least power of hosts that nothing runs on yet."""
     network = problem.network
-    idle = (problem.free.host >= network.capacity.host).all(axis=1)
+    idle = (problem.free.host >= network.capacity.host * (1 - TOLERANCE)).all(axis=1)
     power = np.where(idle, network.power, 0.0)
     return terms(problem, on=power, link=tie(problem) * max(1.0, float(network.power.mean())))
 

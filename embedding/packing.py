@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from embedding.distances import ROUNDING, Distances, Matrix
-from embedding.hubs import Hub, around_one, hub_trees
+from embedding.hubs import Hub, around_one, host_reaches, hub_trees
 from embedding.joining import Joiner, Limits, Lists
 from embedding.network import Bools, Floats, Ints
 from embedding.objectives import Terms
@@ -58,7 +58,7 @@ class Packing:
         """Hosts × sets: places, the host itself, the way to its hub; infinite where it may not."""
         sets = self._sets
         costs = sets.places(self._terms)
-        costs += _reach(tree, np.zeros(len(costs)))[:, None] * sets.out
+        costs += host_reaches(tree, len(costs))[:, None] * sets.out
         return np.where(sets.possible, costs, np.inf)
 
     def _prices(self, costs: Floats) -> Prices:
@@ -85,7 +85,8 @@ class Packing:
         At the best prices the fullest hosts come first, and small room is left for large VNodes;
         at prices that lean to these not.
         """
-        size = (self._problem.need / np.maximum(self._problem.free.host.max(axis=0), 1e-9)).max(1)
+        most = np.maximum(self._problem.free.host.max(axis=0), 1e-9)
+        size = (self._problem.need / most).max(axis=1, initial=0.0)
         unit = float(prices.each.sum()) / max(float(size.sum()), 1e-9)
         best = self._pass(tree, prices, math.inf, PASSES[0])
         for leaning in LEANINGS if self._terms.on.any() or best == math.inf else ():
@@ -166,12 +167,3 @@ class Packing:
     ) -> float:
         """What no embedding costs less than: nothing more than in the tree."""
         return self.bound
-
-
-def _reach(hub: Hub, reach: Floats) -> Floats:
-    """Per host the way to the hub above."""
-    if hub.host >= 0:
-        reach[hub.host] = hub.reach
-    for below in hub.below:
-        _reach(below, reach)
-    return reach

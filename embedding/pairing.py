@@ -11,21 +11,29 @@ def crowded(fits: Bools) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """VNodes that together fit on fewer hosts than they are, and these hosts; or none."""
     owner: dict[int, int] = {}
     choices = [np.flatnonzero(row).tolist() for row in fits]
-
-    def place(v: int, seen: set[int]) -> bool:
-        for host in choices[v]:
-            if host not in seen:
-                seen.add(host)
-                if host not in owner or place(owner[host], seen):
-                    owner[host] = v
-                    return True
-        return False
-
     for v in range(len(fits)):
-        seen: set[int] = set()
-        if not place(v, seen):
-            return tuple(sorted({owner[host] for host in seen} | {v})), tuple(sorted(seen))
+        via: dict[int, int] = {}
+        queue, end = [v], -1
+        for waiting in queue:
+            for host in choices[waiting] if end < 0 else ():
+                if host not in via:
+                    via[host] = waiting
+                    if host not in owner:
+                        end = host
+                        break
+                    queue.append(owner[host])
+        if end < 0:
+            return tuple(sorted(queue)), tuple(sorted(via))
+        _exchange(owner, via, end)
     return (), ()
+
+
+def _exchange(owner: dict[int, int], via: dict[int, int], host: int) -> None:
+    """Everybody on the way takes the host that it came by, the first one has none before."""
+    had = {v: taken for taken, v in owner.items()}
+    while host >= 0:
+        v = owner[host] = via[host]
+        host = had.get(v, -1)
 
 
 def least_threshold(values: Floats) -> float:

@@ -83,13 +83,18 @@ class Problem:
         return tuple(tuple(some) for some in near)
 
     @cached_property
+    def distinct(self) -> bool:
+        """Whether no two VNodes may meet."""
+        return bool(self.apart.sum() == self.vnodes * (self.vnodes - 1))
+
+    @cached_property
     def fits(self) -> Bools:
         """Whether a VNode fits on a host: allowed there, amounts free, a way out for its VLinks."""
         slack = TOLERANCE * self.network.capacity.host
         fits: Bools = self.allowed & (not self.missing)
         for resource in range(self.need.shape[1]):
             room = self.free.host[:, resource] + slack[:, resource]
-            fits = fits & (self.need[:, resource, None] <= room)
+            fits = fits & (self.need[:, resource, None] <= np.maximum(room, 0.0))
         if self.apart.any():
             fits = fits & (self.outgoing[:, None] <= self.ports * (1 + TOLERANCE))
         return fits

@@ -160,7 +160,7 @@ class _Builder:
             columns = row[row >= 0].tolist()
             self._program.row(columns, [1.0] * len(columns), 1.0, 1.0)
         apart = self._problem.apart
-        everyone = apart.sum() == len(apart) * (len(apart) - 1)
+        everyone = self._problem.distinct
         pairs = [] if everyone else np.argwhere(np.triu(apart)).tolist()
         for column in self._x.T:
             groups = [column] if everyone else [column[pair] for pair in pairs]

@@ -56,7 +56,8 @@ class _Crowd:
         self._place = np.hstack([place, np.full((problem.vnodes, 1), np.inf)])
         room = problem.free.host + TOLERANCE * problem.network.capacity.host
         self._room = np.vstack([room, np.full((1, room.shape[1]), np.inf)])
-        self._size = (problem.need / np.maximum(room.max(axis=0, initial=0.0), 1e-9)).mean(axis=1)
+        sizes = problem.need / np.maximum(room.max(axis=0, initial=0.0), 1e-9)
+        self._size = sizes.sum(axis=1) / max(sizes.shape[1], 1)
         vlinks = len(problem.ends)
         self._priced = np.zeros((vlinks + 1, self._hosts + 1, self._hosts + 1))
         self._priced[:vlinks, :-1, :-1] = far.priced

@@ -38,7 +38,8 @@ def route(
 
     VLinks between neighbours choose first, of these the greatest; one that found none goes before
     all others the next time.
-    ``price``: per link. ``room``: what may be used of each link; else what is free.
+    ``price``: per link. ``room``: what may be used of each link; else what is free. Both but for
+    TOLERANCE.
     ``only``: VLinks by number, else all; the others get no shares.
     """
     router = _Router(problem, hosts, price)
@@ -74,7 +75,7 @@ class _Router:
         self._two = 2 * float(np.maximum(price, least).min(initial=np.inf))
         self._uniform = float(price.min(initial=np.inf)) == float(price.max(initial=0.0))
         self._price: list[float] = (np.maximum(price, least) * fuller).tolist()
-        self._slack: list[float] = (TOLERANCE * problem.network.capacity.link).tolist()
+        self._slack: Floats = TOLERANCE * problem.network.capacity.link
 
     def rank(self, k: int) -> tuple[bool, float, int]:
         """Who chooses first."""
@@ -84,7 +85,7 @@ class _Router:
 
     def all(self, order: Sequence[int], free: Floats) -> list[Parts]:
         """In this order. Raises NoPath."""
-        left: list[float] = free.tolist()
+        left: list[float] = (np.maximum(free, 0.0) + self._slack).tolist()
         found: list[Parts] = [()] * len(self._problem.ends)
         for k in order:
             found[k] = self._one(k, left)
@@ -95,45 +96,47 @@ class _Router:
         rest = float(self._problem.bandwidth[k])
         if a == b:
             return ()
-        if not self._problem.splittable[k] or rest == 0:
-            return ((self._take(k, a, b, rest, rest, left), rest),)
+        if self._problem.splittable[k] and rest > 0:
+            return self._split(k, a, b, rest, left)
+        links = self._cheapest(k, a, b, rest, left)
+        for link in links:
+            left[link] -= rest
+        return ((links, rest),)
+
+    def _split(self, k: int, a: int, b: int, rest: float, left: list[float]) -> Parts:
+        """Shares within what is really free; what arithmetic leaves over goes with the last."""
         parts: list[tuple[tuple[int, ...], float]] = []
-        while rest > 0:
+        nothing = TOLERANCE * rest
+        while rest > nothing:
             if len(parts) == SHARES_MAX:
                 raise NoPath(k)
-            links = self._cheapest(k, a, b, rest / (SHARES_MAX - len(parts)), left)
-            amount = min(rest, *(left[link] for link in links))
+            free = (np.array(left) - self._slack).tolist()
+            links = self._cheapest(k, a, b, rest / (SHARES_MAX - len(parts)), free)
+            amount = min(rest, *(free[link] for link in links))
             parts.append((links, amount))
             for link in links:
                 left[link] -= amount
             rest -= amount
-        return tuple(parts)
-
-    def _take(
-        self, k: int, a: int, b: int, least: float, amount: float, left: list[float]
-    ) -> tuple[int, ...]:
-        links = self._cheapest(k, a, b, least, left)
-        for link in links:
-            left[link] -= amount
-        return links
+        links, amount = parts.pop()
+        return (*parts, (links, amount + rest))
 
     def _pair(self, a: int, b: int, least: float, left: list[float]) -> tuple[int, ...]:
         """The cheapest two links where all have one price, but for how full they are; or none."""
-        price, slack = self._price, self._slack
-        onward = {node: link for link, node in self._steps[b] if left[link] + slack[link] >= least}
+        price = self._price
+        onward = {node: link for link, node in self._steps[b] if left[link] >= least}
         ways = [
             (price[link] + price[onward[node]], link, onward[node])
             for link, node in self._steps[a]
-            if node in onward and left[link] + slack[link] >= least
+            if node in onward and left[link] >= least
         ]
         return min(ways)[1:] if ways else ()
 
     def _cheapest(self, k: int, a: int, b: int, least: float, left: list[float]) -> tuple[int, ...]:
         """Links of the cheapest way with ``least`` left on each. Raises NoPath."""
-        steps, price, slack = self._steps, self._price, self._slack
-        for link, there in steps[a]:
-            if there == b and price[link] <= self._two and left[link] + slack[link] >= least:
-                return (link,)
+        steps, price = self._steps, self._price
+        near = [(price[link], link) for link, to in steps[a] if to == b and left[link] >= least]
+        if near and min(near)[0] <= self._two:
+            return min(near)[1:]
         if self._uniform and (pair := self._pair(a, b, least, left)):
             return pair
         costs, via, done = {a: 0.0}, dict[int, tuple[int, int]](), set[int]()
@@ -146,7 +149,7 @@ class _Router:
                 continue
             done.add(here)
             for link, there in steps[here]:
-                if there in done or left[link] + slack[link] < least:
+                if there in done or left[link] < least:
                     continue
                 further = so_far + price[link]
                 if further < costs.get(there, np.inf):

@@ -130,8 +130,10 @@ def _twins(base: Floats, priced: Matrix) -> Bools:
     hosts = base.shape[1]
     twins = np.zeros((hosts, hosts), bool)
     for b in range(hosts):
-        same = (base == base[:, b, None]).all(axis=0)
-        for a in np.flatnonzero(same[:b]):
-            others = ~np.isin(np.arange(hosts), [int(a), b])
-            twins[a, b] = bool((priced[:, a, others] == priced[:, b, others]).all())
+        alike = np.flatnonzero((base[:, :b] == base[:, b, None]).all(axis=0))
+        for ways in priced:
+            differing = ways[alike] != ways[b]
+            differing[:, b] = differing[np.arange(len(alike)), alike] = False
+            alike = alike[~differing.any(axis=1)]
+        twins[alike, b] = True
     return twins

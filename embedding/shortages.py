@@ -88,7 +88,7 @@ def _together(problem: Problem) -> list[Shortage]:
 
 def _too_few(problem: Problem) -> list[Shortage]:
     """VNodes that may not meet, and fewer hosts."""
-    if problem.apart.sum() < problem.vnodes * (problem.vnodes - 1):
+    if not problem.distinct:
         return []
     vnodes, hosts = crowded(problem.fits)
     if not vnodes:
@@ -108,7 +108,8 @@ def _elastic(problem: Problem, time_limit_s: float) -> list[Shortage]:
         made = embedding_program(
             problem, free, problem.allowed, far.least, exact=exact, elastic=True
         )
-        outcome = made.program.solve(0.0, time_limit_s)
+        outcome = made.program.solve(0.0, max(time_limit_s, 0.0))
+        time_limit_s -= outcome.seconds
         if outcome.values is None:
             return found or _unjoined(problem, outcome.verdict)
         whole = exact or bool(problem.splittable.all())

@@ -29,6 +29,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/-]{0,127}", re.ASCII)
 ANY = "any"
 PIECES_MAX = 8
+ELSEWHERE_MAX = 999_999_999
 
 
 def is_name(text: str) -> bool:
@@ -154,6 +155,9 @@ class _Objects:
             elif family(relation.of) == NODE and not self._elements[name].is_node:
                 reason = f"'{name}' is a link, and {relation.of} is a node"
                 yield Mistake(Kind.RELATION, f"{field}.elements", reason)
+        if not 0 <= relation.elsewhere <= ELSEWHERE_MAX:
+            reason = f"given {relation.elsewhere}, possible: 0 to {ELSEWHERE_MAX}"
+            yield Mistake(Kind.VALUE, f"{field}.elsewhere", reason)
         if not self._asked:
             yield Mistake(Kind.RELATION, field, "an underlay has no relations")
         if not relation.elements or len(relation.elements) + relation.elsewhere < 2:

@@ -125,7 +125,7 @@ class _Reader:
             self._wrong(node, field, f"says {len(said)} of {', '.join(kinds)}; possible: one")
         kind = (*said, RelationKind.SAME)[0]
         elsewhere = self._text(table.get("elsewhere"), f"{field}.elsewhere", "0")
-        if not (elsewhere.isascii() and elsewhere.isdecimal() and len(elsewhere) < 10):
+        if not (elsewhere.isascii() and elsewhere.isdecimal() and len(elsewhere) < 19):
             reason = f"'{elsewhere}' is not a number; possible: 0 or more"
             self._wrong(table["elsewhere"], f"{field}.elsewhere", reason, Kind.VALUE)
             elsewhere = "0"

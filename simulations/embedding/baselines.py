@@ -4,8 +4,8 @@ VNodes and hosts are ranked; the VNode of the highest rank gets the host of the 
 has the CPU, and so on; then every VLink takes a shortest path that has the bandwidth, or the
 request is refused.
 
-GRC  global resource capacity (Gong et al., INFOCOM 2014): own CPU, and rank that flows in over
-links NRM  CPU times the bandwidth of all links of a node (Zhang et al., IEEE Access 2018)
+GRC  global resource capacity (Gong et al., INFOCOM 2014): own CPU, and what links bring of others'
+NRM  CPU times the bandwidth of all links of a node (Zhang et al., IEEE Access 2018)
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from embedding.answer import Status
 from embedding.embed import GAP, embed
 from embedding.objectives import OBJECTIVES
 from embedding.problem import Problem
@@ -103,7 +102,7 @@ def _by_braid(settings: Settings, problem: Problem) -> Placed | None:
     if answer.embedding is None:
         return None
     use = problem.network.use(problem.request, answer.embedding)
-    return Placed(use, answer.status is Status.OPTIMAL)
+    return Placed(use, answer.proven)
 
 
 def row_of(name: str, tallies: Sequence[Tally]) -> Row:

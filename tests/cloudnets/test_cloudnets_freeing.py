@@ -133,6 +133,12 @@ def test_a_share_is_above_0_and_below_1(share: float) -> None:
         plan_freeing(underlay(), [], CLOUD, share)
 
 
+def test_nearly_all_hosts_may_be_asked_for_though_that_be_all_of_a_few() -> None:
+    at_host = Underlay(underlay().graph, {EAST: "h1"})
+    found = plan_freeing(at_host, [tenant("r1", {"a": ("h1", 1)})], CLOUD, 0.9)
+    assert (found.hosts, found.wanted) == (("h2", "h3", "h4"), 4)
+
+
 @given(
     st.lists(
         st.dictionaries(

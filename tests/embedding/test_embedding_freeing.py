@@ -136,7 +136,7 @@ def test_a_fifth_of_a_hundred_hosts_is_freed_with_all_paths_valid(seed: int) -> 
     check(network, embedded, freeing)
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.2, float("nan")])
+@pytest.mark.parametrize("share", [0, 1.1, -0.2, float("nan")])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share: given"):
         free_hosts(Network(line(1, 1)), {}, share)

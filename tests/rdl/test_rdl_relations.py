@@ -9,10 +9,13 @@ from graphs import overlay, underlay
 from hypothesis import given, strategies as st
 
 from rdl.checking import check
+from rdl.codec import from_bytes, to_bytes
 from rdl.errors import Kind, RdlError
 from rdl.model import Graph, Relation, RelationKind, by_id
 from rdl.partial import Transit, cut, join
+from rdl.reading import read
 from rdl.relations import choices, decide, open_relations, settle, words_of
+from rdl.writing import write
 
 ARCH = "/feature/architecture"
 
@@ -215,3 +218,15 @@ def test_a_relation_with_one_element_needs_the_others_elsewhere() -> None:
     assert check(replace(graph, relations=(one,))) == []
     none = replace(one, elsewhere=0)
     assert [m.kind for m in check(replace(graph, relations=(none,)))] == [Kind.RELATION]
+
+
+def test_what_is_elsewhere_is_no_more_than_can_be_read_again() -> None:
+    graph = overlay(host("a") + host("b"), more=related(same("a", "b")))
+    many = replace(graph.relations[0], elements=("a",), elsewhere=999_999_999)
+    most = replace(graph, relations=(many,))
+    assert read(write(most)).graph == most == from_bytes(to_bytes(most))
+    over = replace(graph, relations=(replace(many, elsewhere=1_000_000_000),))
+    with pytest.raises(RdlError, match=r"elsewhere: given 1000000000, possible: 0 to 999999999"):
+        from_bytes(to_bytes(over))
+    with pytest.raises(RdlError, match=r"^\d+:\d+: relations.r0.elsewhere: given 1000000000"):
+        read(write(over))
