@@ -95,7 +95,9 @@ class Agent:
         self._book, self._store, self._clock, self._send = book, store, clock, send
         self._ids = ids or RandomIds()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._timers: Timers[Due] = Timers(clock, self._fire, recheck_ms)
+        self._timers: Timers[Due] = Timers(
+            clock, self._fire, recheck_ms, lambda: self.parts.provisioner.look_back()
+        )
         rules = replace(rules or Rules(), hold_timeout_s=self.domain.hold_timeout_s)
         self.parts = Parts(book, store, clock, rules, self._timers)
         self.recovery = Recovery(self.parts, self._timers, send, orchestrators)

@@ -192,6 +192,7 @@ class Parts:
         if self.provisioner.configured(record.key):
             return False
         await self._ledger.forget(record.key)
+        self.provisioner.forget(record.part.prep.reservation_id if record.part.prep else "")
         if record.live:
             self._free(record)
         self.records.drop(record)

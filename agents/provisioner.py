@@ -16,6 +16,7 @@ from itertools import pairwise
 import structlog
 
 from agents.backends.base import Backend, DeviceError, Placement
+from agents.touched import Touched, reservation_of
 from agents.values import DataPlane, Key, Record
 from protocol.participant import PartState
 from runtime.clock import Clock
@@ -96,11 +97,14 @@ class Provisioner:
         self._settle = settle
         self._wake = wake
         # What may be on the devices, and of which of it what mapping is known to be there entirely.
-        self._touched = _Touched()
+        self._touched = Touched()
         self._active: dict[Key, str] = {}
         self._failures: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        # Of which something was over when it was last looked, at the latest time so far.
+        self._over: set[str] = set()
+        self._latest_s = 0
         self._turns = asyncio.Semaphore(DEVICES_AT_ONCE)
         self._stopped = False
 
@@ -149,9 +153,22 @@ class Provisioner:
             return
         records, now_s = self._parts_of(reservation_id), self._now_s()
         if self._at_rest(records, now_s):
-            self._wake(reservation_id, _boundary_ms(records, now_s))
+            self._wake(reservation_id, self._next_ms(reservation_id, records, now_s))
         else:
             self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
+
+    def look_back(self) -> None:
+        """When the clock was set back, what was over before may not be."""
+        now_s = self._clock.now_ms() // 1000
+        if now_s >= self._latest_s:
+            return
+        self._latest_s = now_s
+        for reservation_id in sorted(self._over):
+            self.look(reservation_id)
+
+    def forget(self, reservation_id: str) -> None:
+        """Nothing is known of it any more."""
+        self._over.discard(reservation_id)
 
     async def stop(self) -> None:
         """Leaves the devices as they are; waits for what is being done."""
@@ -204,7 +221,8 @@ class Provisioner:
             del self._tasks[reservation_id]
 
     def _rest(self, reservation_id: str, arranged: bool) -> None:
-        boundary_ms = self.boundary_ms(reservation_id)
+        records = self._parts_of(reservation_id)
+        boundary_ms = self._next_ms(reservation_id, records, self._now_s())
         if arranged:
             self._failures.pop(reservation_id, None)
             self._wake(reservation_id, boundary_ms)
@@ -285,7 +303,7 @@ class Provisioner:
 
     async def _make_way(self, record: Record, placement: Placement) -> None:
         """Lets the reservation that had the same VLANs until now be withdrawn first."""
-        mine = _reservation(record)
+        mine = reservation_of(record)
         theirs = self._touched.reservations(placement) - {mine}
         for reservation_id in sorted(theirs):
             self.look(reservation_id)
@@ -315,7 +333,7 @@ class Provisioner:
 
     def _latest(self, record: Record) -> Record:
         """The record as it is now, as far as it is still there."""
-        parts = self._parts_of(_reservation(record))
+        parts = self._parts_of(reservation_of(record))
         return next((part for part in parts if part.key == record.key), record)
 
     async def _settled(self, record: Record, state: DataPlaneState, reason: str) -> None:
@@ -323,49 +341,23 @@ class Provisioner:
         if (found.state, found.reason) != (state, reason):
             await self._settle(record.key, DataPlane(state, reason, self._clock.now_ms()))
 
+    def _next_ms(self, reservation_id: str, records: Sequence[Record], now_s: int) -> int | None:
+        """When it is to be looked at next, as things are."""
+        committed = (record for record in records if record.part.state is PartState.COMMITTED)
+        if any(_end_s(record) <= now_s for record in committed):
+            self._over.add(reservation_id)
+        else:
+            self._over.discard(reservation_id)
+        return _boundary_ms(records, now_s)
+
     def boundary_ms(self, reservation_id: str) -> int | None:
         """When a window of a committed part begins or ends next."""
         return _boundary_ms(self._parts_of(reservation_id), self._now_s())
 
     def _now_s(self) -> int:
-        return self._clock.now_ms() // 1000
-
-
-class _Touched:
-    """Parts of which anything may be on a device, findable by the VLANs that they use."""
-
-    def __init__(self) -> None:
-        self._reservations: dict[Key, str] = {}
-        self._labels: dict[Key, set[tuple[str, int]]] = {}
-        self._users: dict[tuple[str, int], set[Key]] = {}
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._reservations
-
-    def add(self, record: Record, placement: Placement) -> None:
-        """Notes a part and its labels, beside those it has had before."""
-        self._reservations[record.key] = _reservation(record)
-        self._labels.setdefault(record.key, set()).update(placement.labels)
-        for label in placement.labels:
-            self._users.setdefault(label, set()).add(record.key)
-
-    def remove(self, record: Record) -> None:
-        """Forgets a part."""
-        self._reservations.pop(record.key, None)
-        for label in self._labels.pop(record.key, ()):
-            users = self._users.get(label, set())
-            users.discard(record.key)
-            if not users:
-                self._users.pop(label, None)
-
-    def reservations(self, placement: Placement) -> set[str]:
-        """Whose parts use a label of ``placement``."""
-        keys = {key for label in placement.labels for key in self._users.get(label, ())}
-        return {self._reservations[key] for key in keys}
-
-
-def _reservation(record: Record) -> str:
-    return record.part.prep.reservation_id if record.part.prep else ""
+        now_s = self._clock.now_ms() // 1000
+        self._latest_s = max(self._latest_s, now_s)
+        return now_s
 
 
 def _rank(record: Record) -> tuple[int, Key]:

@@ -11,7 +11,7 @@ from agents.values import Key
 from runtime.clock import Clock
 from substrate.values import dataclass
 
-RECHECK_MS = 60_000
+RECHECK_MS = 5_000
 BATCH_LIMIT = 1000
 
 T = TypeVar("T")
@@ -92,14 +92,18 @@ class Timers(Generic[T]):
 
     Waiting uses ``loop.call_at`` with what ``clock`` says is left, so a loop with virtual time
     drives it. As a machine's clock may be set or sleep, it is asked again every ``recheck_ms``
-    (None: never). ``fire`` must not block or raise.
+    (None: never), and ``asked`` called then. Neither ``fire`` nor ``asked`` may block or raise.
     """
 
     def __init__(
-        self, clock: Clock, fire: Callable[[T], None], recheck_ms: int | None = RECHECK_MS
+        self,
+        clock: Clock,
+        fire: Callable[[T], None],
+        recheck_ms: int | None = RECHECK_MS,
+        asked: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
-        self._fire = fire
+        self._fire, self._asked = fire, asked
         self._recheck_ms = recheck_ms
         self._due_ms: dict[T, int] = {}
         # The count keeps items of one millisecond in the order in which they were set.
@@ -142,6 +146,7 @@ class Timers(Generic[T]):
         """Fires what is due now, the earliest first: for whoever moved the clock."""
         if not self._running:
             return
+        self._asked()
         for item in self._take_due(self._clock.now_ms()):
             self._fire(item)
         self._arm()

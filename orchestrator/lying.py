@@ -20,8 +20,8 @@ SWITCH_S = 60
 
 
 def volume_of(record: Reservation) -> Criteria | None:
-    """What was asked, if that is a volume; after a Modify what counts is what it asked for."""
-    asked = None if record.modified else record.asked
+    """What was asked, if that is a volume and no Modify has taken its place."""
+    asked = record.asked
     return asked if asked is not None and asked.bend and asked.bend.volume_bytes else None
 
 

@@ -120,7 +120,8 @@ class Reservation:
     change: Change | None = None
     modified: bool | None = None
     asked: Criteria | None = None
-    """What was asked, where that bends: then ``criteria`` are what is granted."""
+    """What was asked, where that bends: then ``criteria`` are what is granted. A Modify that takes
+    effect does not bend: from then on it is None."""
     explanation: Explanation = NOTHING_TO_SAY
     proof: Proof | None = None
     """Of a CloudNet: how good its mapping is."""
@@ -260,6 +261,7 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
         paths=change.paths,
         parts=parts,
         proof=change.proof,
+        asked=None,
         refusals=(),
         explanation=NOTHING_TO_SAY,
         change=None,
@@ -294,6 +296,7 @@ def moved(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
             replace(part, data_plane=begun.get(_begins(part, after), DataPlaneState.SCHEDULED))
             for part in after.parts
         ),
+        asked=reservation.asked,
         modified=reservation.modified,
         refusals=reservation.refusals,
     )

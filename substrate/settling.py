@@ -15,6 +15,8 @@ from substrate.splitting import Share, Shares
 from substrate.values import dataclass, replace
 
 IN, OUT = "in", "out"
+CRUMBS = 1000
+"""What carries less than one in so many parts carries next to nothing."""
 
 Row = tuple[str, str]
 """A way through a domain by its STPs, or a direction of a port: ("in", STP)."""
@@ -97,8 +99,8 @@ def present_in(forecast: Forecast, mover: Mover, groups: Sequence[range]) -> Rat
 
 
 def round_off(forecast: Forecast, movers: Sequence[Mover], found: Sequence[Rates]) -> None:
-    """Takes off what is too much, and adds what was lost to volumes by rounding, where there is
-    room for it."""
+    """Takes off what is too much, leaves no path with next to nothing, and adds what was lost to
+    volumes by rounding, where there is room for it."""
     for mover, rates in zip(movers, found, strict=True):
         if mover.bits:
             _lower(forecast, mover, rates)
@@ -107,6 +109,7 @@ def round_off(forecast: Forecast, movers: Sequence[Mover], found: Sequence[Rates
         for slots, route, rate_bps in _each(rates):
             _take(left, mover, route, slots, rate_bps)
     for mover, rates in zip(movers, found, strict=True):
+        _even_out(left, mover, rates)
         if mover.bits:
             _fill_up(left, mover, rates)
 
@@ -132,6 +135,26 @@ def _lower(forecast: Forecast, mover: Mover, rates: Rates) -> None:
             extra -= less_bps * length_s
         if not rates[slots]:
             del rates[slots]
+
+
+def _even_out(left: Forecast, mover: Mover, rates: Rates) -> None:
+    """The widest path gives to those that carry next to nothing, unless they did so before."""
+    kept = present_in(left, mover, list(rates))
+    for slots, split in rates.items():
+        worth_bps = max(mover.least_bps, mover.least_rate_bps, sum(split.values()) // CRUMBS)
+        widest = max(split, key=lambda route: split[route])
+        for route, rate_bps in list(split.items()):
+            more_bps = worth_bps - rate_bps
+            if more_bps <= 0 or kept.get(slots, {}).get(route) == rate_bps:
+                continue
+            rooms = [
+                int(free[slots.start : slots.stop].min()) for free in _free(left, mover, route)
+            ]
+            if min(rooms, default=more_bps) < more_bps or split[widest] - more_bps < worth_bps:
+                continue
+            for way, bps in ((widest, -more_bps), (route, more_bps)):
+                split[way] += bps
+                _take(left, mover, way, slots, bps)
 
 
 def _fill_up(left: Forecast, mover: Mover, rates: Rates) -> None:

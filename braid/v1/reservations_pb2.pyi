@@ -989,8 +989,9 @@ class ReservationRecord(_message.Message):
 
     @_builtins.property
     def asked(self) -> Global___Reservation:
-        """Absent unless the request bends: as it was asked. `criteria` then are what was granted: their
-        window is from the first to the last second of all phases, their bandwidth the largest of a phase.
+        """Absent unless the request bends, and after a Modify that took effect: as it was asked. `criteria`
+        then are what was granted: their window is from the first to the last second of all phases, their
+        bandwidth the largest of a phase.
         """
 
     @_builtins.property

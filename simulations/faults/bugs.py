@@ -6,9 +6,9 @@ Every one breaks a rule of the design (section 5) in a way that tests of single 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from agents import provisioner, recovery
@@ -29,29 +29,12 @@ from protocol.coordinator import Decision, PartStatus, Transaction
 from protocol.messages import Inquire, ReservationPrep
 from protocol.participant import Admitted, Part, PartState, Rules
 from runtime.database import StorageError
+from simulations.faults.bugs_changes import CHANGES
+from simulations.faults.patching import Bug, patched
 from substrate.calendar import CalendarError
 from substrate.model import Refusal
 
 IMPATIENT_MS = 3000
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """``breaks``: the rule that it breaks, and how."""
-
-    breaks: str
-    put_in: Callable[[], AbstractContextManager[None]]
-
-
-@contextmanager
-def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Something else in the place of an attribute, for the length of the block."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 def answers_early() -> AbstractContextManager[None]:
@@ -266,5 +249,6 @@ BUGS: dict[str, Bug] = {
     "forgets-memory": Bug("rule 9: does not count what VNodes take", forgets_memory),
     "sweeps-all": Bug("rule 1: takes away what the new version keeps", sweeps_all),
     "runs-holds": Bug("rule 1: runs what is only held", runs_holds),
+    **CHANGES,
 }
 """By name."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from protocol.messages import Joint, ReservationPrep
 from substrate.model import Directionality
@@ -111,8 +110,9 @@ def _label_twice(held: Iterable[ReservationPrep], inner: InnerOf) -> str:
             window = (prep.window.start_s, prep.window.end_s, prep.reservation_id)
             users.setdefault(label, []).append(window)
     for (stp, vlan), windows in users.items():
-        windows.sort()
-        for (_, end_s, one), (start_s, _, other) in pairwise(windows):
-            if start_s < end_s and one != other:
+        ends: dict[str, int] = {}
+        for start_s, end_s, one in sorted(windows):
+            if any(until_s > start_s for other, until_s in ends.items() if other != one):
                 return f"VLAN {vlan} at {stp} is held by two reservations at {start_s} s"
+            ends[one] = max(ends.get(one, end_s), end_s)
     return ""

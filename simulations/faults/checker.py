@@ -17,7 +17,6 @@ Of a domain that was restored from a backup and has not reconciled yet (rule 7),
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,9 +30,11 @@ from simulations.faults.capacity import Inner, overbooked
 from simulations.faults.carried import uncarried
 from simulations.faults.domains import capacities, peers
 from simulations.faults.embedded import labels_of, unembedded, uses_of
+from simulations.faults.flowing import Ways, strangers, unflowing, ways_of
 from simulations.faults.hosted import Hosted
 from simulations.faults.inside import inside
 from simulations.faults.joined import unjoined
+from simulations.faults.kept import Kept, told_by
 from simulations.faults.parties import AgentParty, InstanceParty, Party
 from simulations.faults.plan import World
 from simulations.faults.words import short
@@ -79,6 +80,7 @@ class Checker:
             name: _Domain(party, has[name], Hosted(party)) for name, party in agents.items()
         }
         self._peers, self._inside = peers(world), inside(world.hosts)
+        self._kept = Kept()
         self._memories = {party.orchestrator_id: party.memory for party in instances.values()}
         self._instances = instances
         self._decisions: dict[str, Decision] = {}
@@ -97,6 +99,11 @@ class Checker:
         """An orchestrator's write has happened."""
         for transaction in changes.transactions:
             self._decided(transaction)
+        told = told_by(changes.events)
+        for record in changes.records:
+            problem = self._kept.broken(record, told)
+            if problem:
+                self.found(f"{short(record.reservation_id)} {problem}")
         # What is decided together takes the place of all that was there before.
         promised = {
             domain
@@ -159,8 +166,6 @@ class Checker:
         if record.state is State.COMMITTED:
             if before != record.transaction_id:
                 self._committed[name] = record.transaction_id
-                for stp in lacking(record) if record.criteria.cloudnet is None else ():
-                    self.found(f"{short(name)} is COMMITTED without all of its bandwidth to {stp}")
                 return self._promise(orchestrator_id, record, before)
         elif before is not None:
             if record.state not in (State.CANCELLED, State.ENDED):
@@ -178,8 +183,10 @@ class Checker:
             self.found(f"{short(reservation_id)} is COMMITTED, its transaction is not told")
         self._told.add(transaction_id)
         preps = {part.domain: part.prep for part in _wanted(transaction)}
+        asked = self._kept.asked(reservation_id) or record.criteria
         if record.criteria.cloudnet is None:
-            problem = uncarried(record, [part.prep for part in _wanted(transaction)])
+            held = [part.prep for part in _wanted(transaction)]
+            problem = uncarried(record, held, asked, self._peers)
         else:
             problem = unjoined(record, preps, self._peers)
         if problem:
@@ -198,9 +205,12 @@ class Checker:
         if known.lost_epoch is not None:
             return
         records = known.party.database.memory.records
-        for key in known.promised:
-            if not _is_live(records.get(key)):
+        for key, prep in known.promised.items():
+            record = records.get(key)
+            if record is None or not record.live:
                 self.found(f"{domain} does not hold {_name(key)}, of which success was told")
+            elif not _is_alike(record.part.prep, prep):
+                self.found(f"{domain} holds something else under {_name(key)} than was promised")
 
     def _must_be_embedded(self, domain: str, fresh: Iterable[Record]) -> None:
         for record in fresh:
@@ -245,6 +255,26 @@ class Checker:
                     found.append(f"{short(name)} is not decided: {record.state.name}")
         for domain in sorted(self._domains):
             found += self._left_over(domain)
+        return found + self.stuck()
+
+    def stuck(self) -> list[str]:
+        """Circuits that should pass now and do not, and what passes for nobody; when no fault is
+        on."""
+        found: list[str] = []
+        ways: dict[str, Ways] = {}
+        for name, known in sorted(self._domains.items()):
+            agent = known.party.agent
+            ways[name] = ways_of(agent._book.backend) if agent is not None else {}
+            records = known.party.database.memory.records
+            # What an instance whose clock was ahead took to be over lasts until it is.
+            due = [record for key, record in records.items() if self._is_due(key, record, known)]
+            found += [f"{name} {p}" for p in strangers(ways[name], due)]
+        now_s = self._now_ms() // 1000
+        for memory in self._memories.values():
+            for name, record in sorted(memory._reservations.items()):
+                problem = unflowing(record, now_s, ways)
+                if problem:
+                    found.append(f"{short(name)} {problem}")
         return found
 
     def _left_over(self, domain: str) -> list[str]:
@@ -301,18 +331,16 @@ class Checker:
         return sorted({**parties, **self._instances}.items())
 
 
-def lacking(record: Reservation) -> list[str]:
-    """The destinations to which not all of the bandwidth leads; of a constant rate."""
-    found = Counter(dict.fromkeys(record.criteria.destinations, 0))
-    for path in record.paths:
-        found[path.hops[-1].egress_stp] += path.bandwidth_bps
-    if record.granted.phased:
-        return [stp for stp, bps in found.items() if not bps]
-    return [stp for stp, bps in found.items() if bps != record.criteria.bandwidth_bps]
-
-
 def _wanted(transaction: Transaction) -> list[CoordinatorPart]:
     return [part for part in transaction.parts if part.status not in DROPPED]
+
+
+def _is_alike(held: ReservationPrep | None, promised: ReservationPrep) -> bool:
+    """Whether it takes and gives the same."""
+    return held is not None and all(
+        getattr(held, name) == getattr(promised, name)
+        for name in ("version", "segments", "window", "graph")
+    )
 
 
 def _is_live(record: Record | None) -> bool:

@@ -3,11 +3,12 @@
 Requests (``who``: the instance asked first, ``number``: which reservation, from 0):
     reserve   ``word``: "GBPS START END TIMEOUT", times in seconds from the start of the run; how it
               bends, if it does; "star": west is joined with south too; "via": only through m1;
-              "movable": to let others in
+              "survive": the loss of a path leaves half; "movable": to let others in
     modify    ``word``: "GBPS"
     migrate   ``word``: "DOMAIN SWITCH": away from a domain, from so many seconds after the start of
               the run on; without SWITCH at once
     cancel
+    accept    ``word``: the number of a reservation that was refused: with what it was told would do
     cloudnet, remodel   see :mod:`simulations.faults.draw_nets`
 
 Faults of one message or write (no time: the ``number``-th, from 1, over the whole run):
@@ -31,20 +32,21 @@ Faults in time (at ``at_ms``, lasting ``for_ms``; ``who``: an instance or domain
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
+from simulations.faults.draw_more import begun, crowd, hardy, lasting_of, migrations, soon, takers
 from simulations.faults.draw_nets import cloudnets, clouds_of
 from simulations.faults.plan import Item, Schedule, World
 
 BENDS = ("slide", "", "volume", "", "range", "", "volume", "", "")
 SOUTH = 0.25
 """How many worlds have a third site, to which most requests there lead too."""
-REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel", "cloudnet", "remodel"})
+REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel", "accept", "cloudnet", "remodel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
 LAST_MS = 10_000
-"""No request is made later than this."""
+"""No fault begins much later than this; few requests are made later."""
 FAULTS_LEAST, FAULTS_MOST = 18, 26
 WRITE_FAULTS = ("refused", "unknown", "crash before", "crash after")
 
@@ -56,23 +58,31 @@ def draw(seed: int, number: int) -> Schedule:
     # Dice of their own: the others fall as they did before there was a third site.
     world = replace(_world(dice), south=Random(f"south {name}").random() < SOUTH)
     world = clouds_of(Random(f"clouds {name}"), world)
+    world = lasting_of(Random(f"lasting {name}"), world)
     requests = _requests(dice, world)
-    requests += _crowd(Random(f"crowd {name}"), world, len({item.number for item in requests}))
-    begun = Random(f"begun {name}")
-    requests += _begun(begun, world, len({item.number for item in requests}))
-    requests += _migrations(Random(f"migrations {name}"), world, requests)
+    few = len(_numbers(requests))
+    for draw_more in (crowd, begun, hardy, soon, takers):
+        more_dice = Random(f"{draw_more.__name__} {name}")
+        requests += draw_more(more_dice, world, len(_numbers(requests)))
+    requests += migrations(Random(f"migrations {name}"), world, requests)
     faults = _faults(dice, world, requests, dice.randint(FAULTS_LEAST, FAULTS_MOST))
-    more = cloudnets(Random(f"cloudnets {name}"), world, len({i.number for i in requests}))
+    more = cloudnets(Random(f"cloudnets {name}"), world, len(_numbers(requests)))
+    # Each request is met by as many as others are.
+    mean = (FAULTS_LEAST + FAULTS_MOST) // 8
+    others = len(_numbers(requests)) - few
+    faults += _faults(Random(f"more faults {name}"), world, requests, mean * others // 2)
     if more:
-        # Each request is met by as many as others are.
-        mean = (FAULTS_LEAST + FAULTS_MOST) // 8
         faults += _faults(Random(f"cloud faults {name}"), world, more, mean * len(more) // 2)
     return Schedule(name, world, (*requests, *more, *faults))
 
 
+def _numbers(requests: Iterable[Item]) -> set[int]:
+    return {item.number for item in requests}
+
+
 def _faults(dice: Random, world: World, requests: list[Item], wanted: int) -> list[Item]:
     """So many, most of them near the times of requests."""
-    times = [item.at_ms for item in requests]
+    times = [item.at_ms for item in requests if item.at_ms <= LAST_MS]
     kinds, weights = zip(*((make, weight) for make, weight in _KINDS), strict=True)
     return [
         make(dice, world, _moment(dice, times)) for make in dice.choices(kinds, weights, k=wanted)
@@ -108,53 +118,6 @@ def _requests(dice: Random, world: World) -> list[Item]:
         if dice.random() < 0.4:
             later_ms = at_ms + dice.randint(50, 9000)
             items.append(Item("cancel", dice.choice(again), later_ms, number=number))
-    return items
-
-
-def _crowd(dice: Random, world: World, number: int) -> list[Item]:
-    """Often one or two that may be moved, and one that wants what they have."""
-    if world.middle == 1 or world.expiring or dice.random() < 0.3:
-        return []
-    who = dice.choice(world.instances)
-    early_ms, late_ms = dice.randint(50, 200), dice.randint(1500, 4000)
-    words = [f"60 3600 {dice.choice((7200, 9000))} 30 movable"]
-    if dice.random() < 0.5:
-        words.append("20 3600 7200 30 volume movable")
-    crowd = [
-        Item("reserve", who, early_ms + i, number=number + i, word=word)
-        for i, word in enumerate(words)
-    ]
-    word = f"{dice.choice((50, 60, 90))} 3600 7200 30 via"
-    return [*crowd, Item("reserve", who, late_ms, number=number + len(crowd), word=word)]
-
-
-def _begun(dice: Random, world: World, number: int) -> list[Item]:
-    """Often a volume that has begun, and one that wants later what it has."""
-    if world.middle == 1 or world.expiring or dice.random() < 0.3:
-        return []
-    who = dice.choice(world.instances)
-    early_ms, late_ms = dice.randint(50, 200), dice.randint(1500, 6000)
-    volume = f"60 {dice.choice((1, 5, 20))} {dice.choice((300, 600))} 30 volume movable"
-    wants = f"{dice.choice((50, 80, 100))} {dice.choice((60, 120))} 240 30 via"
-    return [
-        Item("reserve", who, early_ms, number=number, word=volume),
-        Item("reserve", who, late_ms, number=number + 1, word=wants),
-    ]
-
-
-def _migrations(dice: Random, world: World, requests: list[Item]) -> list[Item]:
-    """Of some of the reservations, at once or at a time within their windows."""
-    items: list[Item] = []
-    for item in requests:
-        if item.kind != "reserve" or dice.random() < 0.5:
-            continue
-        start_s, end_s = map(int, item.word.split()[1:3])
-        word = f"m{dice.randint(1, world.middle)}"
-        if dice.random() < 0.6:
-            word += f" {dice.randint(start_s, end_s)}"
-        who = dice.choice("ab" if item.who in "ab" else item.who)
-        later_ms = item.at_ms + dice.randint(200, 6000)
-        items.append(Item("migrate", who, later_ms, number=item.number, word=word))
     return items
 
 

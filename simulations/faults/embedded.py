@@ -18,10 +18,9 @@ from protocol.messages import ReservationPrep
 from rdl.model import NetworkElement
 from simulations.faults.inside import SWITCH, Inside, held_of
 from simulations.faults.joined import CLOUD, ends_of, graph_of, vnodes_of
-from simulations.faults.nets import BANDWIDTH, CPU, MEMORY
+from simulations.faults.nets import BANDWIDTH, CPU, DISK, MEMORY
 from substrate.model import Segment
 
-DISK = "/resource/disk"
 Uses = Counter[tuple[str, str]]
 """Amounts by resource and direction, as :mod:`simulations.faults.capacity` counts them."""
 

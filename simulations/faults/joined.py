@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from itertools import pairwise
 
 from cloudnets.partials import amount_of, is_stub
 from orchestrator.records import Reservation
@@ -17,8 +16,8 @@ from rdl.attributes import within
 from rdl.codec import from_bytes
 from rdl.model import Graph, NetworkElement
 from rdl.partial import VLAN
-from simulations.faults.carried import unpromised
-from simulations.faults.nets import BANDWIDTH, CPU, MEMORY
+from simulations.faults.carried import Peers, broken, unpromised
+from simulations.faults.nets import BANDWIDTH, CPU, DISK, MEMORY
 from substrate.model import Hop, Path
 from substrate.vlans import VlanSet
 
@@ -30,7 +29,7 @@ graph_of = lru_cache(512)(from_bytes)
 """The graph of canonical bytes."""
 
 
-def unjoined(record: Reservation, preps: Preps, peers: Mapping[str, str]) -> str:
+def unjoined(record: Reservation, preps: Preps, peers: Peers) -> str:
     """What of a COMMITTED CloudNet is missing; empty when nothing is.
 
     Every VNode is in the partial graph of one provider, as it was asked for and where it must be.
@@ -90,7 +89,7 @@ def _misplaced(record: Reservation, graph: Graph, preps: Preps, at: Mapping[str,
         if where[0] != told.get(vnode.id):
             return f"VNode {vnode.id} is at {where[0]}, its user reads {told.get(vnode.id)}"
         given = element_of(graph_of(preps[where[0]].graph), vnode.id)
-        for kind in (CPU, MEMORY):
+        for kind in (CPU, MEMORY, DISK):
             if given is None or amount_of(given, kind) != amount_of(vnode, kind):
                 return f"VNode {vnode.id} is asked of {where[0]} with another {kind}"
     strange = sorted(at.keys() - {vnode.id for vnode in vnodes_of(graph)})
@@ -103,12 +102,13 @@ def _unled(
     paths: list[Path],
     at: Mapping[str, list[str]],
     preps: Preps,
-    peers: Mapping[str, str],
+    peers: Peers,
 ) -> str:
     places = [place for end in ends for place in at.get(end, [])]
     for place in sorted(set(places)):
-        if element_of(graph_of(preps[place].graph), link.id) is None:
-            return f"{place} does not know VLink {link.id}"
+        problem = _unlike(link, ends, graph_of(preps[place].graph))
+        if problem:
+            return f"{place} {problem}"
     if len(set(places)) == 1:
         return f"VLink {link.id} lies inside, and has a path" if paths else ""
     if len(paths) != 1:
@@ -127,15 +127,17 @@ def _unled(
     return next(filter(None, (_unknown(link.id, hop, vlan, preps) for hop, vlan in outer)), "")
 
 
-def broken(path: Path, peers: Mapping[str, str]) -> str:
-    """Where a path does not lead on with the same VLAN; empty when it does everywhere."""
-    for one, other in pairwise(path.hops):
-        wired = peers.get(one.egress_stp) == other.ingress_stp
-        if not wired or one.egress_vlan != other.ingress_vlan:
-            return (
-                f"leaves by {one.egress_stp} with VLAN {one.egress_vlan}"
-                f" and enters {other.ingress_stp} with {other.ingress_vlan}"
-            )
+def _unlike(link: NetworkElement, ends: tuple[str, ...], partial: Graph) -> str:
+    """What a provider was told otherwise of a VLink than it was asked for."""
+    given = element_of(partial, link.id)
+    if given is None:
+        return f"does not know VLink {link.id}"
+    if amount_of(given, BANDWIDTH) != amount_of(link, BANDWIDTH):
+        return f"is asked for VLink {link.id} with another {BANDWIDTH}"
+    here = {vnode.id for vnode in vnodes_of(partial)}
+    wanted = here.intersection(ends)
+    if wanted != here.intersection(ends_of(partial, given)):
+        return f"is asked to join other VNodes by VLink {link.id}"
     return ""
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from heapq import heappop, heappush
+from inspect import CORO_CREATED, getcoroutinestate
 from random import Random
+from types import CoroutineType
 from typing import Any, TypeVar, TypeVarTuple
 
 from simulations.clock import StalledError
@@ -32,6 +34,7 @@ class Process:
         self._loop = loop
         self._context = contextvars.copy_context()
         self._context.run(_PROCESS.set, self)
+        loop.processes.append(self)
 
     @property
     def runs(self) -> bool:
@@ -54,6 +57,7 @@ class Process:
     def kill(self) -> None:
         """Nothing of it ever runs again."""
         self.alive = False
+        _drop(self.ready)
         self.ready.clear()
         self._loop.rest(self)
 
@@ -66,6 +70,15 @@ class Process:
         """Goes on where it was."""
         self.paused = False
         self._loop.wake(self)
+
+
+def _drop(ready: Iterable[_Handle]) -> None:
+    """What was to begin never does: Python would complain that nobody awaited it."""
+    for callback, _, _ in ready:
+        task = getattr(callback, "__self__", None)
+        work = task.get_coro() if isinstance(task, asyncio.Task) else None
+        if isinstance(work, CoroutineType) and getcoroutinestate(work) == CORO_CREATED:
+            work.close()
 
 
 _PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
@@ -88,6 +101,7 @@ class FaultLoop(asyncio.BaseEventLoop):
         self._virtual_s = 0.0
         self._dice = Random(seed)
         self._runnable: list[Process] = []
+        self.processes: list[Process] = []
         self._timers: list[tuple[float, int, _Handle, Process]] = []
         self._count = 0
         self.outside = Process(self, "outside")
@@ -117,6 +131,8 @@ class FaultLoop(asyncio.BaseEventLoop):
             process.ready.append(handle)
             if len(process.ready) == 1 and not process.paused:
                 self._runnable.append(process)
+        else:
+            _drop([handle])
         return handle  # type: ignore[return-value]
 
     def call_soon_threadsafe(
@@ -160,6 +176,13 @@ class FaultLoop(asyncio.BaseEventLoop):
         """The process may run again."""
         if process.ready and process.runs and process not in self._runnable:
             self._runnable.append(process)
+
+    def close(self) -> None:
+        """Nothing runs any more."""
+        for process in self.processes:
+            _drop(process.ready)
+            process.ready.clear()
+        super().close()
 
     def _run_once(self) -> None:
         """Called by ``run_forever`` until the loop is stopped; returns only then."""

@@ -19,7 +19,8 @@ from substrate.model import CloudNet
 G = 10**9
 GIB = 1 << 30
 DISK_GB = 1
-CPU, MEMORY, BANDWIDTH = "/resource/cpu", "/resource/memory", "/resource/bandwidth"
+CPU, MEMORY, DISK = "/resource/cpu", "/resource/memory", "/resource/disk"
+BANDWIDTH = "/resource/bandwidth"
 
 VNODE = r"[a-z]:\d+:\d+(@\w+)?"
 VLINK = r"[a-z]-[a-z]:\d+"
@@ -97,7 +98,7 @@ def graph_of(net: Net) -> Graph:
     """Its overlay."""
     lines = ["rdl: 1", "name: net", "layer: overlay", "elements:"]
     for name, (cores, gib) in sorted(net.vnodes.items()):
-        amounts = f"{CPU}: {cores} cores, {MEMORY}: {gib} GiB, /resource/disk: {DISK_GB} GB"
+        amounts = f"{CPU}: {cores} cores, {MEMORY}: {gib} GiB, {DISK}: {DISK_GB} GB"
         lines.append(f"  {name}: {{attribute: /node/host/generic, resources: {{{amounts}}}}}")
     for (one, other), gbps in sorted(net.vlinks.items()):
         amount = f"{BANDWIDTH}: {gbps} Gb/s"

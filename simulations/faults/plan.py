@@ -22,7 +22,7 @@ RIVAL_INSTANCE = "r"
 
 
 KINDS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("reserve", "modify", "migrate", "cancel", "gone"), ("instance",)),
+    **dict.fromkeys(("reserve", "modify", "migrate", "cancel", "accept", "gone"), ("instance",)),
     **dict.fromkeys(("cloudnet", "remodel"), ("instance",)),
     **dict.fromkeys(("lost", "late", "doubled"), ("lane",)),
     **dict.fromkeys(("write", "crash", "twin", "pause", "skew", "slow"), ("party",)),
@@ -33,10 +33,11 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 WORDS = {
     "reserve": (
-        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)( via)?( movable)?",
-        "GBPS START END TIMEOUT [BEND] [star] [via] [movable]",
+        r"\d+ \d+ \d+ \d+( volume|( (slide|range))?( star)?)( via)?( survive)?( movable)?",
+        "GBPS START END TIMEOUT [BEND] [star] [via] [survive] [movable]",
     ),
     "modify": (r"\d+", "GBPS"),
+    "accept": (r"\d+", "NUMBER"),
     "migrate": (r"m\d+( \d+)?", "DOMAIN [SWITCH]"),
     "cloudnet": (rf"\d+ \d+ \d+ {NET}", "START END TIMEOUT VNODE:CORES:GIB[@SITE]… A-B:GBPS…"),
     "remodel": (NET, "VNODE:CORES:GIB[@SITE]… A-B:GBPS…"),
@@ -57,7 +58,8 @@ class World:
     ``blind`` ones make no offers, ``expiring`` ones drop holds after ``hold_timeout_s``. With
     ``rival`` a second orchestrator shares the agents, with ``south`` there is a third site. Sites
     that are ``clouds`` run VNodes, on so many ``hosts`` each, which forget all when their agent
-    ends, unless they are ``lasting``.
+    ends, unless they are ``lasting``. When all has resolved it goes on until ``last_s``, without
+    faults, so that what was asked for comes about.
     """
 
     middle: int = 2
@@ -71,6 +73,7 @@ class World:
     clouds: tuple[str, ...] = ()
     hosts: int = 2
     lasting: bool = False
+    last_s: int = 0
 
     @property
     def sites(self) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ class Stage:
             self.agents[name].start()
         for name in sorted(self.instances):
             self.instances[name].start()
-        asked = {item.number for item in self.schedule.of("reserve", "cloudnet")}
+        asked = {item.number for item in self.schedule.of("reserve", "accept", "cloudnet")}
         for item in self.schedule.items:
             if item.kind in REQUESTS and item.number in asked:
                 self.loop.call_later(item.at_ms / 1000, self._ask, item, context=self.wire.context)
@@ -131,9 +131,23 @@ class Stage:
         while self._unresolved() and self.loop.time() < HEAL_S + PATIENCE_S + wrong_s:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.05, LOOK_LAST_S)
+        self._must_be_resolved()
+        await self._go_on()
+        self.note("over")
+
+    async def _go_on(self) -> None:
+        """Plays what is left, and looks amid seconds: on the second much happens at once."""
+        last_s = self.schedule.world.last_s
+        while self.loop.time() + 1 < last_s:
+            await asyncio.sleep(int(self.loop.time()) + 1.5 - self.loop.time())
+            for problem in self.checker.stuck():
+                self.checker.found(f"when all is well: {problem}")
+        if last_s:
+            self._must_be_resolved()
+
+    def _must_be_resolved(self) -> None:
         for problem in self._unresolved():
             self.checker.found(f"in the end: {problem}")
-        self.note("over")
 
     def _unresolved(self) -> list[str]:
         if self.users.busy or self.wire.late:

@@ -22,6 +22,8 @@ from simulations.faults.words import short
 G = 10**9
 AGAIN_S = 0.7
 CALL_TIMEOUT_S = 40.0
+FLAGS = frozenset({"star", "via", "survive", "movable"})
+"""Words of a reservation that say nothing of how it bends."""
 TRY_AGAIN = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -52,7 +54,10 @@ class Circuit:
     wishes: dict[int, str] = field(default_factory=dict)
     """Bandwidths asked for by Modify, and what was answered: "" (not yet), "yes", "no"."""
     rate_may_change: bool = False
-    """Who makes room for others may move its volume at other rates."""
+    """Who makes room for others may move its volume at other rates, until it is modified."""
+    tokens: list[str] = field(default_factory=list)
+    """What was told that would do instead, and which reservation that has become."""
+    taken_by: str = ""
     moves: dict[str, str] = field(default_factory=dict)
     """Domains to be avoided, asked for by Modify, and what was answered."""
     net: str = ""
@@ -88,6 +93,7 @@ class Users:
         self._acts: dict[str, Callable[[Item, Circuit], Awaitable[None]]] = {
             "reserve": self._reserve,
             "cloudnet": self._reserve_net,
+            "accept": self._accept,
             "modify": self._modify,
             "remodel": self._remodel,
             "migrate": self._migrate,
@@ -106,7 +112,7 @@ class Users:
     async def _reserve(self, item: Item, circuit: Circuit) -> None:
         gbps, start_s, end_s, timeout_s = map(int, item.word.split()[:4])
         more = item.word.split()[4:]
-        bend = [word for word in more if word not in ("star", "via", "movable")]
+        bend = [word for word in more if word not in FLAGS]
         base_s, duration_s = EPOCH_MS // 1000, end_s - start_s
         request = pb.Reservation(
             request_id=f"reserve-{item.number}",
@@ -114,7 +120,10 @@ class Users:
             destination="east:host",
             more_destinations=["south:host"] if "star" in more else [],
             movable="movable" in more,
-            constraints=pb.Constraints(via_domains=["m1"] if "via" in more else []),
+            constraints=pb.Constraints(
+                via_domains=["m1"] if "via" in more else [],
+                survive=1 if "survive" in more else None,
+            ),
             bandwidth_bps=gbps * G,
             window=common_pb2.Window(start_s=base_s + start_s, end_s=base_s + end_s),
             negotiation_timeout_s=timeout_s,
@@ -132,8 +141,26 @@ class Users:
         record = await self._call(item, "Reserve", request, circuit)
         if record is not None:
             self._hear(item, circuit, record)
+            circuit.tokens = [each.token for each in record.alternatives]
             if bend and circuit.told == "COMMITTED":
                 circuit.gbps = record.criteria.bandwidth_bps // G
+        circuit.decided.set()
+
+    async def _accept(self, item: Item, circuit: Circuit) -> None:
+        """Takes the first alternative of another one, which others may take as well."""
+        refused = self.circuits.get(int(item.word))
+        if refused is not None:
+            await refused.decided.wait()
+        if refused is None or not refused.tokens:
+            return
+        request = pb.Reservation(request_id=f"reserve-{item.number}", accept=refused.tokens[0])
+        record = await self._call(item, "Reserve", request, circuit)
+        if record is not None:
+            self._hear(item, circuit, record)
+            circuit.gbps = record.criteria.bandwidth_bps // G
+            if refused.taken_by not in ("", circuit.reservation_id):
+                self._found(f"user {item.number}: one alternative was granted twice")
+            refused.taken_by = circuit.reservation_id
         circuit.decided.set()
 
     async def _reserve_net(self, item: Item, circuit: Circuit) -> None:
@@ -178,7 +205,7 @@ class Users:
         gbps = int(item.word)
         circuit.wishes[gbps] = ""
         request = pb.ModifyRequest(
-            request_id=f"modify-{item.number}",
+            request_id=f"modify-{item.number}-{item.at_ms}",
             reservation_id=circuit.reservation_id,
             bandwidth_bps=gbps * G,
             negotiation_timeout_s=10,
@@ -195,7 +222,7 @@ class Users:
         domain, *switch = item.word.split()
         circuit.moves[domain] = ""
         request = pb.ModifyRequest(
-            request_id=f"migrate-{item.number}",
+            request_id=f"migrate-{item.number}-{item.at_ms}",
             reservation_id=circuit.reservation_id,
             constraints=pb.Constraints(avoid_domains=[domain]),
             negotiation_timeout_s=10,
@@ -274,7 +301,8 @@ def _possible(circuit: Circuit) -> set[str]:
 
 
 def _has_rate(circuit: Circuit, gbps: int) -> bool:
-    return circuit.rate_may_change or gbps in _bandwidths(circuit)
+    may_change = circuit.rate_may_change and "yes" not in circuit.wishes.values()
+    return may_change or gbps in _bandwidths(circuit)
 
 
 def _bandwidths(circuit: Circuit) -> set[int]:

@@ -478,6 +478,28 @@ async def test_a_circuit_follows_a_clock_that_is_set_back_and_comes_back_with_it
     assert world.device.on == {"t1/p1"}
 
 
+@pytest.mark.parametrize("ahead_s", [150, 250])
+async def test_a_clock_that_was_ahead_before_it_began_ends_nothing(ahead_s: int) -> None:
+    world = await World().start()
+    await world.committed(prep())
+    await world.at(ahead_s)
+    assert world.data_plane() is (ACTIVE if ahead_s < 200 else RELEASED)
+    await world.at(50)
+    await world.at(100)
+    assert world.data_plane() is ACTIVE
+    assert world.device.on == {"t1/p1"}
+
+
+async def test_what_is_forgotten_is_not_looked_at_when_the_clock_is_set_back() -> None:
+    world = await World().start()
+    await world.committed(prep())
+    await world.at(250)
+    provisioner = world.agent.parts.provisioner
+    assert provisioner._over == {prep().reservation_id}
+    await world.agent.parts.forget(world.agent.parts.records.parts_of(prep().reservation_id)[0])
+    assert provisioner._over == set()
+
+
 async def test_a_hold_is_never_configured() -> None:
     world = await World().start()
     await world.hold(prep())

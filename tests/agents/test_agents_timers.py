@@ -66,6 +66,18 @@ async def test_a_clock_that_jumps_is_noticed_at_the_next_look() -> None:
     await asyncio.wait_for(fired.wait(), 60)
 
 
+async def test_who_must_know_what_time_it_is_is_asked_at_each_look() -> None:
+    clock = ManualClock()
+    seen: list[int] = []
+    timers: Timers[str] = Timers(clock, lambda _: None, asked=lambda: seen.append(clock.time_ms))
+    timers.start()
+    clock.time_ms = 5
+    timers.kick()
+    timers.stop()
+    timers.kick()
+    assert seen == [0, 5]
+
+
 async def test_nothing_fires_after_stop() -> None:
     clock = ManualClock()
     fired: list[str] = []

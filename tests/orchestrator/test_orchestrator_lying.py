@@ -21,9 +21,11 @@ from orchestrator.records import (
     Change,
     Reservation,
     State,
+    changed,
     committed,
     granted,
     moved,
+    unchanged,
     with_data_plane,
 )
 from substrate.bending import Phase
@@ -74,7 +76,6 @@ def test_a_circuit_of_constant_rate_is_free_until_it_begins() -> None:
 
 def test_what_migrates_at_a_time_is_not_free() -> None:
     assert free_from_s(record(*TWO, asked=None), 500, diamond()) is None
-    assert free_from_s(replace(record(*TWO), modified=True), 500, diamond()) is None
 
 
 def test_a_volume_is_free_as_long_as_anything_of_it_is_ahead() -> None:
@@ -142,3 +143,12 @@ def test_a_phase_that_has_begun_is_there_when_the_rest_was_moved() -> None:
         DataPlaneState.SCHEDULED
     }
     assert volume_of(after) == ASKED
+
+
+def test_a_volume_that_was_modified_is_none_any_more_whatever_comes_then() -> None:
+    volume = record(*TWO)
+    change = Change("q2", "tx-2", RIGID, 30, 4)
+    modified = changed(replace(volume, change=change), 5)
+    assert (modified.asked, volume_of(modified)) == (None, None)
+    refused = unchanged(replace(modified, change=replace(change, transaction_id="tx-3")), (), 6)
+    assert (refused.modified, volume_of(refused)) == (False, None)

@@ -4,28 +4,50 @@ from __future__ import annotations
 
 import pytest
 
-from simulations.faults.bugs import BUGS, patched
+from simulations.faults.bugs import BUGS
 from simulations.faults.campaign import Failure, fault_of, kind_of, play_with, shortest
 from simulations.faults.draw import draw
+from simulations.faults.patching import patched
 from simulations.faults.plan import Item, Schedule, World
 from simulations.faults.shrink import SHORT_MS, shrink
 
 MOST = 200
 QUICK = {
-    "answers-early": 0,
-    "answers-unwritten": 6,
-    "checks-first": 10,
-    "drops-holds": 40,
+    "answers-early": 7,
+    "answers-unwritten": 5,
+    "checks-first": 24,
+    "drops-holds": 26,
     "forgets-commits": 0,
-    "forgets-memory": 25,
+    "forgets-memory": 80,
+    "halves-vlinks": 1,
     "ignores-fences": 0,
+    "moves-all": 22,
+    "moves-late": 8,
+    "moves-unsaid": 0,
     "releases-once": 4,
-    "runs-holds": 35,
-    "sweeps-all": 10,
-    "takes-at-once": 28,
-    "tells-early": 300,
+    "runs-holds": 4,
+    "sweeps-all": 16,
+    "takes-at-once": 2,
+    "takes-twice": 9,
 }
 """Where to begin to look, so that it does not take long."""
+
+
+VOLUME = Item("reserve", "a", 1000, word="40 20000 23600 30 volume movable")
+WANTS_IT = Item("reserve", "a", 5000, number=1, word="90 20000 23600 30 via")
+SOON = Item("reserve", "a", 1000, word="40 40 100 30")
+BY_HAND = {
+    "forgets-changes": (
+        VOLUME,
+        Item("modify", "a", 2000, word="50"),
+        Item("modify", "a", 3000, word="350"),
+        WANTS_IT,
+    ),
+    "moves-less": (VOLUME, WANTS_IT),
+    "configures-nothing": (SOON,),
+    "keeps-the-old": (SOON, Item("migrate", "b", 45_000, word="m1")),
+}
+"""Where it would take long to draw what shows it."""
 
 
 def first_failure(bug: str) -> Failure:
@@ -41,6 +63,13 @@ def test_a_bug_is_found(bug: str) -> None:
     failure = first_failure(bug)
     assert play_with(failure.schedule).violations == ()
     assert play_with(failure.schedule, bug).violations == failure.violations
+
+
+@pytest.mark.parametrize("bug", BY_HAND)
+def test_a_bug_is_found_where_nothing_fails(bug: str) -> None:
+    schedule = Schedule("hand", World(last_s=120), BY_HAND[bug])
+    assert play_with(schedule).violations == ()
+    assert play_with(schedule, bug).violations != ()
 
 
 def test_a_short_reproduction_still_fails_with_the_bug_only() -> None:

@@ -65,3 +65,12 @@ def test_a_label_is_held_by_one_reservation_at_a_time() -> None:
     assert overbooked(held, PORTS) == "VLAN 100 at m1:west is held by two reservations at 5 s"
     assert overbooked([prep("one", 1), prep("two", 1, start_s=10, end_s=11)], PORTS) == ""
     assert overbooked([prep("one", 1), prep("one", 1, part_id="new")], PORTS) == ""
+
+
+def test_a_label_that_is_held_long_meets_those_that_come_after_others() -> None:
+    held = [
+        prep("one", 1, start_s=0, end_s=100),
+        prep("one", 1, part_id="new", start_s=10, end_s=20),
+        prep("two", 1, start_s=30, end_s=40),
+    ]
+    assert overbooked(held, PORTS) == "VLAN 100 at m1:west is held by two reservations at 30 s"

@@ -84,7 +84,7 @@ def test_a_trace_of_the_first_schedule(tmp_path: Path) -> None:
         ("{}", "seed: given None, possible: a text"),
         (
             to_json(draw(1, 0)).replace('"kind": "reserve"', '"kind": "resreve"', 1),
-            "items[0].kind: given 'resreve', possible: cancel, cloudnet, ",
+            "items[0].kind: given 'resreve', possible: accept, cancel, ",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from embedding_case import INNER, PATHS, PEERS, VLANS, path, preps, record, with_prep
 
 from rdl.codec import to_bytes
-from simulations.faults.joined import broken, unjoined
+from simulations.faults.joined import unjoined
 from simulations.faults.nets import graph_of, read_net
 from substrate.model import CloudNet, Hop, Path, Window
 
@@ -68,7 +68,7 @@ def test_a_vnode_elsewhere_than_asked_or_told() -> None:
         ("a:2:5 b:1:1 c:4:2 a-b:20 b-c:5", "VNode a is asked of west with another /resource/mem"),
         ("a:2:4 b:1:1 a-b:20", "VNode c was not asked for"),
         ("a:2:4 b:1:1 c:4:2 a-b:20", "VLink b-c is none of it, and has a path"),
-        ("a:2:4 b:1:1 c:4:2 a-b:21 b-c:5", "VLink a-b has 20000000000 bit/s"),
+        ("a:2:4 b:1:1 c:4:2 a-b:21 b-c:5", "east is asked for VLink a-b with another"),
         ("a:2:4 b:1:1 c:4:2 a-b:20 a-c:1 b-c:5", "west does not know VLink a-c"),
     ],
 )
@@ -90,12 +90,9 @@ def test_a_path_to_somewhere_else() -> None:
 
 
 def test_a_path_that_is_not_wired_or_changes_its_vlan_between_domains() -> None:
-    assert broken(PATHS[0], PEERS) == ""
     changed = moved(PATHS[0], 1, ingress_vlan=103)
     words = "leaves by west:m1 with VLAN 100 and enters m1:west with 103"
-    assert broken(changed, PEERS) == words
     assert problem(changed, PATHS[1]) == f"VLink a-b: {words}"
-    assert "enters m1:east" in broken(moved(PATHS[0], 1, ingress_stp="m1:east"), PEERS)
 
 
 def test_a_provider_that_was_told_another_segment() -> None:

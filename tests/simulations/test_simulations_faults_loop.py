@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -227,3 +229,27 @@ def test_an_asynchronous_generator_that_is_dropped_is_closed() -> None:
 
     run(loop, main())
     assert seen == ["closed"]
+
+
+@pytest.mark.parametrize("ends", ["killed", "dead", "closed"])
+def test_work_that_never_begins_is_ended_in_silence(ends: str) -> None:
+    loop = FaultLoop(1)
+    process = Process(loop, "p")
+
+    async def never() -> None:
+        raise AssertionError
+
+    async def main() -> None:
+        if ends == "dead":
+            process.kill()
+        if ends == "closed":
+            process.pause()
+        process.spawn(never())
+        if ends == "killed":
+            process.kill()
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run(loop, main())
+        gc.collect()
+    assert [str(each.message) for each in said] == []

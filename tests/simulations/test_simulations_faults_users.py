@@ -159,7 +159,7 @@ def test_changes_are_asked_for_and_remembered() -> None:
     circuit = world.users.circuits[0]
     assert circuit.wishes == {90: "yes"}
     assert circuit.cancelled
-    assert world.log == ["a Reserve reserve-0", "b Modify modify-0", "b Cancel r"]
+    assert world.log == ["a Reserve reserve-0", "b Modify modify-0-0", "b Cancel r"]
 
 
 def test_migrations_are_asked_for_with_their_time_and_remembered() -> None:
@@ -167,7 +167,7 @@ def test_migrations_are_asked_for_with_their_time_and_remembered() -> None:
     world.instances["a"].answers = [COMMITTED] * 3
     world.run(RESERVE, Item("migrate", "a", word="m1 5000"), Item("migrate", "a", word="m2"))
     assert world.users.circuits[0].moves == {"m1": "yes", "m2": "yes"}
-    assert world.log[1:] == ["a Modify migrate-0"] * 2
+    assert world.log[1:] == ["a Modify migrate-0-0"] * 2
 
 
 def test_cloudnets_are_asked_for_changed_and_remembered() -> None:

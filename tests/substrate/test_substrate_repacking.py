@@ -155,6 +155,32 @@ def begun(one: Mover, from_s: int) -> Mover:
     )
 
 
+@pytest.mark.parametrize(("least_bps", "carries_bps"), [(1, G // 100), (G // 10, G // 10)])
+def test_no_path_carries_next_to_nothing(least_bps: int, carries_bps: int) -> None:
+    longer = Route((*TWO.crossings[:2], Crossing("x", "x:a", "x:b"), TWO.crossings[2]), 20)
+    routes = {ONE: 10, longer: 20}
+    short, wants = [10 - 3e-9] * SLOTS, criteria(10)
+    ((laid,),) = placed(free(short, [10.0] * SLOTS), Mover(wants, routes, (), (), least_bps))
+    split = {share.route: share.bandwidth_bps for share in laid.shares}
+    assert split == {ONE: 10 * G - carries_bps, longer: carries_bps}
+    # Where there is no room for more, that is how it fits.
+    ((laid,),) = placed(free(short, [3e-9] * SLOTS), Mover(wants, routes, (), (), least_bps))
+    split = {share.route: share.bandwidth_bps for share in laid.shares}
+    assert split == {ONE: 10 * G - 3, longer: 3}
+    # What lies so already stays.
+    shares = (Share(ONE, 10 * G - 3, 10), Share(longer, 3, 20))
+    present = (Laid(Phase(WHOLE, 10 * G), shares),)
+    stays = Mover(wants, routes, present, (), least_bps)
+    ((laid,),) = placed(free(short, [10.0] * SLOTS), stays)
+    assert laid is present[0]
+
+
+def placed(forecast: Forecast, mover: Mover) -> Layout:
+    layout = repack(forecast, [mover])
+    assert layout is not None
+    return layout
+
+
 def test_a_volume_that_has_begun_carries_the_rest_otherwise() -> None:
     # It has all of the first slot, and half of the second cannot be for another.
     has = begun(volume(50, 200, ONE), SLOT_S)
