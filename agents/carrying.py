@@ -90,6 +90,9 @@ class Carrying:
             raise _never(name.vnode, "one that has arrived: nothing of it is here")
         for record in awaiting:
             await self._remap(record, lambda now: now.begun([name.vnode]))
+            after = self._parts.records.get(record.key)
+            if after is not None and after.data_plane.state is DataPlaneState.FAILED:
+                raise _later(name.vnode, after.data_plane.reason)
 
     async def put_back(self, reservation_id: str, vnodes: Sequence[str]) -> None:
         """Lets VNodes run again that are not carried away after all."""
@@ -130,7 +133,7 @@ class Carrying:
         return self._live(reservation_id, vnode)[0]
 
     async def _remap(self, record: Record, change: Callable[[Mapped], Mapped]) -> None:
-        """Makes it durable, and waits until the devices are so."""
+        """Makes it durable, and waits for what the devices make of it."""
 
         def place(now: Record, prep: ReservationPrep, free: Free) -> Placement | Refusal:
             placement = self._parts.book.placement(now.part.mapping)
@@ -143,9 +146,6 @@ class Carrying:
         if refusal is not None:
             raise _later(prep.reservation_id, refusal.reason)
         await self._parts.provisioner.settled(prep.reservation_id)
-        after = self._parts.records.get(record.key)
-        if after is not None and after.data_plane.state is DataPlaneState.FAILED:
-            raise _later(prep.reservation_id, after.data_plane.reason)
 
     async def _tried(self, vnode: str, work: Awaitable[T]) -> T:
         try:

@@ -32,8 +32,9 @@ def carried(question: Question) -> Mapping[str, str]:
     begins_ms = question.criteria.window.start_s * 1000
     if cloudnet is None or before is None or begins_ms > question.deadline_ms:
         return {}
+    wanted = {node.id for node in graph_of(cloudnet.graph).nodes}.difference(cloudnet.anew)
     places = {vnode: domain for domain, some in before.vnodes.items() for vnode in some}
-    return {vnode: at for vnode, at in places.items() if vnode not in cloudnet.anew}
+    return {vnode: at for vnode, at in places.items() if vnode in wanted}
 
 
 def awaits(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, ...]:
@@ -42,6 +43,14 @@ def awaits(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, 
         return ()
     names = (node.id for node in graph_of(graph).nodes)
     return tuple(sorted(name for name in names if carried.get(name, domain) != domain))
+
+
+def leaves(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, ...]:
+    """The VNodes that a domain has and a partial graph for it has not."""
+    if not carried:
+        return ()
+    stay = {node.id for node in graph_of(graph).nodes} if graph else set()
+    return tuple(sorted(name for name, at in carried.items() if at == domain and name not in stay))
 
 
 def awaited(transaction: Transaction) -> bool:

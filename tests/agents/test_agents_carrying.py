@@ -20,7 +20,7 @@ from agents.backends.hosts.port import Carried, HostSpec, NeverError, VNodeName
 from agents.carrying import Exported
 from protocol.messages import ReservationPrep
 from runtime.clock import SystemClock
-from substrate.model import RefusalKind
+from substrate.model import DataPlaneState, RefusalKind
 from substrate.values import replace
 
 ALONE = graph({"a": 2})
@@ -109,6 +109,24 @@ async def test_what_an_older_version_has_is_exported_while_a_newer_one_is_in_for
         assert "it rains" in await typed(w, "b", "read diary")
 
 
+async def test_what_leaves_stays_until_it_is_released_though_others_need_its_room() -> None:
+    async with world(hosts=1) as w:
+        await w.committed(cloud_prep(graph({"a": 2, "b": 6})))
+        await typed(w, "b", "write diary it rains")
+        larger = replace(cloud_prep(graph({"a": 8}), "t2", version=2), leaves=("b",))
+        await w.committed(larger)
+        await w.agent.parts.provisioner.settled("r1")
+        # The host has no room for both, and says so.
+        assert w.data_plane("t2") is DataPlaneState.FAILED
+        given = await w.clouds.carrying.export("r1", "b")
+        assert await whole(given) == b'{"diary": "it rains"}'
+        await w.release("t1")
+        await w.at(100)
+        await w.agent.parts.provisioner.settled("r1")
+        assert w.data_plane("t2") is DataPlaneState.ACTIVE
+        assert await w.runs() == {"h1": {"r1:a": "running"}}
+
+
 async def test_an_operator_who_starts_it_has_it_back() -> None:
     async with world() as w:
         await w.committed(cloud_prep(PAIR))
@@ -164,7 +182,7 @@ async def test_hosts_that_cannot_carry_say_so_before_anything_is_stopped_or_held
 async def test_a_host_that_fails_is_to_be_asked_again() -> None:
     async with world() as w:
         await w.committed(cloud_prep(PAIR))
-        memory(w.embedder).broken["h1"] = "it is on fire"
+        memory(w.embedder).broken.update(dict.fromkeys(("h1", "h2", "h3"), "it is on fire"))
         error = await failing(w.clouds.carrying.export("r1", "b"))
         assert error.code is StatusCode.UNAVAILABLE
         memory(w.embedder).broken.clear()

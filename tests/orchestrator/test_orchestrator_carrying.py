@@ -9,7 +9,7 @@ import pytest
 from orchestrated import NOW_S
 from providers_world import HOUR_S, graph
 
-from orchestrator.carrying import Carry, awaited, awaits, carried, carries
+from orchestrator.carrying import Carry, awaited, awaits, carried, carries, leaves
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import Question
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
@@ -65,6 +65,7 @@ def test_of_what_runs_all_may_be_carried_but_what_begins_anew() -> None:
     assert carried(question(31)) == {}
     assert carried(question(in_force=None)) == {}
     assert carried(question(cloudnet=None)) == {}
+    assert carried(question(cloudnet=CloudNet(of("b", "c")))) == {"b": "munich"}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,14 @@ def test_a_domain_awaits_what_comes_from_another(
     assert awaits(of(*vnodes), domain, FROM) == found
     assert awaits(of(*vnodes), domain, {}) == ()
     assert awaits(b"", domain, FROM) == ()
+
+
+def test_a_domain_is_told_what_leaves_it_and_what_does_not() -> None:
+    assert leaves(of("c"), "munich", FROM) == ("b",)
+    assert leaves(of("b"), "munich", FROM) == ()
+    assert leaves(of("c"), "zurich", FROM) == ()
+    assert leaves(b"", "berlin", FROM) == ("a",)
+    assert leaves(of("c"), "munich", {}) == ()
 
 
 def test_what_is_carried_is_what_is_awaited_from_where_it_was() -> None:
