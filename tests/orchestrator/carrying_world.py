@@ -89,10 +89,13 @@ class Carrying:
         assert clouds is not None
         return clouds
 
+    def net(self, at: dict[str, str]) -> pb.CloudNet:
+        return cloudnet(at=at)
+
     async def move(
         self, at: dict[str, str] | None = None, request_id: str = "m", **fields: Any
     ) -> pb.ReservationRecord:
-        net = cloudnet(at=at or MOVED)
+        net = self.net(at or MOVED)
         net.anew.extend(fields.pop("anew", ()))
         change = pb.ModifyRequest(
             reservation_id=self.id, request_id=request_id, cloudnet=net, **fields

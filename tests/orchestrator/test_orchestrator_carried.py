@@ -187,6 +187,22 @@ async def test_what_is_to_begin_anew_is_not_carried_even_from_one_who_is_away() 
 
 
 @virtual
+async def test_what_began_anew_once_does_not_so_at_changes_that_do_not_say_it() -> None:
+    async with carrying() as w:
+        assert list((await w.move(anew=["b"])).criteria.cloudnet.anew) == ["b"]
+        longer = pb.ModifyRequest(
+            reservation_id=w.id, request_id="longer", end_s=w.record.criteria.window.end_s + 60
+        )
+        record = await w.one.reservations.Modify(longer, NO_CONTEXT)
+        assert record.modified
+        assert not record.criteria.cloudnet.anew
+        w.carrier.done.clear()
+        back = pb.ModifyRequest(reservation_id=w.id, request_id="back", cloudnet=w.net(SPREAD))
+        assert (await w.one.reservations.Modify(back, NO_CONTEXT)).modified
+        assert ("carry", "b", "munich") in w.carrier.done
+
+
+@virtual
 async def test_of_what_has_not_begun_there_is_nothing_to_carry() -> None:
     async with carrying(start_in_s=HOUR_S) as w:
         assert (await w.move()).modified
