@@ -16,7 +16,9 @@ from typing import Any
 import grpc.aio
 import pytest
 import yaml
+from test_endtoend_cli import braid
 from test_endtoend_cloudnets import (
+    NET,
     RUNNING,
     STOPPED,
     all_run,
@@ -242,3 +244,46 @@ async def test_what_is_cancelled_amid_an_import_leaves_nothing_anywhere(tmp_path
         with pytest.raises(grpc.aio.AioRpcError):
             await move
         await it.nothing_held()
+
+
+# By the command -----------------------------------------------------------------------------------
+
+
+async def test_the_command_moves_a_vnode_with_what_it_has_or_says_why_not(tmp_path: Path) -> None:
+    async with providers(tmp_path) as (it, nets):
+        record = await written(it, nets)
+        name = record.reservation_id
+        moved = await braid(it, "cloudnet", "migrate", name, "middle", "--to", "zurich")
+        assert moved.exit_code == 0, moved.output
+        assert "went well" in await reads(nets, await it.get(name))
+        net = tmp_path / "row.yaml"
+        net.write_text(NET)
+        back = ["cloudnet", "modify", name, str(net), "--at", "middle=munich"]
+        done = await braid(it, *back)
+        assert done.exit_code == 0, done.output
+        assert "went well" in await reads(nets, await it.get(name))
+        anew = await braid(it, "cloudnet", "migrate", name, "middle", "--to", "zurich", "--anew")
+        assert anew.exit_code == 0, anew.output
+        assert "no such file" in await reads(nets, await it.get(name))
+        plugin = it.agents["zurich"].agent.clouds
+        assert plugin is not None
+        # As an operator would find whose hosts are of another kind than the others'.
+        hosts = plugin.carrying._embedder.hosts
+        hosts._plugins = {host: Other(hosts.plugin(host)) for host in hosts.specs}
+        refused = await braid(it, *back)
+        assert refused.exit_code == 3, refused.output
+        assert "what VNode middle has could not be carried" in " ".join(refused.output.split())
+        assert places(await it.get(name))["middle"] == "zurich"
+        await all_run(nets, record)
+
+
+class Other:
+    """Hosts that cannot carry: others, without what these can beyond that."""
+
+    def __init__(self, hosts: Any) -> None:
+        self._hosts = hosts
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("export", "import_"):
+            raise AttributeError(name)
+        return getattr(self._hosts, name)
