@@ -25,7 +25,7 @@ from substrate.values import replace
 log = structlog.get_logger()
 
 PAUSE_S = 1.0
-PAUSE_MAX_S = 30.0
+PAUSE_MAX_S = 5.0
 PUT_BACK_MS = 60_000
 """For how long a source is looked for whose VNode stands still for nothing."""
 RESUMED_MS = 30_000
