@@ -247,6 +247,7 @@ class Book:
             prep.window,
             present.placement if present is not None else None,
             advice,
+            prep.awaits,
         )
         return partial, FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
 

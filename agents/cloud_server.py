@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from typing import Final
 
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 
-from agents.backends.hosts.port import CONSOLE_CHUNK_BYTES, Console, PowerState
+from agents.backends.base import DeviceError
+from agents.backends.hosts.port import (
+    CARRIED_CHUNK_BYTES,
+    CONSOLE_CHUNK_BYTES,
+    Carried,
+    Console,
+    PowerState,
+)
+from agents.carrying import Exported
 from agents.clouds import Clouds, Shown
 from agents.metadata import ID_SHAPE, is_id
 from braid.v1 import cloudnets_pb2 as pb, cloudnets_pb2_grpc, rdl_pb2
@@ -21,6 +30,8 @@ from runtime.server import Add
 
 CLOUDNETS_NAME: Final = pb.DESCRIPTOR.services_by_name["CloudNets"].full_name
 VNODES_MAX = 1000
+READY = "braid-ready"
+"""The header of an Import that may go on."""
 LAST_WORDS_S = 0.2
 """For how long what was typed last may be answered once nothing more can come."""
 _STATES = {
@@ -59,9 +70,7 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
     ) -> pb.CloudNetState:
         """Starts, stops or power-cycles VNodes, and answers when that is done."""
         reservation_id = _id("reservation_id", request.reservation_id)
-        if len(request.vnodes) > VNODES_MAX:
-            raise invalid("vnodes", len(request.vnodes), f"up to {VNODES_MAX}")
-        vnodes = [_id(f"vnodes[{i}]", vnode) for i, vnode in enumerate(request.vnodes)]
+        vnodes = _ids(request.vnodes)
         if request.action == pb.POWER_ACTION_CYCLE:
             await self._clouds.cycle(reservation_id, vnodes)
         elif request.action in (pb.POWER_ACTION_START, pb.POWER_ACTION_STOP):
@@ -131,6 +140,70 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         vnode, host = _id("vnode", request.vnode), _id("host", request.host)
         move = await self._clouds.migrate(reservation_id, vnode, host)
         return pb.MigrateResponse(moves=_moves([move]))
+
+    async def Export(
+        self,
+        request: pb.ExportRequest,
+        context: ServicerContext[pb.ExportRequest, pb.ExportResponse],
+    ) -> AsyncIterator[pb.ExportResponse]:
+        """Stops a VNode, and tells what it has."""
+        reservation_id = _id("reservation_id", request.reservation_id)
+        vnode = _id("vnode", request.vnode)
+        exported = await self._clouds.carrying.export(reservation_id, vnode)
+        carried, digest = exported.carried, hashlib.sha256()
+        yield pb.ExportResponse(format=carried.format, off=exported.off)
+        try:
+            async for piece in carried.data:
+                digest.update(piece)
+                yield pb.ExportResponse(data=piece)
+        except DeviceError as error:
+            possible = f"later: {error}"
+            raise RequestError(StatusCode.UNAVAILABLE, "vnode", vnode, possible) from error
+        yield pb.ExportResponse(digest=digest.digest())
+
+    async def Import(
+        self,
+        request_iterator: AsyncIterator[pb.ImportRequest],
+        context: ServicerContext[pb.ImportRequest, pb.ImportResponse],
+    ) -> pb.ImportResponse:
+        """Makes a VNode of what another provider exported."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None:
+            raise invalid("reservation_id", "nothing", "a first message that names a VNode")
+        reservation_id = _id("reservation_id", first.reservation_id)
+        vnode = _id("vnode", first.vnode)
+        self._clouds.carrying.may_come(reservation_id, vnode)
+        await context.send_initial_metadata(((READY, "1"),))
+        second = await anext(aiter(request_iterator), pb.ImportRequest())
+        carried = Carried(second.format, _brought(second, request_iterator))
+        try:
+            await self._clouds.carrying.import_(
+                reservation_id, vnode, Exported(carried, second.off)
+            )
+        except RequestError:
+            # Who is still sending would not hear why.
+            async for _ in request_iterator:
+                pass
+            raise
+        return pb.ImportResponse()
+
+    async def Begin(
+        self,
+        request: pb.CarriedRequest,
+        context: ServicerContext[pb.CarriedRequest, pb.CarriedResponse],
+    ) -> pb.CarriedResponse:
+        """Lets VNodes run that have arrived."""
+        await self._clouds.carrying.begin(*_carried(request))
+        return pb.CarriedResponse()
+
+    async def PutBack(
+        self,
+        request: pb.CarriedRequest,
+        context: ServicerContext[pb.CarriedRequest, pb.CarriedResponse],
+    ) -> pb.CarriedResponse:
+        """Lets VNodes run again that are not carried away after all."""
+        await self._clouds.carrying.put_back(*_carried(request))
+        return pb.CarriedResponse()
 
     def _check_domain(self, given: str) -> None:
         if given not in ("", self._domain):
@@ -210,3 +283,36 @@ def _share(given: float) -> float:
     if not (math.isfinite(given) and 0 < given < 1):
         raise invalid("free_share", given, "above 0 and below 1")
     return given
+
+
+def _ids(given: Sequence[str]) -> list[str]:
+    if len(given) > VNODES_MAX:
+        raise invalid("vnodes", len(given), f"up to {VNODES_MAX}")
+    return [_id(f"vnodes[{i}]", vnode) for i, vnode in enumerate(given)]
+
+
+def _carried(request: pb.CarriedRequest) -> tuple[str, list[str]]:
+    vnodes = _ids(request.vnodes)
+    if not vnodes:
+        raise invalid("vnodes", "none", "one or more")
+    return _id("reservation_id", request.reservation_id), vnodes
+
+
+async def _brought(
+    first: pb.ImportRequest, more: AsyncIterator[pb.ImportRequest]
+) -> AsyncIterator[bytes]:
+    """The bytes that come. Raises DeviceError where they break off, or are not as they were."""
+    digest, message = hashlib.sha256(), first
+    while not message.digest:
+        if len(message.data) > CARRIED_CHUNK_BYTES:
+            possible = f"up to {CARRIED_CHUNK_BYTES} bytes in one message"
+            raise invalid("data", len(message.data), possible)
+        digest.update(message.data)
+        if message.data:
+            yield message.data
+        following = await anext(aiter(more), None)
+        if following is None:
+            raise DeviceError("what came broke off")
+        message = following
+    if message.digest != digest.digest():
+        raise DeviceError("what came is not what was sent: its digest is another")

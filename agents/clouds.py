@@ -21,6 +21,7 @@ from agents.backends.hosts.images import Images
 from agents.backends.hosts.plugins import HostingSettings
 from agents.backends.hosts.port import Condition, Console, VNodeName
 from agents.book import Book
+from agents.carrying import Carrying, explained, must_be_here, must_stay
 from agents.imaging import Imaging
 from agents.parts import Parts
 from agents.provisioner import in_force
@@ -65,6 +66,7 @@ class Clouds:
     def __init__(self, parts: Parts, backend: Hosting, spawn: Spawn) -> None:
         self._parts, self._backend, self._spawn = parts, backend, spawn
         self._remaps = Remaps(parts, spawn)
+        self.carrying = Carrying(parts, backend.embedder, self._remaps, spawn)
         self.imaging = Imaging(parts, backend.embedder, backend.hosting.prepare_ahead_s)
 
     @property
@@ -93,12 +95,16 @@ class Clouds:
         """What is known of it now; one that has not begun is only defined."""
         record = self._committed(reservation_id)
         mapped = self._mapped(record)
-        return Shown(mapped, await self._backend.embedder.conditions(mapped))
+        return Shown(mapped, explained(mapped, await self._backend.embedder.conditions(mapped)))
 
     async def switch(self, reservation_id: str, vnodes: Sequence[str], *, off: bool) -> None:
-        """Stops VNodes, or starts them; none named: all. Durable."""
+        """Stops VNodes, or starts them; none named: all. Durable.
+
+        What is being carried away and is started is at home again.
+        """
         record = self._in_force(reservation_id)
         names = self._named(record, vnodes)
+        must_be_here(self._mapped(record), vnodes)
         live = [part.key for part in self._parts.records.parts_of(reservation_id) if part.live]
         for key in sorted(live, key=lambda key: key != record.key):
             await outliving(self._spawn(self._switch_part(key, names, off=off)))
@@ -108,7 +114,8 @@ class Clouds:
         """Power-cycles VNodes that their user has not stopped; none named: all of these."""
         record = self._in_force(reservation_id)
         mapped = self._mapped(record)
-        names = [n for n in self._named(record, vnodes) if vnodes or n not in mapped.off]
+        names = [n for n in self._named(record, vnodes) if vnodes or n not in mapped.still]
+        must_stay(mapped, vnodes)
         for name in names:
             if name in mapped.off:
                 possible = "VNodes that were not stopped: start it"
@@ -141,6 +148,7 @@ class Clouds:
         mapped = self._mapped(record)
         before = mapped.vnode(vnode)
         assert before is not None
+        must_stay(mapped, [vnode])
         move = Move(reservation_id, vnode, before.host, host, bytes_of(mapped, vnode))
         refusal = await outliving(self._spawn(self._move(record.key, {vnode: host})))
         if refusal is not None:
@@ -226,7 +234,9 @@ class Clouds:
         def place(record: Record, prep: ReservationPrep, free: Free) -> Placement | Refusal:
             placement, mapped = self._placement(record), self._mapped(record)
             mine = [name for name in names if mapped.vnode(name) is not None]
-            return replace(placement, detail=mapped.switched(mine, off=off).to_json())
+            after = mapped.switched(mine, off=off)
+            after = after if off else after.leaving(mine, away=False)
+            return replace(placement, detail=after.to_json())
 
         refusal = await self._remaps.remap(key, place)
         if refusal is not None:
@@ -261,7 +271,8 @@ class Clouds:
                 prep = part.part.prep
                 if prep is not None and prep.graph and prep.window.end_s > now_s:
                     mapped = self._mapped(part)
-                    fixed = len(mine) > 1 or part is not current
+                    carried = mapped.awaits or mapped.leaves
+                    fixed = len(mine) > 1 or part is not current or bool(carried)
                     found.append(Tenant(mapped, prep.segments, fixed))
         return found
 

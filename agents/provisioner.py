@@ -254,8 +254,10 @@ class Provisioner:
         """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""
         before = [r for r in others if self.configured(r.key) and r.live]
         problem = await self._provision(chosen)
-        # Where there is no room for both, the new one takes the place of the old one.
-        kept = [] if problem else [r for r in others if _stands_by(r, chosen, now_s)]
+        # Where there is no room for both, the new one takes the place of the old one; but of what
+        # is carried away there must be something left to be carried.
+        yields = problem and not (chosen.part.prep and chosen.part.prep.leaves)
+        kept = [] if yields else [r for r in others if _stands_by(r, chosen, now_s)]
         for record in kept:
             # Should it be in force again, all of it has to be made as it was.
             self._active.pop(record.key, None)

@@ -31,11 +31,13 @@ def cloudnet(
     objective: str = "",
     at: Mapping[str, str] | None = None,
     exits: Mapping[str, tuple[str, int]] | None = None,
+    anew: Iterable[str] = (),
 ) -> pb.CloudNet:
     """A CloudNet. ``objective``: what its mapping on providers is to be, "cost" when not said.
 
     ``at``: the providers of VNodes that are to be at certain ones. ``exits``: of a partial graph,
-    at which STP and VLAN each VLink leaves that has a transit link. Raises ValueError.
+    at which STP and VLAN each VLink leaves that has a transit link. ``anew``: VNodes that begin
+    anew, from their images, if a Modify takes them to another provider. Raises ValueError.
     """
     message = pb.CloudNet(
         objective=objective,
@@ -46,6 +48,7 @@ def cloudnet(
             pb.VLinkExit(vlink=vlink, stp=stp, vlan=vlan)
             for vlink, (stp, vlan) in (exits or {}).items()
         ],
+        anew=anew,
     )
     if isinstance(graph, bytes):
         try:
@@ -111,11 +114,17 @@ def what_if(free: str | float, domain: str = "") -> cloudnets_pb2.WhatIfRequest:
 
 
 def migrate(
-    reservation_id: str, vnode: str, *, host: str = "", domain: str = "", request_id: str = ""
+    reservation_id: str,
+    vnode: str,
+    *,
+    host: str = "",
+    domain: str = "",
+    anew: bool = False,
+    request_id: str = "",
 ) -> cloudnets_pb2.MigrateRequest:
     """A MigrateRequest of one VNode, to a host of its provider or to another provider.
 
-    Raises ValueError.
+    ``anew``: at the other provider it begins from its image. Raises ValueError.
     """
     if bool(host) is bool(domain):
         raise ValueError("say either the host or the provider (domain) that it moves to")
@@ -125,6 +134,7 @@ def migrate(
         vnode=vnode,
         host=host,
         domain=domain,
+        anew=anew,
     )
 
 

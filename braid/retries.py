@@ -63,6 +63,9 @@ def call_timeout(message: Message, timeout_s: float) -> float:
     if isinstance(message, pb.Reservation | pb.ModifyRequest):
         named = message.HasField("negotiation_timeout_s")
         timeout_s += message.negotiation_timeout_s if named else NEGOTIATION_TIMEOUT_S
+        # What VNodes have may be carried to other providers.
+        carries = isinstance(message, pb.ModifyRequest) and message.HasField("cloudnet")
+        timeout_s += WORK_TIMEOUT_S if carries else 0
     elif isinstance(message, cloudnets_pb2.PowerRequest | cloudnets_pb2.MigrateRequest):
         timeout_s += WORK_TIMEOUT_S
     return timeout_s

@@ -52,9 +52,11 @@ def settle(
     vlans: VlanSet,
     part: tuple[str, int],
     present: Mapped | None = None,
+    awaits: Sequence[str] = (),
 ) -> Settled:
     """The embedding as it can be held now. ``vlans``: free inside. ``part``: of which reservation
-    and version. Raises Refused where the room does not suffice any more.
+    and version. ``awaits``: VNodes that a new part awaits. Raises Refused where the room does not
+    suffice any more.
     """
     task = found.task
     drawn = draw(underlay, left_over(task, room), task.demands, found.hosts)
@@ -73,7 +75,21 @@ def settle(
     vlinks = _vlinks(underlay, found, vlans, present)
     vnodes = tuple(_vnode(underlay, vnode, found.hosts[vnode.id]) for vnode in task.asked.vnodes)
     off = tuple(name for name in (present.off if present else ()) if name in found.hosts)
-    return Settled(Mapped(*part, vnodes, vlinks, to_bytes(task.asked.graph), off), taken)
+    same = present is not None and (present.reservation_id, present.version) == part
+    before = present.awaits if present is not None else ()
+    # A part that is mapped anew knows better than when it was asked for which are there by now.
+    still = {name for name in (before if same else (*before, *awaits)) if name in found.hosts}
+    leaves = tuple(n for n in (present.leaves if present and same else ()) if n in found.hosts)
+    mapped = Mapped(
+        *part,
+        vnodes,
+        vlinks,
+        to_bytes(task.asked.graph),
+        off,
+        awaits=tuple(sorted(still)),
+        leaves=leaves,
+    )
+    return Settled(mapped, taken)
 
 
 def left_over(task: Task, room: Room) -> list[int]:

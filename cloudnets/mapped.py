@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 from substrate.values import dataclass, replace
@@ -59,7 +59,9 @@ class Mapped:
     """A partial graph as it is embedded. ``graph``: completed (OL1), in canonical bytes.
 
     ``off``: VNodes that their user has stopped. VLinks that pass through, without a VNode here,
-    are ordinary segments: of them there are only the ``rules`` of the edge's switch.
+    are ordinary segments: of them there are only the ``rules`` of the edge's switch. ``awaits``:
+    VNodes that are being carried here, and do not run yet. ``leaves``: those that are being carried
+    away, and do not run any more.
     """
 
     reservation_id: str
@@ -69,6 +71,13 @@ class Mapped:
     graph: bytes = b""
     off: tuple[str, ...] = ()
     rules: tuple[SwitchRule, ...] = ()
+    awaits: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+    @property
+    def still(self) -> frozenset[str]:
+        """VNodes that are not to run now."""
+        return frozenset((*self.off, *self.awaits, *self.leaves))
 
     def vnode(self, name: str) -> MappedVNode | None:
         """The one of that id."""
@@ -78,6 +87,15 @@ class Mapped:
         """With these VNodes stopped, or not."""
         stopped = set(self.off) | set(names) if off else set(self.off) - set(names)
         return replace(self, off=tuple(sorted(stopped)))
+
+    def begun(self, names: Collection[str]) -> Mapped:
+        """With these VNodes awaited no more."""
+        return replace(self, awaits=tuple(name for name in self.awaits if name not in names))
+
+    def leaving(self, names: Collection[str], *, away: bool) -> Mapped:
+        """With these VNodes being carried away, or not (any more)."""
+        left = set(self.leaves) | set(names) if away else set(self.leaves) - set(names)
+        return replace(self, leaves=tuple(sorted(left)))
 
     def to_json(self) -> str:
         """The form in which it is stored."""
@@ -90,6 +108,8 @@ class Mapped:
                 "graph": b64encode(self.graph).decode(),
                 "off": self.off,
                 "rules": self.rules,
+                "awaits": self.awaits,
+                "leaves": self.leaves,
             }
         )
 
@@ -110,6 +130,9 @@ class Mapped:
             graph=b64decode(stored["graph"]),
             off=tuple(stored["off"]),
             rules=tuple((*rule[:4], tuple(rule[4]), rule[5]) for rule in stored["rules"]),
+            # Not in what was stored before VNodes could be carried.
+            awaits=tuple(stored.get("awaits", ())),
+            leaves=tuple(stored.get("leaves", ())),
         )
 
 

@@ -39,6 +39,15 @@ At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="VNODE=DOMAIN", help="this VNode at this provider; repeatable"),
 ]
+Anew = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--anew",
+        metavar="VNODE",
+        help="begins from its image where it changes its provider, instead of being carried;"
+        " repeatable",
+    ),
+]
 MaxLatency = Annotated[
     str | None,
     typer.Option("--max-latency", help="most latency of a circuit between providers: 50ms"),

@@ -11,6 +11,7 @@ from braid.cloudnets import cloudnet
 from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
 from commands.cloudnet_drawing import check_drawing, draw_mapping
 from commands.cloudnet_options import (
+    Anew,
     At,
     Avoid,
     CloudNetId,
@@ -158,6 +159,7 @@ def modify(
     file: File,
     objective: Objective = "",
     at: At = None,
+    anew: Anew = None,
     max_latency: MaxLatency = None,
     via: Via = None,
     avoid: Avoid = None,
@@ -172,8 +174,9 @@ def modify(
 ) -> None:
     """Make a CloudNet what FILE says: all of it, or the old one stands. Exit 3: it was refused.
 
-    VNodes that stay are moved only where they must be. Objective, --at, --max-latency, --via and
-    --avoid stay as they were where they are not said.
+    VNodes that stay are moved only where they must be; what those have that change their provider
+    is carried, but for --anew. Objective, --at, --max-latency, --via and --avoid stay as they were
+    where they are not said.
     """
     graph = read_overlay(file, as_json)
     with connected(target, insecure, ca, cert, key) as client:
@@ -182,7 +185,12 @@ def modify(
         limited = changed(limits, max_latency, via, avoid)
         stays = {element.id for element in graph.elements}
         kept = {each.vnode: each.domain for each in old.placing if each.vnode in stays}
-        wanted = cloudnet(graph, objective=objective or old.objective, at={**kept, **placing(at)})
+        wanted = cloudnet(
+            graph,
+            objective=objective or old.objective,
+            at={**kept, **placing(at)},
+            anew=anew or (),
+        )
         record = client.modify(
             reservation_id,
             cloudnet=wanted,

@@ -82,6 +82,9 @@ def migrate(
     vnode: Annotated[str, typer.Argument(metavar="[VNODE]", help="the VNode that moves")] = "",
     to: Annotated[str, typer.Option("--to", help="the provider that it moves to")] = "",
     host: Annotated[str, typer.Option("--host", help="the host of its provider instead")] = "",
+    anew: Annotated[
+        bool, typer.Option("--anew", help="with --to: it begins from its image there")
+    ] = False,
     free: Annotated[
         str | None, typer.Option("--free", help="do what what-if tells for this share instead")
     ] = None,
@@ -98,19 +101,20 @@ def migrate(
 ) -> None:
     """Move a VNode that runs, to another provider or host, or free a share of a provider's hosts.
 
-    Live where the hosts can; new or old and never neither. Also at one provider's agent, but for
-    --to.
+    Within a provider live where the hosts can. To another provider it is stopped, what is on its
+    disk is carried, and it starts there. New or old and never neither. Also at one provider's
+    agent, but for --to.
     """
     with connected(target, insecure, ca, cert, key) as client:
         if free is not None:
-            if reservation_id or to or host:
-                raise ValueError("--free: not together with ID, VNODE, --to and --host")
+            if reservation_id or to or host or anew:
+                raise ValueError("--free: not together with ID, VNODE, --to, --host and --anew")
             answer = client.free_hosts(free, domain, request_id=request_id)
         else:
             if not reservation_id or not vnode or domain or bool(to) is bool(host):
                 raise ValueError("say ID, VNODE and --to or --host; or --free and --domain")
             answer = client.migrate(
-                reservation_id, vnode, host=host, domain=to, request_id=request_id
+                reservation_id, vnode, host=host, domain=to, anew=anew, request_id=request_id
             )
     if as_json:
         print_json(answer)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
+from orchestrator.carrying import awaits, leaves
 from orchestrator.meter import Meter
 from orchestrator.negotiation import NO_GRAPHS, Answer, OffersCame, Progress, Segments
 from orchestrator.offers import Offers, more_pairs, only
@@ -144,6 +145,8 @@ class LiveBargain:
     moved: tuple[str, ...] = ()
     """Reservations that may be moved: what they hold counts as free."""
     joint: Joint | None = None
+    carried: Mapping[str, str] = field(default_factory=dict)
+    """VNodes that are to be carried, should they leave these domains."""
     used_again: bool = False
     rounds: int = 0
 
@@ -308,6 +311,8 @@ class LiveBargain:
             traceparent=telemetry.traceparent(),
             joint=self.joint,
             graph=graph,
+            awaits=awaits(graph, domain, self.carried),
+            leaves=leaves(graph, domain, self.carried),
         )
         return CoordinatorPart(
             domain=domain,

@@ -76,7 +76,8 @@ def check_cloudnet(message: pb.CloudNet, topology: Topology) -> CloudNet:
         raise invalid("cloudnet.objective", message.objective, ", ".join(sorted(OBJECTIVES)))
     placing = _check_placing(message, graph, topology)
     exits = _check_exits(message, graph, topology)
-    return CloudNet(to_bytes(graph), message.objective or "cost", placing, exits)
+    anew = _check_anew(message, graph)
+    return CloudNet(to_bytes(graph), message.objective or "cost", placing, exits, anew)
 
 
 def check_avoided(cloudnet: CloudNet, limits: Constraints) -> None:
@@ -122,6 +123,14 @@ def _check_placing(
             raise RequestError(StatusCode.NOT_FOUND, f"{field}.domain", each.domain, possible)
         found[each.vnode] = each.domain
     return tuple(sorted(found.items()))
+
+
+def _check_anew(message: pb.CloudNet, graph: Graph) -> tuple[str, ...]:
+    nodes = {node.id for node in graph.nodes}
+    for i, name in enumerate(message.anew):
+        if name not in nodes:
+            raise invalid(f"cloudnet.anew[{i}]", name, f"one of {', '.join(sorted(nodes)[:20])}")
+    return tuple(sorted(set(message.anew)))
 
 
 def _check_exits(

@@ -56,6 +56,7 @@ class CloudNetsService(CloudNetsServicer):
         for vnode in request.vnodes:
             _place(vnode, places, "vnodes")
         wanted = set(request.vnodes or places)
+        _must_stay(record, wanted)
         named = {
             domain: pb.PowerRequest(
                 reservation_id=record.reservation_id,
@@ -108,6 +109,8 @@ class CloudNetsService(CloudNetsServicer):
         if request.free_share:
             raise invalid("free_share", request.free_share, "nothing beside reservation_id")
         source = _place(request.vnode, _places(record), "vnode")
+        if request.anew and request.host:
+            raise invalid("anew", True, "nothing beside host: within a provider it stays as it is")
         move = pb.VNodeMove(reservation_id=record.reservation_id, vnode=request.vnode)
         if not request.host and request.domain == source:
             # It is there, perhaps by this very request.
@@ -123,6 +126,23 @@ class CloudNetsService(CloudNetsServicer):
         self._provider(request.domain)
         await self._to_another(record, request, context)
         return pb.MigrateResponse(moves=[move])
+
+    async def Export(
+        self, request: pb.ExportRequest, context: Context
+    ) -> AsyncIterator[pb.ExportResponse]:
+        raise _only_agents()
+        yield
+
+    async def Import(
+        self, request_iterator: AsyncIterator[pb.ImportRequest], context: Context
+    ) -> pb.ImportResponse:
+        raise _only_agents()
+
+    async def Begin(self, request: pb.CarriedRequest, context: Context) -> pb.CarriedResponse:
+        raise _only_agents()
+
+    async def PutBack(self, request: pb.CarriedRequest, context: Context) -> pb.CarriedResponse:
+        raise _only_agents()
 
     async def _has_made(self, request_id: str, record: Reservation, context: Context) -> bool:
         """Whether a change of this CloudNet was asked for by that id."""
@@ -141,7 +161,9 @@ class CloudNetsService(CloudNetsServicer):
         assert cloudnet is not None
         wanted = cloudnet_to_pb(cloudnet)
         placing = {**dict(cloudnet.placing), request.vnode: request.domain}
-        del wanted.placing[:]
+        del wanted.placing[:], wanted.anew[:]
+        if request.anew:
+            wanted.anew.append(request.vnode)
         for vnode, domain in sorted(placing.items()):
             wanted.placing.add(vnode=vnode, domain=domain)
         change = reservations_pb2.ModifyRequest(
@@ -233,6 +255,22 @@ async def _onward(
 def _places(record: Reservation) -> dict[str, str]:
     """The domain of each VNode."""
     return {vnode: part.domain for part in record.parts for vnode in part.vnodes}
+
+
+def _only_agents() -> RequestError:
+    possible = "Migrate, or a Modify: what VNodes have is carried between agents of providers"
+    return RequestError(StatusCode.UNIMPLEMENTED, "method", "of agents", possible)
+
+
+def _must_stay(record: Reservation, vnodes: Iterable[str]) -> None:
+    """That none of these is on its way to another provider."""
+    coming = record.change.parts if record.change is not None else ()
+    after = {vnode: part.domain for part in coming for vnode in part.vnodes}
+    before = _places(record)
+    for vnode in sorted(vnodes):
+        if after.get(vnode, before[vnode]) != before[vnode]:
+            possible = f"once it has been carried from {before[vnode]} to {after[vnode]}"
+            raise RequestError(StatusCode.FAILED_PRECONDITION, "vnodes", vnode, possible)
 
 
 def _place(vnode: str, places: Mapping[str, str], field: str) -> str:

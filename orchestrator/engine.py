@@ -21,6 +21,7 @@ from orchestrator.book import Live, LiveBook
 from orchestrator.bounds import Bounds
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
+from orchestrator.carrying import carried
 from orchestrator.events import Event, EventHub, prepare_event, progress_body, state_event
 from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
@@ -35,6 +36,7 @@ from orchestrator.negotiation import (
 from orchestrator.offers import Offers
 from orchestrator.ports import (
     REFUSED,
+    Carrier,
     Changes,
     ConflictError,
     Gateway,
@@ -83,6 +85,8 @@ class Limits:
     """Nothing is proposed that is out of them."""
     moves_max: int = 4
     """How many others may be moved to admit one; 0: none."""
+    carry_ms: int = 600_000
+    """For how long it is tried to carry the VNodes that a Modify takes to other providers."""
 
 
 class OvertakenError(Exception):
@@ -117,6 +121,8 @@ class Engine(Work):
         self.breakers = Breakers(gateway, clock)
         self.inbox = Inbox(self.spawn)
         self.meter = Meter()
+        self.carrier: Carrier | None = None
+        """What carries VNodes from one provider to another; None: there they begin anew."""
         self.apart: Apart = at_once
         """Where long searches are done."""
         self.explaining = Places(limits.explanations_max)
@@ -285,6 +291,7 @@ class Engine(Work):
             told=told or {},
             moved=moved,
             joint=joint,
+            carried=carried(question) if self.carrier is not None else {},
         )
 
     async def negotiate(

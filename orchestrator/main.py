@@ -13,6 +13,7 @@ from braid.v1.cloudnets_pb2_grpc import add_CloudNetsServicer_to_server
 from braid.v1.doubts_pb2_grpc import add_DoubtsServicer_to_server
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from braid.v1.topology_pb2_grpc import add_TopologyServicer_to_server
+from orchestrator.carrier import GrpcCarrier
 from orchestrator.cloudnet_server import CloudNetsService
 from orchestrator.domains import GrpcGateway
 from orchestrator.doubts import DoubtsService
@@ -64,6 +65,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
     gateway = GrpcGateway(settings.orchestrator_id, instance_id, connect, clock)
     engine = Engine(settings.orchestrator_id, store, gateway, clock, ids, settings.limits())
     apart = engine.apart = OneThread()
+    engine.carrier = GrpcCarrier(gateway)
     instance = Instance(engine, instance_id, round(settings.lease_s * 1000))
     following: asyncio.Task[None] | None = None
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.book import Live
+from orchestrator.carry_out import begin_all, carry_all
+from orchestrator.carrying import awaited
 from orchestrator.engine import Engine
 from orchestrator.explaining import explained, let_go
 from orchestrator.negotiation import Failure
@@ -10,6 +12,7 @@ from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
+from substrate.model import Refusal
 
 SETTLE_BEFORE_RELEASE_S = 10.0
 """How long all acknowledgements are waited for before the old version is given back."""
@@ -42,7 +45,8 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
 
         def word(transaction: Transaction, now_ms: int) -> Reservation:
             planned = with_change_grant(live.record, grant, now_ms)
-            return changed(planned, now_ms) if transaction.told_success else planned
+            told = transaction.told_success and not awaited(transaction)
+            return changed(planned, now_ms) if told else planned
 
         if not await engine.commit(live, new_id, word, unchanged):
             return
@@ -50,11 +54,26 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
 
 
 async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> None:
-    """Puts the new version in force when success may be told; then gives the old one back."""
+    """Puts the new version in force when success may be told, and what its VNodes have is where it
+    is to be; then gives the old one back."""
     transaction = await engine.verdict(new_id)
+    wrong: tuple[Refusal, ...] = ()
+    if stands(transaction) and _pending(live.record, new_id):
+        since_ms = live.record.updated_ms
+
+        def going() -> bool:
+            return not live.lost and _pending(live.record, new_id)
+
+        wrong = await carry_all(engine, old_id, transaction, since_ms, going)
+        transaction = engine.transactions.get(new_id) or transaction
     async with live.turn():
         if _pending(live.record, new_id):
             now_ms = engine.now_ms()
+            if wrong and stands(transaction):
+                stays = unchanged(live.record, wrong, now_ms)
+                await engine.persist(lambda: engine.withdraw(live, new_id, stays), live)
+                live.set(stays)
+                return
             if not stands(transaction):
                 refused = unchanged(live.record, why_not(transaction), now_ms)
                 await store_outcome(engine, live, transaction, refused)
@@ -63,13 +82,19 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
         if live.record.transaction_id != new_id:
             return
         engine.book.watch_end(live.record)
-    await give_back(engine, old_id, new_id)
+    if awaited(transaction):
+        # It lasts as long as a provider is away.
+        engine.spawn(give_back(engine, old_id, new_id))
+    else:
+        await give_back(engine, old_id, new_id)
 
 
 async def give_back(engine: Engine, old_id: str, new_id: str) -> None:
-    """Releases a superseded version, once the new one is in force wherever that can be heard of."""
+    """Releases a superseded version, once the new one is in force wherever that can be heard of,
+    and VNodes run that were carried."""
     if engine.transactions.get(new_id) is not None:
         await engine.transactions.wait(new_id, _all_committed, SETTLE_BEFORE_RELEASE_S)
+        await begin_all(engine, old_id, new_id)
     if engine.transactions.get(old_id) is not None:
         await engine.persist(lambda: engine.transactions.apply(old_id, ReleaseAll()))
 

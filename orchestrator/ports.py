@@ -72,6 +72,27 @@ class Listener(Protocol):
         """The domain is (again) there: what waits for it may be sent."""
 
 
+class NotCarriedError(Exception):
+    """A VNode was not carried; the text says why. ``final``: nor will it be if asked again."""
+
+    def __init__(self, reason: str, final: bool) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class Carrier(Protocol):
+    """Carries VNodes between providers. All may be done again, and raise NotCarriedError."""
+
+    async def carry(self, reservation_id: str, vnode: str, source: str, target: str) -> None:
+        """Stops a VNode at one domain; what it has then is at the other, where it waits."""
+
+    async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
+        """Lets one run that has arrived; final: it has not. Nothing where none is awaited."""
+
+    async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
+        """Lets one run again that is not carried away after all."""
+
+
 class Gateway(Protocol):
     """The domains: gRPC in production, in memory in simulations."""
 

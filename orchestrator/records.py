@@ -249,7 +249,8 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
     parts = tuple(
         # A later phase is not there yet, whatever was there before.
         replace(part, data_plane=before.get(part.domain, part.data_plane))
-        if part.window is None or part.window.start_s <= start_s
+        if (part.window is None or part.window.start_s <= start_s)
+        and part.data_plane is DataPlaneState.SCHEDULED
         else part
         for part in change.parts
     )
@@ -342,6 +343,21 @@ def with_data_plane(
     if parts == reservation.parts:
         return reservation
     return replace(reservation, parts=parts, updated_ms=now_ms)
+
+
+def with_change_data_plane(
+    reservation: Reservation, domain: str, state: DataPlaneState, reason: str, now_ms: int
+) -> Reservation:
+    """The same of a Modify that is decided and not told yet: its VNodes are being carried."""
+    change = reservation.change
+    assert change is not None
+    parts = tuple(
+        replace(part, data_plane=state, reason=reason) if part.domain == domain else part
+        for part in change.parts
+    )
+    if parts == change.parts:
+        return reservation
+    return replace(reservation, change=replace(change, parts=parts), updated_ms=now_ms)
 
 
 def with_released(

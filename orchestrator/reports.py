@@ -10,7 +10,13 @@ from orchestrator.hand import Hand
 from orchestrator.owner import Owner
 from orchestrator.ports import AgentIdentity, Changes, DataPlaneReport, Holdings, LostError
 from orchestrator.reconciling import Reconciling
-from orchestrator.records import State, with_data_plane, with_released
+from orchestrator.records import (
+    Kind,
+    State,
+    with_change_data_plane,
+    with_data_plane,
+    with_released,
+)
 from protocol.coordinator import PartStatus, Transaction
 from protocol.messages import (
     Inquire,
@@ -131,13 +137,19 @@ class Reports:
             self.owner.remember(domain, report)
             return
         async with live.turn():
-            if live.record.transaction_id != report.transaction_id:
+            now_ms, change = self.engine.now_ms(), live.record.change
+            pending = change.transaction_id if change is not None else ""
+            if live.record.kind is Kind.CLOUDNET and pending == report.transaction_id:
+                record = with_change_data_plane(
+                    live.record, domain, report.state, report.reason, now_ms
+                )
+            elif live.record.transaction_id != report.transaction_id:
                 return
-            now_ms = self.engine.now_ms()
-            window = await self._window(report) if live.record.granted.phased else None
-            record = with_data_plane(
-                live.record, domain, report.state, report.reason, now_ms, window
-            )
+            else:
+                window = await self._window(report) if live.record.granted.phased else None
+                record = with_data_plane(
+                    live.record, domain, report.state, report.reason, now_ms, window
+                )
             if record is live.record:
                 return
             event = data_plane_event(

@@ -74,6 +74,9 @@ def check_change(
     criteria = record.criteria
     if message.HasField("cloudnet"):
         criteria = replace(criteria, cloudnet=check_cloudnet(message.cloudnet, topology))
+    elif criteria.cloudnet is not None:
+        # It was said of the change before.
+        criteria = replace(criteria, cloudnet=replace(criteria.cloudnet, anew=()))
     if message.HasField("bandwidth_bps"):
         bandwidth_bps = _check_bandwidth("bandwidth_bps", message.bandwidth_bps)
         criteria = replace(criteria, bandwidth_bps=bandwidth_bps)

@@ -211,6 +211,7 @@ def cloudnet_to_pb(cloudnet: CloudNet) -> pb.CloudNet:
     for vlink, stp, vlan in cloudnet.exits:
         message.exits.add(vlink=vlink, stp=stp, vlan=vlan)
     message.graph.MergeFromString(cloudnet.graph)
+    message.anew.extend(cloudnet.anew)
     return message
 
 
@@ -221,6 +222,7 @@ def cloudnet_from_pb(message: pb.CloudNet) -> CloudNet:
         objective=message.objective,
         placing=tuple((each.vnode, each.domain) for each in message.placing),
         exits=tuple((each.vlink, each.stp, each.vlan) for each in message.exits),
+        anew=tuple(message.anew),
     )
 
 

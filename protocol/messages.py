@@ -88,7 +88,9 @@ class Joint:
 class ReservationPrep:
     """Asks a domain to hold segments, and a partial graph: all of it or nothing.
 
-    ``graph``: in canonical bytes (rdl.codec); empty: there are only segments.
+    ``graph``: in canonical bytes (rdl.codec); empty: there are only segments. ``awaits``: VNodes
+    of it that are carried here from another provider, sorted. ``leaves``: VNodes of the version
+    before that are carried away from here, sorted.
     """
 
     transaction_id: str
@@ -102,6 +104,8 @@ class ReservationPrep:
     traceparent: str = ""
     joint: Joint | None = None
     graph: bytes = b""
+    awaits: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,13 +272,15 @@ class CloudNet:
 
     ``graph``: its overlay in canonical bytes (rdl.codec). ``objective``: by name. ``placing``:
     VNodes with the domains that they must be at, sorted. ``exits``: VLinks of a partial graph with
-    the STPs and VLANs where they leave, sorted.
+    the STPs and VLANs where they leave, sorted. ``anew``: VNodes that begin anew where they change
+    their provider, sorted.
     """
 
     graph: bytes
     objective: str = "cost"
     placing: tuple[tuple[str, str], ...] = ()
     exits: tuple[tuple[str, str, int], ...] = ()
+    anew: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

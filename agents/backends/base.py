@@ -132,7 +132,8 @@ class Partial:
     """A partial graph that is to be embedded, and the segments that lead its VLinks further.
 
     ``present``: how an earlier version of the same reservation lies here; what stays should not
-    move. ``advice``: what ``consult`` found for this part, if it was asked.
+    move. ``advice``: what ``consult`` found for this part, if it was asked. ``awaits``: VNodes that
+    are carried here, and are not made before that.
     """
 
     reservation_id: str
@@ -142,6 +143,7 @@ class Partial:
     window: Window
     present: Placement | None = None
     advice: object = None
+    awaits: tuple[str, ...] = ()
 
 
 class CloudBackend(Backend, Protocol):

@@ -58,6 +58,9 @@ class Embeds(Protocol):
 
     def rules(self, placement: Placement) -> tuple[str, ...]: ...
 
+    def carries(self, host: str) -> bool:
+        """Whether VNodes can be carried to and from a host."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -147,6 +150,10 @@ class ProviderBackend(ExchangeBackend):
             settled = self._settled(partial, free)
         except Refused as refused:
             return refused.refusal
+        cannot = self._not_carried(settled.mapped, partial.awaits)
+        if cannot:
+            kind, reason = RefusalKind.FEATURE, f"VNodes cannot be carried here: {cannot}"
+            return Refusal(kind, reason, elements=(cannot,))
         held = [Claim(resource, amount) for resource, amount in settled.taken.items()]
         labels = {(self.cloud_stp, vlink.vlan) for vlink in settled.mapped.vlinks}
         passing = [s for s in segments if self.cloud_stp not in (s.ingress_stp, s.egress_stp)]
@@ -186,18 +193,30 @@ class ProviderBackend(ExchangeBackend):
         """As was advised, if there is room for that still; else by the first stage alone."""
         room, present = self._room(free), _mapped(partial.present)
         vlans = free.free_vlans(self.cloud_stp)
-        part = partial.reservation_id, partial.version
+        part, awaits = (partial.reservation_id, partial.version), partial.awaits
         advice = _advice(partial)
         if advice is not None and advice.found is not None:
             try:
-                return settle(self.underlay, advice.found, room, vlans, part, present)
+                return settle(self.underlay, advice.found, room, vlans, part, present, awaits)
             except Refused:
                 pass
         try:
             found = self._thought(self._asked(partial), room, present)
         except Refused as refused:
             raise (advice and advice.why) or refused from None
-        return settle(self.underlay, found, room, vlans, part, present)
+        return settle(self.underlay, found, room, vlans, part, present, awaits)
+
+    def _not_carried(self, mapped: Mapped, awaits: Sequence[str]) -> str:
+        """The first VNode that is awaited where its host cannot take in what it has; or none."""
+        for name in awaits:
+            vnode = mapped.vnode(name)
+            if (
+                vnode is not None
+                and name in mapped.awaits
+                and not self.embedder.carries(vnode.host)
+            ):
+                return name
+        return ""
 
     def _asked(self, partial: Partial) -> Asked:
         name = self._domain.name

@@ -26,17 +26,17 @@ from braid.v1 import common_pb2 as braid_dot_v1_dot_common__pb2
 from braid.v1 import rdl_pb2 as braid_dot_v1_dot_rdl__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62raid/v1/agent.proto\x12\x08\x62raid.v1\x1a\x15\x62raid/v1/common.proto\x1a\x12\x62raid/v1/rdl.proto\"\x11\n\x0f\x44\x65scribeRequest\"\x90\x01\n\x10\x44\x65scribeResponse\x12 \n\x06\x64omain\x18\x01 \x01(\x0b\x32\x10.braid.v1.Domain\x12\x13\n\x0b\x61gent_epoch\x18\x02 \x01(\x04\x12\x0e\n\x06now_ms\x18\x03 \x01(\x03\x12\x12\n\nrecovering\x18\x04 \x01(\x08\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x04\x12\x13\n\x0bincarnation\x18\x06 \x01(\t\"D\n\x11OrchestratorFrame\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.braid.v1.OrchestratorMessage\"\x8f\x02\n\x13OrchestratorMessage\x12)\n\nreq_offers\x18\x01 \x01(\x0b\x32\x13.braid.v1.ReqOffersH\x00\x12\x35\n\x10reservation_prep\x18\x02 \x01(\x0b\x32\x19.braid.v1.ReservationPrepH\x00\x12\"\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x10.braid.v1.CommitH\x00\x12 \n\x05\x61\x62ort\x18\x04 \x01(\x0b\x32\x0f.braid.v1.AbortH\x00\x12$\n\x07release\x18\x05 \x01(\x0b\x32\x11.braid.v1.ReleaseH\x00\x12\"\n\x06\x63laims\x18\x06 \x01(\x0b\x32\x10.braid.v1.ClaimsH\x00\x42\x06\n\x04kind\"6\n\nAgentFrame\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.braid.v1.AgentMessage\"\xfb\x01\n\x0c\x41gentMessage\x12+\n\x0bsend_offers\x18\x01 \x01(\x0b\x32\x14.braid.v1.SendOffersH\x00\x12\x35\n\x10reservation_resp\x18\x02 \x01(\x0b\x32\x19.braid.v1.ReservationRespH\x00\x12$\n\x07inquire\x18\x03 \x01(\x0b\x32\x11.braid.v1.InquireH\x00\x12*\n\nreconciled\x18\x04 \x01(\x0b\x32\x14.braid.v1.ReconciledH\x00\x12-\n\x0coffers_stale\x18\x05 \x01(\x0b\x32\x15.braid.v1.OffersStaleH\x00\x42\x06\n\x04kind\"\x89\x02\n\tReqOffers\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12 \n\x06window\x18\x02 \x01(\x0b\x32\x10.braid.v1.Window\x12 \n\x05pairs\x18\x03 \x03(\x0b\x32\x11.braid.v1.StpPair\x12\x15\n\rbandwidth_bps\x18\x04 \x01(\x03\x12\x30\n\x0e\x64irectionality\x18\x05 \x01(\x0e\x32\x18.braid.v1.Directionality\x12\x16\n\x0ereservation_id\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x08 \x01(\x08\x12\r\n\x05moved\x18\t \x03(\t\x12\x11\n\taggregate\x18\n \x01(\x08\"2\n\x07StpPair\x12\x13\n\x0bingress_stp\x18\x01 \x01(\t\x12\x12\n\negress_stp\x18\x02 \x01(\t\"\xa9\x01\n\nSendOffers\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x1f\n\x06offers\x18\x03 \x03(\x0b\x32\x0f.braid.v1.Offer\x12\"\n\x05ports\x18\x04 \x03(\x0b\x32\x13.braid.v1.PortOffer\x12\x10\n\x08\x66ollowed\x18\x05 \x01(\x08\x12\"\n\taggregate\x18\x06 \x01(\x0b\x32\x0f.braid.v1.Graph\"0\n\x0bOffersStale\x12!\n\x07windows\x18\x01 \x03(\x0b\x32\x10.braid.v1.Window\"\xa4\x01\n\x05Offer\x12\r\n\x05token\x18\x01 \x01(\t\x12\x13\n\x0bingress_stp\x18\x02 \x01(\t\x12\x12\n\negress_stp\x18\x03 \x01(\t\x12(\n\x07profile\x18\x04 \x03(\x0b\x32\x17.braid.v1.BandwidthStep\x12\x12\n\nlatency_us\x18\x05 \x01(\x03\x12\r\n\x05price\x18\x06 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x07 \x01(\x03\"f\n\tPortOffer\x12\x0b\n\x03stp\x18\x01 \x01(\t\x12(\n\x07profile\x18\x02 \x03(\x0b\x32\x17.braid.v1.BandwidthStep\x12\"\n\x05vlans\x18\x03 \x03(\x0b\x32\x13.braid.v1.VlanRange\"\xad\x02\n\x0fReservationPrep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12#\n\x08segments\x18\x05 \x03(\x0b\x32\x11.braid.v1.Segment\x12 \n\x06window\x18\x06 \x01(\x0b\x32\x10.braid.v1.Window\x12\x17\n\x0forchestrator_id\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x1e\n\x05joint\x18\n \x01(\x0b\x32\x0f.braid.v1.Joint\x12\x1e\n\x05graph\x18\x0b \x01(\x0b\x32\x0f.braid.v1.Graph\"A\n\x05Joint\x12\x10\n\x08joint_id\x18\x01 \x01(\t\x12&\n\x07members\x18\x02 \x03(\x0b\x32\x15.braid.v1.JointMember\"6\n\x0bJointMember\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"1\n\x06\x43ommit\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"0\n\x05\x41\x62ort\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"2\n\x07Release\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"\x9f\x01\n\x0fReservationResp\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x1e\n\x05phase\x18\x03 \x01(\x0e\x32\x0f.braid.v1.Phase\x12\n\n\x02ok\x18\x04 \x01(\x08\x12\"\n\x07refusal\x18\x05 \x01(\x0b\x32\x11.braid.v1.Refusal\x12\x13\n\x0b\x61gent_epoch\x18\x06 \x01(\x04\"J\n\x07Inquire\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\"n\n\x06\x43laims\x12\x13\n\x0b\x61gent_epoch\x18\x01 \x01(\x04\x12\x11\n\tclaims_id\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\r\x12\r\n\x05pages\x18\x04 \x01(\r\x12\x1f\n\x06\x63laims\x18\x05 \x03(\x0b\x32\x0f.braid.v1.Claim\">\n\x05\x43laim\x12\'\n\x04prep\x18\x01 \x01(\x0b\x32\x19.braid.v1.ReservationPrep\x12\x0c\n\x04told\x18\x02 \x01(\x08\"4\n\nReconciled\x12\x13\n\x0b\x61gent_epoch\x18\x01 \x01(\x04\x12\x11\n\tclaims_id\x18\x02 \x01(\t\"K\n\x0fHoldingsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"\x8e\x02\n\x07Holding\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.braid.v1.HoldingState\x12#\n\x08segments\x18\x05 \x03(\x0b\x32\x11.braid.v1.Segment\x12 \n\x06window\x18\x06 \x01(\x0b\x32\x10.braid.v1.Window\x12,\n\ndata_plane\x18\x07 \x01(\x0e\x32\x18.braid.v1.DataPlaneState\x12\r\n\x05rules\x18\x08 \x03(\t\x12\x17\n\x0forchestrator_id\x18\t \x01(\t\"e\n\x10HoldingsResponse\x12#\n\x08holdings\x18\x01 \x03(\x0b\x32\x11.braid.v1.Holding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61gent_epoch\x18\x03 \x01(\x04\"\x14\n\x12WatchDomainRequest\"\x96\x01\n\x0b\x44omainEvent\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.braid.v1.DataPlaneState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x61t_ms\x18\x06 \x01(\x03*d\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0e\n\nPHASE_PREP\x10\x01\x12\x10\n\x0cPHASE_COMMIT\x10\x02\x12\x0f\n\x0bPHASE_ABORT\x10\x03\x12\x11\n\rPHASE_RELEASE\x10\x04*b\n\x0cHoldingState\x12\x1d\n\x19HOLDING_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOLDING_STATE_HELD\x10\x01\x12\x1b\n\x17HOLDING_STATE_COMMITTED\x10\x02\x32\x97\x02\n\x0b\x44omainAgent\x12\x41\n\x08\x44\x65scribe\x12\x19.braid.v1.DescribeRequest\x1a\x1a.braid.v1.DescribeResponse\x12\x42\n\tNegotiate\x12\x1b.braid.v1.OrchestratorFrame\x1a\x14.braid.v1.AgentFrame(\x01\x30\x01\x12\x41\n\x08Holdings\x12\x19.braid.v1.HoldingsRequest\x1a\x1a.braid.v1.HoldingsResponse\x12>\n\x05Watch\x12\x1c.braid.v1.WatchDomainRequest\x1a\x15.braid.v1.DomainEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62raid/v1/agent.proto\x12\x08\x62raid.v1\x1a\x15\x62raid/v1/common.proto\x1a\x12\x62raid/v1/rdl.proto\"\x11\n\x0f\x44\x65scribeRequest\"\x90\x01\n\x10\x44\x65scribeResponse\x12 \n\x06\x64omain\x18\x01 \x01(\x0b\x32\x10.braid.v1.Domain\x12\x13\n\x0b\x61gent_epoch\x18\x02 \x01(\x04\x12\x0e\n\x06now_ms\x18\x03 \x01(\x03\x12\x12\n\nrecovering\x18\x04 \x01(\x08\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x04\x12\x13\n\x0bincarnation\x18\x06 \x01(\t\"D\n\x11OrchestratorFrame\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.braid.v1.OrchestratorMessage\"\x8f\x02\n\x13OrchestratorMessage\x12)\n\nreq_offers\x18\x01 \x01(\x0b\x32\x13.braid.v1.ReqOffersH\x00\x12\x35\n\x10reservation_prep\x18\x02 \x01(\x0b\x32\x19.braid.v1.ReservationPrepH\x00\x12\"\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x10.braid.v1.CommitH\x00\x12 \n\x05\x61\x62ort\x18\x04 \x01(\x0b\x32\x0f.braid.v1.AbortH\x00\x12$\n\x07release\x18\x05 \x01(\x0b\x32\x11.braid.v1.ReleaseH\x00\x12\"\n\x06\x63laims\x18\x06 \x01(\x0b\x32\x10.braid.v1.ClaimsH\x00\x42\x06\n\x04kind\"6\n\nAgentFrame\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.braid.v1.AgentMessage\"\xfb\x01\n\x0c\x41gentMessage\x12+\n\x0bsend_offers\x18\x01 \x01(\x0b\x32\x14.braid.v1.SendOffersH\x00\x12\x35\n\x10reservation_resp\x18\x02 \x01(\x0b\x32\x19.braid.v1.ReservationRespH\x00\x12$\n\x07inquire\x18\x03 \x01(\x0b\x32\x11.braid.v1.InquireH\x00\x12*\n\nreconciled\x18\x04 \x01(\x0b\x32\x14.braid.v1.ReconciledH\x00\x12-\n\x0coffers_stale\x18\x05 \x01(\x0b\x32\x15.braid.v1.OffersStaleH\x00\x42\x06\n\x04kind\"\x89\x02\n\tReqOffers\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12 \n\x06window\x18\x02 \x01(\x0b\x32\x10.braid.v1.Window\x12 \n\x05pairs\x18\x03 \x03(\x0b\x32\x11.braid.v1.StpPair\x12\x15\n\rbandwidth_bps\x18\x04 \x01(\x03\x12\x30\n\x0e\x64irectionality\x18\x05 \x01(\x0e\x32\x18.braid.v1.Directionality\x12\x16\n\x0ereservation_id\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x08 \x01(\x08\x12\r\n\x05moved\x18\t \x03(\t\x12\x11\n\taggregate\x18\n \x01(\x08\"2\n\x07StpPair\x12\x13\n\x0bingress_stp\x18\x01 \x01(\t\x12\x12\n\negress_stp\x18\x02 \x01(\t\"\xa9\x01\n\nSendOffers\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x1f\n\x06offers\x18\x03 \x03(\x0b\x32\x0f.braid.v1.Offer\x12\"\n\x05ports\x18\x04 \x03(\x0b\x32\x13.braid.v1.PortOffer\x12\x10\n\x08\x66ollowed\x18\x05 \x01(\x08\x12\"\n\taggregate\x18\x06 \x01(\x0b\x32\x0f.braid.v1.Graph\"0\n\x0bOffersStale\x12!\n\x07windows\x18\x01 \x03(\x0b\x32\x10.braid.v1.Window\"\xa4\x01\n\x05Offer\x12\r\n\x05token\x18\x01 \x01(\t\x12\x13\n\x0bingress_stp\x18\x02 \x01(\t\x12\x12\n\negress_stp\x18\x03 \x01(\t\x12(\n\x07profile\x18\x04 \x03(\x0b\x32\x17.braid.v1.BandwidthStep\x12\x12\n\nlatency_us\x18\x05 \x01(\x03\x12\r\n\x05price\x18\x06 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x07 \x01(\x03\"f\n\tPortOffer\x12\x0b\n\x03stp\x18\x01 \x01(\t\x12(\n\x07profile\x18\x02 \x03(\x0b\x32\x17.braid.v1.BandwidthStep\x12\"\n\x05vlans\x18\x03 \x03(\x0b\x32\x13.braid.v1.VlanRange\"\xcd\x02\n\x0fReservationPrep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12#\n\x08segments\x18\x05 \x03(\x0b\x32\x11.braid.v1.Segment\x12 \n\x06window\x18\x06 \x01(\x0b\x32\x10.braid.v1.Window\x12\x17\n\x0forchestrator_id\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x1e\n\x05joint\x18\n \x01(\x0b\x32\x0f.braid.v1.Joint\x12\x1e\n\x05graph\x18\x0b \x01(\x0b\x32\x0f.braid.v1.Graph\x12\x0e\n\x06\x61waits\x18\x0c \x03(\t\x12\x0e\n\x06leaves\x18\r \x03(\t\"A\n\x05Joint\x12\x10\n\x08joint_id\x18\x01 \x01(\t\x12&\n\x07members\x18\x02 \x03(\x0b\x32\x15.braid.v1.JointMember\"6\n\x0bJointMember\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"1\n\x06\x43ommit\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"0\n\x05\x41\x62ort\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"2\n\x07Release\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"\x9f\x01\n\x0fReservationResp\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x1e\n\x05phase\x18\x03 \x01(\x0e\x32\x0f.braid.v1.Phase\x12\n\n\x02ok\x18\x04 \x01(\x08\x12\"\n\x07refusal\x18\x05 \x01(\x0b\x32\x11.braid.v1.Refusal\x12\x13\n\x0b\x61gent_epoch\x18\x06 \x01(\x04\"J\n\x07Inquire\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\"n\n\x06\x43laims\x12\x13\n\x0b\x61gent_epoch\x18\x01 \x01(\x04\x12\x11\n\tclaims_id\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\r\x12\r\n\x05pages\x18\x04 \x01(\r\x12\x1f\n\x06\x63laims\x18\x05 \x03(\x0b\x32\x0f.braid.v1.Claim\">\n\x05\x43laim\x12\'\n\x04prep\x18\x01 \x01(\x0b\x32\x19.braid.v1.ReservationPrep\x12\x0c\n\x04told\x18\x02 \x01(\x08\"4\n\nReconciled\x12\x13\n\x0b\x61gent_epoch\x18\x01 \x01(\x04\x12\x11\n\tclaims_id\x18\x02 \x01(\t\"K\n\x0fHoldingsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"\x8e\x02\n\x07Holding\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.braid.v1.HoldingState\x12#\n\x08segments\x18\x05 \x03(\x0b\x32\x11.braid.v1.Segment\x12 \n\x06window\x18\x06 \x01(\x0b\x32\x10.braid.v1.Window\x12,\n\ndata_plane\x18\x07 \x01(\x0e\x32\x18.braid.v1.DataPlaneState\x12\r\n\x05rules\x18\x08 \x03(\t\x12\x17\n\x0forchestrator_id\x18\t \x01(\t\"e\n\x10HoldingsResponse\x12#\n\x08holdings\x18\x01 \x03(\x0b\x32\x11.braid.v1.Holding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61gent_epoch\x18\x03 \x01(\x04\"\x14\n\x12WatchDomainRequest\"\x96\x01\n\x0b\x44omainEvent\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.braid.v1.DataPlaneState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x61t_ms\x18\x06 \x01(\x03*d\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0e\n\nPHASE_PREP\x10\x01\x12\x10\n\x0cPHASE_COMMIT\x10\x02\x12\x0f\n\x0bPHASE_ABORT\x10\x03\x12\x11\n\rPHASE_RELEASE\x10\x04*b\n\x0cHoldingState\x12\x1d\n\x19HOLDING_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOLDING_STATE_HELD\x10\x01\x12\x1b\n\x17HOLDING_STATE_COMMITTED\x10\x02\x32\x97\x02\n\x0b\x44omainAgent\x12\x41\n\x08\x44\x65scribe\x12\x19.braid.v1.DescribeRequest\x1a\x1a.braid.v1.DescribeResponse\x12\x42\n\tNegotiate\x12\x1b.braid.v1.OrchestratorFrame\x1a\x14.braid.v1.AgentFrame(\x01\x30\x01\x12\x41\n\x08Holdings\x12\x19.braid.v1.HoldingsRequest\x1a\x1a.braid.v1.HoldingsResponse\x12>\n\x05Watch\x12\x1c.braid.v1.WatchDomainRequest\x1a\x15.braid.v1.DomainEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'braid.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=3386
-  _globals['_PHASE']._serialized_end=3486
-  _globals['_HOLDINGSTATE']._serialized_start=3488
-  _globals['_HOLDINGSTATE']._serialized_end=3586
+  _globals['_PHASE']._serialized_start=3418
+  _globals['_PHASE']._serialized_end=3518
+  _globals['_HOLDINGSTATE']._serialized_start=3520
+  _globals['_HOLDINGSTATE']._serialized_end=3618
   _globals['_DESCRIBEREQUEST']._serialized_start=77
   _globals['_DESCRIBEREQUEST']._serialized_end=94
   _globals['_DESCRIBERESPONSE']._serialized_start=97
@@ -62,37 +62,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PORTOFFER']._serialized_start=1606
   _globals['_PORTOFFER']._serialized_end=1708
   _globals['_RESERVATIONPREP']._serialized_start=1711
-  _globals['_RESERVATIONPREP']._serialized_end=2012
-  _globals['_JOINT']._serialized_start=2014
-  _globals['_JOINT']._serialized_end=2079
-  _globals['_JOINTMEMBER']._serialized_start=2081
-  _globals['_JOINTMEMBER']._serialized_end=2135
-  _globals['_COMMIT']._serialized_start=2137
-  _globals['_COMMIT']._serialized_end=2186
-  _globals['_ABORT']._serialized_start=2188
-  _globals['_ABORT']._serialized_end=2236
-  _globals['_RELEASE']._serialized_start=2238
-  _globals['_RELEASE']._serialized_end=2288
-  _globals['_RESERVATIONRESP']._serialized_start=2291
-  _globals['_RESERVATIONRESP']._serialized_end=2450
-  _globals['_INQUIRE']._serialized_start=2452
-  _globals['_INQUIRE']._serialized_end=2526
-  _globals['_CLAIMS']._serialized_start=2528
-  _globals['_CLAIMS']._serialized_end=2638
-  _globals['_CLAIM']._serialized_start=2640
-  _globals['_CLAIM']._serialized_end=2702
-  _globals['_RECONCILED']._serialized_start=2704
-  _globals['_RECONCILED']._serialized_end=2756
-  _globals['_HOLDINGSREQUEST']._serialized_start=2758
-  _globals['_HOLDINGSREQUEST']._serialized_end=2833
-  _globals['_HOLDING']._serialized_start=2836
-  _globals['_HOLDING']._serialized_end=3106
-  _globals['_HOLDINGSRESPONSE']._serialized_start=3108
-  _globals['_HOLDINGSRESPONSE']._serialized_end=3209
-  _globals['_WATCHDOMAINREQUEST']._serialized_start=3211
-  _globals['_WATCHDOMAINREQUEST']._serialized_end=3231
-  _globals['_DOMAINEVENT']._serialized_start=3234
-  _globals['_DOMAINEVENT']._serialized_end=3384
-  _globals['_DOMAINAGENT']._serialized_start=3589
-  _globals['_DOMAINAGENT']._serialized_end=3868
+  _globals['_RESERVATIONPREP']._serialized_end=2044
+  _globals['_JOINT']._serialized_start=2046
+  _globals['_JOINT']._serialized_end=2111
+  _globals['_JOINTMEMBER']._serialized_start=2113
+  _globals['_JOINTMEMBER']._serialized_end=2167
+  _globals['_COMMIT']._serialized_start=2169
+  _globals['_COMMIT']._serialized_end=2218
+  _globals['_ABORT']._serialized_start=2220
+  _globals['_ABORT']._serialized_end=2268
+  _globals['_RELEASE']._serialized_start=2270
+  _globals['_RELEASE']._serialized_end=2320
+  _globals['_RESERVATIONRESP']._serialized_start=2323
+  _globals['_RESERVATIONRESP']._serialized_end=2482
+  _globals['_INQUIRE']._serialized_start=2484
+  _globals['_INQUIRE']._serialized_end=2558
+  _globals['_CLAIMS']._serialized_start=2560
+  _globals['_CLAIMS']._serialized_end=2670
+  _globals['_CLAIM']._serialized_start=2672
+  _globals['_CLAIM']._serialized_end=2734
+  _globals['_RECONCILED']._serialized_start=2736
+  _globals['_RECONCILED']._serialized_end=2788
+  _globals['_HOLDINGSREQUEST']._serialized_start=2790
+  _globals['_HOLDINGSREQUEST']._serialized_end=2865
+  _globals['_HOLDING']._serialized_start=2868
+  _globals['_HOLDING']._serialized_end=3138
+  _globals['_HOLDINGSRESPONSE']._serialized_start=3140
+  _globals['_HOLDINGSRESPONSE']._serialized_end=3241
+  _globals['_WATCHDOMAINREQUEST']._serialized_start=3243
+  _globals['_WATCHDOMAINREQUEST']._serialized_end=3263
+  _globals['_DOMAINEVENT']._serialized_start=3266
+  _globals['_DOMAINEVENT']._serialized_end=3416
+  _globals['_DOMAINAGENT']._serialized_start=3621
+  _globals['_DOMAINAGENT']._serialized_end=3900
 # @@protoc_insertion_point(module_scope)

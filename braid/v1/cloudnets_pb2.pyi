@@ -74,6 +74,150 @@ POWER_ACTION_CYCLE: PowerAction.ValueType  # 3
 Global___PowerAction: _TypeAlias = PowerAction  # noqa: Y015
 
 @_typing.final
+class ExportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    VNODE_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    vnode: _builtins.str
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        vnode: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id", "vnode", b"vnode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportRequest: _TypeAlias = ExportRequest  # noqa: Y015
+
+@_typing.final
+class ExportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    OFF_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    format: _builtins.str
+    """Only in the first message: what the bytes mean, a word of the plugin, and whether its user has stopped it."""
+    off: _builtins.bool
+    data: _builtins.bytes
+    digest: _builtins.bytes
+    """Only in the last: SHA-256 of all data."""
+    def __init__(
+        self,
+        *,
+        format: _builtins.str = ...,
+        off: _builtins.bool = ...,
+        data: _builtins.bytes = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "format", b"format", "off", b"off"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportResponse: _TypeAlias = ExportResponse  # noqa: Y015
+
+@_typing.final
+class ImportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    VNODE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    OFF_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    """Only in the first message, and alone in it."""
+    vnode: _builtins.str
+    format: _builtins.str
+    """Only in the second, as Export told it."""
+    off: _builtins.bool
+    data: _builtins.bytes
+    digest: _builtins.bytes
+    """Only in the last, as Export told it. Without it nothing is made."""
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        vnode: _builtins.str = ...,
+        format: _builtins.str = ...,
+        off: _builtins.bool = ...,
+        data: _builtins.bytes = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "format", b"format", "off", b"off", "reservation_id", b"reservation_id", "vnode", b"vnode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportRequest: _TypeAlias = ImportRequest  # noqa: Y015
+
+@_typing.final
+class ImportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportResponse: _TypeAlias = ImportResponse  # noqa: Y015
+
+@_typing.final
+class CarriedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    VNODES_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    @_builtins.property
+    def vnodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One or more."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        vnodes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id", "vnodes", b"vnodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CarriedRequest: _TypeAlias = CarriedRequest  # noqa: Y015
+
+@_typing.final
+class CarriedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CarriedResponse: _TypeAlias = CarriedResponse  # noqa: Y015
+
+@_typing.final
 class ShowCloudNetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -332,6 +476,7 @@ class MigrateRequest(_message.Message):
     HOST_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
     FREE_SHARE_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the caller; only where a VNode goes to another provider."""
     reservation_id: _builtins.str
@@ -343,6 +488,10 @@ class MigrateRequest(_message.Message):
     """or, at an orchestrator, to this provider."""
     free_share: _builtins.float
     """Or, without a reservation_id: what WhatIf answers for this share of `domain`."""
+    anew: _builtins.bool
+    """With another `domain`: it begins anew there, from its image. Else what it has is carried there, or
+    nothing is moved.
+    """
     def __init__(
         self,
         *,
@@ -352,10 +501,11 @@ class MigrateRequest(_message.Message):
         host: _builtins.str = ...,
         domain: _builtins.str = ...,
         free_share: _builtins.float = ...,
+        anew: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "free_share", b"free_share", "host", b"host", "request_id", b"request_id", "reservation_id", b"reservation_id", "vnode", b"vnode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "domain", b"domain", "free_share", b"free_share", "host", b"host", "request_id", b"request_id", "reservation_id", b"reservation_id", "vnode", b"vnode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,6 +59,26 @@ class CloudNetsStub:
                 request_serializer=braid_dot_v1_dot_cloudnets__pb2.MigrateRequest.SerializeToString,
                 response_deserializer=braid_dot_v1_dot_cloudnets__pb2.MigrateResponse.FromString,
                 _registered_method=True)
+        self.Export = channel.unary_stream(
+                '/braid.v1.CloudNets/Export',
+                request_serializer=braid_dot_v1_dot_cloudnets__pb2.ExportRequest.SerializeToString,
+                response_deserializer=braid_dot_v1_dot_cloudnets__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.Import = channel.stream_unary(
+                '/braid.v1.CloudNets/Import',
+                request_serializer=braid_dot_v1_dot_cloudnets__pb2.ImportRequest.SerializeToString,
+                response_deserializer=braid_dot_v1_dot_cloudnets__pb2.ImportResponse.FromString,
+                _registered_method=True)
+        self.Begin = channel.unary_unary(
+                '/braid.v1.CloudNets/Begin',
+                request_serializer=braid_dot_v1_dot_cloudnets__pb2.CarriedRequest.SerializeToString,
+                response_deserializer=braid_dot_v1_dot_cloudnets__pb2.CarriedResponse.FromString,
+                _registered_method=True)
+        self.PutBack = channel.unary_unary(
+                '/braid.v1.CloudNets/PutBack',
+                request_serializer=braid_dot_v1_dot_cloudnets__pb2.CarriedRequest.SerializeToString,
+                response_deserializer=braid_dot_v1_dot_cloudnets__pb2.CarriedResponse.FromString,
+                _registered_method=True)
 
 
 class CloudNetsServicer:
@@ -102,6 +122,39 @@ class CloudNetsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Export(self, request, context):
+        """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
+        be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+
+        Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Import(self, request_iterator, context):
+        """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
+        all; in place of what came before. The header "braid-ready" comes once
+        the first message was found good: send nothing before, and export nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Begin(self, request, context):
+        """Lets VNodes run that have arrived, as far as their user has not stopped them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutBack(self, request, context):
+        """They are not carried after all: those that Export has stopped run again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CloudNetsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +182,26 @@ def add_CloudNetsServicer_to_server(servicer, server):
                     servicer.Migrate,
                     request_deserializer=braid_dot_v1_dot_cloudnets__pb2.MigrateRequest.FromString,
                     response_serializer=braid_dot_v1_dot_cloudnets__pb2.MigrateResponse.SerializeToString,
+            ),
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=braid_dot_v1_dot_cloudnets__pb2.ExportRequest.FromString,
+                    response_serializer=braid_dot_v1_dot_cloudnets__pb2.ExportResponse.SerializeToString,
+            ),
+            'Import': grpc.stream_unary_rpc_method_handler(
+                    servicer.Import,
+                    request_deserializer=braid_dot_v1_dot_cloudnets__pb2.ImportRequest.FromString,
+                    response_serializer=braid_dot_v1_dot_cloudnets__pb2.ImportResponse.SerializeToString,
+            ),
+            'Begin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Begin,
+                    request_deserializer=braid_dot_v1_dot_cloudnets__pb2.CarriedRequest.FromString,
+                    response_serializer=braid_dot_v1_dot_cloudnets__pb2.CarriedResponse.SerializeToString,
+            ),
+            'PutBack': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutBack,
+                    request_deserializer=braid_dot_v1_dot_cloudnets__pb2.CarriedRequest.FromString,
+                    response_serializer=braid_dot_v1_dot_cloudnets__pb2.CarriedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +339,114 @@ class CloudNets:
             '/braid.v1.CloudNets/Migrate',
             braid_dot_v1_dot_cloudnets__pb2.MigrateRequest.SerializeToString,
             braid_dot_v1_dot_cloudnets__pb2.MigrateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/braid.v1.CloudNets/Export',
+            braid_dot_v1_dot_cloudnets__pb2.ExportRequest.SerializeToString,
+            braid_dot_v1_dot_cloudnets__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Import(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/braid.v1.CloudNets/Import',
+            braid_dot_v1_dot_cloudnets__pb2.ImportRequest.SerializeToString,
+            braid_dot_v1_dot_cloudnets__pb2.ImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Begin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/braid.v1.CloudNets/Begin',
+            braid_dot_v1_dot_cloudnets__pb2.CarriedRequest.SerializeToString,
+            braid_dot_v1_dot_cloudnets__pb2.CarriedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutBack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/braid.v1.CloudNets/PutBack',
+            braid_dot_v1_dot_cloudnets__pb2.CarriedRequest.SerializeToString,
+            braid_dot_v1_dot_cloudnets__pb2.CarriedResponse.FromString,
             options,
             channel_credentials,
             insecure,

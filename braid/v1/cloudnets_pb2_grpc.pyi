@@ -54,6 +54,21 @@ class CloudNetsStub:
     """Moves one VNode to another host of its provider, or does what WhatIf answers: live where the plugin
     can, old or new and never neither. At an orchestrator also to another provider.
     """
+    Export: _grpc.UnaryStreamMultiCallable[_cloudnets_pb2.ExportRequest, _cloudnets_pb2.ExportResponse]
+    """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
+    be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+
+    Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+    """
+    Import: _grpc.StreamUnaryMultiCallable[_cloudnets_pb2.ImportRequest, _cloudnets_pb2.ImportResponse]
+    """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
+    all; in place of what came before. The header "braid-ready" comes once
+    the first message was found good: send nothing before, and export nothing.
+    """
+    Begin: _grpc.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]
+    """Lets VNodes run that have arrived, as far as their user has not stopped them."""
+    PutBack: _grpc.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]
+    """They are not carried after all: those that Export has stopped run again."""
 
 @_typing.type_check_only
 class CloudNetsAsyncStub(CloudNetsStub):
@@ -74,6 +89,21 @@ class CloudNetsAsyncStub(CloudNetsStub):
     """Moves one VNode to another host of its provider, or does what WhatIf answers: live where the plugin
     can, old or new and never neither. At an orchestrator also to another provider.
     """
+    Export: _aio.UnaryStreamMultiCallable[_cloudnets_pb2.ExportRequest, _cloudnets_pb2.ExportResponse]  # type: ignore[assignment]
+    """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
+    be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+
+    Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+    """
+    Import: _aio.StreamUnaryMultiCallable[_cloudnets_pb2.ImportRequest, _cloudnets_pb2.ImportResponse]  # type: ignore[assignment]
+    """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
+    all; in place of what came before. The header "braid-ready" comes once
+    the first message was found good: send nothing before, and export nothing.
+    """
+    Begin: _aio.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]  # type: ignore[assignment]
+    """Lets VNodes run that have arrived, as far as their user has not stopped them."""
+    PutBack: _aio.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]  # type: ignore[assignment]
+    """They are not carried after all: those that Export has stopped run again."""
 
 class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -121,5 +151,44 @@ class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
         """Moves one VNode to another host of its provider, or does what WhatIf answers: live where the plugin
         can, old or new and never neither. At an orchestrator also to another provider.
         """
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _cloudnets_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cloudnets_pb2.ExportResponse], _abc.AsyncIterator[_cloudnets_pb2.ExportResponse]]:
+        """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
+        be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+
+        Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+        """
+
+    @_abc_1.abstractmethod
+    def Import(
+        self,
+        request_iterator: _MaybeAsyncIterator[_cloudnets_pb2.ImportRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_cloudnets_pb2.ImportResponse, _abc.Awaitable[_cloudnets_pb2.ImportResponse]]:
+        """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
+        all; in place of what came before. The header "braid-ready" comes once
+        the first message was found good: send nothing before, and export nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def Begin(
+        self,
+        request: _cloudnets_pb2.CarriedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cloudnets_pb2.CarriedResponse, _abc.Awaitable[_cloudnets_pb2.CarriedResponse]]:
+        """Lets VNodes run that have arrived, as far as their user has not stopped them."""
+
+    @_abc_1.abstractmethod
+    def PutBack(
+        self,
+        request: _cloudnets_pb2.CarriedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cloudnets_pb2.CarriedResponse, _abc.Awaitable[_cloudnets_pb2.CarriedResponse]]:
+        """They are not carried after all: those that Export has stopped run again."""
 
 def add_CloudNetsServicer_to_server(servicer: CloudNetsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -449,6 +449,7 @@ class CloudNet(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     PLACING_FIELD_NUMBER: _builtins.int
     EXITS_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
     objective: _builtins.str
     """What the mapping on providers is to be: "cost" (absent: this), "load", "energy" or "migration"."""
     @_builtins.property
@@ -465,6 +466,12 @@ class CloudNet(_message.Message):
         this orchestrator's domains. Each such link needs one.
         """
 
+    @_builtins.property
+    def anew(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """VNodes that begin anew from their images if a Modify takes them to another provider. What others have
+        is carried there, or the Modify is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -472,10 +479,11 @@ class CloudNet(_message.Message):
         objective: _builtins.str = ...,
         placing: _abc.Iterable[Global___VNodePlacement] | None = ...,
         exits: _abc.Iterable[Global___VLinkExit] | None = ...,
+        anew: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["graph", b"graph"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exits", b"exits", "graph", b"graph", "objective", b"objective", "placing", b"placing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "exits", b"exits", "graph", b"graph", "objective", b"objective", "placing", b"placing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

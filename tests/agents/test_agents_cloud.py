@@ -256,6 +256,9 @@ class Embedder:
     def rules(self, placement: Placement) -> tuple[str, ...]:
         return ("made",)
 
+    def carries(self, host: str) -> bool:
+        return False
+
 
 def test_an_embedder_makes_what_has_a_graph_and_nothing_else() -> None:
     made, embedder = backend(), Embedder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from itertools import product
 
 import pytest
@@ -11,18 +12,24 @@ from cloud_site import GIB, HOSTS
 from hypothesis import given, strategies as st
 
 from agents.backends.base import DeviceError
+from agents.backends.hosts.conformance import check_carrying
 from agents.backends.hosts.guest import LINE_MAX, Terminal
 from agents.backends.hosts.memory import TRANSITIONS, Event, MemoryHosts
 from agents.backends.hosts.port import (
     CONSOLE_CHUNK_BYTES,
+    Carried,
     Console,
+    NeverError,
     Nic,
     PowerState,
     VNodeName,
     VNodeSpec,
 )
+from substrate.values import replace
 
 WEB = VNodeName("r1", "web")
+NOTHING = "$ "
+"""What is said after a line that is not answered."""
 
 
 def spec(vnode: str = "web", mcores: int = 1500, image: str = "debian") -> VNodeSpec:
@@ -61,6 +68,65 @@ async def said(console: Console, line: str) -> str:
     await console.write(line.encode() + b"\r")
     text = await shown(console, "\r\n$ ")
     return text.partition("\r\n")[2].removesuffix("\r\n$ ")
+
+
+# --- Disks --------------------------------------------------------------------------------------
+
+
+async def test_what_is_written_is_read_after_it_was_stopped_and_listed() -> None:
+    found, _ = await running()
+    console = await found.console("h1", WEB)
+    await shown(console, "$ ")
+    assert await said(console, "read diary") == "diary: no such file"
+    assert await said(console, "write diary it rains, again") == NOTHING
+    assert await said(console, "write empty") == NOTHING
+    assert await said(console, "write") == "write what? possible: write NAME TEXT"
+    await found.cycle("h1", WEB)
+    await found.stop("h1", WEB)
+    await found.start("h1", WEB)
+    console = await found.console("h1", WEB)
+    await shown(console, "$ ")
+    assert await said(console, "ls") == "diary\r\nempty"
+    assert await said(console, "read diary") == "it rains, again"
+    await found.migrate("h1", "h2", spec())
+    assert await said(console, "read diary") == "it rains, again"
+
+
+async def test_a_disk_takes_no_more_than_it_has() -> None:
+    found, _ = hosts()
+    await found.ensure("h1", replace(spec(), disk_bytes=20))
+    await found.start("h1", WEB)
+    console = await found.console("h1", WEB)
+    await shown(console, "$ ")
+    assert await said(console, "write diary 012345678901234") == NOTHING
+    assert await said(console, "write other x") == "other: the disk is full"
+    assert await said(console, "write diary 0") == NOTHING
+    assert await said(console, "write other x") == NOTHING
+
+
+async def test_what_is_carried_is_what_a_disk_has_and_fits() -> None:
+    await check_carrying(hosts()[0], "h1", "h2", "debian")
+    found, _ = await running()
+    with pytest.raises(DeviceError, match="only what is stopped is exported"):
+        await found.export("h1", WEB)
+    await found.stop("h1", WEB)
+    with pytest.raises(DeviceError, match="is not on host h2"):
+        await found.export("h2", WEB)
+
+    async def large() -> AsyncIterator[bytes]:
+        yield b'{"diary": "it rains"}'
+
+    small = replace(spec(), disk_bytes=12)
+    with pytest.raises(NeverError, match="brings 13 bytes, its disk has 12"):
+        await found.import_("h2", small, Carried("memory/1", large()))
+    assert await state(found, "h2") == "gone"
+    await found.import_("h2", spec(), Carried("memory/1", large()))
+    await found.start("h2", WEB)
+    with pytest.raises(DeviceError, match="only what is stopped is replaced"):
+        await found.import_("h2", spec(), Carried("memory/1", large()))
+    console = await found.console("h2", WEB)
+    await shown(console, "$ ")
+    assert await said(console, "read diary") == "it rains"
 
 
 # --- States -------------------------------------------------------------------------------------

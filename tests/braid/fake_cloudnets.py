@@ -140,7 +140,7 @@ class FakeVnp(Notes, ReservationsServicer):
     def __init__(self) -> None:
         super().__init__()
         self.notes = self
-        self.cloudnets = FakeCloudNets(self)
+        self.cloudnets = FakeCloudNets(self)  # type: ignore[abstract]
         self.records: dict[str, pb.ReservationRecord] = {}
 
     @noted

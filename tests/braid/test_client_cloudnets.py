@@ -90,7 +90,7 @@ async def test_vnodes_are_switched_moved_and_told_of(
     assert (await client("show_cloudnet", running)).completed.name == "pair"
     moved = await client("migrate", running, "left", host="sn113")
     assert moved.moves[0].target == "sn113"
-    await client("migrate", running, "left", domain="zurich", request_id="mine")
+    await client("migrate", running, "left", domain="zurich", request_id="mine", anew=True)
     await client("what_if", "20%", "berlin")
     await client("free_hosts", 0.2, "berlin")
     stop, cycle = fake.asked_of(cn.PowerRequest)
@@ -98,6 +98,7 @@ async def test_vnodes_are_switched_moved_and_told_of(
     assert (cycle.action, list(cycle.vnodes)) == (cn.POWER_ACTION_CYCLE, [])
     assert fake.asked_of(cn.WhatIfRequest) == [cn.WhatIfRequest(domain="berlin", free_share=0.2)]
     host, provider, freed = fake.asked_of(cn.MigrateRequest)
+    assert (host.anew, provider.anew) == (False, True)
     assert (host.vnode, host.host, host.domain) == ("left", "sn113", "")
     assert (provider.host, provider.domain, provider.request_id) == ("", "zurich", "mine")
     assert (freed.reservation_id, freed.domain, freed.free_share) == ("", "berlin", 0.2)

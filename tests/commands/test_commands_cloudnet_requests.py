@@ -346,7 +346,7 @@ def test_modify_asks_for_the_whole_and_keeps_what_is_not_said(
     smaller = tmp_path / "smaller.yaml"
     text = PAIR.read_text().replace("  right", "  third").replace("[right", "[third")
     smaller.write_text(text.replace("1 Gb/s", "2 Gb/s"))
-    words = ["--request-id", "mine", "--at", "third=zurich"]
+    words = ["--request-id", "mine", "--at", "third=zurich", "--anew", "left", "--anew", "third"]
     done = braid(target, "cloudnet", "modify", name, str(smaller), *words)
     assert done.exit_code == 0, done.output
     assert "third  zurich" in done.stdout
@@ -356,6 +356,7 @@ def test_modify_asks_for_the_whole_and_keeps_what_is_not_said(
         "left": "munich",
         "third": "zurich",
     }
+    assert list(asked.cloudnet.anew) == ["left", "third"]
     assert not asked.HasField("bandwidth_bps")
     other = braid(target, "cloudnet", "modify", name, str(PAIR), "--objective", "load", "--json")
     assert json.loads(other.stdout)["criteria"]["cloudnet"]["objective"] == "load"

@@ -155,6 +155,7 @@ def test_fewer_hosts_than_asked_for_is_a_refusal(target: str, fake: FakeVnp) -> 
         (["migrate", "c1", "left", "--host", "b", "--domain", "a"], "say ID, VNODE"),
         (["migrate", "c1", "--free", "20%"], "--free: not together with ID"),
         (["migrate", "--free", "20%", "--host", "b"], "--free: not together with ID"),
+        (["migrate", "--free", "20%", "--anew"], "--free: not together with ID"),
         (["migrate", "--free", "much"], "'much' is not a share; possible: 20%, 0.2"),
         (["what-if", "berlin", "--free", "100%"], "'100%' is not a share"),
         (["what-if", "berlin"], "--free"),

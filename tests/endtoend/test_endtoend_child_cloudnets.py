@@ -229,3 +229,52 @@ async def test_while_the_reseller_is_away_others_take_what_they_can(tmp_path: Pa
         record = await reserved(top, asked(dict.fromkeys("ab", 2), ("a", "b")))
         assert record.state == COMMITTED, record.refusals
         assert set(placed(record).values()) == {"zurich"}
+
+
+async def test_what_a_vnode_has_is_not_carried_past_a_reseller_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    async with (
+        two_vnps(tmp_path) as (top, lower),
+        grpc.aio.insecure_channel(top.target) as channel,
+    ):
+        nets: Any = CloudNetsStub(channel)
+        at = {"a": "zurich", "b": "zurich", "c": "reseller"}
+        cores = dict.fromkeys(at, 2)
+        record = await reserved(top, asked(cores, *PAIRS, at=at, start_in_s=1))
+        assert record.state == COMMITTED, record.refusals
+
+        async def all_run() -> bool:
+            shown = cloudnets_pb2.ShowCloudNetRequest(reservation_id=record.reservation_id)
+            found = (await nets.Show(shown, timeout=60)).vnodes
+            return {each.state for each in found} == {cloudnets_pb2.POWER_STATE_RUNNING}
+
+        await eventually(all_run, 60)
+
+        async def move(vnode: str, domain: str, anew: bool = False) -> pb.ReservationRecord:
+            net = pb.CloudNet()
+            net.CopyFrom(record.criteria.cloudnet)
+            net.anew[:] = [vnode] if anew else []
+            del net.placing[:]
+            for each, place in sorted({**at, vnode: domain}.items()):
+                net.placing.add(vnode=each, domain=place)
+            change = pb.ModifyRequest(
+                request_id=f"{vnode}-{anew}", reservation_id=record.reservation_id, cloudnet=net
+            )
+            changed: pb.ReservationRecord = await top.reservations.Modify(change, timeout=90)
+            return changed
+
+        there = await move("b", "reseller")
+        assert (there.modified, placed(there)) == (False, at)
+        assert there.refusals[0].kind == common_pb2.REFUSAL_KIND_FEATURE
+        assert there.refusals[0].domain == "reseller"
+        away = await move("c", "zurich")
+        assert (away.modified, placed(away)) == (False, at)
+        assert "could not be carried from reseller to zurich" in away.refusals[0].reason
+        assert "a provider with hosts of its own, which reseller is not" in away.refusals[0].reason
+        await eventually(all_run, 60)
+        anew = await move("c", "zurich", anew=True)
+        assert (anew.modified, placed(anew)["c"]) == (True, "zurich")
+        await eventually(all_run, 60)
+        await top.cancel(record.reservation_id)
+        await nothing_below(lower)

@@ -23,7 +23,7 @@ from orchestrator.bounds import Bounds
 from orchestrator.engine import Engine, Limits
 from orchestrator.instance import Instance
 from orchestrator.memory import MemoryStore
-from orchestrator.ports import Changes
+from orchestrator.ports import Carrier, Changes
 from orchestrator.records import Reservation
 from orchestrator.server import ReservationsService
 from protocol.messages import ToAgent, ToOrchestrator
@@ -171,6 +171,7 @@ class Orchestrated:
 
     def __init__(self, configs: Collection[dict[str, Any]], **limits: Any) -> None:
         self.clock, self.ids = LoopClock(), CountingIds()
+        self.carrier: Carrier | None = None
         self.store = Store(self.clock.now_ms)
         self.agents: dict[str, Agent] = {}
         self.delay: Callable[[str, Message], float | None] = lambda domain, message: 0.0
@@ -181,6 +182,7 @@ class Orchestrated:
         """A new life of an instance, connected to all domains."""
         gateway = Gateway(name, self._passage)
         engine = Engine(ORCHESTRATOR_ID, self.store, gateway, self.clock, self.ids, self._limits)
+        engine.carrier = self.carrier
         instance = Instance(engine, name, LEASE_MS)
         service = ReservationsService(instance.orchestrator, Bounds())
         self._ones[name] = One(instance, gateway, service)

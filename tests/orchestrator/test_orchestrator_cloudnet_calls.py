@@ -195,7 +195,7 @@ async def running() -> AsyncIterator[World]:
             assert record.state == rpb.RESERVATION_STATE_COMMITTED, record.refusals
             agents, targets = {}, {}
             for vnode, name in AT.items():
-                agents[name] = Agent(name, states={vnode: RUNNING})
+                agents[name] = Agent(name, states={vnode: RUNNING})  # type: ignore[abstract]
                 add = partial(add_CloudNetsServicer_to_server, agents[name])
                 services = {"braid.v1.CloudNets": add}
                 server = await stack.enter_async_context(serving(INSECURE, services, 0.0))

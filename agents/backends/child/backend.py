@@ -135,6 +135,9 @@ class ChildBackend:
         return ChildCloudNets(self._child, self._domain.name) if self._ports.cloud_stp else None
 
     async def hold(self, prep: ReservationPrep, parts: Sequence[ReservationPrep]) -> Refusal | None:
+        if prep.awaits:
+            reason = f"VNodes cannot be carried to {self._domain.name}: {', '.join(prep.awaits)}"
+            return Refusal(RefusalKind.FEATURE, reason, elements=prep.awaits)
         self._parts[prep.reservation_id] = tuple(parts)
         left_s = (prep.deadline_ms - self._clock.now_ms()) / 1000
         wait_s = min(self._config.child.timeout_s, left_s)

@@ -83,6 +83,26 @@ class ChildCloudNets(CloudNetsServicer):
     async def Migrate(self, request: pb.MigrateRequest, context: Context) -> pb.MigrateResponse:
         raise self._no_hosts()
 
+    async def Export(
+        self, request: pb.ExportRequest, context: Context
+    ) -> AsyncIterator[pb.ExportResponse]:
+        raise self._not_carried(request.vnode)
+        yield
+
+    async def Import(
+        self, request_iterator: AsyncIterator[pb.ImportRequest], context: Context
+    ) -> pb.ImportResponse:
+        first = await anext(aiter(request_iterator), pb.ImportRequest())
+        raise self._not_carried(first.vnode)
+
+    async def Begin(self, request: pb.CarriedRequest, context: Context) -> pb.CarriedResponse:
+        """Nothing: none is awaited here."""
+        return pb.CarriedResponse()
+
+    async def PutBack(self, request: pb.CarriedRequest, context: Context) -> pb.CarriedResponse:
+        """Nothing: none is carried away from here."""
+        return pb.CarriedResponse()
+
     async def _child_id(self, reservation_id: str) -> str:
         try:
             found = await self._child.cloudnet(reservation_id)
@@ -103,6 +123,10 @@ class ChildCloudNets(CloudNetsServicer):
     def _no_hosts(self) -> RequestError:
         possible = "to move VNodes at the orchestrator behind it, whose providers have the hosts"
         return RequestError(StatusCode.FAILED_PRECONDITION, "domain", self._domain, possible)
+
+    def _not_carried(self, vnode: str) -> RequestError:
+        possible = f"one that is at a provider with hosts of its own, which {self._domain} is not"
+        return RequestError(StatusCode.FAILED_PRECONDITION, "vnode", vnode, possible)
 
     def _passed_on(self, error: BraidError) -> RequestError:
         if error.code in (StatusCode.UNKNOWN, StatusCode.INTERNAL):

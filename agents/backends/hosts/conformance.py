@@ -1,13 +1,22 @@
 """What every plugin for hosts must do, for the tests of whoever writes one.
 
     await check_hosts(make(hosts, {...}), "h1", "h2")
+    await check_carrying(make(hosts, {...}), "h1", "h2")    # where VNodes can be carried away
 
 Raises AssertionError, which says what is wrong.
 """
 
 from __future__ import annotations
 
-from agents.backends.hosts.port import HostPlugin, PowerState, VNodeName, VNodeSpec
+from agents.backends.hosts.port import (
+    Carried,
+    CarryingPlugin,
+    HostPlugin,
+    NeverError,
+    PowerState,
+    VNodeName,
+    VNodeSpec,
+)
 
 NAME = VNodeName("conformance", "a")
 OTHER = VNodeName("conformance", "b")
@@ -47,6 +56,29 @@ async def check_hosts(plugin: HostPlugin, source: str, target: str, image: str =
     for host in (source, target):
         left = await plugin.found(host)
         assert not left, f"{host} still has {', '.join(map(str, left))}"
+
+
+async def check_carrying(plugin: CarryingPlugin, source: str, target: str, image: str = "") -> None:
+    """Of a plugin whose VNodes can be carried: what one exports another can import, again too."""
+    spec = VNodeSpec(NAME, 1000, 64 << 20, 1 << 20, image)
+    await plugin.ensure(source, spec)
+    first = await plugin.export(source, NAME)
+    for _ in TWICE:
+        again = await plugin.export(source, NAME)
+        assert again.format == first.format, f"the format changes: {first.format}, {again.format}"
+        await plugin.import_(target, spec, again)
+        await _is(plugin, target, PowerState.STOPPED, "imported")
+    await _is(plugin, source, PowerState.STOPPED, "exported")
+    try:
+        await plugin.import_(source, spec, Carried("of nobody", first.data))
+    except NeverError:
+        pass
+    else:
+        raise AssertionError("it imports a format that nobody knows")
+    await plugin.start(target, NAME)
+    await _is(plugin, target, PowerState.RUNNING, "started after it was imported")
+    for host in (source, target):
+        await plugin.remove(host, NAME)
 
 
 async def _is(plugin: HostPlugin, host: str, state: PowerState, when: str) -> None:

@@ -17,9 +17,12 @@ from agents.backends.hosts.fabric import Fabric, Wiring, rules_of
 from agents.backends.hosts.images import Images, Place
 from agents.backends.hosts.plugins import HostingSettings, Hosts, open_switches
 from agents.backends.hosts.port import (
+    Carried,
+    CarryingPlugin,
     Condition,
     Console,
     HostSpec,
+    NeverError,
     Nic,
     PowerState,
     VNodeName,
@@ -49,8 +52,8 @@ class Embedder:
     async def provision(self, key: str, placement: Placement) -> None:
         """Makes what a placement says; idempotent. Raises DeviceError.
 
-        What stands in its ``off`` is made, and left stopped; all else runs. What the same key, or
-        nobody any more, has is taken away last.
+        What is to be ``still`` is made, and left stopped; all else runs. What is awaited is not
+        made. What the same key, or nobody any more, has is taken away last.
         """
         mapped = Mapped.from_json(placement.detail)
         async with self._turns.turn(mapped.reservation_id):
@@ -58,13 +61,14 @@ class Embedder:
             before = claims.pop(key, None)
             claims[key] = mapped
             await self._look()
+            new = [vnode for vnode in mapped.vnodes if self._is_new(mapped, vnode)]
+            absent = {vnode.id for vnode in new} & set(mapped.awaits)
             # What is new comes first: if there is no room for it, nothing has moved.
-            await _all(
-                self._make(mapped, vnode) for vnode in mapped.vnodes if self._is_new(mapped, vnode)
-            )
-            await _all(self._bring(mapped, vnode) for vnode in mapped.vnodes)
+            await _all(self._make(mapped, vnode) for vnode in new if vnode.id not in absent)
+            here = [vnode for vnode in mapped.vnodes if vnode.id not in absent]
+            await _all(self._bring(mapped, vnode) for vnode in here)
             await self.fabric.arrange(mapped.reservation_id, self._newest_first(mapped))
-            await _all(self._switch(mapped, vnode) for vnode in mapped.vnodes)
+            await _all(self._switch(mapped, vnode) for vnode in here)
             if before is not None:
                 await self._drop(before)
 
@@ -110,7 +114,7 @@ class Embedder:
         mapped = Mapped.from_json(placement.detail)
         vnodes = [
             f"{vnode.id} on {vnode.host}: {vnode.mcores} mcores, {vnode.memory_bytes} bytes of "
-            f"memory, {vnode.disk_bytes} of disk{', off' if vnode.id in mapped.off else ''}"
+            f"memory, {vnode.disk_bytes} of disk{', off' if vnode.id in mapped.still else ''}"
             for vnode in mapped.vnodes
         ]
         try:
@@ -137,6 +141,44 @@ class Embedder:
         """Opens the console of a VNode, wherever it runs. Raises DeviceError."""
         host = self._host_of(name)
         return await self.hosts.plugin(host).console(host, name)
+
+    def carries(self, host: str) -> bool:
+        """Whether VNodes can be carried to and from a host. Raises DeviceError."""
+        return isinstance(self.hosts.plugin(host), CarryingPlugin)
+
+    async def is_there(self, name: VNodeName) -> bool:
+        """Whether a VNode is on its host, all of it. Raises DeviceError."""
+        async with self._turns.turn(name.reservation_id):
+            await self._look()
+        host = self._at.get(name)
+        if host is None:
+            return False
+        condition = await self.hosts.plugin(host).condition(host, name)
+        return condition.state is not PowerState.GONE
+
+    async def export(self, name: VNodeName) -> Carried:
+        """Stops a VNode, and what it has then. Raises DeviceError."""
+        async with self._turns.turn(name.reservation_id):
+            host = self._host_of(name)
+            plugin = self._carrying(host)
+            await plugin.stop(host, name)
+            return await plugin.export(host, name)
+
+    async def import_(self, mapped: Mapped, vnode: MappedVNode, carried: Carried) -> None:
+        """Makes a VNode that is awaited of what was exported, and leaves it stopped.
+
+        Raises DeviceError.
+        """
+        spec, plugin = spec_of(mapped, vnode), self._carrying(vnode.host)
+        # Without its turn: it may take long, and until it is there nobody touches it.
+        await plugin.import_(vnode.host, spec, carried)
+        async with self._turns.turn(mapped.reservation_id):
+            if not any(claim.vnode(vnode.id) for claim in self._newest_first(mapped)):
+                await plugin.remove(vnode.host, spec.name)
+                raise DeviceError(f"{spec.name} was given back while it was imported")
+            if self._at.setdefault(spec.name, vnode.host) != vnode.host:
+                self._also.setdefault(spec.name, set()).add(self._at[spec.name])
+                self._at[spec.name] = vnode.host
 
     async def prepare(self, soon: Iterable[Placement]) -> None:
         """Brings images to hosts, of what will begin, the soonest first."""
@@ -182,7 +224,7 @@ class Embedder:
             await here.migrate(source, target, spec)
         elif source != target:
             await here.ensure(target, spec)
-            if vnode.id not in mapped.off:
+            if vnode.id not in mapped.still:
                 await here.start(target, spec.name)
         if source != target:
             self._also[spec.name].add(source)
@@ -194,7 +236,7 @@ class Embedder:
     async def _switch(self, mapped: Mapped, vnode: MappedVNode) -> None:
         name = VNodeName(mapped.reservation_id, vnode.id)
         plugin = self.hosts.plugin(vnode.host)
-        await (plugin.stop if vnode.id in mapped.off else plugin.start)(vnode.host, name)
+        await (plugin.stop if vnode.id in mapped.still else plugin.start)(vnode.host, name)
 
     async def _drop(self, mapped: Mapped) -> None:
         """What is in ``mapped`` and no placement has."""
@@ -243,6 +285,12 @@ class Embedder:
             return await self.hosts.plugin(host).condition(host, name)
         except DeviceError as error:
             return Condition(PowerState.FAILED, str(error))
+
+    def _carrying(self, host: str) -> CarryingPlugin:
+        plugin = self.hosts.plugin(host)
+        if not isinstance(plugin, CarryingPlugin):
+            raise NeverError("VNodes on its host cannot be carried")
+        return plugin
 
     def _host_of(self, name: VNodeName) -> str:
         if name not in self._at:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 
 from agents.backends.hosts.port import VNodeSpec
 from substrate.values import dataclass
 
 LINE_MAX = 1024
 """Bytes of a line that are heard; the rest of it is lost."""
+FILES_MAX_BYTES = 1 << 20
+"""No disk holds more, however large it is said to be: it is the agent's memory."""
 PROMPT = "$ "
 GIB = 1 << 30
 
@@ -23,10 +25,13 @@ class Said:
 
 
 class Guest:
-    """Has run since ``began_ms``. ``vnode``: as its host runs it now."""
+    """Has run since ``began_ms``. ``vnode``: as its host runs it now. ``files``: on its disk."""
 
-    def __init__(self, vnode: VNodeSpec, began_ms: int) -> None:
+    def __init__(
+        self, vnode: VNodeSpec, began_ms: int, files: MutableMapping[str, str] | None = None
+    ) -> None:
         self.vnode, self.began_ms = vnode, began_ms
+        self.files: MutableMapping[str, str] = {} if files is None else files
 
     def banner(self) -> str:
         """What it greets with."""
@@ -52,11 +57,28 @@ class Guest:
             "uptime": lambda: f"up {max(0, now_ms - self.began_ms) / 1000:.1f} s",
             "free": lambda: amounts(self.vnode),
             "ip": lambda: "\r\n".join(f"{nic.vlink} vlan {nic.vlan}" for nic in self.vnode.nics),
+            "ls": lambda: "\r\n".join(sorted(self.files)),
+            "read": lambda: self.files.get(rest, f"{rest or 'nothing'}: no such file"),
+            "write": lambda: self._written(*rest.partition(" ")[::2]),
         }
         if word in answers:
             return Said(answers[word]())
         possible = ", ".join(sorted([*answers, "panic", "poweroff"]))
         return Said(f"{word[:40]}: not known; possible: {possible}")
+
+    def _written(self, name: str, text: str) -> str:
+        if not name:
+            return "write what? possible: write NAME TEXT"
+        after = {**self.files, name: text}
+        if bytes_of(after) > min(self.vnode.disk_bytes, FILES_MAX_BYTES):
+            return f"{name}: the disk is full"
+        self.files[name] = text
+        return ""
+
+
+def bytes_of(files: Mapping[str, str]) -> int:
+    """What files take of a disk."""
+    return sum(len(name.encode()) + len(text.encode()) for name, text in files.items())
 
 
 def amounts(vnode: VNodeSpec) -> str:

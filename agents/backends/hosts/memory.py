@@ -6,16 +6,20 @@ They forget all when the agent ends; then their VNodes are made again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import field
 from enum import Enum
 
 from agents.backends.base import DeviceError
-from agents.backends.hosts.guest import PROMPT, Guest, Terminal
+from agents.backends.hosts.guest import FILES_MAX_BYTES, PROMPT, Guest, Terminal, bytes_of
 from agents.backends.hosts.port import (
+    CARRIED_CHUNK_BYTES,
     CONSOLE_CHUNK_BYTES,
+    Carried,
     Condition,
     HostSpec,
+    NeverError,
     PowerState,
     VNodeName,
     VNodeSpec,
@@ -25,6 +29,11 @@ from substrate.values import dataclass
 
 UNREAD_MAX_BYTES = 1 << 18
 """When a console has that much to read, who types waits."""
+
+FORMAT = "memory/1"
+"""A JSON object: the text of each file by its name."""
+CARRIED_MAX_BYTES = 8 * FILES_MAX_BYTES
+"""JSON takes up to six bytes for one."""
 
 
 class Event(Enum):
@@ -67,12 +76,13 @@ TRANSITIONS: Mapping[tuple[PowerState, Event], PowerState] = {
 
 @dataclass(slots=True, eq=False)
 class _VNode:
-    """``began``: while it runs, what it runs and since when; ``disk``: whether it has one."""
+    """``guest``: while it runs, what it runs; ``disk``: whether it has one, with ``files``."""
 
     spec: VNodeSpec
     state: PowerState = PowerState.GONE
     reason: str = ""
     disk: bool = False
+    files: dict[str, str] = field(default_factory=dict)
     guest: Guest | None = None
     lines: list[MemoryConsole] = field(default_factory=list)
 
@@ -140,7 +150,7 @@ class MemoryHosts:
         vnode.revive()
         vnode.take(Event.START)
         if vnode.guest is None:
-            vnode.guest = Guest(vnode.spec, self._clock.now_ms())
+            vnode.guest = Guest(vnode.spec, self._clock.now_ms(), vnode.files)
 
     async def stop(self, host: str, name: VNodeName) -> None:
         vnode = self._get(host, name)
@@ -152,7 +162,7 @@ class MemoryHosts:
         vnode.revive()
         vnode.take(Event.CYCLE)
         vnode.hang_up()
-        vnode.guest = Guest(vnode.spec, self._clock.now_ms())
+        vnode.guest = Guest(vnode.spec, self._clock.now_ms(), vnode.files)
 
     async def remove(self, host: str, name: VNodeName) -> None:
         vnode = self._on(host).pop(name, None)
@@ -170,6 +180,25 @@ class MemoryHosts:
         self._check_room(target, vnode)
         there[vnode.name] = self._on(source).pop(vnode.name)
         await self.ensure(target, vnode)
+
+    async def export(self, host: str, name: VNodeName) -> Carried:
+        """Its files; what runs in it ends with it."""
+        vnode = self._get(host, name)
+        if vnode.guest is not None or not vnode.disk:
+            raise DeviceError(f"{name} is {vnode.state.value}: only what is stopped is exported")
+        return Carried(FORMAT, _pieces(json.dumps(vnode.files).encode()))
+
+    async def import_(self, host: str, vnode: VNodeSpec, carried: Carried) -> None:
+        files = await _files(vnode, carried)
+        there = self._on(host)
+        known = there.get(vnode.name)
+        if known is not None and known.guest is not None:
+            raise DeviceError(f"{vnode.name} runs on host {host}: only what is stopped is replaced")
+        self._check_room(host, vnode)
+        made = _VNode(vnode, disk=True, files=files)
+        for event in (Event.DEFINE, Event.PREPARE, Event.READY):
+            made.take(event)
+        there[vnode.name] = made
 
     async def condition(self, host: str, name: VNodeName) -> Condition:
         vnode = self._on(host).get(name)
@@ -236,6 +265,32 @@ class MemoryHosts:
                 raise DeviceError(
                     f"host {host} has {has - taken} {what} free, {vnode.name} needs {wanted}"
                 )
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), CARRIED_CHUNK_BYTES):
+        yield data[at : at + CARRIED_CHUNK_BYTES]
+
+
+async def _files(vnode: VNodeSpec, carried: Carried) -> dict[str, str]:
+    """What was exported. Raises NeverError."""
+    if carried.format != FORMAT:
+        raise NeverError(f"{vnode.name} comes as {carried.format}, hosts in memory take {FORMAT}")
+    data = bytearray()
+    async for piece in carried.data:
+        data += piece
+        if len(data) > CARRIED_MAX_BYTES:
+            raise NeverError(f"{vnode.name} brings more than {CARRIED_MAX_BYTES} bytes")
+    try:
+        found = json.loads(data.decode())
+    except ValueError as error:
+        raise NeverError(f"{vnode.name} brings no {FORMAT}: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise NeverError(f"{vnode.name} brings no {FORMAT}: possible: texts by name")
+    if bytes_of(found) > vnode.disk_bytes:
+        needs = f"{bytes_of(found)} bytes, its disk has {vnode.disk_bytes}"
+        raise NeverError(f"{vnode.name} brings {needs}")
+    return found
 
 
 class MemoryConsole:

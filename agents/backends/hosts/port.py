@@ -6,14 +6,17 @@ failure is a DeviceError with a plain reason. docs/backends.md shows a complete 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from agents.backends.base import DeviceError
 from substrate.values import dataclass
 
 CONSOLE_CHUNK_BYTES = 1 << 16
 """No piece that a console is read or written by is longer."""
+CARRIED_CHUNK_BYTES = 1 << 18
+"""No piece of what is carried is longer."""
 
 
 class VNodeName(NamedTuple):
@@ -89,6 +92,17 @@ class Console(Protocol):
         """Hangs up."""
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a VNode has, to be made again elsewhere: bytes in pieces, at most CARRIED_CHUNK_BYTES.
+
+    ``format``: what they mean, a word with a version, such as "memory/1".
+    """
+
+    format: str
+    data: AsyncIterator[bytes]
+
+
 class HostPlugin(Protocol):
     """See the module. All raise DeviceError."""
 
@@ -129,3 +143,22 @@ class HostPlugin(Protocol):
 
     async def discard(self, host: str, image: str) -> None:
         """Removes an image that was prepared; VNodes made of it stay."""
+
+
+@runtime_checkable
+class CarryingPlugin(HostPlugin, Protocol):
+    """A plugin whose VNodes can be carried to hosts of another provider. Both raise DeviceError."""
+
+    async def export(self, host: str, name: VNodeName) -> Carried:
+        """What a stopped VNode has, as it is now; it stays as it is."""
+
+    async def import_(self, host: str, vnode: VNodeSpec, carried: Carried) -> None:
+        """Makes a VNode of what was exported, and leaves it stopped; in place of a stopped one.
+
+        It is there once all of it is, and not before. Raises NeverError for what it will never
+        take: another format, or more than the VNode has room for.
+        """
+
+
+class NeverError(DeviceError):
+    """A device did not do it and never will."""

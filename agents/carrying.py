@@ -1,0 +1,195 @@
+"""VNodes that are carried to another provider, or from one: this provider's side.
+
+What they have goes through the orchestrator: providers do not know one another. The source keeps
+a VNode stopped from the first export on; the destination holds it unmade until all of it has come,
+and stopped until it may begin (docs/decisions/0026-carried-vnodes.md). All may be asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from grpc import StatusCode
+
+from agents.backends.base import DeviceError, Free, Placement
+from agents.backends.hosts.embedder import Embedder
+from agents.backends.hosts.port import Carried, Condition, NeverError, VNodeName
+from agents.parts import Parts
+from agents.remaps import Remaps, Spawn
+from agents.tasks import outliving
+from agents.values import Record
+from cloudnets.mapped import Mapped, MappedVNode
+from protocol.messages import ReservationPrep
+from protocol.participant import PartState
+from runtime.errors import RequestError
+from substrate.model import DataPlaneState, Refusal
+from substrate.values import dataclass, replace
+
+T = TypeVar("T")
+AGAIN_S = 1.0
+AWAITED = "it is being carried here from another provider"
+LEAVING = "it is being carried to another provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a VNode has, and whether its user has stopped it."""
+
+    carried: Carried
+    off: bool
+
+
+class Carrying:
+    """All of one provider. All methods raise RequestError: FAILED_PRECONDITION and NOT_FOUND for
+    what will not be possible, UNAVAILABLE for what may be later."""
+
+    def __init__(self, parts: Parts, embedder: Embedder, remaps: Remaps, spawn: Spawn) -> None:
+        self._parts, self._embedder, self._remaps, self._spawn = parts, embedder, remaps, spawn
+
+    async def export(self, reservation_id: str, vnode: str) -> Exported:
+        """Stops a VNode durably, and tells what it has."""
+        record, name = self._having(reservation_id, vnode), VNodeName(reservation_id, vnode)
+        mapped = self._mapped(record)
+        at = mapped.vnode(vnode)
+        assert at is not None
+        if not await self._tried(vnode, self._embedder.is_there(name)):
+            raise _never(vnode, "one that is there: nothing of it is on its host")
+        if not self._embedder.carries(at.host):
+            raise _never(vnode, "one on hosts of which VNodes can be carried away")
+        await self._remap(record, lambda now: now.leaving([vnode], away=True))
+        carried = await self._tried(vnode, self._embedder.export(name))
+        return Exported(carried, vnode in mapped.off)
+
+    def may_come(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
+        """The part that awaits a VNode, and how that lies."""
+        record = self._having(reservation_id, vnode)
+        mapped = self._mapped(record)
+        at = mapped.vnode(vnode)
+        assert at is not None
+        if vnode not in mapped.awaits:
+            raise _never(vnode, "one that is awaited: it has begun here")
+        return record, mapped, at
+
+    async def import_(self, reservation_id: str, vnode: str, exported: Exported) -> None:
+        """Makes a VNode that is awaited of what was exported, and leaves it stopped."""
+        record, mapped, at = self.may_come(reservation_id, vnode)
+        carried = replace(exported.carried, data=self._awaited(record, vnode, exported.carried))
+        await self._tried(vnode, self._embedder.import_(mapped, at, carried))
+        await self._remap(record, lambda now: now.switched([vnode], off=exported.off))
+
+    async def begin(self, reservation_id: str, vnodes: Sequence[str]) -> None:
+        """Lets VNodes run that have arrived."""
+        for vnode in vnodes:
+            await self._begin_one(VNodeName(reservation_id, vnode))
+
+    async def _begin_one(self, name: VNodeName) -> None:
+        records = self._live(*name)
+        awaiting = [record for record in records if name.vnode in self._mapped(record).awaits]
+        if awaiting and not await self._tried(name.vnode, self._embedder.is_there(name)):
+            raise _never(name.vnode, "one that has arrived: nothing of it is here")
+        for record in awaiting:
+            await self._remap(record, lambda now: now.begun([name.vnode]))
+            after = self._parts.records.get(record.key)
+            if after is not None and after.data_plane.state is DataPlaneState.FAILED:
+                raise _later(name.vnode, after.data_plane.reason)
+
+    async def put_back(self, reservation_id: str, vnodes: Sequence[str]) -> None:
+        """Lets VNodes run again that are not carried away after all."""
+        for vnode in vnodes:
+            await self._put_one_back(VNodeName(reservation_id, vnode))
+
+    async def _put_one_back(self, name: VNodeName) -> None:
+        for record in self._live(*name):
+            if name.vnode in self._mapped(record).leaves:
+                await self._remap(record, lambda now: now.leaving([name.vnode], away=False))
+
+    async def _awaited(self, record: Record, vnode: str, carried: Carried) -> AsyncIterator[bytes]:
+        """What comes; at its end the VNode must be awaited still, not have begun meanwhile."""
+        async for piece in carried.data:
+            yield piece
+        now = self._parts.records.get(record.key)
+        if now is None or not now.live or vnode not in self._mapped(now).awaits:
+            raise NeverError("it is not awaited any more")
+
+    def _live(self, reservation_id: str, vnode: str) -> list[Record]:
+        """The committed parts that have a VNode, the newest first; one at least."""
+        if self._parts.rules.recovering:
+            raise _later(vnode, "once the provider has found out what it holds")
+        records = [
+            record
+            for record in self._parts.records.parts_of(reservation_id)
+            if record.live and record.has_vnodes and self._mapped(record).vnode(vnode) is not None
+        ]
+        found = [record for record in records if record.part.state is PartState.COMMITTED]
+        if records and not found:
+            raise _later(vnode, "once it is committed here")
+        if not found:
+            name = self._parts.book.domain.name
+            raise RequestError(StatusCode.NOT_FOUND, "vnode", vnode, f"one that is at {name}")
+        return sorted(found, key=_version, reverse=True)
+
+    def _having(self, reservation_id: str, vnode: str) -> Record:
+        return self._live(reservation_id, vnode)[0]
+
+    async def _remap(self, record: Record, change: Callable[[Mapped], Mapped]) -> None:
+        """Makes it durable, and waits for what the devices make of it."""
+
+        def place(now: Record, prep: ReservationPrep, free: Free) -> Placement | Refusal:
+            placement = self._parts.book.placement(now.part.mapping)
+            after = change(Mapped.from_json(placement.detail))
+            return replace(placement, detail=after.to_json())
+
+        prep = record.part.prep
+        assert prep is not None
+        refusal = await outliving(self._spawn(self._remaps.remap(record.key, place)))
+        if refusal is not None:
+            raise _later(prep.reservation_id, refusal.reason)
+        await self._parts.provisioner.settled(prep.reservation_id)
+
+    async def _tried(self, vnode: str, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except NeverError as error:
+            raise _never(vnode, str(error)) from error
+        except DeviceError as error:
+            raise _later(vnode, str(error)) from error
+
+    def _mapped(self, record: Record) -> Mapped:
+        return Mapped.from_json(self._parts.book.placement(record.part.mapping).detail)
+
+
+def explained(mapped: Mapped, found: Mapping[str, Condition]) -> Mapping[str, Condition]:
+    """Conditions, with the reason why a VNode stands still that is being carried."""
+    reasons = dict.fromkeys(mapped.leaves, LEAVING) | dict.fromkeys(mapped.awaits, AWAITED)
+    return {
+        name: replace(condition, reason=condition.reason or reasons.get(name, ""))
+        for name, condition in found.items()
+    }
+
+
+def must_be_here(mapped: Mapped, vnodes: Iterable[str]) -> None:
+    """That none of these is being carried here. Raises RequestError."""
+    for name in vnodes:
+        if name in mapped.awaits:
+            raise _never(name, f"one that has begun here: {AWAITED}")
+
+
+def must_stay(mapped: Mapped, vnodes: Iterable[str]) -> None:
+    """That none of these is being carried. Raises RequestError."""
+    must_be_here(mapped, vnodes)
+    for name in vnodes:
+        if name in mapped.leaves:
+            raise _never(name, f"one that stays here: {LEAVING}")
+
+
+def _version(record: Record) -> int:
+    return record.part.prep.version if record.part.prep is not None else 0
+
+
+def _never(vnode: str, possible: str) -> RequestError:
+    return RequestError(StatusCode.FAILED_PRECONDITION, "vnode", vnode, possible)
+
+
+def _later(given: str, possible: str) -> RequestError:
+    return RequestError(StatusCode.UNAVAILABLE, "vnode", given, f"later: {possible}", AGAIN_S)

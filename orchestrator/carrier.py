@@ -1,0 +1,141 @@
+"""Carries VNodes over gRPC: what one provider's agent exports is passed on to another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Channel
+
+from braid.v1 import cloudnets_pb2 as pb
+from braid.v1.cloudnets_pb2_grpc import CloudNetsStub
+from orchestrator.link import Status
+from orchestrator.passing_on import passed_on
+from orchestrator.ports import NotCarriedError
+
+T = TypeVar("T")
+
+STALL_S = 60.0
+"""For how long nothing may move before it is begun again."""
+READY = "braid-ready"
+"""The header of an Import that may go on."""
+FINAL = frozenset(
+    {
+        StatusCode.FAILED_PRECONDITION,
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.OUT_OF_RANGE,
+        StatusCode.NOT_FOUND,
+        StatusCode.UNIMPLEMENTED,
+    }
+)
+"""What asking again does not change."""
+
+
+class Providers(Protocol):
+    """How agents of providers are reached."""
+
+    def status(self, name: str) -> Status | None:
+        """What is known of a domain; None: there is none of that name."""
+
+    def channel(self, name: str) -> Channel:
+        """A channel to its agent, to be closed."""
+
+
+class GrpcCarrier:
+    """The :class:`orchestrator.ports.Carrier` of production."""
+
+    def __init__(self, providers: Providers, stall_s: float = STALL_S) -> None:
+        self._providers, self._stall_s = providers, stall_s
+
+    async def carry(self, reservation_id: str, vnode: str, source: str, target: str) -> None:
+        async with self._stub(source) as there, self._stub(target) as here:
+            into = here.Import()
+            try:
+                first = pb.ImportRequest(reservation_id=reservation_id, vnode=vnode)
+                await self._of(target, into.write(first))
+                # It says so once the VNode may come: before that its source is left alone.
+                headers = await self._of(target, into.initial_metadata())
+                if headers is not None and READY in headers:
+                    asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode)
+                    await self._pour((source, there.Export(asked)), (target, into))
+                await self._of(target, _ended(into))
+            finally:
+                into.cancel()
+
+    async def _pour(self, source: tuple[str, Any], target: tuple[str, Any]) -> None:
+        """Passes on all that comes, while anybody takes it."""
+        (there, export), (here, into) = source, target
+        try:
+            while message := await self._of(there, export.read()):
+                if into.done():
+                    return
+                onward = pb.ImportRequest(
+                    format=message.format,
+                    off=message.off,
+                    data=message.data,
+                    digest=message.digest,
+                )
+                await self._of(here, into.write(onward))
+            if not into.done():
+                await self._of(here, into.done_writing())
+        finally:
+            export.cancel()
+
+    async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
+        async with self._stub(domain) as stub:
+            request = pb.CarriedRequest(reservation_id=reservation_id, vnodes=[vnode])
+            try:
+                await self._of(domain, stub.Begin(request))
+            except _GoneError:
+                return
+
+    async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
+        async with self._stub(domain) as stub:
+            request = pb.CarriedRequest(reservation_id=reservation_id, vnodes=[vnode])
+            await self._of(domain, stub.PutBack(request))
+
+    @asynccontextmanager
+    async def _stub(self, domain: str) -> AsyncIterator[Any]:
+        status = self._providers.status(domain)
+        if status is None or not status.up:
+            reason = status.reason if status is not None else "it has left"
+            raise NotCarriedError(f"{domain} cannot be reached ({reason})", final=False)
+        async with self._providers.channel(domain) as channel:
+            yield CloudNetsStub(channel)
+
+    async def _of(self, domain: str, work: Awaitable[T]) -> T | None:
+        """What a domain answers; None at the end of a stream. Raises NotCarriedError."""
+        try:
+            async with asyncio.timeout(self._stall_s):
+                answer = await work
+        except TimeoutError:
+            reason = f"{domain} did not go on within {self._stall_s:g} s"
+            raise NotCarriedError(reason, final=False) from None
+        except AioRpcError as error:
+            raise _not_carried(domain, error) from error
+        except asyncio.InvalidStateError:
+            # It is over, which its answer tells more of.
+            return None
+        return answer or None
+
+
+class _GoneError(NotCarriedError):
+    """There is no such VNode, or nothing that could be awaited."""
+
+
+async def _ended(call: Any) -> pb.ImportResponse:
+    answer: pb.ImportResponse = await call
+    return answer
+
+
+def _not_carried(domain: str, error: AioRpcError) -> NotCarriedError:
+    code = error.code()
+    if code is StatusCode.UNIMPLEMENTED:
+        return _GoneError(f"{domain} cannot carry VNodes", final=True)
+    told = passed_on(domain, error)
+    reason = f"{domain} says: {told.field} {told.given}, possible: {told.possible}"
+    kind = _GoneError if code is StatusCode.NOT_FOUND else NotCarriedError
+    return kind(reason, final=code in FINAL)

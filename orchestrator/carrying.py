@@ -1,0 +1,85 @@
+"""Which VNodes a Modify takes to other providers, so that what they have is carried. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.cloudnet_checks import graph_of
+from orchestrator.negotiation import Question
+from protocol.coordinator import PROMISED, PartStatus, Transaction
+from rdl.aggregation import is_neighbour
+from substrate.values import dataclass
+
+EVER = PROMISED | {PartStatus.RELEASING, PartStatus.RELEASED, PartStatus.NACKED}
+"""Statuses of parts that were committed."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Carry:
+    """A VNode, and the domains that it leaves and goes to."""
+
+    vnode: str
+    source: str
+    target: str
+
+
+def carried(question: Question) -> Mapping[str, str]:
+    """The domains of VNodes whose state is to go with them, should they leave.
+
+    None of a CloudNet that begins only after the negotiation: nothing has been made of it.
+    """
+    cloudnet, before = question.criteria.cloudnet, question.in_force
+    begins_ms = question.criteria.window.start_s * 1000
+    if cloudnet is None or before is None or begins_ms > question.deadline_ms:
+        return {}
+    wanted = {node.id for node in graph_of(cloudnet.graph).nodes}.difference(cloudnet.anew)
+    places = {vnode: domain for domain, some in before.vnodes.items() for vnode in some}
+    return {vnode: at for vnode, at in places.items() if vnode in wanted}
+
+
+def awaits(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, ...]:
+    """The VNodes of a partial graph that come to a domain from another."""
+    if not graph or not carried:
+        return ()
+    names = (node.id for node in graph_of(graph).nodes)
+    return tuple(sorted(name for name in names if carried.get(name, domain) != domain))
+
+
+def leaves(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, ...]:
+    """The VNodes that a domain has and a partial graph for it has not."""
+    if not carried:
+        return ()
+    stay = {node.id for node in graph_of(graph).nodes} if graph else set()
+    return tuple(sorted(name for name, at in carried.items() if at == domain and name not in stay))
+
+
+def awaited(transaction: Transaction) -> bool:
+    """Whether VNodes must be carried before a transaction that is decided may be told."""
+    return any(part.prep.awaits for part in transaction.parts if part.status in EVER)
+
+
+def carries(old: Transaction, new: Transaction) -> tuple[Carry, ...]:
+    """What a version awaits that comes after another, and all that has changed its domain where
+    there were versions between: of what these awaited, nobody else knows any more.
+    """
+    before, after = _places(old), _places(new)
+    found = {
+        vnode: part.domain
+        for part in new.parts
+        if part.status in EVER
+        for vnode in part.prep.awaits
+    }
+    if new.version > old.version + 1:
+        found |= {v: at for v, at in after.items() if before.get(v, at) != at}
+    return tuple(Carry(vnode, before.get(vnode, ""), found[vnode]) for vnode in sorted(found))
+
+
+def _places(transaction: Transaction) -> dict[str, str]:
+    """The domain of each VNode."""
+    return {
+        node.id: part.domain
+        for part in transaction.parts
+        if part.status in EVER and part.prep.graph
+        for node in graph_of(part.prep.graph).nodes
+        if not is_neighbour(node)
+    }

@@ -1,0 +1,169 @@
+"""Providers between which VNodes are carried, in virtual time, and what may go wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrated import NO_CONTEXT, NOW_S, One, Orchestrated, until
+from providers_world import HOUR_S, cloudnet, requested, world
+
+from agents.clouds import Clouds
+from braid.v1 import common_pb2, reservations_pb2 as pb
+from orchestrator.ports import NotCarriedError
+from runtime.errors import RequestError
+
+SPREAD = {"a": "berlin", "b": "munich", "c": "zurich"}
+MOVED = {"a": "berlin", "b": "zurich", "c": "zurich"}
+AWAY = NotCarriedError("nobody answers", final=False)
+NEVER = NotCarriedError("its disk is too odd", final=True)
+
+Step = tuple[str, str, str]
+"""What is done ("carry", "begin", "put_back"), with which VNode, at (or to) which domain."""
+
+
+@dataclass
+class MemoryCarrier:
+    """Carries between the shipped agents of ``it``.
+
+    ``fails``: what a step ends with before anything is done, the first of the list each time.
+    ``before``: what happens before it.
+    """
+
+    it: Orchestrated
+    fails: dict[Step, list[NotCarriedError]] = field(default_factory=dict)
+    before: Callable[[Step], Awaitable[None]] | None = None
+    done: list[Step] = field(default_factory=list)
+
+    async def carry(self, reservation_id: str, vnode: str, source: str, target: str) -> None:
+        async def work() -> None:
+            exported = await self._at(source).carrying.export(reservation_id, vnode)
+            await self._at(target).carrying.import_(reservation_id, vnode, exported)
+
+        await self._do(("carry", vnode, target), work)
+
+    async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
+        at = self._at(domain).carrying
+        await self._do(("begin", vnode, domain), lambda: at.begin(reservation_id, [vnode]))
+
+    async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
+        at = self._at(domain).carrying
+        await self._do(("put_back", vnode, domain), lambda: at.put_back(reservation_id, [vnode]))
+
+    async def _do(self, step: Step, work: Callable[[], Awaitable[None]]) -> None:
+        if self.before is not None:
+            await self.before(step)
+        failures = self.fails.get(step)
+        if failures:
+            raise failures[0] if len(failures) == 1 else failures.pop(0)
+        try:
+            await work()
+        except RequestError as error:
+            raise NotCarriedError(str(error), error.code.name != "UNAVAILABLE") from error
+        self.done.append(step)
+
+    def _at(self, domain: str) -> Clouds:
+        clouds = self.it.agents[domain].clouds
+        assert clouds is not None
+        return clouds
+
+
+@dataclass
+class Carrying:
+    """A CloudNet that runs, with a file on the disk of each VNode, and its orchestrator."""
+
+    it: Orchestrated
+    one: One
+    carrier: MemoryCarrier
+    record: pb.ReservationRecord
+
+    @property
+    def id(self) -> str:
+        return self.record.reservation_id
+
+    def clouds(self, domain: str) -> Clouds:
+        clouds = self.it.agents[domain].clouds
+        assert clouds is not None
+        return clouds
+
+    def net(self, at: dict[str, str]) -> pb.CloudNet:
+        return cloudnet(at=at)
+
+    async def move(
+        self, at: dict[str, str] | None = None, request_id: str = "m", **fields: Any
+    ) -> pb.ReservationRecord:
+        net = self.net(at or MOVED)
+        net.anew.extend(fields.pop("anew", ()))
+        change = pb.ModifyRequest(
+            reservation_id=self.id, request_id=request_id, cloudnet=net, **fields
+        )
+        record: pb.ReservationRecord = await self.one.reservations.Modify(change, NO_CONTEXT)
+        return record
+
+    async def get(self) -> pb.ReservationRecord:
+        return await self.one.get(self.id)
+
+    async def says(self, domain: str, vnode: str, line: str) -> str:
+        """What a VNode answers."""
+        console = await self.clouds(domain).console(self.id, vnode)
+        said = b""
+        while said.count(b"$ ") < 1:
+            said += await console.read()
+        await console.write(f"{line}\n".encode())
+        while said.count(b"$ ") < 2:
+            said += await console.read()
+        await console.close()
+        return said.decode()
+
+    async def reads(self, domain: str, vnode: str) -> bool:
+        """Whether a VNode runs there and has its file."""
+        return f"I am {vnode}" in await self.says(domain, vnode, "read diary")
+
+    async def states(self, domain: str) -> dict[str, str]:
+        """What VNodes are doing on the hosts of a provider, of any version."""
+        embedder = self.clouds(domain)._backend.embedder
+        found = {}
+        for host in embedder.hosts.specs:
+            for name, condition in (await embedder.hosts.plugin(host).found(host)).items():
+                found[name.vnode] = condition.state.value
+        return found
+
+    async def lose(self, domain: str) -> None:
+        """Its hosts forget all that they have, as hosts in memory do when their agent ends."""
+        embedder = self.clouds(domain)._backend.embedder
+        for host in embedder.hosts.specs:
+            for name in list(await embedder.hosts.plugin(host).found(host)):
+                await embedder.hosts.plugin(host).remove(host, name)
+                embedder._at.pop(name, None)
+
+    def holds(self, domain: str) -> list[int]:
+        """The versions that a domain holds."""
+        return sorted(version for _, version in self.it.held().get(domain, []))
+
+    async def settled(self) -> None:
+        """Waits until nothing but the version in force is held anywhere, and all of it runs."""
+
+        def alone() -> bool:
+            return all(len(self.holds(domain)) == 1 for domain in self.it.held())
+
+        await until(alone, 600)
+        await asyncio.sleep(5)
+
+
+@asynccontextmanager
+async def carrying(start_in_s: int = 0, **limits: Any) -> AsyncIterator[Carrying]:
+    async with Orchestrated(world(), **limits) as it:
+        it.carrier = carrier = MemoryCarrier(it)
+        one = await it.start()
+        start_s = NOW_S + start_in_s
+        window = common_pb2.Window(start_s=start_s, end_s=start_s + 10 * HOUR_S)
+        record = await one.reserve(requested(cloudnet(at=SPREAD), window=window))
+        assert record.state == pb.RESERVATION_STATE_COMMITTED, record.refusals
+        made = Carrying(it, one, carrier, record)
+        await asyncio.sleep(1)
+        for vnode, domain in SPREAD.items() if not start_in_s else ():
+            await made.says(domain, vnode, f"write diary I am {vnode}")
+        yield made
