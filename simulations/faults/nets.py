@@ -89,9 +89,10 @@ def net_of(cloudnet: CloudNet) -> Net:
 
 
 def to_pb(net: Net) -> pb.CloudNet:
-    """As a user asks for it."""
+    """As a user asks for it. Nothing is carried to other providers: there is no way for it here."""
     placing = [pb.VNodePlacement(vnode=v, domain=site) for v, site in sorted(net.at.items())]
-    return pb.CloudNet(graph=graph_to_pb(graph_of(net)), placing=placing)
+    graph, anew = graph_to_pb(graph_of(net)), sorted(net.vnodes)
+    return pb.CloudNet(graph=graph, placing=placing, anew=anew)
 
 
 def graph_of(net: Net) -> Graph:
