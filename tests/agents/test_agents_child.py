@@ -168,19 +168,17 @@ def test_a_partial_graph_is_a_cloudnet_of_the_child_that_leaves_where_its_segmen
     assert isinstance(circuit, Ends)
     assert segment is not None
     assert (segment.segment_id, nothing) == ("s2", None)
-    assert cloudnet == Inner(b"graph", (("a-far", ("d1:host", 100)),))
+    assert cloudnet == Inner(b"graph", (("a-far", ("d1:host", 100)),), "r1")
     turned = replace(inner(), segments=(Segment("a-far", "m1:cloud", 7, "m1:west", 100, 10),))
     assert PORTS.things(turned)[-1][0] == cloudnet
 
 
-def test_a_cloudnet_is_another_one_by_its_graph_and_where_it_leaves_not_by_its_vlans_inside() -> (
-    None
-):
-    tags = {
-        PORTS.things(each)[-1][0].tag
-        for each in (inner(), inner(b"other"), inner(port="m1:east"), inner(vlan=101))
-    }
-    assert len(tags) == 4
+def test_a_cloudnet_is_the_same_in_all_versions_of_one_reservation() -> None:
+    versions = (inner(), inner(b"other"), inner(port="m1:east"), inner(vlan=101))
+    assert len({PORTS.things(each)[-1][0].tag for each in versions}) == 1
+    assert len({PORTS.things(each)[-1][0] for each in versions}) == 4
+    another = replace(inner(), reservation_id="r2")
+    assert PORTS.things(another)[-1][0].tag != PORTS.things(inner())[-1][0].tag
     other_inside = Segment("a-far", "m1:west", 100, "m1:cloud", 8, 10)
     same = replace(inner(), segments=(other_inside, inner().segments[1]))
     assert PORTS.things(same)[-1] == PORTS.things(inner())[-1]
@@ -190,7 +188,18 @@ def test_vnodes_are_needed_for_as_long_as_any_part_with_them_lasts_and_no_bandwi
     thing = PORTS.things(inner())[-1][0]
     later = replace(inner(), window=Window(150, 300))
     need = needed([inner(), later, part()], PORTS, thing.tag, WINDOW)
-    assert need == Need(Window(100, 300), 0)
+    assert need == Need(Window(100, 300), 0, False, (thing,))
+
+
+def test_versions_are_needed_in_their_order_each_once() -> None:
+    versions = [
+        replace(inner(graph), version=version, transaction_id=f"t{9 - version}")
+        for version, graph in ((3, b"c"), (1, b"a"), (2, b"b"), (4, b"a"))
+    ]
+    thing = PORTS.things(inner())[-1][0]
+    need = needed(versions, PORTS, thing.tag, WINDOW)
+    assert need is not None
+    assert [each.graph for each in need.inners] == [b"a", b"b", b"c"]
 
 
 def test_a_domain_with_vnodes_has_a_port_for_them_that_circuits_do_not_reach() -> None:
