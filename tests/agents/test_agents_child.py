@@ -186,6 +186,7 @@ def test_a_cloudnet_is_the_same_in_all_versions_of_one_reservation() -> None:
 
 def test_vnodes_are_needed_for_as_long_as_any_part_with_them_lasts_and_no_bandwidth() -> None:
     thing = PORTS.things(inner())[-1][0]
+    assert isinstance(thing, Inner)
     later = replace(inner(), window=Window(150, 300))
     need = needed([inner(), later, part()], PORTS, thing.tag, WINDOW)
     assert need == Need(Window(100, 300), 0, False, (thing,))

@@ -18,7 +18,9 @@ from agents.backends.hosts.guest import Guest
 from agents.backends.hosts.memory import MemoryHosts
 from braid.v1 import cloudnets_pb2, common_pb2, reservations_pb2 as pb
 from braid.v1.cloudnets_pb2_grpc import CloudNetsStub
+from cloudnets.partials import amount_of
 from rdl.codec import graph_from_pb
+from rdl.model import NetworkElement
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
 ACTIVE = common_pb2.DATA_PLANE_STATE_ACTIVE
@@ -32,7 +34,9 @@ def guests(world: World) -> dict[str, Guest]:
     found = {}
     for running in world.agents.values():
         embedder = getattr(running.agent.parts.book.backend, "embedder", None)
-        for host in embedder.hosts.specs if embedder is not None else ():
+        if embedder is None:
+            continue
+        for host in embedder.hosts.specs:
             plugin = embedder.hosts.plugin(host)
             assert isinstance(plugin, MemoryHosts)
             for name, vnode in plugin._vnodes[host].items():
@@ -96,8 +100,8 @@ class Net:
             await eventually(is_so)
 
 
-def cores_of(node: Any) -> int:
-    return next(r.amount.value for r in node.resources if "cpu" in r.attribute) // 1000
+def cores_of(node: NetworkElement) -> int:
+    return amount_of(node, "/resource/cpu") // 1000
 
 
 @asynccontextmanager
