@@ -51,11 +51,12 @@ class ChildClient:
     """What an agent calls the lower orchestrator with, if one lives. ``harm``: how much goes wrong.
 
     A call may not arrive, its answer may be lost, and either may be late, also when nobody waits
-    for it any more.
+    for it any more. ``late_s``: the next call of a method comes so late, and is given up before.
     """
 
     def __init__(self, lower: Lower, dice: Random) -> None:
         self._lower, self._dice, self.harm = lower, dice, 0.0
+        self.late_s: dict[str, float] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def list(self, states: Any, page_size: int, page_token: str) -> Any:
@@ -101,11 +102,15 @@ class ChildClient:
         return self._lower.one
 
     async def _call(self, method: str, message: Any) -> Any:
-        late = self._dice.random() < self.harm / 2
+        if method in self.late_s:
+            late = self._done(method, message, self.late_s.pop(method))
+            self._under_way.add(asyncio.create_task(late))
+            raise Unreachable("the connection is lost", StatusCode.UNAVAILABLE)
+        most_late_s = 6.0 if self._dice.random() < self.harm / 2 else 0.0
         await asyncio.sleep(self._dice.uniform(0, 0.02))
         if self._dice.random() < self.harm / 2:
             raise Unreachable("it did not arrive", StatusCode.UNAVAILABLE)
-        work = asyncio.create_task(self._done(method, message, 6.0 if late else 0.0))
+        work = asyncio.create_task(self._done(method, message, most_late_s * self._dice.random()))
         self._under_way.add(work)
         work.add_done_callback(self._under_way.discard)
         answer = await asyncio.shield(work)
@@ -114,7 +119,7 @@ class ChildClient:
         return answer
 
     async def _done(self, method: str, message: Any, late_s: float) -> Any:
-        await asyncio.sleep(self._dice.uniform(0, 0.02) + self._dice.random() * late_s)
+        await asyncio.sleep(self._dice.uniform(0, 0.02) + late_s)
         one = self._one()
         service: Any = one.reservations
         if isinstance(message, topology_pb2.AggregateRequest):
