@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_world import ManualClock
 from hypothesis import given, strategies as st
 
 from agents.backends import open_backend
@@ -20,13 +21,17 @@ from agents.backends.child.circuits import (
     Names,
     Need,
     Ports,
+    Target,
     needed,
     refusal_of,
     seen,
     tag,
 )
+from agents.backends.child.view import IN_FLIGHT_MS
+from agents.backends.config import ChildDomainConfig
 from agents.backends.conformance import check_admission, check_description, check_offers
 from agents.book import Book
+from braid.errors import BraidError, Conflict, DeadlinePassed, InvalidRequest, Unreachable
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import (
     ReservationsServicer,
@@ -35,7 +40,7 @@ from braid.v1.reservations_pb2_grpc import (
 from protocol.messages import ReservationPrep
 from protocol.participant import Admitted
 from runtime.server import GrpcServer
-from runtime.settings import ListenSettings, SettingsError, TlsSettings
+from runtime.settings import ListenSettings, SettingsError, TlsSettings, validate
 from substrate.model import Directionality, Refusal, RefusalKind, Segment, Window
 from substrate.values import replace
 
@@ -375,6 +380,57 @@ def test_what_may_work_another_time_is_unavailable() -> None:
     segment = part().segments[0]
     for said in (refused(common_pb2.REFUSAL_KIND_TIMEOUT), pb.ReservationRecord()):
         assert refusal_of(said, segment, PORTS, True).kind is RefusalKind.UNAVAILABLE
+
+
+# --- changes whose answers are lost -------------------------------------------------------------
+
+
+class Hesitant:
+    """A client of a child that answers no change before it may, and then as it is told."""
+
+    def __init__(self) -> None:
+        self.may, self.error = asyncio.Event(), BraidError("lost")
+
+    async def modify(self, child_id: str, **changes: Any) -> pb.ReservationRecord:
+        await self.may.wait()
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (None, True),
+        (Unreachable("gone"), True),
+        (DeadlinePassed("late"), True),
+        (Conflict("busy"), False),
+        (InvalidRequest("no"), False),
+    ],
+)
+async def test_a_change_may_still_be_made_only_if_its_answer_is_lost_and_not_for_ever(
+    error: BraidError | None, lost: bool
+) -> None:
+    backend, clock = ChildBackend(validate(ChildDomainConfig, settings(), "m1")), ManualClock()
+    view, client = backend._child, Hesitant()
+    view._clock = clock
+    view._opened = client  # type: ignore[assignment]
+    circuit = Names("m1").circuit(record("m1:a:b:c"))
+    assert circuit is not None
+    asked = [asyncio.create_task(view.modified(circuit, Target(1, 200), 4)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert not view.unsettled("r1"), "what is waited for is no obstacle to what comes with it"
+    if error is None:
+        for task in asked:
+            task.cancel()
+    else:
+        client.error = error
+        client.may.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert view.unsettled("r1") is lost
+    assert not view.unsettled("r2")
+    clock.time_ms += IN_FLIGHT_MS + 3_999
+    assert view.unsettled("r1") is lost
+    clock.time_ms += 1
+    assert not view.unsettled("r1")
 
 
 # --- how the child is reached -------------------------------------------------------------------

@@ -129,6 +129,21 @@ def vnp_reseller(target: str, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
+async def three_vnps(folder: Path) -> AsyncIterator[tuple[World, World]]:
+    """The uppermost and the lowest VNP of ``two_vnps``, and between them one that has nothing but
+    the lowest."""
+    for name in ("lower", "middle", "upper"):
+        (folder / name).mkdir()
+    async with world(folder / "lower", below_vnp(), orchestrator_id="lower") as lower:
+        only = vnp_reseller(lower.target, port_stps={"uplink": "dfn:uplink"})
+        between = {**only, "domain": "only", "ports": [port("uplink")]}
+        async with world(folder / "middle", [between], orchestrator_id="middle") as middle:
+            next_ = vnp_reseller(middle.target, port_stps={"zurich": "only:uplink"})
+            async with world(folder / "upper", [provider("zurich", "reseller"), next_]) as top:
+                yield top, lower
+
+
+@asynccontextmanager
 async def two_vnps(folder: Path, **more: Any) -> AsyncIterator[tuple[World, World]]:
     """The upper VNP has Zurich and the reseller; the lower one Berlin and Munich at the network
     dfn, whose uplink is the reseller's port. ``more``: settings below ``child``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-from levels import circuits, overlay, two_vnps
+from levels import circuits, overlay, three_vnps, two_vnps
 from world import World, eventually
 
 from agents.backends.hosts.guest import Guest
@@ -109,7 +109,8 @@ async def live(
     folder: Path, cores: dict[str, int], pairs: Pairs, at: dict[str, str], **more: Any
 ) -> AsyncIterator[Net]:
     """A CloudNet that has begun, with everything running."""
-    async with two_vnps(folder, **more) as (top, lower):
+    levels = three_vnps(folder) if more.pop("three", False) else two_vnps(folder, **more)
+    async with levels as (top, lower):
         start_s = int(time.time())
         request = pb.Reservation(
             request_id="net",
@@ -259,3 +260,19 @@ async def test_what_is_left_out_while_the_child_is_away_goes_when_it_returns(
         await net.lower.all_up()
         await net.becomes({"a": 2})
         assert guests(net.lower)["a"] is first["a"]
+
+
+async def test_resellers_of_resellers_pass_a_change_on(tmp_path: Path) -> None:
+    at = {"a": RESELLER, "b": RESELLER, "c": ZURICH}
+    pairs = (("a", "b"), ("b", "c"))
+    async with live(tmp_path, dict.fromkeys("abc", 1), pairs, at, three=True) as net:
+        first = guests(net.lower)
+        more = {**at, "d": RESELLER}
+        after = await net.modified({"a": 3, "c": 1, "d": 2}, ("d", "c"), at=more)
+        assert after.modified, after.refusals
+        await net.becomes({"a": 3, "d": 2}, "d-c")
+        assert guests(net.lower)["a"] is first["a"]
+        refused = await net.modified({"a": 3, "c": 12, "d": 4}, ("d", "c"), at=more)
+        assert not refused.modified
+        await net.becomes({"a": 3, "d": 2}, "d-c")
+        await net.runs({"a": RESELLER, "c": ZURICH, "d": RESELLER})

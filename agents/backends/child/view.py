@@ -109,9 +109,6 @@ class ChildView:
     ) -> tuple[pb.ReservationRecord, Circuit | None]:
         """Asks for something else of a circuit or CloudNet."""
         timeout_s, inner = max(1, int(wait_s)), target.inner
-        known_ms = self._clock.now_ms() + timeout_s * 1000 + IN_FLIGHT_MS
-        changes = self._changes.setdefault(circuit.reservation_id, [])
-        changes.append(known_ms)
         try:
             record = await self.client.modify(
                 circuit.child_id,
@@ -122,9 +119,12 @@ class ChildView:
                 timeout_s=timeout_s,
             )
         except CERTAIN:
-            changes.remove(known_ms)
             raise
-        changes.remove(known_ms)
+        except BaseException:
+            # Also when it was not waited for any longer.
+            known_ms = self._clock.now_ms() + timeout_s * 1000 + IN_FLIGHT_MS
+            self._changes.setdefault(circuit.reservation_id, []).append(known_ms)
+            raise
         return record, self._noted(record)
 
     def unsettled(self, reservation_id: str) -> bool:
