@@ -311,7 +311,7 @@ class Agent:
     async def _tell(self, sender: Sender, request: ReqOffers, remote: Remote) -> None:
         """Offers with what there is elsewhere for VNodes."""
         began_s = perf_counter()
-        aggregate = await remote.aggregate(request.window)
+        aggregate = await remote.aggregate(request.window, request.reservation_id)
         offers = replace(self.offers(sender, request), aggregate=aggregate)
         self._respond(sender, request, offers, began_s)
 

@@ -102,10 +102,10 @@ class Remote:
         """What answers for VNodes that run elsewhere; None: there are none."""
         return self._backend.cloudnets()
 
-    async def aggregate(self, window: Window) -> bytes:
-        """What there is elsewhere for VNodes; nothing where that cannot be told."""
+    async def aggregate(self, window: Window, reservation_id: str) -> bytes:
+        """What a reservation's VNodes may have elsewhere; nothing where that cannot be told."""
         try:
-            return await self._backend.aggregated(window)
+            return await self._backend.aggregated(window, reservation_id)
         except DeviceError as error:
             _log.warning("what there is elsewhere is not known", reason=str(error))
         except Exception:

@@ -101,10 +101,17 @@ class Calls:
         message = requests.availability(ingress_stp, egress_stp, start=start, duration=duration)
         return self._call(self._topology.Availability, message)
 
-    def aggregate(self, name: str, *, start: Amount = "now", duration: Amount = "1h") -> Any:
-        """What all providers of VNodes have free, as that of one called ``name``: an
-        AggregateResponse."""
-        message = requests.aggregate(name, start=start, duration=duration)
+    def aggregate(
+        self,
+        name: str,
+        *,
+        start: Amount = "now",
+        duration: Amount = "1h",
+        reservation_id: str = "",
+    ) -> Any:
+        """What all providers of VNodes have free, as that of one called ``name``, with what the
+        CloudNet ``reservation_id`` holds: an AggregateResponse."""
+        message = requests.aggregate(name, start, duration, reservation_id)
         return self._call(self._topology.Aggregate, message)
 
     def register(self, domain: str, target: str) -> Any:

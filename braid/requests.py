@@ -247,9 +247,12 @@ def availability(
     )
 
 
-def aggregate(name: str, *, start: Amount, duration: Amount) -> topology_pb2.AggregateRequest:
+def aggregate(
+    name: str, start: Amount, duration: Amount, reservation_id: str = ""
+) -> topology_pb2.AggregateRequest:
     """An AggregateRequest. Raises ValueError."""
-    return topology_pb2.AggregateRequest(name=name, window=_window(start, duration))
+    window = _window(start, duration)
+    return topology_pb2.AggregateRequest(name=name, window=window, reservation_id=reservation_id)
 
 
 def doubts(

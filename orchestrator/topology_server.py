@@ -75,7 +75,8 @@ class TopologyService(TopologyServicer):
     ) -> pb.AggregateResponse:
         if not NAME.fullmatch(request.name) or ".." in request.name:
             raise invalid("name", request.name, "1 to 128 characters of [A-Za-z0-9._-]")
-        question = ReqOffers("", _window(request.window), (), 0, aggregate=True)
+        window, own = _window(request.window), request.reservation_id
+        question = ReqOffers("", window, (), 0, reservation_id=own, aggregate=True)
         domains = self._gateway.known().domains.values()
         providers = sorted(domain.name for domain in domains if domain.cloud_stp)
         # Who asks is waited for no longer itself.

@@ -198,8 +198,9 @@ class RemoteBackend(Backend, Protocol):
     def cloudnets(self) -> CloudNetsServicer | None:
         """What answers for VNodes that run elsewhere; None: there are none."""
 
-    async def aggregated(self, window: Window) -> bytes:
-        """As ``CloudBackend.aggregate``, where VNodes are elsewhere. Raises DeviceError."""
+    async def aggregated(self, window: Window, reservation_id: str) -> bytes:
+        """As ``CloudBackend.aggregate``, where VNodes are elsewhere; what is held there for that
+        reservation counts as free. Raises DeviceError."""
 
     async def follow(self, disturbed: Callable[[str], None]) -> None:
         """Tells of reservations that may not be carried as they were, until it is cancelled.

@@ -26,17 +26,17 @@ from braid.v1 import common_pb2 as braid_dot_v1_dot_common__pb2
 from braid.v1 import rdl_pb2 as braid_dot_v1_dot_rdl__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62raid/v1/topology.proto\x12\x08\x62raid.v1\x1a\x15\x62raid/v1/common.proto\x1a\x12\x62raid/v1/rdl.proto\"\xed\x01\n\x0c\x44omainStatus\x12 \n\x06\x64omain\x18\x01 \x01(\x0b\x32\x10.braid.v1.Domain\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.braid.v1.DomainState\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08since_ms\x18\x05 \x01(\x03\x12\'\n\x07\x62reaker\x18\x06 \x01(\x0e\x32\x16.braid.v1.BreakerState\x12\x10\n\x08silences\x18\x07 \x01(\x05\x12\x18\n\x0bretry_at_ms\x18\x08 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_retry_at_ms\"Y\n\x0fInterDomainLink\x12\r\n\x05\x61_stp\x18\x01 \x01(\t\x12\r\n\x05\x62_stp\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pacity_bps\x18\x03 \x01(\x03\x12\x12\n\nlatency_us\x18\x04 \x01(\x03\"\x14\n\x12GetTopologyRequest\"h\n\x13GetTopologyResponse\x12\'\n\x07\x64omains\x18\x01 \x03(\x0b\x32\x16.braid.v1.DomainStatus\x12(\n\x05links\x18\x02 \x03(\x0b\x32\x19.braid.v1.InterDomainLink\"`\n\x13\x41vailabilityRequest\x12\x13\n\x0bingress_stp\x18\x01 \x01(\t\x12\x12\n\negress_stp\x18\x02 \x01(\t\x12 \n\x06window\x18\x03 \x01(\x0b\x32\x10.braid.v1.Window\"\xab\x01\n\x14\x41vailabilityResponse\x12(\n\x07profile\x18\x01 \x03(\x0b\x32\x17.braid.v1.BandwidthStep\x12*\n\ringress_vlans\x18\x02 \x03(\x0b\x32\x13.braid.v1.VlanRange\x12)\n\x0c\x65gress_vlans\x18\x03 \x03(\x0b\x32\x13.braid.v1.VlanRange\x12\x12\n\nlatency_us\x18\x04 \x01(\x03\"B\n\x10\x41ggregateRequest\x12 \n\x06window\x18\x01 \x01(\x0b\x32\x10.braid.v1.Window\x12\x0c\n\x04name\x18\x02 \x01(\t\"7\n\x11\x41ggregateResponse\x12\"\n\taggregate\x18\x01 \x01(\x0b\x32\x0f.braid.v1.Graph\"1\n\x0fRegisterRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\":\n\x10RegisterResponse\x12&\n\x06status\x18\x01 \x01(\x0b\x32\x16.braid.v1.DomainStatus\"#\n\x11UnregisterRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"\x14\n\x12UnregisterResponse*W\n\x0b\x44omainState\x12\x1c\n\x18\x44OMAIN_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44OMAIN_STATE_UP\x10\x01\x12\x15\n\x11\x44OMAIN_STATE_DOWN\x10\x02*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xef\x02\n\x08Topology\x12\x42\n\x03Get\x12\x1c.braid.v1.GetTopologyRequest\x1a\x1d.braid.v1.GetTopologyResponse\x12M\n\x0c\x41vailability\x12\x1d.braid.v1.AvailabilityRequest\x1a\x1e.braid.v1.AvailabilityResponse\x12\x44\n\tAggregate\x12\x1a.braid.v1.AggregateRequest\x1a\x1b.braid.v1.AggregateResponse\x12\x41\n\x08Register\x12\x19.braid.v1.RegisterRequest\x1a\x1a.braid.v1.RegisterResponse\x12G\n\nUnregister\x12\x1b.braid.v1.UnregisterRequest\x1a\x1c.braid.v1.UnregisterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62raid/v1/topology.proto\x12\x08\x62raid.v1\x1a\x15\x62raid/v1/common.proto\x1a\x12\x62raid/v1/rdl.proto\"\xed\x01\n\x0c\x44omainStatus\x12 \n\x06\x64omain\x18\x01 \x01(\x0b\x32\x10.braid.v1.Domain\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.braid.v1.DomainState\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08since_ms\x18\x05 \x01(\x03\x12\'\n\x07\x62reaker\x18\x06 \x01(\x0e\x32\x16.braid.v1.BreakerState\x12\x10\n\x08silences\x18\x07 \x01(\x05\x12\x18\n\x0bretry_at_ms\x18\x08 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_retry_at_ms\"Y\n\x0fInterDomainLink\x12\r\n\x05\x61_stp\x18\x01 \x01(\t\x12\r\n\x05\x62_stp\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pacity_bps\x18\x03 \x01(\x03\x12\x12\n\nlatency_us\x18\x04 \x01(\x03\"\x14\n\x12GetTopologyRequest\"h\n\x13GetTopologyResponse\x12\'\n\x07\x64omains\x18\x01 \x03(\x0b\x32\x16.braid.v1.DomainStatus\x12(\n\x05links\x18\x02 \x03(\x0b\x32\x19.braid.v1.InterDomainLink\"`\n\x13\x41vailabilityRequest\x12\x13\n\x0bingress_stp\x18\x01 \x01(\t\x12\x12\n\negress_stp\x18\x02 \x01(\t\x12 \n\x06window\x18\x03 \x01(\x0b\x32\x10.braid.v1.Window\"\xab\x01\n\x14\x41vailabilityResponse\x12(\n\x07profile\x18\x01 \x03(\x0b\x32\x17.braid.v1.BandwidthStep\x12*\n\ringress_vlans\x18\x02 \x03(\x0b\x32\x13.braid.v1.VlanRange\x12)\n\x0c\x65gress_vlans\x18\x03 \x03(\x0b\x32\x13.braid.v1.VlanRange\x12\x12\n\nlatency_us\x18\x04 \x01(\x03\"Z\n\x10\x41ggregateRequest\x12 \n\x06window\x18\x01 \x01(\x0b\x32\x10.braid.v1.Window\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\"7\n\x11\x41ggregateResponse\x12\"\n\taggregate\x18\x01 \x01(\x0b\x32\x0f.braid.v1.Graph\"1\n\x0fRegisterRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\":\n\x10RegisterResponse\x12&\n\x06status\x18\x01 \x01(\x0b\x32\x16.braid.v1.DomainStatus\"#\n\x11UnregisterRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"\x14\n\x12UnregisterResponse*W\n\x0b\x44omainState\x12\x1c\n\x18\x44OMAIN_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44OMAIN_STATE_UP\x10\x01\x12\x15\n\x11\x44OMAIN_STATE_DOWN\x10\x02*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xef\x02\n\x08Topology\x12\x42\n\x03Get\x12\x1c.braid.v1.GetTopologyRequest\x1a\x1d.braid.v1.GetTopologyResponse\x12M\n\x0c\x41vailability\x12\x1d.braid.v1.AvailabilityRequest\x1a\x1e.braid.v1.AvailabilityResponse\x12\x44\n\tAggregate\x12\x1a.braid.v1.AggregateRequest\x1a\x1b.braid.v1.AggregateResponse\x12\x41\n\x08Register\x12\x19.braid.v1.RegisterRequest\x1a\x1a.braid.v1.RegisterResponse\x12G\n\nUnregister\x12\x1b.braid.v1.UnregisterRequest\x1a\x1c.braid.v1.UnregisterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'braid.v1.topology_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOMAINSTATE']._serialized_start=1106
-  _globals['_DOMAINSTATE']._serialized_end=1193
-  _globals['_BREAKERSTATE']._serialized_start=1195
-  _globals['_BREAKERSTATE']._serialized_end=1319
+  _globals['_DOMAINSTATE']._serialized_start=1130
+  _globals['_DOMAINSTATE']._serialized_end=1217
+  _globals['_BREAKERSTATE']._serialized_start=1219
+  _globals['_BREAKERSTATE']._serialized_end=1343
   _globals['_DOMAINSTATUS']._serialized_start=81
   _globals['_DOMAINSTATUS']._serialized_end=318
   _globals['_INTERDOMAINLINK']._serialized_start=320
@@ -50,17 +50,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AVAILABILITYRESPONSE']._serialized_start=638
   _globals['_AVAILABILITYRESPONSE']._serialized_end=809
   _globals['_AGGREGATEREQUEST']._serialized_start=811
-  _globals['_AGGREGATEREQUEST']._serialized_end=877
-  _globals['_AGGREGATERESPONSE']._serialized_start=879
-  _globals['_AGGREGATERESPONSE']._serialized_end=934
-  _globals['_REGISTERREQUEST']._serialized_start=936
-  _globals['_REGISTERREQUEST']._serialized_end=985
-  _globals['_REGISTERRESPONSE']._serialized_start=987
-  _globals['_REGISTERRESPONSE']._serialized_end=1045
-  _globals['_UNREGISTERREQUEST']._serialized_start=1047
-  _globals['_UNREGISTERREQUEST']._serialized_end=1082
-  _globals['_UNREGISTERRESPONSE']._serialized_start=1084
-  _globals['_UNREGISTERRESPONSE']._serialized_end=1104
-  _globals['_TOPOLOGY']._serialized_start=1322
-  _globals['_TOPOLOGY']._serialized_end=1689
+  _globals['_AGGREGATEREQUEST']._serialized_end=901
+  _globals['_AGGREGATERESPONSE']._serialized_start=903
+  _globals['_AGGREGATERESPONSE']._serialized_end=958
+  _globals['_REGISTERREQUEST']._serialized_start=960
+  _globals['_REGISTERREQUEST']._serialized_end=1009
+  _globals['_REGISTERRESPONSE']._serialized_start=1011
+  _globals['_REGISTERRESPONSE']._serialized_end=1069
+  _globals['_UNREGISTERREQUEST']._serialized_start=1071
+  _globals['_UNREGISTERREQUEST']._serialized_end=1106
+  _globals['_UNREGISTERRESPONSE']._serialized_start=1108
+  _globals['_UNREGISTERRESPONSE']._serialized_end=1128
+  _globals['_TOPOLOGY']._serialized_start=1346
+  _globals['_TOPOLOGY']._serialized_end=1713
 # @@protoc_insertion_point(module_scope)

@@ -248,8 +248,11 @@ class AggregateRequest(_message.Message):
 
     WINDOW_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Of the one node: the provider that all of them are together."""
+    reservation_id: _builtins.str
+    """Absent, or a CloudNet here: what it holds counts as free, for it may go on using it when it is changed."""
     @_builtins.property
     def window(self) -> _common_pb2.Window: ...
     def __init__(
@@ -257,10 +260,11 @@ class AggregateRequest(_message.Message):
         *,
         window: _common_pb2.Window | None = ...,
         name: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reservation_id", b"reservation_id", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_world import ManualClock
 from hypothesis import given, strategies as st
 
 from agents.backends import open_backend
@@ -20,13 +21,17 @@ from agents.backends.child.circuits import (
     Names,
     Need,
     Ports,
+    Target,
     needed,
     refusal_of,
     seen,
     tag,
 )
+from agents.backends.child.view import IN_FLIGHT_MS
+from agents.backends.config import ChildDomainConfig
 from agents.backends.conformance import check_admission, check_description, check_offers
 from agents.book import Book
+from braid.errors import BraidError, Conflict, DeadlinePassed, InvalidRequest, Unreachable
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from braid.v1.reservations_pb2_grpc import (
     ReservationsServicer,
@@ -35,7 +40,7 @@ from braid.v1.reservations_pb2_grpc import (
 from protocol.messages import ReservationPrep
 from protocol.participant import Admitted
 from runtime.server import GrpcServer
-from runtime.settings import ListenSettings, SettingsError, TlsSettings
+from runtime.settings import ListenSettings, SettingsError, TlsSettings, validate
 from substrate.model import Directionality, Refusal, RefusalKind, Segment, Window
 from substrate.values import replace
 
@@ -168,19 +173,17 @@ def test_a_partial_graph_is_a_cloudnet_of_the_child_that_leaves_where_its_segmen
     assert isinstance(circuit, Ends)
     assert segment is not None
     assert (segment.segment_id, nothing) == ("s2", None)
-    assert cloudnet == Inner(b"graph", (("a-far", ("d1:host", 100)),))
+    assert cloudnet == Inner(b"graph", (("a-far", ("d1:host", 100)),), "r1")
     turned = replace(inner(), segments=(Segment("a-far", "m1:cloud", 7, "m1:west", 100, 10),))
     assert PORTS.things(turned)[-1][0] == cloudnet
 
 
-def test_a_cloudnet_is_another_one_by_its_graph_and_where_it_leaves_not_by_its_vlans_inside() -> (
-    None
-):
-    tags = {
-        PORTS.things(each)[-1][0].tag
-        for each in (inner(), inner(b"other"), inner(port="m1:east"), inner(vlan=101))
-    }
-    assert len(tags) == 4
+def test_a_cloudnet_is_the_same_in_all_versions_of_one_reservation() -> None:
+    versions = (inner(), inner(b"other"), inner(port="m1:east"), inner(vlan=101))
+    assert len({PORTS.things(each)[-1][0].tag for each in versions}) == 1
+    assert len({PORTS.things(each)[-1][0] for each in versions}) == 4
+    another = replace(inner(), reservation_id="r2")
+    assert PORTS.things(another)[-1][0].tag != PORTS.things(inner())[-1][0].tag
     other_inside = Segment("a-far", "m1:west", 100, "m1:cloud", 8, 10)
     same = replace(inner(), segments=(other_inside, inner().segments[1]))
     assert PORTS.things(same)[-1] == PORTS.things(inner())[-1]
@@ -188,9 +191,21 @@ def test_a_cloudnet_is_another_one_by_its_graph_and_where_it_leaves_not_by_its_v
 
 def test_vnodes_are_needed_for_as_long_as_any_part_with_them_lasts_and_no_bandwidth() -> None:
     thing = PORTS.things(inner())[-1][0]
+    assert isinstance(thing, Inner)
     later = replace(inner(), window=Window(150, 300))
     need = needed([inner(), later, part()], PORTS, thing.tag, WINDOW)
-    assert need == Need(Window(100, 300), 0)
+    assert need == Need(Window(100, 300), 0, False, (thing,))
+
+
+def test_versions_are_needed_in_their_order_each_once() -> None:
+    versions = [
+        replace(inner(graph), version=version, transaction_id=f"t{9 - version}")
+        for version, graph in ((3, b"c"), (1, b"a"), (2, b"b"), (4, b"a"))
+    ]
+    thing = PORTS.things(inner())[-1][0]
+    need = needed(versions, PORTS, thing.tag, WINDOW)
+    assert need is not None
+    assert [each.graph for each in need.inners] == [b"a", b"b", b"c"]
 
 
 def test_a_domain_with_vnodes_has_a_port_for_them_that_circuits_do_not_reach() -> None:
@@ -365,6 +380,57 @@ def test_what_may_work_another_time_is_unavailable() -> None:
     segment = part().segments[0]
     for said in (refused(common_pb2.REFUSAL_KIND_TIMEOUT), pb.ReservationRecord()):
         assert refusal_of(said, segment, PORTS, True).kind is RefusalKind.UNAVAILABLE
+
+
+# --- changes whose answers are lost -------------------------------------------------------------
+
+
+class Hesitant:
+    """A client of a child that answers no change before it may, and then as it is told."""
+
+    def __init__(self) -> None:
+        self.may, self.error = asyncio.Event(), BraidError("lost")
+
+    async def modify(self, child_id: str, **changes: Any) -> pb.ReservationRecord:
+        await self.may.wait()
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (None, True),
+        (Unreachable("gone"), True),
+        (DeadlinePassed("late"), True),
+        (Conflict("busy"), False),
+        (InvalidRequest("no"), False),
+    ],
+)
+async def test_a_change_may_still_be_made_only_if_its_answer_is_lost_and_not_for_ever(
+    error: BraidError | None, lost: bool
+) -> None:
+    backend, clock = ChildBackend(validate(ChildDomainConfig, settings(), "m1")), ManualClock()
+    view, client = backend._child, Hesitant()
+    view._clock = clock
+    view._opened = client  # type: ignore[assignment]
+    circuit = Names("m1").circuit(record("m1:a:b:c"))
+    assert circuit is not None
+    asked = [asyncio.create_task(view.modified(circuit, Target(1, 200), 4)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert not view.unsettled("r1"), "what is waited for is no obstacle to what comes with it"
+    if error is None:
+        for task in asked:
+            task.cancel()
+    else:
+        client.error = error
+        client.may.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert view.unsettled("r1") is lost
+    assert not view.unsettled("r2")
+    clock.time_ms += IN_FLIGHT_MS + 3_999
+    assert view.unsettled("r1") is lost
+    clock.time_ms += 1
+    assert not view.unsettled("r1")
 
 
 # --- how the child is reached -------------------------------------------------------------------

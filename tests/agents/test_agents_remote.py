@@ -60,7 +60,7 @@ class Elsewhere(Device):
     def cloudnets(self) -> None:
         return None
 
-    async def aggregated(self, window: Window) -> bytes:
+    async def aggregated(self, window: Window, reservation_id: str) -> bytes:
         if self.away:
             raise DeviceError("away")
         return f"{window.start_s}".encode()

@@ -68,6 +68,9 @@ async def test_the_calls_for_domains(client: Either, fake: FakeOrchestrator) -> 
     assert told.aggregate.name == "together"
     window = fake.asked_of(topology_pb2.AggregateRequest)[0].window
     assert window.end_s - window.start_s == 1800
+    await client("aggregate", "together", reservation_id="r1")
+    asked = [message.reservation_id for message in fake.asked_of(topology_pb2.AggregateRequest)]
+    assert asked == ["", "r1"]
     assert (await client("register", "new", "127.0.0.1:9")).status.target == "127.0.0.1:9"
     await client("unregister", "new")
     assert "new" not in fake.topology.targets

@@ -109,31 +109,47 @@ def overlay(cores: dict[str, int], *vlinks: tuple[str, str]) -> rdl_pb2.Graph:
     return graph_to_pb(read("\n".join(lines) + "\n").graph)
 
 
+def below_vnp() -> list[dict[str, Any]]:
+    """Berlin and Munich at the network dfn, whose uplink leads to none of them."""
+    ports = [port("berlin", "berlin:dfn"), port("munich", "munich:dfn"), port("uplink")]
+    return [provider("berlin", "dfn"), provider("munich", "dfn"), agent("dfn", "wan", ports)]
+
+
+def vnp_reseller(target: str, **more: Any) -> dict[str, Any]:
+    """The domain ``reseller`` next to Zurich, behind which these are."""
+    child = {
+        "target": target,
+        "insecure": True,
+        "runs_vnodes": True,
+        "port_stps": {"zurich": "dfn:uplink"},
+        **more,
+    }
+    ports = [port("zurich", "zurich:reseller")]
+    return {"domain": "reseller", "backend": "child", "ports": ports, "child": child}
+
+
+@asynccontextmanager
+async def three_vnps(folder: Path) -> AsyncIterator[tuple[World, World]]:
+    """The uppermost and the lowest VNP of ``two_vnps``, and between them one that has nothing but
+    the lowest."""
+    for name in ("lower", "middle", "upper"):
+        (folder / name).mkdir()
+    async with world(folder / "lower", below_vnp(), orchestrator_id="lower") as lower:
+        only = vnp_reseller(lower.target, port_stps={"uplink": "dfn:uplink"})
+        between = {**only, "domain": "only", "ports": [port("uplink")]}
+        async with world(folder / "middle", [between], orchestrator_id="middle") as middle:
+            next_ = vnp_reseller(middle.target, port_stps={"zurich": "only:uplink"})
+            async with world(folder / "upper", [provider("zurich", "reseller"), next_]) as top:
+                yield top, lower
+
+
 @asynccontextmanager
 async def two_vnps(folder: Path, **more: Any) -> AsyncIterator[tuple[World, World]]:
     """The upper VNP has Zurich and the reseller; the lower one Berlin and Munich at the network
     dfn, whose uplink is the reseller's port. ``more``: settings below ``child``."""
     (folder / "lower").mkdir()
     (folder / "upper").mkdir()
-    below = [
-        provider("berlin", "dfn"),
-        provider("munich", "dfn"),
-        agent(
-            "dfn",
-            "wan",
-            [port("berlin", "berlin:dfn"), port("munich", "munich:dfn"), port("uplink")],
-        ),
-    ]
-    async with world(folder / "lower", below, orchestrator_id="lower") as lower:
-        child = {
-            "target": lower.target,
-            "insecure": True,
-            "runs_vnodes": True,
-            "port_stps": {"zurich": "dfn:uplink"},
-            **more,
-        }
-        ports = [port("zurich", "zurich:reseller")]
-        between = {"domain": "reseller", "backend": "child", "ports": ports, "child": child}
-        above = [provider("zurich", "reseller"), between]
+    async with world(folder / "lower", below_vnp(), orchestrator_id="lower") as lower:
+        above = [provider("zurich", "reseller"), vnp_reseller(lower.target, **more)]
         async with world(folder / "upper", above) as top:
             yield top, lower

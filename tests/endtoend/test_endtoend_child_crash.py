@@ -18,14 +18,23 @@ from typing import Any
 
 import grpc.aio
 import yaml
-from levels import circuits, reseller
+from levels import below_vnp, circuits, overlay, reseller, vnp_reseller
 from world import G, World, eventually, line, world
 
 from agents.metadata import ORCHESTRATOR_ID_KEY
 from braid.v1 import agent_pb2, reservations_pb2 as pb
 from braid.v1.agent_pb2_grpc import DomainAgentStub
 from protocol.codec import to_agent_to_pb, to_orchestrator_from_pb
-from protocol.messages import Abort, Commit, Inquire, ReservationPrep, ReservationResp, ToAgent
+from protocol.messages import (
+    Abort,
+    Commit,
+    Inquire,
+    Release,
+    ReservationPrep,
+    ReservationResp,
+    ToAgent,
+)
+from rdl.codec import graph_from_pb
 from substrate.model import Segment, Window
 
 CANCELLED = pb.RESERVATION_STATE_CANCELLED
@@ -36,7 +45,7 @@ class Agent:
     """``braid agent`` in a process of its own, and this test as its orchestrator."""
 
     folder: Path
-    target: str
+    config: dict[str, Any]
 
     @property
     def database(self) -> Path:
@@ -44,7 +53,7 @@ class Agent:
 
     async def start(self) -> None:
         values = {
-            **reseller(self.target),
+            **self.config,
             "listen": "127.0.0.1:0",
             "insecure": True,
             "database": f"sqlite:///{self.database}",
@@ -85,10 +94,12 @@ class Agent:
 
 
 @asynccontextmanager
-async def below(folder: Path) -> AsyncIterator[tuple[Agent, World]]:
+async def below(folder: Path, *, vnodes: bool = False) -> AsyncIterator[tuple[Agent, World]]:
     (folder / "lower").mkdir()
-    async with world(folder / "lower", line(3), orchestrator_id="lower") as lower:
-        agent = Agent(folder, lower.target)
+    configs = below_vnp() if vnodes else line(3)
+    async with world(folder / "lower", configs, orchestrator_id="lower") as lower:
+        make = vnp_reseller if vnodes else reseller
+        agent = Agent(folder, make(lower.target))
         await agent.start()
         try:
             yield agent, lower
@@ -196,3 +207,66 @@ async def test_kills_at_any_moment_leave_what_is_held_above_and_nothing_else(
             return {c.criteria.description for c in await circuits(lower)} == wanted
 
         await eventually(as_above)
+
+
+def version(number: int, cores: dict[str, int], *vlinks: tuple[str, str]) -> ReservationPrep:
+    """A version of a CloudNet that has begun."""
+    now_s = int(time.time())
+    window, deadline_ms = Window(now_s - 1, now_s + 3600), (now_s + 600) * 1000
+    graph = overlay(cores, *vlinks).SerializeToString(deterministic=True)
+    name = f"v{number}"
+    return ReservationPrep(name, "p1", "net", number, (), window, "above", deadline_ms, graph=graph)
+
+
+async def has(lower: World, *cores: tuple[str, int]) -> None:
+    """Waits until the child has one CloudNet with just these VNodes."""
+
+    async def is_so() -> bool:
+        found = [graph_from_pb(c.criteria.cloudnet.graph) for c in await circuits(lower)]
+        amounts = [(n.id, str(n.resources[0].amount)) for graph in found for n in graph.nodes]
+        return len(found) == 1 and amounts == [(n, f"{k} core{'s' * (k > 1)}") for n, k in cores]
+
+    await eventually(is_so)
+
+
+async def test_a_change_of_vnodes_that_was_not_durable_when_the_agent_died_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    async with below(tmp_path, vnodes=True) as (agent, lower):
+        assert (await agent.ask(version(1, {"a": 4, "b": 2}, ("a", "b")))).ok
+        assert (await agent.ask(Commit("v1", "p1"))).ok
+        (before,) = await circuits(lower)
+        with closing(sqlite3.connect(agent.database, isolation_level=None)) as busy:
+            busy.execute("BEGIN IMMEDIATE")
+            await agent.send(version(2, {"a": 1, "c": 3}))
+            await has(lower, ("a", 4), ("b", 2), ("c", 3))
+            await agent.kill()
+            busy.execute("ROLLBACK")
+        await agent.start()
+        assert (await agent.ask(Abort("other", "p1"))).ok
+        await has(lower, ("a", 4), ("b", 2))
+        (after,) = await circuits(lower)
+        assert after.reservation_id == before.reservation_id
+
+
+async def test_kills_at_any_moment_of_changes_of_vnodes_leave_the_version_that_stands(
+    tmp_path: Path,
+) -> None:
+    async with below(tmp_path, vnodes=True) as (agent, lower):
+        assert (await agent.ask(version(1, {"a": 1, "b": 8}))).ok
+        assert (await agent.ask(Commit("v1", "p1"))).ok
+        for number, pause_s in enumerate((0.01, 0.03, 0.1), start=2):
+            prep = version(number, {"a": number, "b": 8 - number})
+            await agent.send(prep)
+            await asyncio.sleep(pause_s)
+            await agent.restart()
+            if number % 2:
+                assert (await agent.ask(Abort(prep.transaction_id, "p1"))).ok
+                continue
+            assert (await agent.ask(prep)).ok
+            assert (await agent.ask(Commit(prep.transaction_id, "p1"))).ok
+            old = f"v{number - 2 if number > 2 else 1}"
+            await agent.send(Release(old, "p1"))
+            await agent.restart()
+            assert (await agent.ask(Release(old, "p1"))).ok
+        await has(lower, ("a", 4), ("b", 4))

@@ -14,6 +14,7 @@ from grpc import StatusCode
 
 from agents.agent import Agent
 from agents.backends import open_backend
+from agents.backends.base import Backend
 from agents.backends.cloud import ProviderBackend
 from agents.book import Book
 from agents.peers import Sender
@@ -174,6 +175,7 @@ class Orchestrated:
         self.carrier: Carrier | None = None
         self.store = Store(self.clock.now_ms)
         self.agents: dict[str, Agent] = {}
+        self.agent_stores: dict[str, AgentStore] = {}
         self.delay: Callable[[str, Message], float | None] = lambda domain, message: 0.0
         self._ones: dict[str, One] = {}
         self._configs, self._limits = configs, Limits(**limits)
@@ -207,19 +209,26 @@ class Orchestrated:
 
     async def __aenter__(self) -> Self:
         for config in self._configs:
-            backend = open_backend(dict(config))
-            if isinstance(backend, ProviderBackend):
-                backend.apart = at_once
-            book = Book(backend)
-            name = book.backend.describe().name
-            rules = Rules(hold_timeout_s=config.get("hold_timeout_s"))
-            send = self._sends(name)
-            agent = Agent(
-                book, AgentStore(), self.clock, send, rules, recheck_ms=None, ids=self.ids
-            )
-            await agent.start()
-            self.agents[name] = agent
+            await self.start_agent(config)
         return self
+
+    async def start_agent(self, config: dict[str, Any]) -> Agent:
+        """A new life of an agent, with what it stored before."""
+        book = Book(self.opened(config))
+        name = book.backend.describe().name
+        rules = Rules(hold_timeout_s=config.get("hold_timeout_s"))
+        send, store = self._sends(name), self.agent_stores.setdefault(name, AgentStore())
+        agent = Agent(book, store, self.clock, send, rules, recheck_ms=None, ids=self.ids)
+        await agent.start()
+        self.agents[name] = agent
+        return agent
+
+    def opened(self, config: dict[str, Any]) -> Backend:
+        """The backend of a domain."""
+        backend = open_backend(dict(config))
+        if isinstance(backend, ProviderBackend):
+            backend.apart = at_once
+        return backend
 
     async def __aexit__(self, *_: object) -> None:
         for name in list(self._ones):

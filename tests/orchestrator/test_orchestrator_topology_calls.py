@@ -155,10 +155,12 @@ async def test_the_answer_shows_links_domains_and_how_well_they_answer() -> None
 # Joining and leaving ------------------------------------------------------------------------------
 
 
-async def told(service: TopologyService, name: str = "all", length_s: int = 3600) -> Any:
+async def told(
+    service: TopologyService, name: str = "all", length_s: int = 3600, own: str = ""
+) -> Any:
     """What the providers have together from an hour from now: amounts by type, in base units."""
     window = common_pb2.Window(start_s=NOW_S + 3600, end_s=NOW_S + 3600 + length_s)
-    request = pb.AggregateRequest(name=name, window=window)
+    request = pb.AggregateRequest(name=name, window=window, reservation_id=own)
     graph = graph_from_pb((await service.Aggregate(request, NO_CONTEXT)).aggregate)
     (node,) = graph.elements
     assert node.id == name
@@ -173,9 +175,12 @@ async def test_all_providers_together_tell_a_sum_per_type_and_less_while_it_is_r
         before = await told(service)
         assert before["/resource/cpu"] == 3 * HOSTS * CORES * 1000
         net = cloudnet({"a": 2, "b": 3}, (), at={"a": "berlin", "b": "zurich"})
-        await one.reserve(requested(net))
+        record = await one.reserve(requested(net))
         after = await told(service)
         assert after["/resource/cpu"] == before["/resource/cpu"] - 5000
+        # Whose it is may use it again.
+        assert await told(service, own=record.reservation_id) == before
+        assert await told(service, own="nobody's") == after
 
 
 @virtual

@@ -14,16 +14,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import structlog
 
 from agents.backends.base import DeviceError, Free, Partial, Placement
-from agents.backends.child.circuits import (
-    Circuit,
-    Inner,
-    Need,
-    Ports,
-    Thing,
-    needed,
-    refusal_of,
-    tag,
-)
+from agents.backends.child.circuits import Circuit, Ports, needed, tag
+from agents.backends.child.keeping import Keeper
 from agents.backends.child.view import ChildView
 from agents.backends.child.vnodes import ChildCloudNets
 from agents.backends.claims import (
@@ -36,7 +28,7 @@ from agents.backends.claims import (
 )
 from agents.backends.config import CLOUD_PORT, ChildDomainConfig
 from braid.errors import BraidError, InvalidRequest, NotFound
-from braid.v1 import common_pb2, reservations_pb2 as pb
+from braid.v1 import common_pb2
 from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer
 from protocol.messages import Offer, ReservationPrep
 from runtime.clock import Clock, SystemClock
@@ -79,6 +71,13 @@ class ChildBackend:
             self._domain = with_cloud(self._domain)
             self._ports = Ports(stps, self._domain.cloud_stp)
         self._child = ChildView(config, self._clock)
+        self._keeper = Keeper(
+            self._child,
+            self._ports,
+            self._clock,
+            config.child.timeout_s,
+            visible=self._domain.visible,
+        )
         self._parts: dict[str, tuple[ReservationPrep, ...]] = {}
 
     def describe(self) -> Domain:
@@ -123,10 +122,10 @@ class ChildBackend:
         """Takes what the ports must carry; the VNodes are the child's matter."""
         return self._placed(partial, free)
 
-    async def aggregated(self, window: Window) -> bytes:
+    async def aggregated(self, window: Window, reservation_id: str) -> bytes:
         try:
             async with asyncio.timeout(AGGREGATE_S):
-                return await self._child.aggregated(window)
+                return await self._child.aggregated(window, reservation_id)
         except (BraidError, TimeoutError) as error:
             raise DeviceError(_said(error)) from error
 
@@ -145,7 +144,10 @@ class ChildBackend:
             async with asyncio.timeout(wait_s + ANSWER_S):
                 await self._child.known()
                 outcomes = await asyncio.gather(
-                    *(self._secured(prep, *each, wait_s) for each in self._ports.things(prep)),
+                    *(
+                        self._keeper.secure(prep, parts, *each, wait_s)
+                        for each in self._ports.things(prep)
+                    ),
                     return_exceptions=True,
                 )
         except (BraidError, TimeoutError) as error:
@@ -164,8 +166,7 @@ class ChildBackend:
             self._parts.pop(reservation_id, None)
         try:
             resolved = await self._child.resolve(reservation_id)
-            for circuit in await self._child.live(reservation_id):
-                await self._fit(circuit, parts)
+            await self._keeper.tidy(reservation_id, parts)
         except BraidError as error:
             raise DeviceError(_said(error)) from error
         if not resolved:
@@ -227,86 +228,15 @@ class ChildBackend:
         refusal = over_claimed(claims, free, self._capacities)
         if refusal is not None:
             return refusal
-        prep = ReservationPrep("", "", "", 0, segments, window, "", 0, graph=partial.graph)
+        name = partial.reservation_id
+        prep = ReservationPrep("", "", name, 0, segments, window, "", 0, graph=partial.graph)
         things = {thing.tag: str(thing) for thing, _ in self._ports.things(prep)}
         detail = json.dumps({"window": [window.start_s, window.end_s], "things": things})
         return Placement(claims, labels_of(segments), detail)
 
-    async def _secured(
-        self, prep: ReservationPrep, thing: Thing, segment: Segment | None, wait_s: float
-    ) -> Refusal | None:
-        """Makes the child hold what all parts of the reservation need of a thing."""
-        parts = self._parts[prep.reservation_id]
-        need = needed(parts, self._ports, thing.tag, prep.window)
-        assert need is not None
-        if isinstance(thing, Inner) and self._runs_another(prep, thing):
-            reason = "VNodes behind this domain cannot be changed while they run"
-            return Refusal(RefusalKind.POLICY, reason)
-        # What has begun is asked for from now on.
-        start_s = max(need.window.start_s, self._clock.now_ms() // 1000)
-        need = replace(need, window=Window(start_s, need.window.end_s))
-        for circuit in await self._child.live(prep.reservation_id):
-            if circuit.serves(thing.tag, need.window):
-                fresh = await self._child.got(circuit)
-                if fresh.committed:
-                    return await self._widened(fresh, need, segment, wait_s)
-        record, made = await self._child.reserved(prep, thing, need, wait_s)
-        return self._verdict(record, made, need, segment)
-
-    def _runs_another(self, prep: ReservationPrep, thing: Inner) -> bool:
-        """Whether another CloudNet of the reservation has begun: the child would make new VNodes
-        beside those that run, and not keep what these have in memory and on disk."""
-        now_s = self._clock.now_ms() // 1000
-        return any(
-            isinstance(other, Inner) and other.tag != thing.tag
-            for part in self._parts[prep.reservation_id]
-            if part.window.start_s <= now_s < part.window.end_s and part.version < prep.version
-            for other, _ in self._ports.things(part)
-        )
-
-    async def _widened(
-        self, circuit: Circuit, need: Need, segment: Segment | None, wait_s: float
-    ) -> Refusal | None:
-        if circuit.covers(need):
-            return None
-        if need.window.start_s < circuit.window.start_s:
-            reason = "what is held for it behind this domain cannot begin earlier"
-            return Refusal(RefusalKind.POLICY, reason)
-        bandwidth_bps = max(need.bandwidth_bps, circuit.bandwidth_bps)
-        end_s = max(need.window.end_s, circuit.window.end_s)
-        record, after = await self._child.modified(circuit, bandwidth_bps, end_s, wait_s)
-        return self._verdict(record, after, need, segment)
-
-    def _verdict(
-        self,
-        record: pb.ReservationRecord,
-        circuit: Circuit | None,
-        need: Need,
-        segment: Segment | None,
-    ) -> Refusal | None:
-        if circuit is not None and circuit.committed and circuit.covers(need):
-            return None
-        return refusal_of(record, segment, self._ports, self._domain.visible)
-
-    async def _fit(self, circuit: Circuit, parts: Sequence[ReservationPrep]) -> None:
-        """Gives back what is more than the parts need; what they need at least stays."""
-        need = needed(parts, self._ports, circuit.thing, circuit.window)
-        if need is None:
-            await self._child.cancel(circuit)
-            return
-        bandwidth_bps = min(need.bandwidth_bps, circuit.bandwidth_bps)
-        end_s = min(need.window.end_s, circuit.window.end_s)
-        fits = (bandwidth_bps, end_s) == (circuit.bandwidth_bps, circuit.window.end_s)
-        if fits or not circuit.committed or end_s * 1000 <= self._clock.now_ms():
-            return
-        wait_s = self._config.child.timeout_s
-        _, after = await self._child.modified(circuit, bandwidth_bps, end_s, wait_s)
-        if after is None or (after.bandwidth_bps, after.window.end_s) != (bandwidth_bps, end_s):
-            raise DeviceError("the child orchestrator does not make a circuit smaller")
-
     async def _carrier(self, thing: str, text: str, window: Window) -> Circuit:
         """The circuit as it is now. Raises DeviceError when there is none that can carry."""
-        known = await self._child.known()
+        known = sorted(await self._child.known(), key=lambda c: c.standing)
         found = next((c for c in known if c.live and c.serves(thing, window)), None)
         circuit = await self._child.got(found) if found is not None else None
         if circuit is None or not circuit.live:

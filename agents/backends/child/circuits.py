@@ -2,7 +2,8 @@
 
 A circuit of the child serves all live parts of one reservation that join the same two (STP, VLAN)s
 at times that overlap: they are alternatives, or phases, and at each instant at most one of them is
-in force (docs/decisions/0023). So does a CloudNet, of parts with the same partial graph.
+in force (docs/decisions/0023). So does a CloudNet, which has all that any of their partial graphs
+has (:mod:`agents.backends.child.unions`).
 """
 
 from __future__ import annotations
@@ -62,16 +63,17 @@ class Ends:
 class Inner:
     """What a CloudNet of the child is: a partial graph, and where its VLinks leave: STP and VLAN.
 
-    ``graph``: in canonical bytes.
+    ``graph``: in canonical bytes. ``reservation_id``: the parent's.
     """
 
     graph: bytes
     exits: tuple[tuple[str, tuple[str, int]], ...]
+    reservation_id: str
 
     @property
     def tag(self) -> str:
-        """A short name of it, as a request_id carries it."""
-        return tag("cloudnet", self.graph.hex(), str(self.exits))
+        """The same for every version: what runs is changed, never made anew."""
+        return tag("cloudnet", self.reservation_id)
 
     def __str__(self) -> str:
         return "the VNodes"
@@ -93,7 +95,8 @@ class Ports:
         circuits = [s for s in prep.segments if not self.is_inner(s)]
         found: list[tuple[Thing, Segment | None]] = [(self.ends(s), s) for s in circuits]
         if prep.graph:
-            found.append((Inner(prep.graph, tuple(sorted(self._exits(prep)))), None))
+            exits = tuple(sorted(self._exits(prep)))
+            found.append((Inner(prep.graph, exits, prep.reservation_id), None))
         return found
 
     def is_inner(self, segment: Segment) -> bool:
@@ -110,13 +113,16 @@ class Ports:
             segment.directionality is Directionality.UNIDIRECTIONAL,
         )
 
+    def outside(self, segment: Segment) -> tuple[str, int]:
+        """At which port, and with which VLAN, one that is inner leaves."""
+        if segment.egress_stp == self.cloud_stp:
+            return segment.ingress_stp, segment.ingress_vlan
+        return segment.egress_stp, segment.egress_vlan
+
     def _exits(self, prep: ReservationPrep) -> Iterable[tuple[str, tuple[str, int]]]:
-        for s in filter(self.is_inner, prep.segments):
-            inward = s.egress_stp == self.cloud_stp
-            port, vlan = (
-                (s.ingress_stp, s.ingress_vlan) if inward else (s.egress_stp, s.egress_vlan)
-            )
-            yield s.segment_id, (self.stps[port], vlan)
+        for segment in filter(self.is_inner, prep.segments):
+            port, vlan = self.outside(segment)
+            yield segment.segment_id, (self.stps[port], vlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +130,27 @@ class Need:
     """What is needed of one thing: the most at any time, from the first second to the last.
 
     ``single_path``: it carries some flows of many only, chosen by the same rule by which the child
-    would spread them: all would take one of its paths.
+    would spread them: all would take one of its paths. ``inners``: of VNodes each version that is
+    needed, the oldest first.
     """
 
     window: Window
     bandwidth_bps: int
     single_path: bool = False
+    inners: tuple[Inner, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one thing at the child is to be from now on. ``bandwidth_bps``: 0: it has none.
+
+    ``inner``: of VNodes, None: as they are; ``placing``: the providers at which some must be.
+    """
+
+    bandwidth_bps: int
+    end_s: int
+    inner: Inner | None = None
+    placing: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +158,8 @@ class Circuit:
     """A reservation of the child that is this domain's, as it was last seen.
 
     ``reservation_id``: the parent's, for which it is. ``asker`` and ``thing``: tags of the parent,
-    and of what it is. Of a ``cloudnet`` there is no bandwidth.
+    and of what it is. A CloudNet has no bandwidth; ``inner``: what it is, ``placed``: its VNodes
+    and the child's provider of each.
     """
 
     child_id: str
@@ -150,7 +172,19 @@ class Circuit:
     state: int
     data_plane: int
     reason: str = ""
-    cloudnet: bool = False
+    inner: Inner | None = None
+    placed: tuple[tuple[str, str], ...] = ()
+    created_ms: int = 0
+
+    @property
+    def cloudnet(self) -> bool:
+        """Whether it has VNodes."""
+        return self.inner is not None
+
+    @property
+    def standing(self) -> tuple[bool, bool, int, str]:
+        """Of several for the same the least is the one to rely on."""
+        return not self.committed, not self.active, self.created_ms, self.child_id
 
     @property
     def live(self) -> bool:
@@ -216,8 +250,17 @@ class Names:
             record.state,
             record.data_plane,
             "; ".join(dict.fromkeys(filter(None, reasons))),
-            criteria.HasField("cloudnet"),
+            _inner_of(criteria) if criteria.HasField("cloudnet") else None,
+            tuple((vnode, part.domain) for part in record.parts for vnode in part.vnodes),
+            record.created_ms,
         )
+
+
+def _inner_of(criteria: pb.Reservation) -> Inner:
+    """What the child was asked for, as it was asked."""
+    exits = sorted((each.vlink, (each.stp, each.vlan)) for each in criteria.cloudnet.exits)
+    graph = criteria.cloudnet.graph.SerializeToString(deterministic=True)
+    return Inner(graph, tuple(exits), criteria.description)
 
 
 def tag(*texts: str) -> str:
@@ -230,25 +273,26 @@ def needed(
 ) -> Need | None:
     """What parts of one reservation need of what has this tag at times that overlap the window, or
     one another; None: nothing."""
-    wanted = [
-        (part.window, segment)
-        for part in parts
+    every = [
+        (part.window, segment, each)
+        for part in sorted(parts, key=lambda p: (p.version, p.transaction_id, p.part_id))
         for each, segment in ports.things(part)
         if each.tag == thing
     ]
-    found: list[tuple[Window, Segment | None]] = []
+    wanted, found = every, list[tuple[Window, Segment | None, Thing]]()
     span = window
     while near := [each for each in wanted if each[0].overlaps(span)]:
         found += near
         wanted = [each for each in wanted if each not in near]
-        span = _hull([at for at, _ in found])
+        span = _hull([at for at, _, _ in found])
     if not found:
         return None
-    segments = [segment for _, segment in found if segment is not None]
+    segments = [segment for _, segment, _ in found if segment is not None]
     return Need(
         span,
         max((segment.bandwidth_bps for segment in segments), default=0),
         any(len(segment.flow_slots) < segment.slot_count for segment in segments),
+        tuple(dict.fromkeys(w[2] for w in every if isinstance(w[2], Inner) and w in found)),
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import structlog
 
-from agents.backends.child.circuits import Circuit, Inner, Names, Need, Thing, seen
+from agents.backends.child.circuits import Circuit, Inner, Names, Need, Target, Thing, seen
 from agents.backends.config import ChildDomainConfig
 from braid.client import AsyncClient, BraidError, Conflict, InvalidRequest, NotFound, Refused
+from braid.cloudnets import cloudnet
 from braid.v1 import reservations_pb2 as pb
 from protocol.messages import ReservationPrep
 from runtime.clock import Clock
@@ -22,6 +23,8 @@ from substrate.values import replace
 PAGE = 1000
 IN_FLIGHT_MS = 10_000
 """After so long a request that the child does not know will not reach it any more."""
+CERTAIN = (InvalidRequest, NotFound, Conflict, Refused)
+"""After these the child has not begun to change anything."""
 ATTEMPTS_MAX = 4
 REFOLLOW_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 TOLD = ("data_plane_changed", "state_changed")
@@ -42,6 +45,8 @@ class ChildView:
         self._complete = False
         # Requests by the parent's reservation whose outcome is not known, and since when.
         self._doubts: dict[str, dict[str, int]] = {}
+        # Changes by the parent's reservation whose outcome is not known, each by when it will be.
+        self._changes: dict[str, list[int]] = {}
         self._disturbed: Callable[[str], None] = lambda reservation_id: None
 
     async def known(self) -> Sequence[Circuit]:
@@ -100,16 +105,37 @@ class ChildView:
         return record, self._noted(record)
 
     async def modified(
-        self, circuit: Circuit, bandwidth_bps: int, end_s: int, wait_s: float
+        self, circuit: Circuit, target: Target, wait_s: float
     ) -> tuple[pb.ReservationRecord, Circuit | None]:
-        """Asks for another bandwidth (0: there is none) and end of a circuit or CloudNet."""
-        record = await self.client.modify(
-            circuit.child_id,
-            bandwidth=bandwidth_bps or None,
-            end=end_s,
-            timeout_s=max(1, int(wait_s)),
-        )
+        """Asks for something else of a circuit or CloudNet."""
+        timeout_s, inner = max(1, int(wait_s)), target.inner
+        try:
+            record = await self.client.modify(
+                circuit.child_id,
+                bandwidth=target.bandwidth_bps or None,
+                end=target.end_s,
+                cloudnet=inner
+                and cloudnet(inner.graph, at=dict(target.placing), exits=dict(inner.exits)),
+                timeout_s=timeout_s,
+            )
+        except CERTAIN:
+            raise
+        except BaseException:
+            # Also when it was not waited for any longer.
+            known_ms = self._clock.now_ms() + timeout_s * 1000 + IN_FLIGHT_MS
+            self._changes.setdefault(circuit.reservation_id, []).append(known_ms)
+            raise
         return record, self._noted(record)
+
+    def unsettled(self, reservation_id: str) -> bool:
+        """Whether a change may still be made at the child of which no answer came."""
+        now_ms = self._clock.now_ms()
+        left = [known_ms for known_ms in self._changes.get(reservation_id, ()) if known_ms > now_ms]
+        if left:
+            self._changes[reservation_id] = left
+        else:
+            self._changes.pop(reservation_id, None)
+        return bool(left)
 
     async def cancel(self, circuit: Circuit) -> None:
         """Gives a circuit back; one that is over is given back."""
@@ -130,7 +156,7 @@ class ChildView:
                 if self._clock.now_ms() < since_ms + IN_FLIGHT_MS:
                     continue
             self._settled(reservation_id, request_id)
-        return reservation_id not in self._doubts
+        return reservation_id not in self._doubts and not self.unsettled(reservation_id)
 
     async def follow(self, disturbed: Callable[[str], None]) -> None:
         """Tells of reservations whose circuits change, until it is cancelled; then hangs up."""
@@ -152,10 +178,18 @@ class ChildView:
                 await self._opened.close()
                 self._opened = None
 
-    async def aggregated(self, window: Window) -> bytes:
-        """What all providers of the child have free, as one of the domain's name."""
+    async def aggregated(self, window: Window, reservation_id: str) -> bytes:
+        """What all providers of the child have free, as one of the domain's name.
+
+        With what they hold for that reservation of the parent: it may go on using it.
+        """
+        own = await self.live(reservation_id) if reservation_id else ()
+        mine = [c.child_id for c in own if c.cloudnet and c.window.overlaps(window)]
         answer = await self.client.aggregate(
-            self._config.domain, start=window.start_s, duration=window.duration_s
+            self._config.domain,
+            start=window.start_s,
+            duration=window.duration_s,
+            reservation_id=mine[0] if mine else "",
         )
         graph: bytes = answer.aggregate.SerializeToString(deterministic=True)
         return graph
