@@ -235,8 +235,9 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
             message.joint.members.add(reservation_id=reservation_id, version=version)
     if prep.graph:
         message.graph.MergeFromString(prep.graph)
-    message.awaits.extend(prep.awaits)
-    message.leaves.extend(prep.leaves)
+    if prep.awaits or prep.leaves:
+        message.awaits.extend(prep.awaits)
+        message.leaves.extend(prep.leaves)
 
 
 def _fill_ids(found: pb.Commit | pb.Abort | pb.Release, message: Commit | Abort | Release) -> None:
