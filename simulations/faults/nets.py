@@ -89,10 +89,9 @@ def net_of(cloudnet: CloudNet) -> Net:
 
 
 def to_pb(net: Net) -> pb.CloudNet:
-    """As a user asks for it. Nothing is carried to other providers: there is no way for it here."""
+    """As a user asks for it."""
     placing = [pb.VNodePlacement(vnode=v, domain=site) for v, site in sorted(net.at.items())]
-    graph, anew = graph_to_pb(graph_of(net)), sorted(net.vnodes)
-    return pb.CloudNet(graph=graph, placing=placing, anew=anew)
+    return pb.CloudNet(graph=graph_to_pb(graph_of(net)), placing=placing)
 
 
 def graph_of(net: Net) -> Graph:
