@@ -59,13 +59,14 @@ class Net:
     reservation_id: str
 
     async def modified(
-        self, cores: dict[str, int], *pairs: tuple[str, str], at: dict[str, str]
+        self, cores: dict[str, int], *pairs: tuple[str, str], at: dict[str, str], anew: str = ""
     ) -> pb.ReservationRecord:
         request = pb.ModifyRequest(
             request_id=f"m{time.time_ns()}",
             reservation_id=self.reservation_id,
             cloudnet=cloudnet(cores, *pairs, at=at),
         )
+        request.cloudnet.anew.extend(anew)
         answer: pb.ReservationRecord = await self.top.reservations.Modify(request, timeout=60)
         return answer
 
@@ -207,9 +208,14 @@ async def test_a_vlink_that_leaves_may_end_at_another_vnode_and_one_inside_may_l
         assert after.modified, after.refusals
         await net.becomes(dict.fromkeys("ab", 1), "a-b", "b-c")
         assert guests(net.lower) == first
+        # What b has cannot be carried away from a reseller.
+        moved, pairs = {**at, "b": ZURICH}, (("a", "b"), ("b", "c"))
+        refused = await net.modified(dict.fromkeys("abc", 1), *pairs, at=moved)
+        assert not refused.modified
+        assert "could not be carried" in refused.refusals[0].reason
+        await net.becomes(dict.fromkeys("ab", 1), "a-b", "b-c")
         # b is made anew at Zurich: what was inside leaves.
-        moved = {**at, "b": ZURICH}
-        after = await net.modified(dict.fromkeys("abc", 1), ("a", "b"), ("b", "c"), at=moved)
+        after = await net.modified(dict.fromkeys("abc", 1), *pairs, at=moved, anew="b")
         assert after.modified, after.refusals
         await net.becomes({"a": 1}, "a-b")
         assert guests(net.lower)["a"] is first["a"]
