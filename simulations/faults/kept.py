@@ -82,8 +82,15 @@ def _ungranted(asked: Criteria, record: Reservation) -> str:
     least_bps = (bend.least_bps if bend is not None else 0) or asked.bandwidth_bps
     if not least_bps <= has.bandwidth_bps <= asked.bandwidth_bps:
         return f"was granted {has.bandwidth_bps} bit/s"
-    wanted_s = (bend.duration_s if bend is not None else 0) or asked.window.duration_s
+    wanted_s = (bend.duration_s if bend is not None else 0) or _left_s(asked, record)
     return "" if has.window.duration_s == wanted_s else f"was granted {has.window.duration_s} s"
+
+
+def _left_s(asked: Criteria, record: Reservation) -> int:
+    """How long it must be: whom others make room for, of what was left when it was placed."""
+    start_s, end_s = record.criteria.window.start_s, asked.window.end_s
+    over = start_s * 1000 <= record.updated_ms
+    return end_s - (start_s if over else asked.window.start_s)
 
 
 def _unspread(asked: Criteria, record: Reservation) -> str:

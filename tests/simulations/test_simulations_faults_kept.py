@@ -62,6 +62,12 @@ def test_what_was_asked_for_is_granted() -> None:
     assert broken(ASKED, record(ASKED)) == ""
 
 
+@pytest.mark.parametrize(("placed_s", "found"), [(110, ""), (109, "was granted 290 s")])
+def test_what_was_over_when_it_was_placed_need_not_be_granted(placed_s: int, found: str) -> None:
+    late = record(replace(ASKED, window=Window(110, 400)), updated_ms=placed_s * 1000)
+    assert broken(ASKED, late) == found
+
+
 @pytest.mark.parametrize(
     ("bend", "granted", "found"),
     [
