@@ -10,7 +10,8 @@ Nothing is remembered of how far it is: every step may be done again, and after 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import structlog
 
@@ -23,6 +24,10 @@ from substrate.model import Refusal, RefusalKind
 from substrate.values import replace
 
 log = structlog.get_logger()
+
+Work = Callable[[], Awaitable[None]]
+Tried = Callable[[Work], Awaitable[str]]
+"""Does it until it is done; else why not."""
 
 PAUSE_S = 1.0
 PAUSE_MAX_S = 5.0
@@ -47,17 +52,12 @@ async def carry_all(
         reason = "what its VNodes have cannot be carried: the version before is not known any more"
         return (Refusal(RefusalKind.UNAVAILABLE, reason),)
     until_ms = max(since_ms + engine.limits.carry_ms, engine.now_ms() + RESUMED_MS)
-    outcomes = await asyncio.gather(
-        *(_carry(engine, engine.carrier, each, new, until_ms, going) for each in wanted)
-    )
-    refusals = tuple(outcome for outcome in outcomes if outcome is not None)
+    tried, carrier = partial(_tried, engine, going, until_ms), engine.carrier
+    refusals = await _refusals(_carry(carrier, each, new, tried) for each in wanted)
     if not refusals:
         return ()
-    until_ms = engine.now_ms() + PUT_BACK_MS
-    stuck = await asyncio.gather(
-        *(_put_back(engine, engine.carrier, each, new, until_ms, going) for each in wanted)
-    )
-    return (*refusals, *(each for each in stuck if each is not None))
+    tried = partial(_tried, engine, going, engine.now_ms() + PUT_BACK_MS)
+    return refusals + await _refusals(_put_back(carrier, each, new, tried) for each in wanted)
 
 
 async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
@@ -83,20 +83,15 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
         await _tell(engine, new, ())
 
 
-async def _carry(
-    engine: Engine,
-    carrier: Carrier,
-    each: Carry,
-    new: Transaction,
-    until_ms: int,
-    going: Callable[[], bool],
-) -> Refusal | None:
+async def _refusals(work: Iterable[Awaitable[Refusal | None]]) -> tuple[Refusal, ...]:
+    """What could not be done of work that is done at once."""
+    return tuple(outcome for outcome in await asyncio.gather(*work) if outcome is not None)
+
+
+async def _carry(carrier: Carrier, each: Carry, new: Transaction, tried: Tried) -> Refusal | None:
     """Why it could not be carried; None: it was, or nobody wants it any more."""
-    why = await _tried(
-        engine,
-        lambda: carrier.carry(new.reservation_id, each.vnode, each.source, each.target),
-        until_ms,
-        going,
+    why = await tried(
+        lambda: carrier.carry(new.reservation_id, each.vnode, each.source, each.target)
     )
     if not why:
         return None
@@ -105,24 +100,14 @@ async def _carry(
         f"what VNode {each.vnode} has could not be carried from {each.source} to {each.target}:"
         f" {why}; possible: to leave it at {each.source}, or to say that it begins anew"
     )
-    return Refusal(RefusalKind.UNAVAILABLE, reason, each.source, elements=(each.vnode,))
+    return _refusal(each, each.source, reason)
 
 
 async def _put_back(
-    engine: Engine,
-    carrier: Carrier,
-    each: Carry,
-    new: Transaction,
-    until_ms: int,
-    going: Callable[[], bool],
+    carrier: Carrier, each: Carry, new: Transaction, tried: Tried
 ) -> Refusal | None:
     """What must be known where that could not be done."""
-    why = await _tried(
-        engine,
-        lambda: carrier.put_back(new.reservation_id, each.vnode, each.source),
-        until_ms,
-        going,
-    )
+    why = await tried(lambda: carrier.put_back(new.reservation_id, each.vnode, each.source))
     if not why:
         return None
     log.error("VNode not put back", reservation=new.reservation_id, carry=each, reason=why)
@@ -130,12 +115,14 @@ async def _put_back(
         f"VNode {each.vnode} may stand still at {each.source}, which could not be told that it"
         f" stays: {why}; start it there once it can be reached"
     )
-    return Refusal(RefusalKind.UNAVAILABLE, reason, each.source, elements=(each.vnode,))
+    return _refusal(each, each.source, reason)
 
 
-async def _tried(
-    engine: Engine, work: Callable[[], Awaitable[None]], until_ms: int, going: Callable[[], bool]
-) -> str:
+def _refusal(each: Carry, domain: str, reason: str) -> Refusal:
+    return Refusal(RefusalKind.UNAVAILABLE, reason, domain, elements=(each.vnode,))
+
+
+async def _tried(engine: Engine, going: Callable[[], bool], until_ms: int, work: Work) -> str:
     """Why it was not done at last; empty: it was, or nobody wants it any more."""
     pause_s = PAUSE_S
     while going():
@@ -170,12 +157,11 @@ async def _begin(carrier: Carrier, each: Carry, new: Transaction) -> str:
 
 def _waiting(left: Sequence[Carry], reasons: Sequence[str]) -> tuple[Refusal, ...]:
     return tuple(
-        Refusal(
-            RefusalKind.UNAVAILABLE,
+        _refusal(
+            each,
+            each.target,
             f"VNode {each.vnode} does not run at {each.target} yet: {why}; what it had stands by at"
             f" {each.source} until it does",
-            each.target,
-            elements=(each.vnode,),
         )
         for each, why in zip(left, reasons, strict=True)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace as with_amount
 
@@ -22,7 +22,7 @@ from rdl.partial import Transit
 from rdl.units import Amount
 from simulations.faults.nets import BANDWIDTH
 from simulations.faults.patching import Bug, patched
-from substrate.model import Criteria, Window
+from substrate.model import Bend, Criteria, Window
 from substrate.settling import Mover
 from substrate.values import replace
 
@@ -52,33 +52,34 @@ def moves_unsaid() -> AbstractContextManager[None]:
 @contextmanager
 def moves_less() -> Iterator[None]:
     """Of a volume that is moved half is lost."""
-    promised = lying.promised
 
-    def half(record: Reservation, from_s: int) -> Criteria:
-        criteria = promised(record, from_s)
-        if criteria.bend is None:
-            return criteria
-        return replace(
-            criteria, bend=replace(criteria.bend, volume_bytes=criteria.bend.volume_bytes // 2)
-        )
+    def half(criteria: Criteria, bend: Bend) -> Criteria:
+        return replace(criteria, bend=replace(bend, volume_bytes=bend.volume_bytes // 2))
 
     wanted = patched(Mover, "wanted_bits", property(lambda mover: mover.bits))
-    with patched(placing, "promised", half), wanted:
+    with _promising(half), wanted:
         yield
 
 
 def moves_late() -> AbstractContextManager[None]:
     """A volume may be moved beyond its deadline."""
-    promised = lying.promised
 
-    def later(record: Reservation, from_s: int) -> Criteria:
-        criteria = promised(record, from_s)
-        if criteria.bend is None:
-            return criteria
+    def later(criteria: Criteria, _bend: Bend) -> Criteria:
         start_s, end_s = criteria.window.start_s, criteria.window.end_s
         return replace(criteria, window=Window((start_s + 3 * end_s) // 4, 2 * end_s - start_s))
 
-    return patched(placing, "promised", later)
+    return _promising(later)
+
+
+def _promising(change: Callable[[Criteria, Bend], Criteria]) -> AbstractContextManager[None]:
+    """Whoever moves what bends believes that something else was promised."""
+    promised = lying.promised
+
+    def wrong(record: Reservation, from_s: int) -> Criteria:
+        criteria = promised(record, from_s)
+        return criteria if criteria.bend is None else change(criteria, criteria.bend)
+
+    return patched(placing, "promised", wrong)
 
 
 def forgets_changes() -> AbstractContextManager[None]:

@@ -236,8 +236,8 @@ class ChildBackend:
 
     async def _carrier(self, thing: str, text: str, window: Window) -> Circuit:
         """The circuit as it is now. Raises DeviceError when there is none that can carry."""
-        known = sorted(await self._child.known(), key=lambda c: c.standing)
-        found = next((c for c in known if c.live and c.serves(thing, window)), None)
+        able = [c for c in await self._child.known() if c.live and c.serves(thing, window)]
+        found = min(able, key=lambda c: c.standing, default=None)
         circuit = await self._child.got(found) if found is not None else None
         if circuit is None or not circuit.live:
             raise DeviceError(f"the child orchestrator does not hold {text} any more")

@@ -56,29 +56,30 @@ class Keeper:
     ) -> Refusal | None:
         """Makes the child hold what all parts of the reservation need of a thing."""
         try:
-            return await self._secured(prep, parts, thing, segment, wait_s)
+            asked = self._asked(prep, parts, thing, segment)
+            crossing = crossed(asked.whole.inner, prep, self._ports) if asked.whole else None
+            return crossing or await self._secured(asked, wait_s)
         except RdlError as error:
             return Refusal(RefusalKind.POLICY, f"VNodes behind this domain: {error}")
 
-    async def _secured(
+    def _asked(
         self,
         prep: ReservationPrep,
         parts: Sequence[ReservationPrep],
         thing: Thing,
         segment: Segment | None,
-        wait_s: float,
-    ) -> Refusal | None:
+    ) -> Asked:
         need = needed(parts, self._ports, thing.tag, prep.window)
         assert need is not None
         # What has begun is asked for from now on.
         need = replace(need, window=Window(self._from_s(need.window), need.window.end_s))
         whole = _whole(need)
-        wrong = crossed(whole.inner, prep, self._ports) if whole is not None else None
-        if wrong is not None:
-            return wrong
-        asked = Asked(prep, whole.inner if whole else thing, segment, need, whole)
+        return Asked(prep, whole.inner if whole else thing, segment, need, whole)
+
+    async def _secured(self, asked: Asked, wait_s: float) -> Refusal | None:
+        prep, need = asked.prep, asked.need
         for circuit in await self._standing(prep.reservation_id):
-            if circuit.serves(thing.tag, need.window):
+            if circuit.serves(asked.thing.tag, need.window):
                 fresh = await self._child.got(circuit)
                 if fresh.committed:
                     return await self._widened(fresh, asked, wait_s)
@@ -111,8 +112,7 @@ class Keeper:
         if need.window.start_s < circuit.window.start_s:
             reason = "what is held for it behind this domain cannot begin earlier"
             return Refusal(RefusalKind.POLICY, reason)
-        runs = circuit.active or circuit.window.start_s * 1000 <= self._clock.now_ms()
-        changed = others(circuit, whole) if whole is not None and runs else ()
+        changed = others(circuit, whole) if whole is not None and self._runs(circuit) else ()
         if changed:
             reason = "behind this domain VNodes that run keep their attributes and features"
             return Refusal(RefusalKind.POLICY, f"{reason}: {', '.join(changed)}", elements=changed)
@@ -122,7 +122,7 @@ class Keeper:
         target = Target(
             max(need.bandwidth_bps, circuit.bandwidth_bps),
             max(need.window.end_s, circuit.window.end_s),
-            *self._change(circuit, whole, pinned=runs),
+            *self._change(circuit, whole),
         )
         record, after = await self._child.modified(circuit, target, wait_s)
         served = after is not None and after.committed and self._serves(after, asked)
@@ -136,20 +136,22 @@ class Keeper:
         wanted = (bandwidth_bps, end_s, whole.inner if whole is not None else None)
         if wanted == _of(circuit) or not circuit.committed or end_s * 1000 <= self._clock.now_ms():
             return circuit
-        runs = circuit.active or circuit.window.start_s * 1000 <= self._clock.now_ms()
-        target = Target(bandwidth_bps, end_s, *self._change(circuit, whole, pinned=runs))
+        target = Target(bandwidth_bps, end_s, *self._change(circuit, whole))
         _, after = await self._child.modified(circuit, target, self._timeout_s)
         if after is None or _of(after) != wanted:
             raise DeviceError("the child orchestrator does not take back what is not needed")
         return after
 
     def _change(
-        self, circuit: Circuit, whole: Whole | None, *, pinned: bool
+        self, circuit: Circuit, whole: Whole | None
     ) -> tuple[Inner | None, tuple[tuple[str, str], ...]]:
         """What its VNodes are to be, and which of them must stay where they are."""
         if whole is None or whole.inner == circuit.inner:
             return None, ()
-        return whole.inner, pins(circuit, whole.inner) if pinned else ()
+        return whole.inner, pins(circuit, whole.inner) if self._runs(circuit) else ()
+
+    def _runs(self, circuit: Circuit) -> bool:
+        return circuit.active or circuit.window.start_s * 1000 <= self._clock.now_ms()
 
     def _serves(self, circuit: Circuit, asked: Asked) -> bool:
         inner = asked.whole.inner if asked.whole is not None else None
