@@ -8,6 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from braid.v1 import reservations_pb2 as pb
 
 IN_WORK_MAX = 1024
+AT_ONCE = 32
+"""Requests of one frame that are begun before others have their turn: what came together would stay
+together, and orchestrator and agents would wait for one another by turns."""
 FRAME_OUTCOMES = 512
 FRAME_BYTES = 2 << 20
 
@@ -46,7 +49,9 @@ class _Work:
     async def read(self, frames: Frames) -> None:
         try:
             async for frame in frames:
-                for request in frame.reservations:
+                for number, request in enumerate(frame.reservations):
+                    if number and number % AT_ONCE == 0:
+                        await asyncio.sleep(0)
                     await self._room.acquire()
                     task = asyncio.create_task(self._one(request))
                     self._tasks.add(task)

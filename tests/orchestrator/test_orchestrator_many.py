@@ -151,6 +151,23 @@ async def test_frames_keep_within_their_bounds(monkeypatch: pytest.MonkeyPatch) 
     assert max(sizes) <= 2
 
 
+async def test_the_first_of_a_frame_go_on_before_the_last_of_it_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 4)
+    steps = []
+
+    async def reserve(request: pb.Reservation) -> pb.ReserveOutcome:
+        steps.append(f"{request.request_id} begins")
+        await asyncio.sleep(0)
+        steps.append(f"{request.request_id} goes on")
+        return pb.ReserveOutcome(request_id=request.request_id)
+
+    asked = frames([wanted(1, f"r{number}") for number in range(10)])
+    assert sum([len(response.outcomes) async for response in many(asked, reserve)]) == 10
+    assert steps.index("r3 begins") < steps.index("r0 goes on") < steps.index("r8 begins")
+
+
 async def test_what_ends_the_requests_early_ends_the_answers_with_it() -> None:
     async def broken() -> AsyncIterator[pb.ReserveManyRequest]:
         yield pb.ReserveManyRequest(reservations=[wanted(1, "r1")])
