@@ -12,6 +12,7 @@ from orchestrator.ports import AgentIdentity, Changes, DataPlaneReport, Holdings
 from orchestrator.reconciling import Reconciling
 from orchestrator.records import (
     Kind,
+    Reservation,
     State,
     with_change_data_plane,
     with_data_plane,
@@ -27,7 +28,7 @@ from protocol.messages import (
     ToOrchestrator,
 )
 from runtime.database import StorageError
-from substrate.model import Window
+from substrate.model import DataPlaneState, Window
 
 
 class Reports:
@@ -55,10 +56,11 @@ class Reports:
                 self.reconciling.done(domain, message)
 
     def on_data_plane(self, domain: str, report: DataPlaneReport) -> None:
-        if self.engine.book.get(report.reservation_id) is None:
-            self.owner.remember(domain, report)
-        else:
+        known = self.engine.book.get(report.reservation_id) is not None
+        if known or report.state is DataPlaneState.RELEASED:
             self.engine.inbox.report(domain, report, self._data_plane)
+        else:
+            self.owner.remember(domain, report)
 
     async def met(self, domain: str) -> AgentIdentity | None:
         return await self.reconciling.met(domain)
@@ -87,18 +89,18 @@ class Reports:
     async def _moved(self, transaction: Transaction) -> None:
         """What follows for the record from an answer, or from an operator's word instead."""
         live = self.engine.book.get(transaction.reservation_id)
-        live = live or await self._cancelled(transaction)
+        if live is None and any(part.status is PartStatus.RELEASED for part in transaction.parts):
+            live = await self._cancelled(transaction.reservation_id)
         if live is not None and live.record.state is State.CANCELLED:
             await self._note_releases(live, transaction)
         if self.engine.book.get(transaction.reservation_id) is None:
             await self.engine.transactions.dismiss(transaction.transaction_id)
         self.engine.transactions.forget_settled(transaction.transaction_id)
 
-    async def _cancelled(self, transaction: Transaction) -> Live | None:
-        """The record of a cancelled reservation that was taken over: its releases are noted too."""
-        if not any(part.status is PartStatus.RELEASED for part in transaction.parts):
-            return None
-        engine, reservation_id = self.engine, transaction.reservation_id
+    async def _cancelled(self, reservation_id: str) -> Live | None:
+        """The record of a cancelled reservation that was taken over, or has nothing to release any
+        more: what its domains say of it is noted too."""
+        engine = self.engine
         record = await engine.store.reservation(reservation_id)
         if record is None or record.state is not State.CANCELLED:
             return None
@@ -120,8 +122,12 @@ class Reports:
             if record is not live.record:
                 await self.engine.save(Changes(reservation=record))
                 live.set(record)
-            if all(part.released for part in record.parts):
-                self.engine.book.forget(record.reservation_id)
+            self._forget_cancelled(record)
+
+    def _forget_cancelled(self, record: Reservation) -> None:
+        """Once nothing of it is left anywhere."""
+        if record.state is State.CANCELLED and all(part.released for part in record.parts):
+            self.engine.book.forget(record.reservation_id)
 
     async def _window(self, report: DataPlaneReport) -> Window | None:
         """When the part is there that a report is about."""
@@ -133,9 +139,18 @@ class Reports:
 
     async def _data_plane(self, domain: str, report: DataPlaneReport) -> None:
         live = self.engine.book.get(report.reservation_id)
+        if live is None and report.state is DataPlaneState.RELEASED:
+            # Domains may acknowledge a release before they have taken their part down.
+            live = await self._cancelled(report.reservation_id)
         if live is None:
             self.owner.remember(domain, report)
             return
+        try:
+            await self._note_data_plane(live, domain, report)
+        finally:
+            self._forget_cancelled(live.record)
+
+    async def _note_data_plane(self, live: Live, domain: str, report: DataPlaneReport) -> None:
         async with live.turn():
             now_ms, change = self.engine.now_ms(), live.record.change
             pending = change.transaction_id if change is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from substrate.model import DataPlaneState
 
 COMMITTED = pb.RESERVATION_STATE_COMMITTED
 ENDED = pb.RESERVATION_STATE_ENDED
+ACTIVE = common_pb2.DATA_PLANE_STATE_ACTIVE
 RELEASED = common_pb2.DATA_PLANE_STATE_RELEASED
 FAILED = pb.RESERVATION_STATE_FAILED
 
@@ -25,6 +27,16 @@ def soon(length_s: int, **fields: Any) -> pb.Reservation:
     """A circuit that begins now."""
     window = common_pb2.Window(start_s=NOW_S, end_s=NOW_S + length_s)
     return wanted(window=window, **fields)
+
+
+class Mixed:
+    """What the first does not do is left to the second."""
+
+    def __init__(self, *parts: object) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        return next(getattr(part, name) for part in self._parts if hasattr(part, name))
 
 
 def late(domain: str, kind: type[object], seconds: float) -> Any:
@@ -52,6 +64,27 @@ async def test_what_is_over_is_ended_with_an_event_and_holds_nothing() -> None:
         # Agents remember it for a while, in case somebody asks.
         await asyncio.sleep(2 * 3600)
         assert world.held() == {}
+
+
+@virtual
+async def test_what_was_cancelled_is_shown_as_released_although_that_is_told_last() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        record = await one.reserve(soon(3600))
+        await asyncio.sleep(5)
+        assert (await one.get(record.reservation_id)).data_plane == ACTIVE
+        told, heard = one.gateway._heard(), []
+        later = SimpleNamespace(on_data_plane=lambda *report: heard.append(report))
+        one.gateway._listener = Mixed(later, told)
+        await one.cancel(record.reservation_id)
+        await asyncio.sleep(5)
+        assert one.engine.book.ids() == set()
+        assert (await one.get(record.reservation_id)).data_plane == ACTIVE
+        for report in 2 * heard:
+            told.on_data_plane(*report)
+        await asyncio.sleep(1)
+        assert (await one.get(record.reservation_id)).data_plane == RELEASED
+        assert one.engine.book.ids() == set()
 
 
 @virtual
