@@ -9,7 +9,7 @@ import typer
 
 from agents.settings import RunningAgent, load_settings, run_agent
 from commands.context import USAGE, fail
-from commands.running import run, say, trace
+from commands.running import UntilStdinCloses, run, say, trace
 from runtime.logs import configure
 from runtime.settings import SettingsError
 
@@ -19,6 +19,7 @@ def agent(
     restored: Annotated[
         bool, typer.Option("--restored", help="the database comes from a backup: raise the epoch")
     ] = False,
+    until_stdin_closes: UntilStdinCloses = False,
 ) -> None:
     """Run a domain's agent until SIGTERM or Ctrl-C."""
     try:
@@ -31,4 +32,4 @@ def agent(
     def started(running: RunningAgent) -> None:
         say(running.address, "braid.v1.DomainAgent")
 
-    run(run_agent(settings, started, restored))
+    run(run_agent(settings, started, restored), until_stdin_closes)

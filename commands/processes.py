@@ -87,8 +87,9 @@ class World:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-                if process.stdout is not None:
-                    process.stdout.close()
+                for stream in (process.stdin, process.stdout):
+                    if stream is not None:
+                        stream.close()
 
     def _write(self, name: str, settings: dict[str, Any]) -> str:
         """Settings for this machine: any free port, a database in the demo's folder."""
@@ -105,8 +106,9 @@ class World:
         # A signal between the start of a process and its place in the table would orphan it.
         with (self._folder / f"{name}.log").open("w") as log, _undisturbed():
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "commands.main", *arguments],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "commands.main", *arguments, "--until-stdin-closes"],
+                # Nothing is written there: it closes when this process ends, however it does.
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -18,6 +18,15 @@ from runtime.schema import SchemaError
 from runtime.server import ListenError
 from runtime.settings import SettingsError, TelemetrySettings
 
+STDIN = 0
+
+UntilStdinCloses = Annotated[
+    bool,
+    typer.Option(
+        "--until-stdin-closes", help="end as by SIGTERM when standard input does: with a parent"
+    ),
+]
+
 
 def trace(settings: TelemetrySettings | None, service: str) -> None:
     """Begins to trace, if that is set. Ends the process where it cannot."""
@@ -27,9 +36,11 @@ def trace(settings: TelemetrySettings | None, service: str) -> None:
         fail(str(error), USAGE)
 
 
-def run(service: Coroutine[Any, Any, None]) -> None:
+def run(service: Coroutine[Any, Any, None], until_stdin_closes: bool) -> None:
     """Runs a service until it stops; what it cannot live with ends the process with a reason."""
     tune()
+    if until_stdin_closes:
+        signals.end_with(STDIN)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(service)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.context import USAGE, fail
-from commands.running import run, say, trace
+from commands.running import UntilStdinCloses, run, say, trace
 from orchestrator.main import run_orchestrator
 from orchestrator.settings import load_settings
 from runtime.logs import configure
@@ -35,6 +35,7 @@ def serve(
     domain: Annotated[
         list[str] | None, typer.Option("--domain", help="a domain and its agent: name=host:port")
     ] = None,
+    until_stdin_closes: UntilStdinCloses = False,
 ) -> None:
     """Run an orchestrator until SIGTERM or Ctrl-C."""
     overrides: dict[str, Any] = {"listen": listen, "database": database, "instance_id": instance_id}
@@ -48,7 +49,8 @@ def serve(
         fail(str(error), USAGE)
     configure(settings.log)
     trace(settings.telemetry, "braid-orchestrator")
-    run(run_orchestrator(settings, lambda address: say(address, "braid.v1.Reservations")))
+    service = run_orchestrator(settings, lambda address: say(address, "braid.v1.Reservations"))
+    run(service, until_stdin_closes)
 
 
 def _domain(text: str) -> dict[str, str]:

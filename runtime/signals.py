@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,3 +32,19 @@ def ignore() -> None:
     """For the end of a process: the interpreter takes handlers away before it is done."""
     for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_with(descriptor: int) -> None:
+    """SIGTERM for this process once nothing can be read from there any more.
+
+    The other end of a pipe is closed with the process that holds it, also by SIGKILL.
+    """
+
+    def wait() -> None:
+        with suppress(OSError):
+            # Not by sys.stdin: its lock would be held when the interpreter ends.
+            while os.read(descriptor, 1 << 16):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="end-with", daemon=True).start()

@@ -182,6 +182,31 @@ def test_an_agent_that_cannot_start_ends_the_demo_with_its_log(
     assert left_behind(tmp_path) == []
 
 
+STARTING = """
+import sys, time
+from pathlib import Path
+from commands.processes import World
+with World(Path(sys.argv[1])) as world:
+    world.start()
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+@needs_proc
+def test_nothing_is_left_of_a_demo_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STARTING, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline() == "started\n"
+        assert left_behind(tmp_path) != []
+        demo.kill()
+    deadline_s = time.monotonic() + 60
+    while left_behind(tmp_path) and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    assert left_behind(tmp_path) == []
+
+
 def test_an_orchestrator_that_ends_by_itself_ends_the_demo_with_its_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
