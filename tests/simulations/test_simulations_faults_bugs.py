@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simulations.faults.bugs import BUGS
@@ -36,6 +38,8 @@ QUICK = {
 VOLUME = Item("reserve", "a", 1000, word="40 20000 23600 30 volume movable")
 WANTS_IT = Item("reserve", "a", 5000, number=1, word="90 20000 23600 30 via")
 SOON = Item("reserve", "a", 1000, word="40 40 100 30")
+LATE = tuple(Item("late", "a>m1", for_ms=8000, number=number) for number in range(3, 8))
+"""Every Commit, by longer than holds there last."""
 BY_HAND = {
     "forgets-changes": (
         VOLUME,
@@ -46,8 +50,11 @@ BY_HAND = {
     "moves-less": (VOLUME, WANTS_IT),
     "configures-nothing": (SOON,),
     "keeps-the-old": (SOON, Item("migrate", "b", 45_000, word="m1")),
+    "tells-early": (Item("reserve", "a", 1000, word="40 40 100 30 via"), *LATE),
 }
 """Where it would take long to draw what shows it."""
+CALM = World(last_s=120)
+WORLDS = {"tells-early": replace(CALM, middle=1, expiring=("m1",), hold_timeout_s=2)}
 
 
 def first_failure(bug: str) -> Failure:
@@ -66,8 +73,8 @@ def test_a_bug_is_found(bug: str) -> None:
 
 
 @pytest.mark.parametrize("bug", BY_HAND)
-def test_a_bug_is_found_where_nothing_fails(bug: str) -> None:
-    schedule = Schedule("hand", World(last_s=120), BY_HAND[bug])
+def test_a_bug_is_found_in_a_schedule_by_hand(bug: str) -> None:
+    schedule = Schedule("hand", WORLDS.get(bug, CALM), BY_HAND[bug])
     assert play_with(schedule).violations == ()
     assert play_with(schedule, bug).violations != ()
 
