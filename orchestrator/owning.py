@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, text
+from sqlalchemy import Connection, and_, or_, select, text
 
 from orchestrator import tables as t
 from orchestrator.ports import (
@@ -33,7 +33,7 @@ from orchestrator.rows import (
 from protocol.coordinator import Decision, PartStatus
 from protocol.messages import Claim
 from runtime.database import WrongDatabaseError
-from runtime.statements import rows_of
+from runtime.statements import highest, rows_of
 
 FINAL_STATES = sorted(state.value for state in FINAL)
 LOST_AT_ONCE = 10_000
@@ -248,7 +248,7 @@ def now_ms(connection: Connection) -> int:
 
 def last_event(connection: Connection) -> int:
     """See Store."""
-    return int(connection.execute(select(func.max(t.event.c.sequence))).scalar_one() or 0)
+    return highest(connection, t.event.c.sequence)
 
 
 def _owned(connection: Connection, epoch: int, ids: Sequence[str]) -> Unfinished:

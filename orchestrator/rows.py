@@ -12,7 +12,6 @@ from sqlalchemy.sql import Executable
 
 from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
 from orchestrator import tables as t
-from orchestrator.events import Event
 from orchestrator.records import Reservation
 from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
@@ -105,7 +104,6 @@ PART = (
     "agent_epoch",
     "since_ms",
 )
-EVENT = ("reservation_id", "at_ms", "body")
 
 
 def reservation_row(record: Reservation, record_bytes: bytes, owner: int) -> tuple[Any, ...]:
@@ -203,16 +201,6 @@ def part_of(row: Row[Any]) -> CoordinatorPart:
         refusal=refusal_from_pb(refusal) if refusal is not None else None,
         epoch=row.agent_epoch,
     )
-
-
-def event_row(event: Event) -> tuple[Any, ...]:
-    """An event that has no sequence yet, as EVENT says."""
-    return event.reservation_id, event.at_ms, event.encoded
-
-
-def event_of(row: Row[Any]) -> Event:
-    """A stored event."""
-    return Event(row.reservation_id, row.at_ms, row.body, row.sequence)
 
 
 def _transaction(row: Row[Any], parts: Iterable[CoordinatorPart]) -> Transaction:

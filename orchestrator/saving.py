@@ -15,6 +15,8 @@ from sqlalchemy import Connection, bindparam
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator import doubt_rows, owning, tables as t
+from orchestrator.event_rows import EVENT, event_rows
+from orchestrator.events import Event
 from orchestrator.ports import (
     REFUSED,
     Changes,
@@ -27,11 +29,9 @@ from orchestrator.ports import (
 )
 from orchestrator.rows import (
     DECISIONS,
-    EVENT,
     PART,
     RESERVATION,
     TRANSACTION,
-    event_row,
     over,
     part_row,
     reservation_row,
@@ -173,7 +173,7 @@ class _Rows:
     answers: list[dict[str, Any]] = field(default_factory=list)
     transactions: dict[str, Row] = field(default_factory=dict)
     parts: dict[PartKey, Row] = field(default_factory=dict)
-    events: list[Row] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     hand: list[Changes] = field(default_factory=list)
 
     def add(self, changes: Changes, fence: int) -> None:
@@ -190,7 +190,7 @@ class _Rows:
                 key = (transaction.transaction_id, part.part_id)
                 if key not in changes.stored:
                     self.parts[key] = part_row(key[0], part, changes.at_ms)
-        self.events += [event_row(event) for event in changes.events]
+        self.events += changes.events
         if changes.hand is not None:
             self.hand.append(changes)
 
@@ -201,7 +201,7 @@ class _Rows:
             (t.reservation, RESERVATION, self.reservations.values(), OVER_RESERVATION),
             (t.transaction, TRANSACTION, self.transactions.values(), OVER_TRANSACTION),
             (t.part, PART, self.parts.values(), OVER_PART),
-            (t.event, EVENT, self.events, None),
+            (t.event, EVENT, self._event_rows(connection), None),
         ):
             if rows:
                 insert_rows(connection, table, columns, list(rows), clause)
@@ -210,6 +210,10 @@ class _Rows:
         for changes in self.hand:
             assert changes.hand is not None
             doubt_rows.save_hand(connection, changes.hand)
+
+    def _event_rows(self, connection: Connection) -> list[Row]:
+        """Numbered on from the last, which nobody else changes meanwhile."""
+        return event_rows(self.events, owning.last_event(connection)) if self.events else []
 
 
 _ANSWER = (

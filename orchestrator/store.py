@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, select, text
 
 from orchestrator import doubt_rows, owning, tables as t
+from orchestrator.event_rows import events_in
 from orchestrator.events import Event
 from orchestrator.ports import (
     AgentIdentity,
@@ -22,7 +23,6 @@ from orchestrator.ports import (
 )
 from orchestrator.records import HandDecision, Kind, Reservation
 from orchestrator.rows import (
-    event_of,
     reservation_of,
     transactions,
 )
@@ -99,7 +99,8 @@ class DatabaseStore:
             query = query.where(t.event.c.reservation_id == reservation_id)
         query = query.order_by(t.event.c.sequence).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return tuple(event_of(row) for row in rows)
+        found = [event for row in rows for event in events_in(row) if event.sequence > after]
+        return tuple(found[:limit])
 
     async def last_event(self) -> int:
         return await self._read(owning.last_event)

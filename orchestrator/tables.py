@@ -89,6 +89,7 @@ event = Table(
     Column("reservation_id", String(128), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("events", Integer, nullable=False, server_default="0"),
     Index("event_by_reservation", "reservation_id", "sequence"),
     sqlite_autoincrement=True,
 )

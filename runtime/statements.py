@@ -13,7 +13,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, bindparam, select
+from sqlalchemy import Column, Connection, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import Insert
@@ -56,6 +56,12 @@ def rows_of(
     for chunk in _chunks(keys):
         text = _select(connection.dialect.name, columns, len(chunk), locked)
         yield from _run(connection, text, tuple(chunk))
+
+
+def highest(connection: Connection, column: Column[Any]) -> int:
+    """The largest number in a column; 0 where there is none."""
+    [[found]] = _run(connection, _highest(connection.dialect.name, column), ())
+    return int(found or 0)
 
 
 def stream(
@@ -116,6 +122,11 @@ def _select(name: str, columns: tuple[Column[Any], ...], count: int, locked: boo
     keys = [bindparam(each, type_=columns[0].type) for each in names]
     query = select(*columns).where(columns[0].in_(keys))
     return _text(name, query.with_for_update(read=True) if locked else query, names)
+
+
+@cache
+def _highest(name: str, column: Column[Any]) -> str:
+    return _text(name, select(func.max(column)), [])
 
 
 def _text(name: str, statement: Any, parameters: list[str]) -> str:
