@@ -197,8 +197,9 @@ class _Rows:
     def write(self, connection: Connection) -> None:
         """Few statements, whose text is the same every time."""
         for table, columns, rows, clause in (
-            (t.request, REQUEST, self.requests, None),
+            # Before the requests that refer to it: SQLite would look through all of these.
             (t.reservation, RESERVATION, self.reservations.values(), OVER_RESERVATION),
+            (t.request, REQUEST, self.requests, None),
             (t.transaction, TRANSACTION, self.transactions.values(), OVER_TRANSACTION),
             (t.part, PART, self.parts.values(), OVER_PART),
             (t.event, EVENT, self.events, None),
