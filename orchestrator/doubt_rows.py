@@ -2,81 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, tuple_, union_all
+from sqlalchemy import Connection, Row, Select, and_, select, tuple_
 
 from braid.v1 import doubts_pb2 as pb
 from orchestrator import tables as t
+from orchestrator.part_states import states_of
 from orchestrator.ports import Doubt, DoubtMark
-from orchestrator.records import FINAL, HandDecision, State
-from orchestrator.rows import DECISIONS, STATUSES, part_of, upsert
+from orchestrator.records import HandDecision, State
+from orchestrator.rows import DECISIONS, part_of, upsert
 from protocol.coordinator import SETTLEMENTS, Decision, PartStatus
 
-AWAITED = sorted({STATUSES[s] for s, _ in SETTLEMENTS if s is not PartStatus.NACKED})
-ORDER = (t.part.c.since_ms, t.part.c.transaction_id, t.part.c.part_id)
+AWAITED = frozenset({status for status, _ in SETTLEMENTS}) - {PartStatus.NACKED}
 
 
 def doubts(
     connection: Connection, until_ms: int, after: DoubtMark, limit: int
 ) -> tuple[Doubt, ...]:
     """See orchestrator.ports.Doubts."""
-    listed = and_(t.part.c.since_ms <= until_ms, tuple_(*ORDER) > tuple_(*after))
-    return _found(connection, listed, limit)
+    marks = [mark for mark in _marks(connection) if mark[0] <= until_ms and mark > after]
+    return _at(connection, sorted(marks)[:limit])
 
 
 def doubt(connection: Connection, transaction_id: str, part_id: str) -> Doubt | None:
     """See orchestrator.ports.Doubts."""
-    this = and_(t.part.c.transaction_id == transaction_id, t.part.c.part_id == part_id)
-    return next(iter(_found(connection, this, 1)), None)
+    this = t.transaction.c.transaction_id == transaction_id
+    marks = [mark for mark in _marks(connection, this) if mark[2] == part_id]
+    return next(iter(_at(connection, marks)), None)
 
 
-def _found(connection: Connection, condition: Any, limit: int) -> tuple[Doubt, ...]:
-    found = union_all(_awaited(condition), _broken(condition)).subquery()
-    keys = (found.c.since_ms, found.c.transaction_id, found.c.part_id)
-    rows = connection.execute(select(found).order_by(*keys).limit(limit))
-    return tuple(Doubt(row.reservation_id, part_of(row), row.since_ms) for row in rows)
+def _marks(connection: Connection, *conditions: Any) -> Iterator[DoubtMark]:
+    """Of parts in doubt, of transactions that fulfil the conditions."""
+    for row in connection.execute(_awaited().where(*conditions)):
+        for part_id, state in states_of(row.states).items():
+            if state.status in AWAITED:
+                yield state.since_ms, row.transaction_id, part_id
+    accepted = set(map(tuple, connection.execute(_accepted())))
+    for row in connection.execute(_broken().where(*conditions)):
+        for part_id, state in states_of(row.states).items():
+            broken = state.status is PartStatus.NACKED
+            if broken and (row.transaction_id, part_id) not in accepted:
+                yield state.since_ms, row.transaction_id, part_id
 
 
-def _awaited(condition: Any) -> Any:
-    """What a domain has not acknowledged; without a circuit whose window is over anyway."""
+def _awaited() -> Select[Any]:
+    """What domains have not acknowledged; without a circuit whose window is over anyway."""
     over = and_(
         t.reservation.c.state == State.ENDED.value,
         t.reservation.c.transaction_id == t.transaction.c.transaction_id,
     )
-    return _parts().where(
-        condition,
-        t.transaction.c.settled.is_(False),
-        t.transaction.c.decision != DECISIONS[Decision.UNDECIDED],
-        t.part.c.status.in_(AWAITED),
-        ~over,
-    )
+    decided = t.transaction.c.decision != DECISIONS[Decision.UNDECIDED]
+    return _transactions().where(t.is_unsettled, decided, ~over)
 
 
-def _broken(condition: Any) -> Any:
-    """What a user was promised and a domain says it does not hold; unless that is accepted."""
-    accepted = and_(
-        t.hand_decision.c.transaction_id == t.part.c.transaction_id,
-        t.hand_decision.c.part_id == t.part.c.part_id,
-        t.hand_decision.c.settlement == pb.SETTLEMENT_GIVE_UP,
-    )
-    return _parts().where(
-        condition,
-        t.transaction.c.decision == DECISIONS[Decision.COMMIT],
-        t.part.c.status == STATUSES[PartStatus.NACKED],
-        t.reservation.c.state.not_in(sorted(state.value for state in FINAL)),
-        ~select(t.hand_decision.c.part_id).where(accepted).exists(),
-    )
+def _broken() -> Select[Any]:
+    """What a user was promised and a domain says it does not hold."""
+    return _transactions().where(t.is_broken, t.is_live)
 
 
-def _parts() -> Any:
-    of_transaction = t.transaction.c.transaction_id == t.part.c.transaction_id
-    of_reservation = t.reservation.c.reservation_id == t.transaction.c.reservation_id
+def _accepted() -> Select[Any]:
+    """The broken parts of which an operator has accepted that."""
+    columns = t.hand_decision.c
     return (
-        select(t.part, t.transaction.c.reservation_id)
-        .join(t.transaction, of_transaction)
-        .join(t.reservation, of_reservation)
+        select(columns.transaction_id, columns.part_id)
+        .join(t.transaction, t.transaction.c.transaction_id == columns.transaction_id)
+        .where(t.is_broken, columns.settlement == pb.SETTLEMENT_GIVE_UP)
     )
+
+
+def _transactions() -> Select[Any]:
+    tx = t.transaction.c
+    of_reservation = t.reservation.c.reservation_id == tx.reservation_id
+    return select(tx.transaction_id, tx.states).join(t.reservation, of_reservation)
+
+
+def _at(connection: Connection, marks: Sequence[DoubtMark]) -> tuple[Doubt, ...]:
+    """The doubts, whole."""
+    keys = [(transaction_id, part_id) for _, transaction_id, part_id in marks]
+    query = (
+        select(t.part, t.transaction.c.reservation_id, t.transaction.c.states)
+        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
+        .where(tuple_(t.part.c.transaction_id, t.part.c.part_id).in_(keys))
+    )
+    found = {(row.transaction_id, row.part_id): row for row in connection.execute(query)}
+    return tuple([_doubt(found[key]) for key in keys])
+
+
+def _doubt(row: Row[Any]) -> Doubt:
+    state = states_of(row.states)[row.part_id]
+    return Doubt(row.reservation_id, part_of(row, state), state.since_ms)
 
 
 def hand_decisions(connection: Connection, domain: str, limit: int) -> tuple[HandDecision, ...]:

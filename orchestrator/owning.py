@@ -6,12 +6,14 @@ what these functions read cannot change before they write.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, text
+from sqlalchemy import Connection, Row, and_, or_, select, text
 
 from orchestrator import tables as t
+from orchestrator.part_states import states_of
 from orchestrator.ports import (
     AgentIdentity,
     ConflictError,
@@ -20,24 +22,22 @@ from orchestrator.ports import (
     Unfinished,
     is_earlier,
 )
-from orchestrator.records import FINAL
+from orchestrator.records import FINAL, State
 from orchestrator.rows import (
     DECISIONS,
-    STATUSES,
     insert,
-    part_of,
+    prep_of,
     reservation_of,
     transactions,
     upsert,
 )
-from protocol.coordinator import Decision, PartStatus
+from protocol.coordinator import PROMISED, Decision, PartStatus
 from protocol.messages import Claim
 from runtime.database import WrongDatabaseError
 from runtime.statements import highest, rows_of
 
-FINAL_STATES = sorted(state.value for state in FINAL)
 LOST_AT_ONCE = 10_000
-STANDING = (PartStatus.COMMITTING, PartStatus.COMMITTED)
+ROWS_AT_ONCE = 1000
 
 
 def belong(connection: Connection, orchestrator_id: str) -> None:
@@ -105,31 +105,40 @@ def leave(connection: Connection, epoch: int) -> None:
 
 def take(connection: Connection, epoch: int, limit: int) -> Unfinished:
     """See Membership."""
-    orphaned = t.reservation.c.owner.not_in(select(t.instance.c.epoch))
-    going_on = (
-        select(t.reservation.c.reservation_id)
-        .where(orphaned, t.reservation.c.state.not_in(FINAL_STATES))
-        .order_by(t.reservation.c.position)
-        .limit(limit)
-    )
-    ids = list(connection.execute(going_on).scalars())
+    ids = list[str]()
+    for orphaned in _owners_gone(connection):
+        going_on = (
+            select(t.reservation.c.reservation_id)
+            .where(orphaned, t.is_live)
+            .order_by(t.reservation.c.owner, t.reservation.c.position)
+            .limit(limit - len(ids))
+        )
+        ids += connection.execute(going_on).scalars()
     if len(ids) < limit:
+        awaited = select(t.transaction.c.reservation_id).where(t.is_unsettled)
         to_settle = (
             select(t.reservation.c.reservation_id)
-            .join(
-                t.transaction,
-                t.transaction.c.reservation_id == t.reservation.c.reservation_id,
-            )
             .where(
-                orphaned,
-                t.transaction.c.settled.is_(False),
-                t.reservation.c.state.in_(FINAL_STATES),
+                t.reservation.c.reservation_id.in_(awaited),
+                t.reservation.c.reservation_id.not_in(ids),
+                or_(*_owners_gone(connection)),
             )
-            .distinct()
             .limit(limit - len(ids))
         )
         ids += connection.execute(to_settle).scalars()
     return _owned(connection, epoch, ids)
+
+
+def _owners_gone(connection: Connection) -> list[Any]:
+    """Conditions of which one holds for what no living instance owns: between two that live.
+
+    Each is a range of an index. Whatever is owned would be looked at for one that excludes owners.
+    """
+    owner = t.reservation.c.owner
+    query = select(t.instance.c.epoch).order_by(t.instance.c.epoch)
+    bounds = [-1, *connection.execute(query).scalars()]
+    between = [and_(owner > a, owner < b) for a, b in pairwise(bounds)]
+    return [*between, owner > bounds[-1]]
 
 
 def take_one(connection: Connection, epoch: int, reservation_id: str) -> Unfinished:
@@ -174,21 +183,14 @@ def epochs(connection: Connection, domains: Sequence[str]) -> dict[str, int]:
 
 def claims(connection: Connection, domain: str) -> tuple[Claim, ...]:
     """See Store."""
-    standing = t.part.c.status.in_([STATUSES[status] for status in STANDING])
-    broken = and_(t.transaction.c.told, t.part.c.status == STATUSES[PartStatus.NACKED])
-    query = (
-        select(t.part, t.transaction.c.told)
-        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
-        .join(t.reservation, t.reservation.c.reservation_id == t.transaction.c.reservation_id)
-        .where(
-            t.part.c.domain == domain,
-            t.transaction.c.decision == DECISIONS[Decision.COMMIT],
-            or_(standing, broken),
-            t.reservation.c.state.not_in(FINAL_STATES),
-        )
-        .order_by(t.part.c.transaction_id, t.part.c.part_id)
-    )
-    return tuple(Claim(part_of(row).prep, row.told) for row in connection.execute(query))
+    committed = t.transaction.c.decision == DECISIONS[Decision.COMMIT]
+    query = _parts_in(domain).where(committed)
+    found = []
+    for row in _streamed(connection, query.order_by(t.part.c.transaction_id, t.part.c.part_id)):
+        status = states_of(row.states)[row.part_id].status
+        if status in PROMISED or (row.told and status is PartStatus.NACKED):
+            found.append(Claim(prep_of(row), row.told))
+    return tuple(found)
 
 
 def relied_on(connection: Connection, domain: str) -> frozenset[PartKey]:
@@ -200,41 +202,44 @@ def relied_on(connection: Connection, domain: str) -> frozenset[PartKey]:
         t.hand_decision.c.transaction_id == t.part.c.transaction_id,
         t.hand_decision.c.part_id == t.part.c.part_id,
     )
-    confirmed = t.part.c.status == STATUSES[PartStatus.COMMITTED]
-    told = and_(t.transaction.c.told, t.part.c.status == STATUSES[PartStatus.COMMITTING])
-    query = (
-        select(t.part.c.transaction_id, t.part.c.part_id)
-        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
-        .join(t.reservation, t.reservation.c.reservation_id == t.transaction.c.reservation_id)
-        .where(
-            t.part.c.domain == domain,
-            t.transaction.c.decision == DECISIONS[Decision.COMMIT],
-            or_(confirmed, told),
-            ~by_hand.exists(),
-            t.reservation.c.state.not_in(FINAL_STATES),
-            t.reservation.c.end_s * 1000 > now_ms(connection),
-        )
+    query = _parts_in(domain).where(
+        t.transaction.c.decision == DECISIONS[Decision.COMMIT],
+        ~by_hand.exists(),
+        t.reservation.c.end_s * 1000 > now_ms(connection),
     )
-    return frozenset((row.transaction_id, row.part_id) for row in connection.execute(query))
+    found = []
+    for row in _streamed(connection, query):
+        status = states_of(row.states)[row.part_id].status
+        told = row.told and status is PartStatus.COMMITTING
+        if told or status is PartStatus.COMMITTED:
+            found.append((row.transaction_id, row.part_id))
+    return frozenset(found)
 
 
 def uses(connection: Connection, domain: str) -> bool:
     """See Store."""
-    query = (
-        select(t.part.c.part_id)
-        .join(t.transaction, t.transaction.c.transaction_id == t.part.c.transaction_id)
-        .join(t.reservation, t.reservation.c.reservation_id == t.transaction.c.reservation_id)
-        .where(
-            t.part.c.domain == domain,
-            or_(
-                t.part.c.status.in_([STATUSES[status] for status in STANDING]),
-                t.transaction.c.decision == DECISIONS[Decision.UNDECIDED],
-            ),
-            t.reservation.c.state.not_in(FINAL_STATES),
-        )
-        .limit(1)
+    for row in _streamed(connection, _parts_in(domain)):
+        undecided = row.decision == DECISIONS[Decision.UNDECIDED]
+        if undecided or states_of(row.states)[row.part_id].status in PROMISED:
+            return True
+    return False
+
+
+def _parts_in(domain: str) -> Any:
+    """Parts in a domain, of reservations that are not final, with what their transactions say."""
+    tx = t.transaction.c
+    return (
+        select(t.part, tx.decision, tx.told, tx.states)
+        .join(t.transaction, tx.transaction_id == t.part.c.transaction_id)
+        .join(t.reservation, t.reservation.c.reservation_id == tx.reservation_id)
+        .where(t.part.c.domain == domain, t.is_live)
     )
-    return connection.execute(query).first() is not None
+
+
+def _streamed(connection: Connection, query: Any) -> Iterator[Row[Any]]:
+    """Rows of a query, a few at a time: there may be very many, of which the first may do."""
+    with connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:
+        yield from rows
 
 
 def now_ms(connection: Connection) -> int:
@@ -260,14 +265,14 @@ def _owned(connection: Connection, epoch: int, ids: Sequence[str]) -> Unfinished
     rows = connection.execute(
         select(t.reservation).where(these).order_by(t.reservation.c.position)
     ).all()
-    live = tuple(reservation_of(row) for row in rows if row.state not in FINAL_STATES)
+    live = tuple(reservation_of(row) for row in rows if State(row.state) not in FINAL)
     going_on = [record.reservation_id for record in live]
     found = transactions(
         connection,
         and_(
             t.transaction.c.reservation_id.in_(ids),
             or_(
-                t.transaction.c.settled.is_(False),
+                t.is_unsettled,
                 and_(
                     t.transaction.c.decision == DECISIONS[Decision.COMMIT],
                     t.transaction.c.reservation_id.in_(going_on),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, case, select
+from sqlalchemy import Connection, Row, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 
 from braid.v1 import agent_pb2, common_pb2, reservations_pb2 as pb
 from orchestrator import tables as t
+from orchestrator.part_states import Line, PartState, is_broken, states_of, to_text
 from orchestrator.records import Reservation
 from orchestrator.wire import change_from_pb, change_to_pb, record_from_pb
 from protocol.codec import prep_from_pb, prep_to_pb, refusal_from_pb, refusal_to_pb
-from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
+from protocol.coordinator import CoordinatorPart, Decision, Transaction
 from protocol.messages import ReservationPrep
 from runtime.remembered import Remembered
 from runtime.statements import Clause
@@ -23,7 +24,11 @@ from runtime.statements import Clause
 _DIALECTS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
 
 PREPS_MAX = 4096
-LASTING = ("position", "kind")
+LASTING = (
+    *("position", "kind", "created_ms", "owner"),
+    *("reservation_id", "domain", "expires", "prep"),
+)
+"""What never changes in a row, or not by what is written over it."""
 
 DECISIONS = {
     Decision.UNDECIDED: 0,
@@ -31,20 +36,7 @@ DECISIONS = {
     Decision.ABORT: 2,
     Decision.UNDO: 3,
 }
-STATUSES = {
-    PartStatus.PREPARING: 0,
-    PartStatus.HELD: 1,
-    PartStatus.REFUSED: 2,
-    PartStatus.COMMITTING: 3,
-    PartStatus.COMMITTED: 4,
-    PartStatus.NACKED: 5,
-    PartStatus.ABORTING: 6,
-    PartStatus.ABORTED: 7,
-    PartStatus.RELEASING: 8,
-    PartStatus.RELEASED: 9,
-}
 DECISION_OF = {number: decision for decision, number in DECISIONS.items()}
-STATUS_OF = {number: status for status, number in STATUSES.items()}
 
 
 def insert(connection: Connection, table: Any) -> Any:
@@ -65,15 +57,12 @@ def _upsert(dialect: str, table: Table, keys: tuple[str, ...]) -> Executable:
 
 @cache
 def over(*keys: str) -> Clause:
-    """For ``insert_rows``: over rows with the same keys; ``since_ms`` stays with its status, and
-    what never changes is not written again."""
+    """For ``insert_rows``: over rows with the same keys; what is LASTING is not written again, so
+    that indexes of it are left alone."""
 
     def clause(insert: Any) -> Any:
         names = [c.name for c in insert.table.columns if c.name not in (*keys, *LASTING)]
         values = {name: insert.excluded[name] for name in names}
-        if insert.table is t.part:
-            same = t.part.c.status == insert.excluded.status
-            values["since_ms"] = case((same, t.part.c.since_ms), else_=insert.excluded.since_ms)
         return insert.on_conflict_do_update(index_elements=list(keys), set_=values)
 
     return clause
@@ -92,18 +81,17 @@ RESERVATION = (
     "owner",
     "kind",
 )
-TRANSACTION = ("transaction_id", "reservation_id", "version", "decision", "told", "settled")
-PART = (
+TRANSACTION = (
     "transaction_id",
-    "part_id",
-    "domain",
-    "status",
-    "expires",
-    "prep",
-    "refusal",
-    "agent_epoch",
-    "since_ms",
+    "reservation_id",
+    "version",
+    "decision",
+    "told",
+    "settled",
+    "broken",
+    "states",
 )
+PART = ("transaction_id", "part_id", "domain", "expires", "prep", "refusal")
 
 
 def reservation_row(record: Reservation, record_bytes: bytes, owner: int) -> tuple[Any, ...]:
@@ -137,31 +125,31 @@ def reservation_of(row: Row[Any]) -> Reservation:
     return record_from_pb(message, row.transaction_id, change)
 
 
-def transaction_row(transaction: Transaction) -> tuple[Any, ...]:
-    """A transaction without its parts; as TRANSACTION says."""
+def transaction_row(transaction: Transaction, parts: Mapping[str, Line]) -> tuple[Any, ...]:
+    """A transaction and how its parts are; as TRANSACTION says."""
+    decision = transaction.decision
     return (
         transaction.transaction_id,
         transaction.reservation_id,
         transaction.version,
-        DECISIONS[transaction.decision],
+        DECISIONS[decision],
         transaction.told,
         transaction.settled,
+        decision is Decision.COMMIT and is_broken(parts),
+        to_text(parts),
     )
 
 
-def part_row(transaction_id: str, part: CoordinatorPart, at_ms: int) -> tuple[Any, ...]:
-    """A part, as PART says; ``at_ms`` counts where its status is new (see ``over``)."""
+def part_row(transaction_id: str, part: CoordinatorPart) -> tuple[Any, ...]:
+    """A part but for its state, as PART says."""
     refusal = part.refusal
     return (
         transaction_id,
         part.part_id,
         part.domain,
-        STATUSES[part.status],
         part.expires,
         prep_bytes(part.prep),
         refusal_to_pb(refusal).SerializeToString() if refusal else None,
-        part.epoch,
-        at_ms,
     )
 
 
@@ -170,7 +158,7 @@ def _encoded(prep: ReservationPrep) -> bytes:
 
 
 prep_bytes = Remembered(_encoded, PREPS_MAX)
-"""It is written with each status of its part, and sent: these follow soon upon another."""
+"""It is written and sent, soon after one another."""
 
 
 def transactions(connection: Connection, condition: Any) -> tuple[Transaction, ...]:
@@ -183,32 +171,38 @@ def transactions(connection: Connection, condition: Any) -> tuple[Transaction, .
         .where(t.part.c.transaction_id.in_(ids))
         .order_by(t.part.c.transaction_id, t.part.c.part_id)
     )
-    parts: dict[str, list[CoordinatorPart]] = {}
+    parts: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(part_query):
-        parts.setdefault(row.transaction_id, []).append(part_of(row))
+        parts.setdefault(row.transaction_id, []).append(row)
     return tuple(_transaction(row, parts.get(row.transaction_id, [])) for row in rows)
 
 
-def part_of(row: Row[Any]) -> CoordinatorPart:
-    """The inverse of part_row."""
+def part_of(row: Row[Any], state: PartState) -> CoordinatorPart:
+    """A part, of its row and what the row of its transaction says."""
     refusal = common_pb2.Refusal.FromString(row.refusal) if row.refusal is not None else None
     return CoordinatorPart(
         domain=row.domain,
         part_id=row.part_id,
-        prep=prep_from_pb(agent_pb2.ReservationPrep.FromString(row.prep)),
+        prep=prep_of(row),
         expires=row.expires,
-        status=STATUS_OF[row.status],
+        status=state.status,
         refusal=refusal_from_pb(refusal) if refusal is not None else None,
-        epoch=row.agent_epoch,
+        epoch=state.epoch,
     )
 
 
-def _transaction(row: Row[Any], parts: Iterable[CoordinatorPart]) -> Transaction:
+def prep_of(row: Row[Any]) -> ReservationPrep:
+    """What a part was asked for."""
+    return prep_from_pb(agent_pb2.ReservationPrep.FromString(row.prep))
+
+
+def _transaction(row: Row[Any], parts: Iterable[Row[Any]]) -> Transaction:
+    states = states_of(row.states)
     return Transaction(
         transaction_id=row.transaction_id,
         reservation_id=row.reservation_id,
         version=row.version,
         decision=DECISION_OF[row.decision],
-        parts=tuple(parts),
+        parts=tuple([part_of(part, states[part.part_id]) for part in parts]),
         told=row.told,
     )

@@ -17,6 +17,7 @@ from braid.v1 import reservations_pb2 as pb
 from orchestrator import doubt_rows, owning, tables as t
 from orchestrator.event_rows import EVENT, event_rows
 from orchestrator.events import Event
+from orchestrator.part_states import Line, line_after, lines_of, was_refused
 from orchestrator.ports import (
     REFUSED,
     Changes,
@@ -48,7 +49,7 @@ Step = tuple[Changes, int]
 REQUEST = ("request_id", "digest", "reservation_id")
 ANSWERED = tuple([t.request.c[name] for name in (*REQUEST, "answer")])
 OWNER = (t.reservation.c.reservation_id, t.reservation.c.owner)
-DECISION = (t.transaction.c.transaction_id, t.transaction.c.decision, t.transaction.c.told)
+STORED = tuple([t.transaction.c[name] for name in ("transaction_id", "decision", "told", "states")])
 OVER_RESERVATION = over("reservation_id")
 OVER_TRANSACTION = over("transaction_id")
 OVER_PART = over("transaction_id", "part_id")
@@ -57,17 +58,19 @@ UNDECIDED, UNDO = DECISIONS[Decision.UNDECIDED], DECISIONS[Decision.UNDO]
 
 def save_all(connection: Connection, steps: Sequence[Step]) -> list[Exception | None]:
     """Each step all or nothing, in order; why it was refused, or None. See Store.save."""
-    known = _Known(connection, steps)
+    ids = [changes.reservation_ids for changes, _ in steps]
+    known = _Known(connection, steps, frozenset().union(*ids))
     rows = _Rows()
     outcomes: list[Exception | None] = []
-    for changes, fence in steps:
+    for (changes, fence), reservation_ids in zip(steps, ids, strict=True):
         try:
-            known.check(changes, fence)
+            known.check_owner(reservation_ids, fence)
+            known.check(changes)
         except REFUSED as refused:
             outcomes.append(refused)
             continue
         known.learn(changes, fence)
-        rows.add(changes, fence)
+        rows.add(changes, fence, known)
         outcomes.append(None)
     rows.write(connection)
     return outcomes
@@ -79,53 +82,32 @@ class _Stored:
 
     decision: int
     told: bool
+    parts: dict[str, Line]
 
 
 class _Known:
     """What the database holds of all that the steps are about, and what they make of it."""
 
-    def __init__(self, connection: Connection, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, connection: Connection, steps: Sequence[Step], reservation_ids: frozenset[str]
+    ) -> None:
         self._connection = connection
         every = [changes for changes, _ in steps]
         transactions = [tx for changes in every for tx in changes.transactions]
-        relied = [(tx.transaction_id, relied_on(tx)) for tx in transactions]
-        decided = {one for changes in every for one in changes.decides}
-        decided.update(one for one, parts in relied if parts)
+        stored = {one for changes in every for one in changes.decides}
+        stored.update([tx.transaction_id for tx in transactions if not _is_fresh(tx)])
         asked = {request.request_id for changes in every for request in changes.requests}
-        domains = {part.domain for _, parts in relied for part in parts}
-        self._owners = self._read_owners(
-            {one for changes in every for one in changes.reservation_ids}
-        )
-        self._decisions = self._read_decisions(decided)
+        domains = {part.domain for tx in transactions for part in relied_on(tx)}
+        self._owners = self._read_owners(reservation_ids)
+        self._stored = self._read_stored(stored)
         self._requests = self._read_requests(asked)
         self._epochs = owning.epochs(connection, sorted(domains)) if domains else {}
         self._lives: dict[int, bool] = {}
 
-    def check(self, changes: Changes, fence: int) -> None:
-        """Raises one of REFUSED."""
-        self._check_owner(changes, fence)
-        for transaction in changes.transactions:
-            self._check_epochs(transaction)
-        for request in changes.requests:
-            if request.request_id in self._requests:
-                raise KnownRequestError(self._requests[request.request_id])
-        for transaction_id in changes.decides:
-            stored = self._decisions.get(transaction_id)
-            if stored is None or stored.decision != UNDECIDED:
-                raise ConflictError(transaction_id)
-
-    def learn(self, changes: Changes, fence: int) -> None:
-        """The step is written."""
-        for request in changes.requests:
-            self._requests[request.request_id] = request
-        for record in changes.records:
-            self._owners[record.reservation_id] = fence
-        for tx in changes.transactions:
-            self._decisions[tx.transaction_id] = _Stored(DECISIONS[tx.decision], tx.told)
-
-    def _check_owner(self, changes: Changes, fence: int) -> None:
+    def check_owner(self, reservation_ids: frozenset[str], fence: int) -> None:
+        """The fence. Raises LostError."""
         unknown = None
-        for reservation_id in changes.reservation_ids:
+        for reservation_id in reservation_ids:
             owner = self._owners.get(reservation_id)
             if owner is None:
                 unknown = reservation_id
@@ -134,6 +116,34 @@ class _Known:
         if unknown is not None and fence and not self._alive(fence):
             # Nobody would own what a life that is over begins.
             raise LostError(unknown)
+
+    def check(self, changes: Changes) -> None:
+        """Raises one of REFUSED. The owner is checked first."""
+        for transaction in changes.transactions:
+            self._check_epochs(transaction)
+        for request in changes.requests:
+            if request.request_id in self._requests:
+                raise KnownRequestError(self._requests[request.request_id])
+        for transaction_id in changes.decides:
+            stored = self._stored.get(transaction_id)
+            if stored is None or stored.decision != UNDECIDED:
+                raise ConflictError(transaction_id)
+
+    def parts(self, transaction_id: str) -> dict[str, Line]:
+        """How the parts of a transaction are, by their ids."""
+        stored = self._stored.get(transaction_id)
+        return stored.parts if stored is not None else {}
+
+    def learn(self, changes: Changes, fence: int) -> None:
+        """The step is written; of its transactions see ``became``."""
+        for request in changes.requests:
+            self._requests[request.request_id] = request
+        for record in changes.records:
+            self._owners[record.reservation_id] = fence
+
+    def became(self, tx: Transaction, parts: dict[str, Line]) -> None:
+        """A transaction is written."""
+        self._stored[tx.transaction_id] = _Stored(DECISIONS[tx.decision], tx.told, parts)
 
     def _alive(self, fence: int) -> bool:
         if fence not in self._lives:
@@ -145,19 +155,19 @@ class _Known:
         relied = relied_on(transaction)
         if not relied:
             return
-        stored = self._decisions.get(transaction.transaction_id)
+        stored = self._stored.get(transaction.transaction_id)
         if stored is not None and (stored.told or stored.decision == UNDO):
             return
         for part in relied:
             if part.epoch < self._epochs.get(part.domain, part.epoch):
                 raise StaleEpochError(part.domain, self._epochs[part.domain])
 
-    def _read_owners(self, ids: set[str]) -> dict[str, int]:
+    def _read_owners(self, ids: frozenset[str]) -> dict[str, int]:
         return dict(rows_of(self._connection, OWNER, sorted(ids)))
 
-    def _read_decisions(self, ids: set[str]) -> dict[str, _Stored]:
-        rows = rows_of(self._connection, DECISION, sorted(ids))
-        return {row[0]: _Stored(row[1], bool(row[2])) for row in rows}
+    def _read_stored(self, ids: set[str]) -> dict[str, _Stored]:
+        rows = rows_of(self._connection, STORED, sorted(ids))
+        return {row[0]: _Stored(row[1], bool(row[2]), lines_of(row[3])) for row in rows}
 
     def _read_requests(self, ids: set[str]) -> dict[str, Request]:
         found = requests_of(self._connection, sorted(ids)) if ids else []
@@ -176,7 +186,7 @@ class _Rows:
     events: list[Event] = field(default_factory=list)
     hand: list[Changes] = field(default_factory=list)
 
-    def add(self, changes: Changes, fence: int) -> None:
+    def add(self, changes: Changes, fence: int, known: _Known) -> None:
         for request in changes.requests:
             self.requests.append(_request_row(request))
         for record in changes.records:
@@ -185,20 +195,33 @@ class _Rows:
             if changes.answers and record is changes.reservation:
                 self.answers.append({"b_request_id": changes.answers, "answer": encoded})
         for transaction in changes.transactions:
-            self.transactions[transaction.transaction_id] = transaction_row(transaction)
-            for part in transaction.parts:
-                key = (transaction.transaction_id, part.part_id)
-                if key not in changes.stored:
-                    self.parts[key] = part_row(key[0], part, changes.at_ms)
+            self._add_transaction(transaction, changes, known)
         self.events += changes.events
         if changes.hand is not None:
             self.hand.append(changes)
 
+    def _add_transaction(self, tx: Transaction, changes: Changes, known: _Known) -> None:
+        """Its row, and those of parts that are new or whose refusal may be."""
+        transaction_id, at_ms = tx.transaction_id, changes.at_ms
+        before = known.parts(transaction_id)
+        after = before.copy()
+        for part in tx.parts:
+            part_id = part.part_id
+            was = before.get(part_id)
+            if was is not None and (transaction_id, part_id) in changes.stored:
+                continue
+            line = after[part_id] = line_after(was, part, at_ms)
+            if was is None or was_refused(was) or was_refused(line):
+                self.parts[transaction_id, part_id] = part_row(transaction_id, part)
+        known.became(tx, after)
+        self.transactions[transaction_id] = transaction_row(tx, after)
+
     def write(self, connection: Connection) -> None:
         """Few statements, whose text is the same every time."""
         for table, columns, rows, clause in (
-            (t.request, REQUEST, self.requests, None),
+            # Before the requests that refer to it: SQLite would look through all of these.
             (t.reservation, RESERVATION, self.reservations.values(), OVER_RESERVATION),
+            (t.request, REQUEST, self.requests, None),
             (t.transaction, TRANSACTION, self.transactions.values(), OVER_TRANSACTION),
             (t.part, PART, self.parts.values(), OVER_PART),
             (t.event, EVENT, self._event_rows(connection), None),
@@ -214,6 +237,11 @@ class _Rows:
     def _event_rows(self, connection: Connection) -> list[Row]:
         """Numbered on from the last, which nobody else changes meanwhile."""
         return event_rows(self.events, owning.last_event(connection)) if self.events else []
+
+
+def _is_fresh(tx: Transaction) -> bool:
+    """Whether nothing can be stored of it yet."""
+    return not tx.parts and tx.decision is Decision.UNDECIDED
 
 
 _ANSWER = (

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -13,11 +14,19 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
+    false,
+    literal_column,
 )
+
+from orchestrator.records import FINAL
 
 metadata = MetaData()
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+_FINAL: list[ColumnElement[int]] = [
+    literal_column(str(number)) for number in sorted(state.value for state in FINAL)
+]
 
 reservation = Table(
     "reservation",
@@ -35,9 +44,18 @@ reservation = Table(
     Column("owner", BigInteger, nullable=False, server_default="0"),
     Column("kind", Integer, nullable=False, server_default="1"),
     Index("reservation_by_state", "state"),
-    Index("reservation_by_owner", "owner", "state"),
     Index("reservation_by_kind", "kind", "position"),
     sqlite_autoincrement=True,
+)
+
+is_live = reservation.c.state.not_in(_FINAL)
+"""Condition: it is not final. In the same words as in the index, so that SQLite uses that."""
+Index(
+    "reservation_by_owner",
+    reservation.c.owner,
+    reservation.c.position,
+    sqlite_where=is_live,
+    postgresql_where=is_live,
 )
 
 request = Table(
@@ -63,9 +81,22 @@ transaction = Table(
     Column("decision", Integer, nullable=False),
     Column("told", Boolean, nullable=False),
     Column("settled", Boolean, nullable=False),
+    Column("broken", Boolean, nullable=False, server_default=false()),
+    Column("states", Text),
     Index("transaction_by_reservation", "reservation_id"),
-    Index("transaction_by_settled", "settled"),
+    sqlite_with_rowid=False,
 )
+"""``states``: see orchestrator.part_states. ``broken``: committed, and a domain says no."""
+
+is_unsettled = transaction.c.settled.is_(False)
+is_broken = transaction.c.broken.is_(True)
+for _name, _condition in (("unsettled", is_unsettled), ("broken", is_broken)):
+    Index(
+        f"transaction_{_name}",
+        transaction.c.reservation_id,
+        sqlite_where=_condition,
+        postgresql_where=_condition,
+    )
 
 part = Table(
     "reservation_part",
@@ -73,14 +104,13 @@ part = Table(
     Column("transaction_id", String(128), primary_key=True),
     Column("part_id", String(128), primary_key=True),
     Column("domain", String(128), nullable=False),
-    Column("status", Integer, nullable=False),
     Column("expires", Boolean, nullable=False),
     Column("prep", LargeBinary, nullable=False),
     Column("refusal", LargeBinary),
-    Column("agent_epoch", BigInteger, nullable=False, server_default="0"),
-    Column("since_ms", BigInteger, nullable=False, server_default="0"),
-    Index("part_by_domain", "domain", "status"),
+    Index("part_by_domain", "domain"),
+    sqlite_with_rowid=False,
 )
+"""What does not change of a part, and why it was refused."""
 
 event = Table(
     "reservation_event",

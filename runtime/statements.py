@@ -8,12 +8,23 @@ take from Python, and give back, without help: integers, booleans, text, bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+import json
+from collections.abc import Callable, Generator, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, bindparam, func, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    LargeBinary,
+    String,
+    Table,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import Insert
@@ -48,14 +59,17 @@ def rows_of(
     columns: tuple[Column[Any], ...],
     keys: Sequence[Any],
     locked: bool = False,
-) -> Iterator[tuple[Any, ...]]:
+) -> Sequence[Any]:
     """SELECTs the rows whose first column is one of ``keys``.
 
     ``locked``: nobody else can change them before the transaction ends.
     """
-    for chunk in _chunks(keys):
-        text = _select(connection.dialect.name, columns, len(chunk), locked)
-        yield from _run(connection, text, tuple(chunk))
+    if not keys:
+        return ()
+    if connection.dialect.name == "postgresql":
+        return _run(connection, _select("postgresql", columns, locked), (list(keys),))
+    found = _run(connection, _select("sqlite", columns, locked), (json.dumps(keys),))
+    return found if _has_bytes(columns) else json.loads(found[0][0])
 
 
 def highest(connection: Connection, column: Column[Any]) -> int:
@@ -117,11 +131,24 @@ def _insert(
 
 
 @cache
-def _select(name: str, columns: tuple[Column[Any], ...], count: int, locked: bool) -> str:
-    names = [f"key_{n}" for n in range(count)]
-    keys = [bindparam(each, type_=columns[0].type) for each in names]
-    query = select(*columns).where(columns[0].in_(keys))
-    return _text(name, query.with_for_update(read=True) if locked else query, names)
+def _select(name: str, columns: tuple[Column[Any], ...], locked: bool) -> str:
+    """One text for any number of keys, which are one value.
+
+    SQLite's driver gives Python's global lock away at every row that it fetches, too: all come as
+    one, in JSON, unless there are bytes among them, which JSON has none of.
+    """
+    if name == "postgresql":
+        keys: Any = bindparam("keys", type_=postgresql.ARRAY(columns[0].type))
+        query = select(*columns).where(columns[0] == any_(keys))
+        return _text(name, query.with_for_update(read=True) if locked else query, ["keys"])
+    listed = func.json_each(bindparam("keys", type_=String())).table_valued("value")
+    wanted = columns if _has_bytes(columns) else [func.json_group_array(func.json_array(*columns))]
+    query = select(*wanted).where(columns[0].in_(select(listed.c.value)))
+    return _text(name, query, ["keys"])
+
+
+def _has_bytes(columns: tuple[Column[Any], ...]) -> bool:
+    return any(isinstance(column.type, LargeBinary) for column in columns)
 
 
 @cache

@@ -88,7 +88,7 @@ async def test_an_older_version_finds_a_row_for_each_event(database_url: str) ->
     await store.save(Changes(events=(*written, decided_event("r2", "ABORT", 9))))
     kept = await store.events("", 0, 100)
     await store.close()
-    schema.downgrade(database_url, "orchestrator", "orchestrator_0003")
+    schema.downgrade(database_url, "orchestrator", "orchestrator_0004")
     engine = open_engine(database_url)
     query = "SELECT reservation_id, at_ms, body, sequence FROM reservation_event ORDER BY sequence"
     with engine.connect() as connection:

@@ -187,6 +187,21 @@ async def test_orphans_are_taken_in_batches(store: Store) -> None:
     assert [len(batch) for batch in batches] == [2, 2, 1, 0]
 
 
+async def test_what_one_of_several_has_left_is_taken_and_nothing_of_the_others(
+    shared: Store,
+) -> None:
+    epochs = [await shared.register(name, LEASE_MS) for name in "abcd"]
+    for number, epoch in enumerate(epochs, start=1):
+        await shared.save(creation(number), epoch)
+    await shared.leave(epochs[1])
+    found = await shared.take(epochs[2], 10)
+    assert [each.reservation_id for each in found.reservations] == ["res-2"]
+    await shared.leave(epochs[3])
+    await shared.leave(epochs[0])
+    found = await shared.take(epochs[2], 10)
+    assert {each.reservation_id for each in found.reservations} == {"res-1", "res-4"}
+
+
 def test_another_incarnation_of_the_same_boot_is_an_old_copy() -> None:
     known = AgentIdentity(5, 7, "x")
     assert not is_earlier(AgentIdentity(5, 7, "x"), known)

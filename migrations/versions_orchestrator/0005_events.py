@@ -7,8 +7,8 @@ from struct import Struct
 import sqlalchemy as sa
 from alembic import op
 
-revision = "orchestrator_0004"
-down_revision = "orchestrator_0003"
+revision = "orchestrator_0005"
+down_revision = "orchestrator_0004"
 branch_labels = None
 depends_on = None
 
