@@ -213,21 +213,22 @@ class Agent:
         steps: list[Step] = []
         late: list[asyncio.Future[None]] = []
         for message in messages:
-            if isinstance(message, Claims):
-                late.append(self._spawn(self._reconcile(sender, message)))
-            elif isinstance(message, ReqOffers) and message.aggregate and self.remote is not None:
-                late.append(self._spawn(self._tell(sender, message, self.remote)))
-            elif not isinstance(message, ReqOffers) and (
-                self._advisor.wants(message) or not self.parts.turns.take(key_of(message))
-            ):
-                turn = self.parts.turns.turn(key_of(message))
-                late.append(self._spawn(self._answer(turn, sender, message)))
-            else:
-                try:
-                    steps += self._begun(sender, message, began_s)
-                except Exception as error:
-                    # A backend may be anyone's; what came together with it is not to suffer.
-                    late.append(_failed(error))
+            try:
+                if isinstance(message, ReqOffers | Claims):
+                    task = self._asked(sender, message, began_s)
+                    late += [] if task is None else [task]
+                    continue
+                key = key_of(message)
+                if self._advisor.wants(message) or not self.parts.turns.take(key):
+                    turn = self.parts.turns.turn(key)
+                    late.append(self._spawn(self._answer(turn, sender, message)))
+                    continue
+                step = self._begun(sender, key, message, began_s)
+                if step.changes:
+                    steps.append(step)
+            except Exception as error:
+                # A backend may be anyone's; what came together with it is not to suffer.
+                late.append(_failed(error))
         return self._spawn(self._finish(sender, steps, late, began_s)) if steps or late else None
 
     async def settle(self, order: hand.Order) -> Decision:
@@ -264,23 +265,29 @@ class Agent:
         """Ends every subscription once it has read what it has."""
         self.parts.watchers.close()
 
-    def _begun(
-        self, sender: Sender, message: ReqOffers | PartMessage, began_s: float
-    ) -> tuple[Step, ...]:
-        """What a message is to change, while its turn is kept; empty: nothing, it is answered."""
-        if isinstance(message, ReqOffers):
-            self._respond(sender, message, self.offers(sender, message), began_s)
-            return ()
+    def _asked(
+        self, sender: Sender, message: ReqOffers | Claims, began_s: float
+    ) -> asyncio.Task[None] | None:
+        """Answers what is about no part; the task that does so; None: it is done."""
+        if isinstance(message, Claims):
+            return self._spawn(self._reconcile(sender, message))
+        if message.aggregate and self.remote is not None:
+            return self._spawn(self._tell(sender, message, self.remote))
+        self._respond(sender, message, self.offers(sender, message), began_s)
+        return None
+
+    def _begun(self, sender: Sender, key: Key, message: PartMessage, began_s: float) -> Step:
+        """What a message is to change, while its turn is kept; if it does not, it is answered."""
         changes = False
         try:
-            step = step_of(self.parts, sender, message, self.epoch)
+            step = step_of(self.parts, sender, key, message, self.epoch)
             changes = step.changes
             if not changes:
                 self._respond(sender, message, step.answer, began_s)
         finally:
             if not changes:
-                self.parts.turns.give(key_of(message))
-        return (step,) if changes else ()
+                self.parts.turns.give(key)
+        return step
 
     async def _finish(
         self,
@@ -297,13 +304,14 @@ class Agent:
                 self._respond(sender, step.message, step.answer, began_s)
         finally:
             for step in steps:
-                self.parts.turns.give(key_of(step.message))
+                self.parts.turns.give(step.key)
         await asyncio.gather(*late)
 
     async def _answer(self, turn: Turn, sender: Sender, message: PartMessage) -> None:
         began_s = perf_counter()
         async with turn, self._advisor.on(sender, message) as admit:
-            step = step_of(self.parts, sender, message, self.epoch, admit)
+            key = key_of(message)
+            step = step_of(self.parts, sender, key, message, self.epoch, admit)
             if step.changes:
                 await store_all(self.parts, self.epoch, [step])
         self._respond(sender, message, step.answer, began_s)

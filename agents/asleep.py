@@ -91,6 +91,8 @@ class Asleep:
         self._by_due = _Shelf(_due_first)
         self.kinds: Counter[Kind] = Counter()
         """How many there are of each kind."""
+        self.count = 0
+        """How many there are in all."""
 
     def fill(self, sleepers: Sleepers) -> None:
         """At start, in place of none."""
@@ -100,19 +102,21 @@ class Asleep:
         numbers = sleepers.reservations.view(np.uint64)[by_key]
         self._by_reservation.fill(rows[by_key[np.argsort(numbers, kind="stable")]].tolist())
         self._by_due.fill(rows[by_key[order_of(sleepers.dues_ms[by_key])]].tolist())
-        self.kinds = sleepers.kinds
+        self.kinds, self.count = sleepers.kinds, len(sleepers.rows)
 
     def add(self, row: bytes, kind: Kind) -> None:
         """One more."""
         for shelf in (self._by_key, self._by_reservation, self._by_due):
             shelf.add(row)
         self.kinds[kind] += 1
+        self.count += 1
 
     def remove(self, row: bytes, kind: Kind) -> None:
         """One less."""
         for shelf in (self._by_key, self._by_reservation, self._by_due):
             shelf.remove(row)
         self.kinds[kind] -= 1
+        self.count -= 1
 
     def reservation_of(self, key: Key) -> str | None:
         """Whose part ``key`` is, if it is there."""
@@ -155,7 +159,7 @@ class Asleep:
         return _due_ms(row) if row else None
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return self.count
 
 
 class _Shelf:
@@ -166,16 +170,13 @@ class _Shelf:
         self._order = order or bytes
         self._chunks: list[list[bytes]] = []
         self._firsts: list[bytes] = []
-        self._count = 0
 
     def fill(self, rows: Sequence[bytes]) -> None:
         size = CHUNK_MAX // 2
         self._chunks = [list(rows[at : at + size]) for at in range(0, len(rows), size)]
         self._firsts = [self._order(chunk[0]) for chunk in self._chunks]
-        self._count = len(rows)
 
     def add(self, row: bytes) -> None:
-        self._count += 1
         if not self._chunks:
             self._chunks.append([row])
             self._firsts.append(self._order(row))
@@ -196,7 +197,6 @@ class _Shelf:
         j = bisect_left(chunk, wanted, key=self._key)
         assert chunk[j] == row
         del chunk[j]
-        self._count -= 1
         if not chunk:
             del self._chunks[i], self._firsts[i]
         elif not j:
@@ -227,9 +227,6 @@ class _Shelf:
 
     def _chunk_of(self, order: bytes) -> int:
         return max(bisect_right(self._firsts, order) - 1, 0)
-
-    def __len__(self) -> int:
-        return self._count
 
 
 def _reservation_of(row: bytes) -> bytes:

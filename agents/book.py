@@ -141,7 +141,7 @@ class Book:
         """A live part of a reservation that slept, which has that number; takes nothing."""
         held = self._held.setdefault(prep.reservation_id, Held(number))
         self._note(prep, Placement.from_json(mapping), held)
-        held.envelope = held.usages()
+        held.count(alone=True)
 
     def keys(self, reservation_id: str) -> set[Key]:
         """The parts of a reservation that is awake."""
@@ -306,13 +306,11 @@ class Book:
             if wrong is not None:
                 return wrong
         for segment in prep.segments:
-            for stp, vlan in (
-                (segment.ingress_stp, segment.ingress_vlan),
-                (segment.egress_stp, segment.egress_vlan),
-            ):
-                wrong = self._wrong_label(stp, vlan, prep)
-                if wrong is not None:
-                    return replace(wrong, segment_id=segment.segment_id)
+            wrong = self._wrong_label(segment.ingress_stp, segment.ingress_vlan, prep)
+            if wrong is None:
+                wrong = self._wrong_label(segment.egress_stp, segment.egress_vlan, prep)
+            if wrong is not None:
+                return replace(wrong, segment_id=segment.segment_id)
         return untranslated(self.domain, prep.segments) or unsplit(self.domain, prep.segments)
 
     def _wrong_joint(self, joint: Joint, orchestrator_id: str) -> Refusal | None:

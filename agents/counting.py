@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from agents.backends.base import Placement
 from agents.sums import OUTCOMES, Outcomes, Sums
-from agents.together import Held, Joints, LivePart, Owed
+from agents.together import NOTHING_OWED, Held, Joints, LivePart, Owed
 from agents.usage import Usage, envelope
 from protocol.messages import Joint, ReservationPrep
 from substrate.calendar import Calendar
@@ -34,7 +34,8 @@ class Counting:
         """What does not count against a part, and what the others of its joint need beside it."""
         reservation_id, window = prep.reservation_id, prep.window
         if not self.joints and prep.joint is None:
-            return Owed(self.alone(reservation_id))
+            held = self._held.get(reservation_id)
+            return NOTHING_OWED if held is None else Owed(held.envelope)
         part = LivePart.of(prep, Placement((), ()))
         joint = self.joints.of(reservation_id, part)
         if joint is None:
@@ -56,13 +57,19 @@ class Counting:
     ) -> None:
         """Counts a part that has just come, or no more one that has gone.
 
-        ``checked``: there is room for it, which is not looked at again.
+        ``checked``: it is the only one of its reservation, and there is room for it, which is not
+        looked at again.
         """
         held = self._held[reservation_id]
         if not self.joints and not held.joint_id:
-            _count(calendar, held.envelope, -1)
-            held.envelope = held.usages()
-            _count(calendar, held.envelope, 1, checked)
+            before = held.envelope
+            held.count(alone=True)
+            if checked:
+                for claim in part.placement.claims:
+                    calendar.add_checked(claim.resource, part.window, claim.bandwidth_bps)
+            else:
+                _count(calendar, before, -1)
+                _count(calendar, held.envelope, 1)
         elif not self._changed(calendar, reservation_id, part):
             self._anew(calendar, reservation_id)
         if not held.parts:
@@ -103,11 +110,12 @@ class Counting:
         for one in concerned:
             held = self._held[one]
             changes.subtract(held.envelope)
-            held.envelope, held.joint_id = (), ""
+            held.joint_id = ""
+            held.count(alone=False)
         for one in concerned:
             held, joint = self._held[one], self.joints.of(one)
             if joint is None:
-                held.envelope = held.usages()
+                held.count(alone=True)
                 changes.update(held.envelope)
                 continue
             held.joint_id = joint.joint_id
@@ -139,8 +147,7 @@ def _clipped(window: Window, within: Window) -> Window:
     return Window(max(window.start_s, within.start_s), min(window.end_s, within.end_s))
 
 
-def _count(calendar: Calendar, usages: Iterable[Usage], sign: int, checked: bool = False) -> None:
-    add = calendar.add_checked if checked else calendar.add
-    change = add if sign > 0 else calendar.remove
+def _count(calendar: Calendar, usages: Iterable[Usage], sign: int) -> None:
+    change = calendar.add if sign > 0 else calendar.remove
     for usage in usages:
         change(usage.resource, usage.window, usage.bandwidth_bps)

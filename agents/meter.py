@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from protocol.messages import ReservationResp, SendOffers, ToAgent, ToOrchestrator
 from protocol.participant import PartState
-from runtime.metrics import Gauge, Gauges, Rows, histogram
+from runtime.metrics import Distribution, Gauge, Gauges, Rows, histogram
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -25,6 +25,7 @@ class Meter:
             "From a message to its answer, durable",
             "message",
         )
+        self._of: dict[type[ToAgent], Distribution] = {}
         self._refused = Counter(
             "braid_agent_refusals",
             "Messages that were answered with no",
@@ -34,13 +35,17 @@ class Meter:
 
     def answered(self, message: ToAgent, answer: ToOrchestrator | None, seconds: float) -> None:
         """A message was worked on; ``answer``: None for silence."""
-        kind = type(message).__name__
-        self._seconds.of(kind).observe(seconds)
-        if isinstance(answer, ReservationResp) and not answer.ok:
-            why = answer.refusal.kind.name.lower() if answer.refusal is not None else "unknown"
-            self._refused.labels(kind, why).inc()
+        kind = type(message)
+        found = self._of.get(kind)
+        if found is None:
+            found = self._of[kind] = self._seconds.of(kind.__name__)
+        found.observe(seconds)
+        if isinstance(answer, ReservationResp):
+            if not answer.ok:
+                why = answer.refusal.kind.name.lower() if answer.refusal is not None else "unknown"
+                self._refused.labels(kind.__name__, why).inc()
         elif isinstance(answer, SendOffers) and not answer.offers:
-            self._refused.labels(kind, "no_offer").inc()
+            self._refused.labels(kind.__name__, "no_offer").inc()
 
     def watch(self, agent: Agent) -> None:
         """Lets Prometheus see how much the agent holds."""

@@ -158,19 +158,21 @@ class Parts:
                 if record.live and not (before is not None and before.live):
                     self._free(record)
             raise
-        self.decisions.update((decision.key, decision) for decision in decisions)
+        if decisions:
+            self.decisions.update((decision.key, decision) for decision in decisions)
         for before, record in pairs:
             if before is not None and before.live and not record.live:
                 self._free(record)
-            self.keep(record)
+        self.keep(*[record for _, record in pairs])
+        for before, record in pairs:
             self._publish(before, record)
         # A hold that is new concerns no device.
-        preps = [
-            part.prep
+        concerned = [
+            part.prep.reservation_id
             for before, part in changes
             if part.prep is not None and (before is not None or part.state is not PartState.HELD)
         ]
-        for reservation_id in dict.fromkeys(prep.reservation_id for prep in preps):
+        for reservation_id in dict.fromkeys(concerned):
             self.provisioner.look(reservation_id)
 
     async def write(
@@ -198,11 +200,12 @@ class Parts:
         self.records.drop(record)
         return True
 
-    def keep(self, record: Record) -> None:
-        """Takes note of a record, and of when it wants attention. Lets others sleep."""
-        self.records.put(record)
-        self._timers.set(PartDue(record.key), self._due_ms(record))
-        for reservation_id in self.records.tired():
+    def keep(self, *records: Record) -> None:
+        """Takes note of records, and of when they want attention. Lets others sleep."""
+        for record in records:
+            self.records.put(record)
+            self._timers.set(PartDue(record.key), self._due_ms(record))
+        for reservation_id in self.records.tired(len(records)):
             self._lull(reservation_id)
 
     def _free(self, record: Record) -> None:
@@ -307,13 +310,17 @@ class Parts:
         )
 
     def _publish(self, before: Record | None, record: Record) -> None:
-        if before is not None and before.data_plane != record.data_plane:
+        if before is None or before.data_plane is record.data_plane:
+            return
+        if before.data_plane != record.data_plane:
             self.watchers.publish(record)
 
     def _due_ms(self, record: Record) -> int:
         """When a part wants attention next: an inquiry, its expiry, or to be forgotten."""
         part, grace_ms = record.part, self.rules.grace_s * 1000
         if part.state is PartState.HELD:
+            if part.expires_ms is None and part.inquire_at_ms is not None:
+                return part.inquire_at_ms
             times = [part.inquire_at_ms, None if self.rules.recovering else part.expires_ms]
             known = [time_ms for time_ms in times if time_ms is not None]
             return min(known, default=part.changed_ms + grace_ms)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from protocol.messages import ToOrchestrator
-from substrate.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Sender:
+class Sender(NamedTuple):
     """One instance of an orchestrator; ``instance_id`` empty: whichever of them is there."""
 
+    # A named tuple: streams are found by it for every answer, and it is hashed without a call.
     orchestrator_id: str
     instance_id: str = ""
 

@@ -152,7 +152,11 @@ class Provisioner:
             self._again.add(reservation_id)
             return
         records, now_s = self._parts_of(reservation_id), self._now_s()
-        if self._at_rest(records, now_s):
+        begins_ms = self._begins_ms(records, now_s)
+        if begins_ms is not None:
+            self._over.discard(reservation_id)
+            self._wake(reservation_id, begins_ms)
+        elif self._at_rest(records, now_s):
             self._wake(reservation_id, self._next_ms(reservation_id, records, now_s))
         else:
             self._tasks[reservation_id] = asyncio.create_task(self._run(reservation_id))
@@ -194,6 +198,21 @@ class Provisioner:
     def _is_active(self, record: Record) -> bool:
         """Whether a part is on the devices as it is mapped now: it may have been mapped anew."""
         return self._active.get(record.key) == record.part.mapping
+
+    def _begins_ms(self, records: Sequence[Record], now_s: int) -> int | None:
+        """When a circuit of one part begins that was just committed, as mostly; None: look closer.
+
+        What :meth:`_at_rest` and :meth:`_next_ms` would say.
+        """
+        if len(records) != 1:
+            return None
+        (record,) = records
+        prep = record.part.prep
+        if record.part.state is not PartState.COMMITTED or prep is None or prep.graph:
+            return None
+        if prep.window.start_s <= now_s or not _is(record, DataPlaneState.SCHEDULED):
+            return None
+        return None if record.key in self._touched else prep.window.start_s * 1000
 
     def _at_rest(self, records: Sequence[Record], now_s: int) -> bool:
         """Whether devices and durable states are already as they should be."""
@@ -345,11 +364,10 @@ class Provisioner:
 
     def _next_ms(self, reservation_id: str, records: Sequence[Record], now_s: int) -> int | None:
         """When it is to be looked at next, as things are."""
-        committed = (record for record in records if record.part.state is PartState.COMMITTED)
-        if any(_end_s(record) <= now_s for record in committed):
-            self._over.add(reservation_id)
-        else:
-            self._over.discard(reservation_id)
+        self._over.discard(reservation_id)
+        for record in records:
+            if record.part.state is PartState.COMMITTED and _end_s(record) <= now_s:
+                self._over.add(reservation_id)
         return _boundary_ms(records, now_s)
 
     def boundary_ms(self, reservation_id: str) -> int | None:
@@ -368,11 +386,13 @@ def _rank(record: Record) -> tuple[int, Key]:
 
 def _boundary_ms(records: Iterable[Record], now_s: int) -> int | None:
     committed = [record for record in records if record.part.state is PartState.COMMITTED]
-    windows = [record.part.prep.window for record in committed if record.part.prep is not None]
-    times = {time_s for window in windows for time_s in (window.start_s, window.end_s)}
+    times: list[int] = []
+    for record in committed:
+        if record.part.prep is not None:
+            times += (record.part.prep.window.start_s, record.part.prep.window.end_s)
     if len(committed) > 1:
         phases = _phases(committed, max(committed, key=_rank))
-        times |= {_turn_s(one, other) for one, other in pairwise(phases)}
+        times += [_turn_s(one, other) for one, other in pairwise(phases)]
     coming = [time_s for time_s in times if time_s > now_s]
     return min(coming) * 1000 if coming else None
 

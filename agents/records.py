@@ -20,7 +20,7 @@ from substrate.model import DataPlaneState
 AWAKE_MAX = 16_384
 """With more reservations than that awake, those that were left alone longest are to sleep."""
 TIRED = 2
-"""So many of them at a time."""
+"""So many of them for each record that is kept."""
 
 
 class Records:
@@ -39,7 +39,7 @@ class Records:
     def get(self, key: Key) -> Record | None:
         """The record of ``key``."""
         found = self._by_key.get(key)
-        if found is None and self._asleep:
+        if found is None and self._asleep.count:
             reservation_id = self._asleep.reservation_of(key)
             if reservation_id is not None:
                 self.wake(reservation_id)
@@ -78,7 +78,7 @@ class Records:
 
     def wake(self, reservation_id: str) -> None:
         """Wakes a reservation, if it is there and sleeps."""
-        if reservation_id in self._by_reservation or not self._asleep:
+        if reservation_id in self._by_reservation or not self._asleep.count:
             return
         rows = self._asleep.parts_of(reservation_id)
         if not rows:
@@ -98,9 +98,12 @@ class Records:
         for key in self._by_reservation.pop(reservation_id):
             del self._by_key[key]
 
-    def tired(self) -> list[str]:
-        """Some reservations that are to sleep; they are not named again soon."""
-        count = min(TIRED, len(self._by_reservation) - AWAKE_MAX)
+    def tired(self, kept: int = 1) -> list[str]:
+        """Some reservations that are to sleep; they are not named again soon.
+
+        ``kept``: of how many records note has been taken since.
+        """
+        count = min(TIRED * kept, len(self._by_reservation) - AWAKE_MAX)
         if count <= 0:
             return []
         found = list(islice(self._by_reservation, count))

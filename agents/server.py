@@ -28,12 +28,19 @@ from protocol.codec import (
     CodecError,
     data_plane_to_pb,
     domain_to_pb,
-    refusal_to_pb,
     segment_to_pb,
     to_agent_from_pb,
     window_to_pb,
 )
-from protocol.messages import Claims, ReqOffers, ReservationPrep, ToAgent
+from protocol.messages import (
+    Claims,
+    Phase,
+    ReqOffers,
+    ReservationPrep,
+    ReservationResp,
+    SendOffers,
+    ToAgent,
+)
 from protocol.participant import PartState
 from runtime.clock import Clock
 from runtime.errors import RequestError, invalid
@@ -50,10 +57,10 @@ END_MAX_S = 1 << 33
 DURATION_MAX_S = 4 * 366 * 86_400
 CLAIMS_EXPECTED_S = 20.0
 _PHASES = {
-    "reservation_prep": agent_pb2.PHASE_PREP,
-    "commit": agent_pb2.PHASE_COMMIT,
-    "abort": agent_pb2.PHASE_ABORT,
-    "release": agent_pb2.PHASE_RELEASE,
+    "reservation_prep": Phase.PREP,
+    "commit": Phase.COMMIT,
+    "abort": Phase.ABORT,
+    "release": Phase.RELEASE,
 }
 _HOLDING_STATES = {
     PartState.HELD: agent_pb2.HOLDING_STATE_HELD,
@@ -223,24 +230,19 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
 
     def _refused(
         self, message: agent_pb2.OrchestratorMessage, reason: str
-    ) -> agent_pb2.AgentMessage | None:
+    ) -> SendOffers | ReservationResp | None:
         """The answer to a malformed message, when it says what it belongs to."""
         kind = message.WhichOneof("kind")
         name = self._agent.domain.name
         if kind is None or kind == "claims":
             return None
         if kind == "req_offers":
-            offers = agent_pb2.SendOffers(query_id=message.req_offers.query_id, domain=name)
-            return agent_pb2.AgentMessage(send_offers=offers)
+            return SendOffers(message.req_offers.query_id, name, (), ())
         body: Any = getattr(message, kind)
-        response = agent_pb2.ReservationResp(
-            transaction_id=body.transaction_id,
-            part_id=body.part_id,
-            phase=_PHASES[kind],
-            refusal=refusal_to_pb(Refusal(RefusalKind.POLICY, f"malformed: {reason}", name)),
-            agent_epoch=self._agent.epoch,
+        refusal = Refusal(RefusalKind.POLICY, f"malformed: {reason}", name)
+        return ReservationResp(
+            body.transaction_id, body.part_id, _PHASES[kind], False, refusal, self._agent.epoch
         )
-        return agent_pb2.AgentMessage(reservation_resp=response)
 
     def _holding(self, record: Record) -> agent_pb2.Holding:
         part, prep = record.part, record.part.prep
@@ -267,10 +269,10 @@ def _done(task: asyncio.Task[None], work: dict[asyncio.Task[None], int]) -> None
 
 def _checked(message: ToAgent, orchestrator_id: str) -> ToAgent:
     """``message``, if its ids may be stored and it speaks for nobody else. Raises CodecError."""
-    if isinstance(message, ReqOffers):
-        _check_window(message.window)
-    elif isinstance(message, ReservationPrep):
+    if isinstance(message, ReservationPrep):
         _check_prep(message, orchestrator_id)
+    elif isinstance(message, ReqOffers):
+        _check_window(message.window)
     elif isinstance(message, Claims):
         _check_id("claims_id", message.claims_id)
         for claim in message.claims:

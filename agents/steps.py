@@ -28,6 +28,7 @@ class Step:
     ``changes``: there is something to be written before it is answered.
     """
 
+    key: Key
     message: PartMessage
     answer: ReservationResp | None
     before: Record | None
@@ -42,13 +43,19 @@ def key_of(message: PartMessage) -> Key:
 
 
 def step_of(
-    parts: Parts, sender: Sender, message: PartMessage, epoch: int, admit: Admit | None = None
+    parts: Parts,
+    sender: Sender,
+    key: Key,
+    message: PartMessage,
+    epoch: int,
+    admit: Admit | None = None,
 ) -> Step:
-    """What a message is to change; takes capacity in memory. The caller has the part's turn.
+    """What a message is to change; takes capacity in memory. The caller has the turn of ``key``,
+    the part that it is about.
 
     ``admit``: what it is admitted by; None: ``parts.admit``.
     """
-    before = parts.records.get(key_of(message))
+    before = parts.records.get(key)
     known = None if before is None else before.part
     prep = message if isinstance(message, ReservationPrep) else None
     if known is not None and known.prep is not None:
@@ -56,7 +63,7 @@ def step_of(
     if prep is not None and prep.orchestrator_id != sender.orchestrator_id:
         refusal = Refusal(RefusalKind.POLICY, "the part is another orchestrator's")
         answer = answer_to(message, False, refusal, epoch)
-        return Step(message, _named(parts, answer), before, known)
+        return Step(key, message, _named(parts, answer), before, known)
     part, response = participant.step(
         known, message, parts.clock.now_ms(), admit or parts.admit, parts.rules, epoch
     )
@@ -64,10 +71,10 @@ def step_of(
     if known is not None and known.heuristic and part is not None:
         decisions = hand.contradicted(parts, known, message)
         part = hand.confirmed(part, message)
-    changes = part is not None and (part != known or bool(decisions))
+    changes = bool(decisions) or (part is not None and _differs(known, part))
     if response is not None and response.refusal is not None:
         response = _named(parts, response)
-    return Step(message, response, before, part, decisions, changes)
+    return Step(key, message, response, before, part, decisions, changes)
 
 
 async def store_all(parts: Parts, epoch: int, steps: Sequence[Step]) -> None:
@@ -78,9 +85,16 @@ async def store_all(parts: Parts, epoch: int, steps: Sequence[Step]) -> None:
         await parts.advance(*changes, decisions=decisions)
     except StorageError as error:
         for step in steps:
-            part = "/".join(key_of(step.message))
+            part = "/".join(step.key)
             _log.warning("part not stored", part=part, error=str(error))
             step.answer = _unavailable(parts, epoch, step.message)
+
+
+def _differs(known: Part | None, part: Part) -> bool:
+    if known is None or known is part:
+        return known is None
+    # What it is differs before all else, mostly.
+    return part.state is not known.state or part != known
 
 
 def _named(parts: Parts, answer: ReservationResp) -> ReservationResp:

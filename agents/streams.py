@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from grpc import StatusCode
 
 from agents.peers import Sender
 from braid.v1 import agent_pb2
-from protocol.codec import to_orchestrator_to_pb
+from protocol.codec import fill_to_orchestrator
 from protocol.messages import Inquire, Reconciled, ToOrchestrator
 from runtime.errors import RequestError
 
@@ -34,8 +36,10 @@ class Stream:
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
         self.ending: RequestError | None = None
-        self._queue: deque[tuple[agent_pb2.AgentMessage, int]] = deque()
-        self._bytes = 0
+        # Only the last one is still added to. Messages are written where they are sent: to put one
+        # into another copies it.
+        self._frames: deque[_Filling] = deque()
+        self._messages = self._bytes = 0
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -44,20 +48,31 @@ class Stream:
     @property
     def full(self) -> bool:
         """Whether its reader must wait before it takes more work in."""
-        return len(self._queue) >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT
+        return self._messages >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT
 
-    def put(self, message: agent_pb2.AgentMessage, must: bool = False) -> bool:
+    def put(self, message: ToOrchestrator, must: bool = False) -> bool:
         """Queues an answer; False when there is no room for it, not even for one that ``must``.
 
         Readers wait while :attr:`full`, so that few answers find no room.
         """
-        size, waiting = message.ByteSize(), len(self._queue)
+        waiting = self._messages
         if waiting >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT:
             factor = 4 if must else 2
             if waiting >= factor * QUEUE_LIMIT or self._bytes >= factor * QUEUE_BYTES_LIMIT:
                 return False
-        self._queue.append((message, size))
-        self._bytes += size
+        last = self._frames[-1] if self._frames else self._begin()
+        if last.count == FRAME_MESSAGES:
+            last = self._begin()
+        added = last.messages.add()
+        fill_to_orchestrator(added, message)
+        size = added.ByteSize()
+        if last.count and last.size + size > FRAME_BYTES:
+            last.messages.pop()
+            last = self._begin()
+            last.messages.append(added)
+        last.count += 1
+        last.size += size
+        self._messages, self._bytes = waiting + 1, self._bytes + size
         if not waiting:
             self._filled.set()
         if waiting + 1 >= QUEUE_LIMIT or self._bytes >= QUEUE_BYTES_LIMIT:
@@ -82,27 +97,36 @@ class Stream:
     async def frames(self) -> AsyncIterator[agent_pb2.AgentFrame]:
         """What has queued, as few frames as possible, until :meth:`finish`."""
         while self.ending is None:
-            if self._queue:
-                yield self._frame()
+            if self._frames:
+                yield self._next_frame()
             elif self._finished:
                 return
             else:
                 self._filled.clear()
                 await self._filled.wait()
 
-    def _frame(self) -> agent_pb2.AgentFrame:
-        messages: list[agent_pb2.AgentMessage] = []
-        size = 0
-        while self._queue and len(messages) < FRAME_MESSAGES:
-            size += self._queue[0][1]
-            if messages and size > FRAME_BYTES:
-                break
-            message, own = self._queue.popleft()
-            self._bytes -= own
-            messages.append(message)
+    def _begin(self) -> _Filling:
+        frame = agent_pb2.AgentFrame()
+        self._frames.append(_Filling(frame, frame.messages))
+        return self._frames[-1]
+
+    def _next_frame(self) -> agent_pb2.AgentFrame:
+        first = self._frames.popleft()
+        self._messages -= first.count
+        self._bytes -= first.size
         if not self.full:
             self._drained.set()
-        return agent_pb2.AgentFrame(messages=messages)
+        return first.frame
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A frame that is being filled: its messages, how many, and their bytes."""
+
+    frame: agent_pb2.AgentFrame
+    messages: Any
+    count: int = 0
+    size: int = 0
 
 
 class Streams:
@@ -164,11 +188,13 @@ class Streams:
 
         What cannot be sent is dropped: orchestrators ask again, and so do inquiries.
         """
-        asks = isinstance(message, Inquire)
-        stream = self._next_of(sender) if asks else self._streams.get(sender)
-        must = isinstance(message, Reconciled)
-        fits = stream is not None and not (asks and stream.full)
-        if stream is None or not (fits and stream.put(to_orchestrator_to_pb(message), must)):
+        if isinstance(message, Inquire):
+            stream = self._next_of(sender)
+            sent = stream is not None and not stream.full and stream.put(message)
+        else:
+            stream = self._streams.get(sender)
+            sent = stream is not None and stream.put(message, isinstance(message, Reconciled))
+        if not sent:
             _log.debug("message dropped", to=sender, kind=type(message).__name__)
 
     def _next_of(self, sender: Sender) -> Stream | None:

@@ -48,28 +48,43 @@ class LivePart:
 class Held:
     """The live parts of one reservation and what they count for; ``number``: for its labels.
 
-    ``joint_id``: of the joint that it counts in; then its own ``envelope`` is empty.
+    ``joint_id``: of the joint that it counts in; then its own :attr:`envelope` is empty.
     """
 
     number: int
     parts: dict[Key, LivePart] = field(default_factory=dict)
-    envelope: tuple[Usage, ...] = ()
     joint_id: str = ""
     _outcomes: dict[tuple[str, bool], tuple[Usage, ...]] = field(default_factory=dict)
     _least: int | None = None
+    _envelope: tuple[Usage, ...] | None = ()
+    """None: that of its parts, which is not found before somebody asks."""
+
+    @property
+    def envelope(self) -> tuple[Usage, ...]:
+        """What is counted for it, until that is changed: whatever becomes of its parts."""
+        if self._envelope is None:
+            self._envelope = self.usages()
+        return self._envelope
+
+    def count(self, *, alone: bool) -> None:
+        """From now on its parts as they are count for themselves, or nothing of it does."""
+        self._envelope = None if alone else ()
 
     def add(self, key: Key, part: LivePart) -> None:
         """One more part, or another in its place."""
+        self._change()
         self.parts[key] = part
-        self._forget()
 
     def remove(self, key: Key) -> LivePart:
         """One less. Raises KeyError."""
-        self._forget()
+        self._change()
         return self.parts.pop(key)
 
-    def _forget(self) -> None:
-        self._outcomes.clear()
+    def _change(self) -> None:
+        if self._envelope is None:
+            self._envelope = self.usages()
+        if self._outcomes:
+            self._outcomes.clear()
         self._least = None
 
     @property
@@ -201,3 +216,6 @@ class Owed:
             return self.back
         taken = [Usage(u.resource, u.window, -u.bandwidth_bps) for u in self.off]
         return (*self.back, *taken)
+
+
+NOTHING_OWED = Owed()

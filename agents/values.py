@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from protocol.participant import Part, holds
+from protocol.participant import HOLDING, Part
 from substrate.model import DataPlaneState
 from substrate.values import dataclass
 
@@ -36,7 +36,7 @@ class Record:
     @property
     def live(self) -> bool:
         """Whether the part claims capacity and labels."""
-        return holds(self.part.state)
+        return self.part.state in HOLDING
 
     @property
     def has_vnodes(self) -> bool:

@@ -6,7 +6,7 @@ correct party sends: an unknown enum, a message of no kind, a number out of its 
 
 from __future__ import annotations
 
-from braid.v1 import agent_pb2 as pb, rdl_pb2
+from braid.v1 import agent_pb2 as pb
 from protocol.codec_values import (
     CodecError,
     constraints_from_pb,
@@ -18,6 +18,7 @@ from protocol.codec_values import (
     domain_from_pb,
     domain_to_pb,
     fill_segment,
+    fill_vlans,
     not_negative,
     path_from_pb,
     path_to_pb,
@@ -63,6 +64,7 @@ __all__ = [
     "domain_from_pb",
     "domain_to_pb",
     "fill_to_agent",
+    "fill_to_orchestrator",
     "path_from_pb",
     "path_to_pb",
     "prep_from_pb",
@@ -128,27 +130,30 @@ def to_agent_from_pb(message: pb.OrchestratorMessage) -> ToAgent:
 
 
 def to_orchestrator_to_pb(message: ToOrchestrator) -> pb.AgentMessage:
-    """One message for an orchestrator, ready for a frame."""
+    """One message for an orchestrator."""
+    found = pb.AgentMessage()
+    fill_to_orchestrator(found, message)
+    return found
+
+
+def fill_to_orchestrator(found: pb.AgentMessage, message: ToOrchestrator) -> None:
+    """Writes a message for an orchestrator where it is to be."""
     match message:
-        case SendOffers():
-            return pb.AgentMessage(send_offers=_send_offers_to_pb(message))
-        case OffersStale(windows):
-            stale = pb.OffersStale(windows=[window_to_pb(window) for window in windows])
-            return pb.AgentMessage(offers_stale=stale)
         case ReservationResp():
-            found = pb.AgentMessage()
             _fill_resp(found.reservation_resp, message)
-            return found
+        case SendOffers():
+            _fill_send_offers(found.send_offers, message)
+        case OffersStale(windows):
+            found.offers_stale.SetInParent()
+            for window in windows:
+                found.offers_stale.windows.add(start_s=window.start_s, end_s=window.end_s)
         case Inquire(transaction_id, part_id, reservation_id):
-            return pb.AgentMessage(
-                inquire=pb.Inquire(
-                    transaction_id=transaction_id, part_id=part_id, reservation_id=reservation_id
-                )
-            )
+            inquire = found.inquire
+            inquire.transaction_id, inquire.part_id = transaction_id, part_id
+            inquire.reservation_id = reservation_id
         case Reconciled(agent_epoch, claims_id):
-            return pb.AgentMessage(
-                reconciled=pb.Reconciled(agent_epoch=agent_epoch, claims_id=claims_id)
-            )
+            found.reconciled.agent_epoch = agent_epoch
+            found.reconciled.claims_id = claims_id
 
 
 def to_orchestrator_from_pb(message: pb.AgentMessage) -> ToOrchestrator:
@@ -182,7 +187,8 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
     reservation_id = message.reservation_id
     if not reservation_id:
         raise CodecError("reservation_id", "nothing", "the id of a reservation")
-    segments = tuple([segment_from_pb(segment) for segment in message.segments])
+    # Sliced, as to go through what repeats one by one takes several times as long.
+    segments = tuple([segment_from_pb(segment) for segment in message.segments[:]])
     graph = (
         message.graph.SerializeToString(deterministic=True) if message.HasField("graph") else b""
     )
@@ -200,8 +206,8 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
         message.traceparent,
         _joint_from_pb(message) if message.HasField("joint") else None,
         graph,
-        tuple(message.awaits),
-        tuple(message.leaves),
+        tuple(message.awaits[:]),
+        tuple(message.leaves[:]),
     )
 
 
@@ -275,31 +281,25 @@ def _req_offers_from_pb(message: pb.ReqOffers) -> ReqOffers:
     )
 
 
-def _send_offers_to_pb(message: SendOffers) -> pb.SendOffers:
-    return pb.SendOffers(
-        query_id=message.query_id,
-        domain=message.domain,
-        offers=[
-            pb.Offer(
-                token=offer.token,
-                ingress_stp=offer.ingress_stp,
-                egress_stp=offer.egress_stp,
-                profile=profile_to_pb(offer.profile),
-                latency_us=offer.latency_us,
-                price=offer.price,
-                valid_until_ms=offer.valid_until_ms,
-            )
-            for offer in message.offers
-        ],
-        ports=[
-            pb.PortOffer(
-                stp=port.stp, profile=profile_to_pb(port.profile), vlans=vlans_to_pb(port.vlans)
-            )
-            for port in message.ports
-        ],
-        followed=message.followed,
-        aggregate=rdl_pb2.Graph.FromString(message.aggregate) if message.aggregate else None,
-    )
+def _fill_send_offers(message: pb.SendOffers, sent: SendOffers) -> None:
+    message.query_id = sent.query_id
+    message.domain = sent.domain
+    for offer in sent.offers:
+        message.offers.add(
+            token=offer.token,
+            ingress_stp=offer.ingress_stp,
+            egress_stp=offer.egress_stp,
+            profile=profile_to_pb(offer.profile),
+            latency_us=offer.latency_us,
+            price=offer.price,
+            valid_until_ms=offer.valid_until_ms,
+        )
+    for port in sent.ports:
+        filled = message.ports.add(stp=port.stp, profile=profile_to_pb(port.profile))
+        fill_vlans(filled.vlans, port.vlans)
+    message.followed = sent.followed
+    if sent.aggregate:
+        message.aggregate.MergeFromString(sent.aggregate)
 
 
 def _send_offers_from_pb(message: pb.SendOffers) -> SendOffers:

@@ -63,6 +63,13 @@ def vlans_to_pb(vlans: VlanSet) -> list[pb.VlanRange]:
     return [pb.VlanRange(first=first, last=last) for first, last in vlans.ranges()]
 
 
+def fill_vlans(found: Any, vlans: VlanSet) -> None:
+    """Writes the ranges of a set where they are to be: in a repeated field of VlanRange."""
+    add = found.add
+    for first, last in vlans.ranges():
+        add(first=first, last=last)
+
+
 def vlans_from_pb(ranges: Iterable[pb.VlanRange]) -> VlanSet:
     """The inverse of vlans_to_pb. Raises CodecError."""
     try:
@@ -147,7 +154,7 @@ def segment_from_pb(message: pb.Segment) -> Segment:
         raise CodecError("segment.egress_vlan", egress_vlan, f"{VLAN_MIN} to {VLAN_MAX}")
     if not 1 <= slot_count <= 64:
         raise CodecError("segment.slot_count", slot_count, "1 to 64")
-    slots = tuple(message.flow_slots)
+    slots = tuple(message.flow_slots[:])
     if not slots or max(slots) >= slot_count:
         raise CodecError("segment.flow_slots", list(slots), f"0 to {slot_count - 1}")
     return Segment(

@@ -293,9 +293,10 @@ def _after(
     if action is Action.ADMIT:
         assert isinstance(message, ReservationPrep)
         return _admitted(message, now_ms, admit, rules)
-    if action in NEXT:
+    state = NEXT.get(action)
+    if state is not None:
         known = part or Part(message.transaction_id, message.part_id, PartState.ABORTED)
-        return _settled(known, NEXT[action], now_ms)
+        return _settled(known, state, now_ms)
     assert part is not None
     return part
 
@@ -341,7 +342,7 @@ def _admitted(prep: ReservationPrep, now_ms: int, admit: Admit, rules: Rules) ->
 
 def _verdict(after: Part, message: PartMessage, action: Action) -> tuple[bool, Refusal | None]:
     if action in (Action.ADMIT, Action.REPEAT):
-        return holds(after.state), after.refusal
+        return after.state in HOLDING, after.refusal
     if action in (Action.NACK, Action.NACK_ABORT):
         # A doubled Commit finds the tombstone that the first one left, and must hear the same.
         unknown = isinstance(message, Commit) and after.prep is None

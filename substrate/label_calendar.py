@@ -174,15 +174,22 @@ class _PortLabels:
     def take(self, vlan: int, window: Window, holder: int) -> None:
         entries = self.entries.get(vlan)
         if entries is None:
-            entries = self.entries[vlan] = _Entries(array("q"), array("q"), array("q"))
-        entries.add(window, holder)
-        bit = 1 << vlan
-        for day, start_s, end_s in _pieces(window.start_s, window.end_s, DAY_S):
+            self.entries[vlan] = _Entries(
+                array("q", (window.start_s,)), array("q", (window.end_s,)), array("q", (holder,))
+            )
+        else:
+            entries.add(window, holder)
+        bit, start_s, end_s = 1 << vlan, window.start_s, window.end_s
+        # Without _pieces, as each hold comes by here.
+        for day in range(start_s // DAY_S, (end_s - 1) // DAY_S + 1):
+            begin_s, over_s = day * DAY_S, (day + 1) * DAY_S
             self.days[day] = self.days.get(day, 0) | bit
-            if end_s - start_s == DAY_S:
+            if start_s <= begin_s and over_s <= end_s:
                 self.whole_days[day] = self.whole_days.get(day, 0) | bit
                 continue
-            for hour in range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1):
+            for hour in range(
+                max(start_s, begin_s) // HOUR_S, (min(end_s, over_s) - 1) // HOUR_S + 1
+            ):
                 self.hours[hour] = self.hours.get(hour, 0) | bit
 
     def fill(self, vlans: Ints, starts_s: Ints, ends_s: Ints, holders: Ints) -> bool:

@@ -2,14 +2,15 @@
 
 Design, section 6: blocks with lazy adds. A chunk keeps its change points in two arrays of 64-bit
 integers; what was added to a whole chunk is one number in the directory, and so are its highest
-and its lowest level. Only the chunks at the two ends of a window are looked into.
+and its lowest level, which are found when somebody asks for several chunks. Only the chunks at the
+two ends of a window are looked into.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from substrate.sorting import Ints, order_of
 CHUNK_MAX = 512
 FEW = 24
 """Up to so many levels a loop beats numpy."""
+STALE_MAX = 32
+"""Extremes of so many chunks may wait to be found, so that who asks never waits for long."""
 
 Piece = tuple[int, int, int]
 """A chunk's index, and positions in it: first, and behind the last."""
@@ -39,6 +42,10 @@ class Levels:
         # Per chunk, with room for more: what is to be added to its levels, and the extremes
         # with that.
         self._chunks = np.zeros((3, 4), np.int64)
+        # Chunks whose extremes are to be found first.
+        self._stale: set[int] = set()
+        # What was asked for last: who asks mostly adds next.
+        self._asked: tuple[Window, Piece | None] | None = None
 
     @classmethod
     def of(cls, starts_s: Ints, ends_s: Ints, amounts: Ints) -> Levels:
@@ -67,11 +74,13 @@ class Levels:
 
     def highest(self) -> int:
         """The highest level of all; 0 where there is none."""
+        self._refresh()
         return int(self._chunks[MOST, : self.chunks].max(initial=0))
 
     def most(self, window: Window) -> int:
         """The highest level within the window."""
         within = self._within(window)
+        self._asked = window, within
         if within is not None:
             i, first, last = within
             levels = self._levels[i]
@@ -104,14 +113,18 @@ class Levels:
 
     def add(self, window: Window, amount: int) -> None:
         """Raises the level by ``amount`` (or lowers it) within the window."""
-        within = self._within(window) if amount else None
-        if not amount or (within is not None and self._splice(*within, window, amount)):
+        if not amount:
+            return
+        asked, self._asked = self._asked, None
+        known = asked is not None and asked[0] is window
+        within = asked[1] if asked is not None and known else self._within(window)
+        if within is not None and self._splice(*within, window, amount):
             return
         new_start, new_end = self._split(window.start_s), self._split(window.end_s)
         head, whole, tail = self._pieces(window)
         for i, first, last in (*head, *tail):
             _add(self._levels[i], first, last, amount)
-            self._measure(i)
+            self._touch(i)
         if whole:
             self._chunks[:, whole.start : whole.stop] += amount
         # Where a change point is new there was one level, and now there are two.
@@ -132,6 +145,7 @@ class Levels:
             else:
                 found.append(int(reduce(_seen(self._levels[i], first, last))) + lazy)
         if whole:
+            self._refresh()
             found.append(int(reduce(self._chunks[row, whole.start : whole.stop])))
         return pick(found)
 
@@ -164,6 +178,18 @@ class Levels:
         """
         starts, levels = self._starts[i], self._levels[i]
         begins = starts[first] == window.start_s
+        ends = last < len(starts) and starts[last] == window.end_s
+        if begins and first and last - first == 1:
+            # As mostly: windows begin and end at round times, or where the one before has ended.
+            level, before = levels[first] + amount, levels[first - 1]
+            if ends and before != level != levels[last]:
+                levels[first] = level
+                self._touch(i)
+                return True
+            if level == before and not ends:
+                starts[first] = window.end_s
+                self._touch(i)
+                return True
         thin = len(self._firsts) > 1 and len(starts) < CHUNK_MAX // 8 + 2
         if (begins and not first) or thin or len(starts) + 2 > CHUNK_MAX or last - first > FEW:
             return False
@@ -171,19 +197,15 @@ class Levels:
         after = levels[last - 1]
         times, raised = starts[first:last], [level + amount for level in levels[first:last]]
         times[0] = window.start_s
-        fresh = array("q", raised)
-        if fresh[0] == levels[start - 1]:
-            del times[0], fresh[0]
-        if last == len(starts) or starts[last] > window.end_s:
+        if raised[0] == levels[start - 1]:
+            del times[0], raised[0]
+        if not ends:
             times.append(window.end_s)
-            fresh.append(after)
+            raised.append(after)
         elif levels[last] == after + amount:
             last += 1
-        starts[start:last], levels[start:last] = times, fresh
-        if len(levels) <= FEW:
-            self._measure(i)
-        else:
-            self._notice(i, raised, amount)
+        starts[start:last], levels[start:last] = times, array("q", raised)
+        self._touch(i)
         return True
 
     def _split(self, at_s: int) -> bool:
@@ -201,7 +223,7 @@ class Levels:
         starts.insert(j, at_s)
         if not j:
             self._firsts[i] = at_s
-            self._measure(i)
+            self._touch(i)
         if len(starts) > CHUNK_MAX:
             self._halve(i)
         return True
@@ -224,36 +246,34 @@ class Levels:
             return
         if not j:
             self._firsts[i] = starts[0]
-            self._measure(i)
+            self._touch(i)
         if len(starts) < CHUNK_MAX // 8:
             self._merge(min(i, len(self._firsts) - 2))
 
-    def _notice(self, i: int, changed: Sequence[int], amount: int) -> None:
-        """Sees to the extremes of a chunk; ``changed``: levels to which an amount was added."""
-        lazy, known_most, known_least = self._chunks[:, i].tolist()
-        most, least = max(changed) + lazy, min(changed) + lazy
-        if amount > 0 and least - amount > known_least:
-            self._chunks[MOST, i] = max(most, known_most)
-        elif amount < 0 and most - amount < known_most:
-            self._chunks[LEAST, i] = min(least, known_least)
-        else:
-            self._measure(i)
+    def _touch(self, i: int) -> None:
+        """Its levels have changed: the extremes of a chunk are to be found again."""
+        self._stale.add(i)
+        if len(self._stale) > STALE_MAX:
+            self._refresh()
 
-    def _measure(self, i: int) -> None:
-        lazy, levels = self._chunks.item(LAZY, i), self._levels[i]
-        if len(levels) <= FEW:
-            self._chunks[MOST, i], self._chunks[LEAST, i] = max(levels) + lazy, min(levels) + lazy
-            return
-        seen = np.frombuffer(levels, np.int64)
-        self._chunks[MOST, i] = int(np.maximum.reduce(seen)) + lazy
-        self._chunks[LEAST, i] = int(np.minimum.reduce(seen)) + lazy
+    def _refresh(self) -> None:
+        """Finds the extremes that are not known."""
+        for i in self._stale:
+            lazy, levels = self._chunks.item(LAZY, i), self._levels[i]
+            if len(levels) <= FEW:
+                most, least = max(levels), min(levels)
+            else:
+                seen = np.frombuffer(levels, np.int64)
+                most, least = int(np.maximum.reduce(seen)), int(np.minimum.reduce(seen))
+            self._chunks[MOST, i], self._chunks[LEAST, i] = most + lazy, least + lazy
+        self._stale.clear()
 
     def _halve(self, i: int) -> None:
         starts, levels = self._starts[i], self._levels[i]
         middle = len(starts) // 2
         self._insert(i + 1, starts[middle:], levels[middle:], self._chunks.item(LAZY, i))
         del starts[middle:], levels[middle:]
-        self._measure(i)
+        self._touch(i)
 
     def _merge(self, i: int) -> None:
         """Makes one chunk of two that have become small."""
@@ -263,10 +283,11 @@ class Levels:
         self._starts[i] += self._starts[i + 1]
         self._levels[i] += array("q", [level + higher for level in self._levels[i + 1]])
         self._drop(i + 1)
-        self._measure(i)
+        self._touch(i)
 
     def _insert(self, i: int, starts: array[int], levels: array[int], lazy: int) -> None:
         """A new chunk in the directory."""
+        self._refresh()
         count = len(self._firsts)
         if count == self._chunks.shape[1]:
             self._chunks = np.pad(self._chunks, ((0, 0), (0, count)))
@@ -275,10 +296,12 @@ class Levels:
         self._levels.insert(i, levels)
         self._firsts.insert(i, starts[0])
         self._chunks[LAZY, i] = lazy
-        self._measure(i)
+        self._touch(i)
 
     def _drop(self, i: int) -> None:
-        """An empty chunk leaves the directory."""
+        """A chunk leaves the directory."""
+        self._stale.discard(i)
+        self._refresh()
         count = len(self._firsts)
         self._chunks[:, i : count - 1] = self._chunks[:, i + 1 : count]
         del self._starts[i], self._levels[i], self._firsts[i]

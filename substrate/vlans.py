@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from substrate.values import dataclass
 
 VLAN_MIN = 1
 VLAN_MAX = 4094
+FEW = 12
+"""Up to so many ranges a loop beats numpy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,16 @@ class VlanSet:
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """The inclusive ranges of the set, ascending, none touching another."""
-        return tuple(self._ranges())
+        # A bit where a range begins, and behind where it ends.
+        edges = self.mask ^ self.mask << 1
+        if edges.bit_count() <= 2 * FEW:
+            return tuple(self._ranges())
+        octets = np.frombuffer(edges.to_bytes(VLAN_MAX // 8 + 1, "little"), np.uint8)
+        at = np.flatnonzero(np.unpackbits(octets, bitorder="little")).tolist()
+        return tuple([(at[i], at[i + 1] - 1) for i in range(0, len(at), 2)])
 
     def _ranges(self) -> Iterator[tuple[int, int]]:
+        """The same, one after the other: quicker where there are few."""
         at, rest = 0, self.mask
         while rest:
             skipped = (rest & -rest).bit_length() - 1
@@ -102,7 +113,7 @@ class VlanSet:
 
     def __iter__(self) -> Iterator[int]:
         """Ascending."""
-        return (v for first, last in self._ranges() for v in range(first, last + 1))
+        return (v for first, last in self.ranges() for v in range(first, last + 1))
 
     def __str__(self) -> str:
         return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self.ranges())

@@ -48,14 +48,32 @@ def add_up(claims: Iterable[tuple[Resource, int]]) -> tuple[Claim, ...]:
     return tuple([Claim(resource, total[resource]) for resource in sorted(total)])
 
 
-def claims_at_ports(segments: Iterable[Segment], uncounted: str = "") -> tuple[Claim, ...]:
+@lru_cache(WAYS_MAX)
+def claims_of_way(
+    ingress_stp: str,
+    egress_stp: str,
+    links: tuple[LinkWay, ...],
+    directionality: Directionality,
+    bandwidth_bps: int,
+) -> tuple[Claim, ...]:
+    """What one segment takes that goes this way through the domain."""
+    used = way_resources(ingress_stp, egress_stp, links, directionality)
+    return add_up((resource, bandwidth_bps) for resource in used)
+
+
+def claims_at_ports(segments: Sequence[Segment], uncounted: str = "") -> tuple[Claim, ...]:
     """What segments take of the ports at their ends; ``uncounted``: a port that never limits."""
-    return add_up(
-        (resource, s.bandwidth_bps)
+    taken = [
+        claim
         for s in segments
-        for resource in way_resources(s.ingress_stp, s.egress_stp, (), s.directionality)
-        if resource.name != uncounted
-    )
+        for claim in claims_of_way(
+            s.ingress_stp, s.egress_stp, (), s.directionality, s.bandwidth_bps
+        )
+        if claim.resource.name != uncounted
+    ]
+    if len(segments) == 1:
+        return tuple(taken)
+    return add_up((claim.resource, claim.bandwidth_bps) for claim in taken)
 
 
 def profiles_at_ports(
@@ -72,11 +90,11 @@ def profiles_at_ports(
 
 def labels_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:
     """Every (STP, VLAN) once: segments that share one split or join there."""
-    found = set()
-    for segment in segments:
-        found.add((segment.ingress_stp, segment.ingress_vlan))
-        found.add((segment.egress_stp, segment.egress_vlan))
-    return tuple(sorted(found))
+    ins = [(segment.ingress_stp, segment.ingress_vlan) for segment in segments]
+    outs = [(segment.egress_stp, segment.egress_vlan) for segment in segments]
+    if len(segments) == 1 and ins != outs:
+        return (ins[0], outs[0]) if ins < outs else (outs[0], ins[0])
+    return tuple(sorted({*ins, *outs}))
 
 
 def turns_back(segments: Iterable[Segment]) -> Refusal | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from agents.backends.base import Free, Placement
+from agents.backends.base import Claim, Free, Placement, to_json
 from agents.backends.claims import (
     LinkWay,
     add_up,
+    claims_of_way,
     labels_of,
     port_resources,
     turns_back,
@@ -58,22 +59,29 @@ class WanBackend:
         if wrong is not None:
             return wrong
         taken: dict[Resource, int] = {}
-        seen = _Lessened(free, taken)
-        connects = []
+        seen = _Lessened(free, taken) if len(segments) > 1 else free
+        connects: list[str] = []
+        claims: tuple[Claim, ...] = ()
         for segment in segments:
             ways = self._quickest(segment, seen)
             if ways is None:
                 return self._no_way(segment, seen)
-            used = way_resources(
-                segment.ingress_stp, segment.egress_stp, ways, segment.directionality
+            claims = claims_of_way(
+                segment.ingress_stp,
+                segment.egress_stp,
+                ways,
+                segment.directionality,
+                segment.bandwidth_bps,
             )
-            for resource in used:
-                if seen.free_bps(resource) < segment.bandwidth_bps:
+            for claim in claims:
+                if seen.free_bps(claim.resource) < claim.bandwidth_bps:
                     return self._no_way(segment, seen)
-            for resource in used:
-                taken[resource] = taken.get(resource, 0) + segment.bandwidth_bps
-            connects.append(_connect(segment, ways))
-        return Placement(add_up(taken.items()), labels_of(segments), json.dumps(connects))
+            for claim in claims:
+                taken[claim.resource] = taken.get(claim.resource, 0) + claim.bandwidth_bps
+            connects.append(to_json(_connect(segment, ways)))
+        if len(segments) > 1:
+            claims = add_up(taken.items())
+        return Placement(claims, labels_of(segments), f"[{', '.join(connects)}]")
 
     def offers(
         self,
@@ -105,6 +113,8 @@ class WanBackend:
         return tuple(json.loads(placement.detail))
 
     def _quickest(self, segment: Segment, free: Free) -> tuple[LinkWay, ...] | None:
+        if self._inside.at_one_node(segment.ingress_stp, segment.egress_stp):
+            return ()
         room = _room(free, segment.directionality, segment.bandwidth_bps)
         return self._inside.quickest(
             segment.ingress_stp, segment.egress_stp, room, segment.bandwidth_bps

@@ -25,9 +25,8 @@ ME = Sender("me", "me")
 RESPONSE = ReservationResp("t1", "p1", Phase.PREP, True)
 
 
-def answer(number: int = 0, size: int = 0) -> agent_pb2.AgentMessage:
-    response = agent_pb2.ReservationResp(transaction_id=f"t{number}", part_id="p" * size)
-    return agent_pb2.AgentMessage(reservation_resp=response)
+def answer(number: int = 0, size: int = 0) -> ReservationResp:
+    return ReservationResp(f"t{number}", "p" * size, Phase.PREP, True)
 
 
 async def frames_of(stream: Stream) -> list[agent_pb2.AgentFrame]:
@@ -52,6 +51,25 @@ async def test_a_frame_is_bounded_in_bytes() -> None:
     frames = await frames_of(stream)
     assert [len(frame.messages) for frame in frames] == [2, 2, 1]
     assert all(frame.ByteSize() <= FRAME_BYTES for frame in frames)
+    ids = [m.reservation_resp.transaction_id for frame in frames for m in frame.messages]
+    assert ids == [f"t{number}" for number in range(5)]
+
+
+async def test_a_message_larger_than_a_frame_is_written_alone() -> None:
+    stream = Stream(ME)
+    for number, size in enumerate((0, FRAME_BYTES + 1, 0, 0)):
+        stream.put(answer(number, size))
+    assert [len(frame.messages) for frame in await frames_of(stream)] == [1, 1, 2]
+
+
+async def test_a_frame_that_was_taken_is_not_added_to() -> None:
+    stream = Stream(ME)
+    stream.put(answer(1))
+    frames = stream.frames()
+    first = await anext(frames)
+    stream.put(answer(2))
+    assert len(first.messages) == 1
+    assert [m.reservation_resp.transaction_id for m in (await anext(frames)).messages] == ["t2"]
 
 
 async def test_a_reader_waits_while_too_much_is_unsent() -> None:

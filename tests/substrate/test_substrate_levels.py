@@ -120,3 +120,18 @@ def test_what_has_thinned_out_is_not_kept_in_many_chunks() -> None:
         levels.add(window, -1)
     assert len(levels) == 20
     assert levels.chunks <= 10
+
+
+def test_a_long_look_sees_what_was_added_in_many_places_since_the_last_one() -> None:
+    levels = Levels()
+    windows = [Window(10 * i, 10 * i + 5) for i in range(4000)]
+    for window in windows:
+        levels.add(window, 1)
+    assert levels.most(Window(0, 40_000)) == 1
+    for number, window in enumerate(windows[::7]):
+        levels.add(window, number)
+    assert levels.most(Window(0, 40_000)) == levels.highest() == len(windows[::7])
+    for window in windows[::7]:
+        levels.add(window, -1)
+    assert levels.most(Window(0, 40_000)) == len(windows[::7]) - 1
+    assert levels.least(Window(0, 40_000)) == 0

@@ -96,3 +96,12 @@ def test_the_nth_is_what_counting_finds(vlans: set[int], data: st.DataObject) ->
     index = data.draw(st.integers(0, len(vlans) - 1))
     assert VlanSet.of(*vlans).nth(index) == sorted(vlans)[index]
     assert list(VlanSet.of(*vlans)) == sorted(vlans)
+
+
+@given(st.sets(st.integers(VLAN_MIN, VLAN_MAX), max_size=400))
+def test_many_ranges_are_found_as_few_are(vlans: set[int]) -> None:
+    found = VlanSet.of(*vlans)
+    assert {v for first, last in found.ranges() for v in range(first, last + 1)} == vlans
+    assert list(found) == sorted(vlans)
+    whole = ALL_VLANS - found
+    assert VlanSet.from_ranges(whole.ranges()) == whole
