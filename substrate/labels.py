@@ -22,9 +22,9 @@ from substrate.model import (
     domain_of,
 )
 from substrate.options import Supply, free_vlans
-from substrate.routes import Crossing
+from substrate.routes import Crossing, Route
 from substrate.slots import share_slots
-from substrate.splitting import Share, Shares
+from substrate.splitting import Share, Shares, compose
 from substrate.topology import Topology
 from substrate.values import dataclass
 from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
@@ -68,6 +68,31 @@ def labels_of(
         for stp, vlan in ((hop.ingress_stp, hop.ingress_vlan), (hop.egress_stp, hop.egress_vlan)):
             labels[stp] = labels.get(stp, EMPTY) | VlanSet.of(vlan)
     return labels
+
+
+def plan_over(
+    criteria: Criteria,
+    routes: tuple[Route, ...],
+    supply: Supply,
+    topology: Topology,
+    preferred: Mapping[str, VlanSet] | None = None,
+    start: int = 0,
+) -> Plan | Refusal:
+    """Composes, with VLANs as of :func:`assign_labels`; if need be over routes that have some."""
+    found: list[Plan] = []
+
+    def accept(shares: Shares) -> bool:
+        plan = assign_labels(criteria, shares, supply, topology, preferred, start)
+        if isinstance(plan, Plan):
+            found.append(plan)
+        return isinstance(plan, Plan)
+
+    shares = compose(criteria, routes, supply, topology, accept)
+    if isinstance(shares, Refusal):
+        return shares
+    return (
+        found[0] if found else assign_labels(criteria, shares, supply, topology, preferred, start)
+    )
 
 
 def assign_labels(

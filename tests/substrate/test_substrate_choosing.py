@@ -7,17 +7,21 @@ from typing import Any
 
 import networkx as nx
 import pytest
+from bends import SPAN, pairs_of, search_of
+from effort import calls_of
 from hypothesis import given, strategies as st
 from substrate_world import Link, ask, network, routes_of
 from test_substrate_trunks import HOSTS, check, labelled, ways
 
 from substrate.choosing import choose
-from substrate.labels import Plan, assign_labels
-from substrate.model import Refusal, RefusalKind
-from substrate.options import Supply
+from substrate.filling import fill
+from substrate.labels import Plan, assign_labels, plan_over
+from substrate.model import Constraints, Path, Refusal, RefusalKind
+from substrate.options import Options, Supply
 from substrate.routes import Route
 from substrate.splitting import Share
 from substrate.topology import Topology
+from substrate.values import replace
 from substrate.vlans import VlanSet
 
 masks = st.sets(st.integers(1, 9), min_size=1).map(lambda vlans: VlanSet.of(*vlans).mask)
@@ -171,3 +175,79 @@ def test_of_ports_that_need_one_vlan_that_with_the_fewest_is_named() -> None:
     outcome = assign_labels(ask(1), ways(topology, "abz"), supply, topology)
     assert isinstance(outcome, Refusal)
     assert (outcome.domain, outcome.resource) == ("b", "b:to-z")
+
+
+def shared_link(**options: Any) -> Topology:
+    """Two short ways over one link that has a single VLAN left, and one that is longer."""
+    links = [Link("a", "b", 5), Link("a", "b", 5, tag=".1"), Link("b", "z", 10, 1, VlanSet.of(7))]
+    links += [Link("a", "c", 5, 900), Link("c", "z", 5, 900)]
+    return network(links, hosts={"a": 100, "z": 100}, swapping="abz", **options)
+
+
+@pytest.mark.parametrize("blind", ["", "b", "bc"])
+def test_other_paths_are_taken_where_the_best_have_no_vlans_together(blind: str) -> None:
+    topology = shared_link(blind=blind)
+    wish = ask(8, constraints=Constraints(max_paths=2))
+    free = Supply(pair_bps=dict.fromkeys(pairs_of(topology), 100))
+    plan = plan_over(wish, routes_of(topology, wish), free, topology)
+    assert isinstance(plan, Plan)
+    assert sorted(path.hops[1].domain for path in plan.paths) == ["b", "c"]
+
+
+def test_what_slides_takes_other_paths_too_where_the_best_have_no_vlans_together() -> None:
+    search = search_of(shared_link(), {}, 8, max_paths=2)
+    assert search.fits(8, SPAN)
+    best = tuple(route for route in search.routes if "c" not in route.domains)
+    assert len(best) == 2
+    assert not replace(search, routes=best).fits(8, SPAN)
+
+
+def test_where_no_paths_have_vlans_together_that_is_the_reason() -> None:
+    topology = shared_link()
+    wish = ask(8, constraints=Constraints(avoid_domains=("c",)))
+    free = Supply(pair_bps=dict.fromkeys(pairs_of(topology), 100))
+    refused = plan_over(wish, routes_of(topology, wish), free, topology)
+    assert isinstance(refused, Refusal)
+    assert (refused.kind, refused.resource) == (RefusalKind.LABEL, "b:to-z")
+
+
+def test_sets_without_vlans_are_not_tried_for_ever() -> None:
+    """Sixteen ways that are all alike, over a link with two VLANs."""
+    links = [Link("a", "b", 5, tag=f".{i}") for i in range(16)]
+    links += [Link("b", "z", 100, vlans=VlanSet.of(7, 8))]
+    topology = network(links, hosts={"a": 100, "z": 100}, swapping="abz")
+    wish = ask(40, constraints=Constraints(max_paths=16))
+    free = Supply(pair_bps=dict.fromkeys(pairs_of(topology), 100))
+    routes = routes_of(topology, wish)
+    refused, calls = calls_of(lambda: plan_over(wish, routes, free, topology))
+    assert isinstance(refused, Refusal)
+    assert refused.kind is RefusalKind.LABEL
+    assert calls < 200_000
+
+
+@given(st.data())
+def test_a_split_is_refused_for_vlans_only_where_no_set_of_paths_has_them(
+    data: st.DataObject,
+) -> None:
+    topology, _ = data.draw(two_ways())
+    wanted = data.draw(st.integers(2, 12))
+    wish = ask(wanted, constraints=Constraints(max_paths=data.draw(st.integers(1, 3))))
+    free = Supply(pair_bps={p: data.draw(st.integers(1, 9)) for p in pairs_of(topology)})
+    routes = routes_of(topology, wish, 6)
+    usable = Options(wish, routes, free, topology).usable()
+    outcome = plan_over(wish, routes, free, topology)
+    if isinstance(outcome, Plan):
+        check(outcome, topology, tuple(Share(_route(path, routes), path.bandwidth_bps)
+                                       for path in outcome.paths))  # fmt: skip
+        return
+    for size in range(1, wish.constraints.max_paths + 1):
+        for chosen in combinations(usable, size):
+            amounts = fill([option.limits for option in chosen], wanted, 1)
+            if sum(amounts) == wanted:
+                one = tuple(Share(o.route, n) for o, n in zip(chosen, amounts, strict=True))
+                assert isinstance(assign_labels(wish, one, free, topology), Refusal)
+
+
+def _route(path: Path, routes: tuple[Route, ...]) -> Route:
+    pairs = tuple((hop.ingress_stp, hop.egress_stp) for hop in path.hops)
+    return next(route for route in routes if route.pairs == pairs)
