@@ -1,11 +1,12 @@
 """Composition: how a bandwidth is split over routes, by what is free (paper 003, 5.2).
 
-Pure and exact in integers: shares always add up to what was asked. Objective, in order: fewest
-paths, least spread of latency, least latency, least price, then names.
+Pure and exact in integers: shares always add up to what was asked. Objective, in order: no path
+with next to nothing, fewest paths, least spread of latency, least latency, least price, then names.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -32,6 +33,8 @@ class Share:
 
 SETS_MAX = 4096
 """Sets of routes that are tried before none is known to carry it."""
+CRUMBS = 1000
+"""What carries less than one in so many parts carries next to nothing, but its share of flows."""
 REJECTED = 32
 """To see that there are no VLANs for a set costs as much as to try so many."""
 Shares = tuple[Share, ...]
@@ -131,7 +134,8 @@ def _equal_splitting(
 ) -> Shares | None:
     """Equal parts over all disjoint routes; nobody was asked."""
     chosen = disjoint_options(nearby(criteria, options)[0], most_paths(criteria))
-    shares = _equal(criteria, criteria.bandwidth_bps, chosen)
+    least_bps = max(1, criteria.constraints.min_share_bps)
+    shares = _equal(least_bps, criteria.bandwidth_bps, chosen)
     return shares if shares is not None and effort.takes(accept, shares) else None
 
 
@@ -147,8 +151,8 @@ def _partial_offers(
 ) -> Shares | None:
     """Visible domains first; the remainder in equal parts over the blind ones."""
 
-    def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Iterator[Shares]:
-        shares = _equal(criteria, rest_bps, disjoint_options(blind, most))
+    def remainder(rest_bps: int, blind: Sequence[Option], most: int, least_bps: int) -> Several:
+        shares = _equal(least_bps, rest_bps, disjoint_options(blind, most))
         return iter(() if shares is None else (shares,))
 
     return _offers_then_blind(criteria, options, effort, accept, remainder)
@@ -162,9 +166,9 @@ def _auto(
     Where that fails, any set of routes that carries it all.
     """
 
-    def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Iterator[Shares]:
+    def remainder(rest_bps: int, blind: Sequence[Option], most: int, least_bps: int) -> Several:
         for chosen in effort.spent_on(_sets(blind, most, rest_bps)):
-            shares = _filled(chosen, rest_bps, criteria.constraints.min_share_bps)
+            shares = _filled(chosen, rest_bps, least_bps)
             if shares is not None:
                 yield shares
 
@@ -174,7 +178,8 @@ def _auto(
     return shares
 
 
-Remainder = Callable[[int, Sequence[Option], int], Iterator[Shares]]
+Several = Iterator[Shares]
+Remainder = Callable[[int, Sequence[Option], int, int], Several]
 
 
 def _offers_then_blind(
@@ -190,17 +195,24 @@ def _offers_then_blind(
         return shares
     most = most_paths(criteria)
     groups = nearby(criteria, options) if len(visible) < len(options) else []
-    for taken in range(most - 1, -1, -1):
-        for near in groups:
-            given = _all_they_give(criteria, near, taken)
-            if given is None:
-                continue
-            rest_bps = criteria.bandwidth_bps - sum(share.bandwidth_bps for share in given)
-            left = _less([option for option in near if option.blind], given)
-            for more in remainder(rest_bps, left, most - len(given)):
-                if effort.takes(accept, (*given, *more)):
-                    return (*given, *more)
+    tries = itertools.product(range(most - 1, -1, -1), groups, _leasts(criteria))
+    for taken, near, least_bps in tries:
+        given = _all_they_give(criteria, near, taken, least_bps)
+        if given is None:
+            continue
+        rest_bps = criteria.bandwidth_bps - sum(share.bandwidth_bps for share in given)
+        left = _less([option for option in near if option.blind], given)
+        for more in remainder(rest_bps, left, most - len(given), least_bps):
+            if effort.takes(accept, (*given, *more)):
+                return (*given, *more)
     return None
+
+
+def _leasts(criteria: Criteria) -> list[int]:
+    """What a path is to carry at least: where there is room, so much that it is worth it."""
+    least_bps = max(1, criteria.constraints.min_share_bps)
+    worth_bps = criteria.bandwidth_bps // CRUMBS
+    return [worth_bps, least_bps] if worth_bps > least_bps else [least_bps]
 
 
 COMPOSERS: dict[Strategy, Composer] = {
@@ -215,20 +227,25 @@ COMPOSERS: dict[Strategy, Composer] = {
 def _fewest(
     criteria: Criteria, options: Sequence[Option], effort: Effort, accept: Accept
 ) -> Shares | None:
-    """The best set of routes that carries it all, smallest sets first."""
+    """The best set of routes that carries it all, smallest sets first.
+
+    Sets of which one would carry next to nothing only where there are no others.
+    """
     wanted, limits = criteria.bandwidth_bps, criteria.constraints
     spread_us = limits.max_latency_spread_us
-    # What all of them do not carry together no set of them carries; there may be thousands.
-    if sum(fill([option.limits for option in options], wanted, 0, whole=True)) < wanted:
-        return None
-    for chosen in effort.spent_on(_sets(options, most_paths(criteria), wanted)):
-        if spread_us is not None and _spread(chosen) > spread_us:
+    for least_bps in _leasts(criteria):
+        able = [option for option in options if option.bottleneck_bps >= least_bps]
+        # What all of them do not carry together no set of them carries; there may be thousands.
+        if sum(fill([option.limits for option in able], wanted, 0, whole=True)) < wanted:
             continue
-        if limits.survive and not _share_nothing(chosen, limits.disjoint):
-            continue
-        shares = _filled(chosen, wanted, limits.min_share_bps)
-        if shares is not None and effort.takes(accept, shares):
-            return shares
+        for chosen in effort.spent_on(_sets(able, most_paths(criteria), wanted)):
+            if spread_us is not None and _spread(chosen) > spread_us:
+                continue
+            if limits.survive and not _share_nothing(chosen, limits.disjoint):
+                continue
+            shares = _filled(chosen, wanted, least_bps)
+            if shares is not None and effort.takes(accept, shares):
+                return shares
     return None
 
 
@@ -244,8 +261,8 @@ def _sets(options: Sequence[Option], most: int, wanted: int) -> Iterator[tuple[O
             yield tuple(options[i] for i in chosen)
 
 
-def _filled(chosen: Sequence[Option], wanted: int, min_share_bps: int) -> Shares | None:
-    amounts = fill([option.limits for option in chosen], wanted, min_share_bps, whole=True)
+def _filled(chosen: Sequence[Option], wanted: int, least_bps: int) -> Shares | None:
+    amounts = fill([option.limits for option in chosen], wanted, least_bps, whole=True)
     if sum(amounts) < wanted:
         return None
     return _shares(chosen, amounts)
@@ -267,12 +284,12 @@ def _share_nothing(chosen: Sequence[Option], disjoint: Disjointness) -> bool:
     return True
 
 
-def _equal(criteria: Criteria, wanted: int, disjoint: Sequence[Option]) -> Shares | None:
+def _equal(least_bps: int, wanted: int, disjoint: Sequence[Option]) -> Shares | None:
     """Equal parts (the first ones take the odd bits); None where they do not fit.
 
-    Over fewer options than given where the parts would be less than the least share.
+    Over fewer options than given where the parts would be less than ``least_bps``.
     """
-    chosen = disjoint[: wanted // max(1, criteria.constraints.min_share_bps)]
+    chosen = disjoint[: wanted // least_bps]
     if not chosen:
         return None
     part, odd = divmod(wanted, len(chosen))
@@ -281,18 +298,21 @@ def _equal(criteria: Criteria, wanted: int, disjoint: Sequence[Option]) -> Share
     return shares if all(o.bottleneck_bps >= 0 for o in _left(chosen, shares)) else None
 
 
-def _all_they_give(criteria: Criteria, near: Sequence[Option], count: int) -> Shares | None:
-    """What the ``count`` widest visible routes give together; None where there are fewer."""
+def _all_they_give(
+    criteria: Criteria, near: Sequence[Option], count: int, least_bps: int
+) -> Shares | None:
+    """What the ``count`` widest visible routes give together; None where there are fewer.
+
+    The others are left a share that is worth it.
+    """
     visible = [option for option in near if not option.blind]
     if len(visible) < count:
         return None
     widest = sorted(visible, key=lambda o: (-o.bottleneck_bps, o.latency_us))[:count]
     if not widest:
         return ()
-    least = max(1, criteria.constraints.min_share_bps)
-    # The others must be left a share that is worth it.
-    amounts = fill([option.limits for option in widest], criteria.bandwidth_bps - least, 0)
-    return _shares(widest, [amount if amount >= least else 0 for amount in amounts])
+    amounts = fill([option.limits for option in widest], criteria.bandwidth_bps - least_bps, 0)
+    return _shares(widest, [amount if amount >= least_bps else 0 for amount in amounts])
 
 
 def _less(options: Iterable[Option], given: Shares) -> list[Option]:
