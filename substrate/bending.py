@@ -27,6 +27,8 @@ from substrate.values import dataclass, replace
 
 BITS = 8
 ANY = np.iinfo(np.int64).max
+WIDE = 1 << 50
+"""bit/s; more than any request. Sums over routes and slots stay far below 64 bits."""
 EFFORT = 4000
 """Sets of routes that one search tries, after which nothing fits any more."""
 COMPOSITION = 10
@@ -198,7 +200,7 @@ class Search:
             if resources
         }
         ports = (self.topology.ports.get(str(resource)) for resource in rows)
-        most = np.array([p.capacity_bps if p is not None else ANY for p in ports], dtype=np.int64)
+        most = np.array([min(p.capacity_bps, WIDE) if p else ANY for p in ports], dtype=np.int64)
         known = np.array(self.forecast.rows(rows), dtype=np.intp)
         free = np.repeat(most[:, None], self.forecast.slots, axis=1)
         told = known >= 0
