@@ -349,7 +349,7 @@ def ever_fits(search: Search, bandwidth_bps: int) -> bool:
     # Several legs may cross a domain by one way.
     all_bps = bandwidth_bps * len(search.criteria.destinations)
     most = [
-        [all_bps if isinstance(resource, tuple) else ports[resource].capacity_bps]
+        [port.capacity_bps if (port := ports.get(str(resource))) is not None else all_bps]
         for resource in known.resources
     ]
     span = known.span
