@@ -22,14 +22,13 @@ def choose(
     ``meetings``: per port the groups that meet there. ``wishes``: VLANs to be taken before others.
     Those follow from the ``start``-th on.
     """
-    chosen: dict[int, int] = {}
-    alone = set(groups)
-    for met in meetings.values():
-        alone.difference_update(met)
-    for root in groups if alone else ():
-        if root in alone:
-            chosen[root] = next(_in_order(groups[root], wishes.get(root, 0), start))
-    for members, rivals in _apart_from_others(groups.keys() - alone, meetings):
+    met = {root for own in meetings.values() for root in own} if meetings else ()
+    chosen = {
+        root: next(_in_order(mask, wishes.get(root, 0), start))
+        for root, mask in groups.items()
+        if root not in met
+    }
+    for members, rivals in _apart_from_others(sorted(met), meetings):
         found = _placed({root: groups[root] for root in members}, rivals, wishes, start)
         if found is None:
             return min(members, key=lambda root: (groups[root].bit_count(), root))
@@ -41,7 +40,7 @@ def _apart_from_others(
     groups: Iterable[int], meetings: Mapping[str, list[int]]
 ) -> Iterator[tuple[list[int], Rivals]]:
     """Groups that meet, directly or by way of others, each with those that it meets."""
-    rivals: dict[int, dict[int, None]] = {root: {} for root in sorted(groups)}
+    rivals: dict[int, dict[int, None]] = {root: {} for root in groups}
     for met in meetings.values():
         for root in met:
             rivals[root].update(dict.fromkeys(met))

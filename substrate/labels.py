@@ -113,7 +113,7 @@ def assign_labels(
     limits = criteria.constraints
     free = [mask for share in shares for mask in free_vlans(share.route, limits, supply, topology)]
     apart = _apart(shares, topology)
-    trunked = _with_trunks(apart, shares, free, topology)
+    trunked = _with_trunks(apart, shares, free, topology) if len(shares) > 1 else apart
     short: list[str] = []
     # With one VLAN for all of a trunk there may be none left for others.
     for roots in (trunked, apart) if trunked != apart else (apart,):
