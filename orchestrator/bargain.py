@@ -112,8 +112,19 @@ class OpenQuestions:
             return
         asked, answer, keep = waiting
         if asked == domain and not answer.done():
+            offers = _own(domain, offers)
             keep(offers)
             answer.set_result(offers)
+
+
+def _own(domain: str, offers: SendOffers) -> SendOffers:
+    """Without what a domain says of others."""
+    ends = f"{domain}:"
+    told = tuple(o for o in offers.offers if o.ingress_stp.startswith(ends))
+    ports = tuple(port for port in offers.ports if port.stp.startswith(ends))
+    if offers.domain == domain and (told, ports) == (offers.offers, offers.ports):
+        return offers
+    return replace(offers, domain=domain, offers=told, ports=ports)
 
 
 @dataclass(slots=True)

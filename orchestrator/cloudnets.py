@@ -46,7 +46,7 @@ from orchestrator.prices import priced
 from orchestrator.records import search_window
 from rdl.errors import RdlError
 from rdl.model import Graph
-from substrate.labels import Plan, assign_labels, labels_of
+from substrate.labels import Plan, labels_of, plan_over
 from substrate.legs import left_after
 from substrate.model import (
     CloudNet,
@@ -61,7 +61,6 @@ from substrate.model import (
 )
 from substrate.options import Supply
 from substrate.routes import Route
-from substrate.splitting import compose
 from substrate.values import replace
 from substrate.vlans import VlanSet
 
@@ -287,12 +286,9 @@ class _Vnp:
         if not routes:
             reason = f"no path joins {leg.source} and {leg.destination} within the constraints"
             return Refusal(RefusalKind.NO_PATH, reason)
-        shares = compose(leg, routes, supply, topology)
-        if isinstance(shares, Refusal):
-            return shares
         paths = self.question.in_force.paths if self.question.in_force is not None else ()
         preferred = labels_of(path for path in paths if path.vlink == circuit.vlink)
-        return assign_labels(leg, shares, supply, topology, preferred, self.question.label_start)
+        return plan_over(leg, routes, supply, topology, preferred, self.question.label_start)
 
     def _cap(
         self,

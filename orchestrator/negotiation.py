@@ -16,7 +16,7 @@ from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
 from orchestrator.records import search_window
 from protocol.messages import SendOffers
-from substrate.labels import Plan, assign_labels, labels_of
+from substrate.labels import Plan, labels_of, plan_over
 from substrate.legs import by_destination, each_leg, leg_of, legs_of, plan_legs
 from substrate.model import (
     Criteria,
@@ -28,7 +28,6 @@ from substrate.model import (
 )
 from substrate.options import Pair, Supply
 from substrate.routes import Route
-from substrate.splitting import compose
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
 from substrate.vlans import VlanSet
@@ -289,19 +288,10 @@ def _fit_leg(question: Question, own: Own, criteria: Criteria, supply: Supply) -
     kept = _routes_in_force(question.in_force, routes)
     preferred = _labels_in_force(question.in_force, criteria.destination)
     if kept:
-        shares = compose(criteria, kept, supply, question.topology)
-        if not isinstance(shares, Refusal):
-            plan = assign_labels(
-                criteria, shares, supply, question.topology, preferred, question.label_start
-            )
-            if not isinstance(plan, Refusal):
-                return plan
-    shares = compose(criteria, routes, supply, question.topology)
-    if isinstance(shares, Refusal):
-        return shares
-    return assign_labels(
-        criteria, shares, supply, question.topology, preferred, question.label_start
-    )
+        plan = plan_over(criteria, kept, supply, question.topology, preferred, question.label_start)
+        if not isinstance(plan, Refusal):
+            return plan
+    return plan_over(criteria, routes, supply, question.topology, preferred, question.label_start)
 
 
 def routes_of(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | Refusal:

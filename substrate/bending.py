@@ -16,17 +16,19 @@ from numpy.typing import NDArray
 
 from substrate.filling import fill
 from substrate.forecast import Forecast, Levels, Resource
-from substrate.labels import Plan, assign_labels
+from substrate.labels import Plan, assign_labels, plan_over
 from substrate.legs import PlanLeg, by_destination, legs_of, plan_legs
 from substrate.model import Criteria, Refusal, RefusalKind, Strategy, Window
 from substrate.options import Options, Supply, has_vlans
 from substrate.routes import Route
-from substrate.splitting import Effort, Shares, compose, composed
+from substrate.splitting import Effort, Shares, composed
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
 
 BITS = 8
 ANY = np.iinfo(np.int64).max
+WIDE = 1 << 50
+"""bit/s; more than any request. Sums over routes and slots stay far below 64 bits."""
 EFFORT = 4000
 """Sets of routes that one search tries, after which nothing fits any more."""
 COMPOSITION = 10
@@ -112,15 +114,14 @@ class Search:
             return ()
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply, options = self._during(window)
-        shares = self._composed(criteria, options.of_bandwidth(criteria))
-        if not shares:
-            return ()
-        plan = assign_labels(criteria, shares, supply, self.topology)
-        return () if isinstance(plan, Refusal) else shares
+        return self._composed(criteria, options.of_bandwidth(criteria), supply)
 
-    def _composed(self, criteria: Criteria, options: Options) -> Shares:
+    def _composed(self, criteria: Criteria, options: Options, supply: Supply) -> Shares:
+        def accept(shares: Shares) -> bool:
+            return isinstance(assign_labels(criteria, shares, supply, self.topology), Plan)
+
         self.effort.left -= COMPOSITION
-        return composed(criteria, options, self.effort) or ()
+        return composed(criteria, options, self.effort, accept) or ()
 
     def _during(self, window: Window) -> tuple[Supply, Options]:
         """Of one window several bandwidths are tried, one after the other."""
@@ -157,15 +158,12 @@ class Search:
     def plan_leg(self, criteria: Criteria, supply: Supply) -> Plan | Refusal:
         """Composes rigid criteria with one of the destinations."""
         self.effort.left -= COMPOSITION
-        found = compose(criteria, self.own[criteria.destination], supply, self.topology)
-        if isinstance(found, Refusal):
-            return found
-        return assign_labels(criteria, found, supply, self.topology)
+        return plan_over(criteria, self.own[criteria.destination], supply, self.topology)
 
     def _fit_leg(self, criteria: Criteria, supply: Supply) -> Plan | Refusal:
         """The same, for who does not ask why not."""
         options = Options(criteria, self.own[criteria.destination], supply, self.topology)
-        shares = self._composed(criteria, options)
+        shares = self._composed(criteria, options, supply)
         return assign_labels(criteria, shares, supply, self.topology) if shares else DOES_NOT_FIT
 
     def _planned(self, bandwidth_bps: int, window: Window, plan_leg: PlanLeg) -> Plan | Refusal:
@@ -202,7 +200,7 @@ class Search:
             if resources
         }
         ports = (self.topology.ports.get(str(resource)) for resource in rows)
-        most = np.array([p.capacity_bps if p is not None else ANY for p in ports], dtype=np.int64)
+        most = np.array([min(p.capacity_bps, WIDE) if p else ANY for p in ports], dtype=np.int64)
         known = np.array(self.forecast.rows(rows), dtype=np.intp)
         free = np.repeat(most[:, None], self.forecast.slots, axis=1)
         told = known >= 0
@@ -351,7 +349,7 @@ def ever_fits(search: Search, bandwidth_bps: int) -> bool:
     # Several legs may cross a domain by one way.
     all_bps = bandwidth_bps * len(search.criteria.destinations)
     most = [
-        [all_bps if isinstance(resource, tuple) else ports[resource].capacity_bps]
+        [port.capacity_bps if (port := ports.get(str(resource))) is not None else all_bps]
         for resource in known.resources
     ]
     span = known.span

@@ -1,21 +1,19 @@
 """Why a bandwidth does not fit: a least cut between source and destination (design, section 6).
 
 Of all sets of places that every way must cross one of, a least cut is one that carries least
-together. The cheapest flow over what is known finds it: what its last search could not cross.
+together. The most that flows over what is known finds it: what its last search could not cross.
 """
 
 from __future__ import annotations
 
 from substrate.bending import BITS, Phase, Search, rigid, windows_of
-from substrate.flow import Flow, cheapest_flow
+from substrate.flow import most_flow
 from substrate.forecast import Forecast, Resource
 from substrate.legs import each_leg
 from substrate.model import Refusal, RefusalKind, Window, domain_of
 from substrate.options import Supply
 from substrate.values import dataclass, replace
 from substrate.widening import SINK, SOURCE, Network
-
-ROUNDS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,35 +136,12 @@ def _between(search: Search, supply: Supply, wanted: int) -> list[tuple[Resource
         return [(pair, free_bps)] if free_bps < wanted else None
     avoided = {*criteria.constraints.avoid_domains, *supply.down}
     network = Network(criteria, supply, search.topology, avoided)
-    flow = cheapest_flow(
-        network.leaving, SOURCE, SINK, wanted, to_go=network.to_go, rounds_max=ROUNDS_MAX
-    )
-    carried = sum(n for arc, n in zip(flow.arcs, flow.amounts, strict=True) if arc.head == SINK)
-    reached = _reached(flow)
-    # Who reaches what the search did not look at, or the sink, has found no cut.
-    if carried >= wanted or not reached <= set(flow.leaving):
+    flow, reached = most_flow(network.leaving, SOURCE, SINK, wanted, to_go=network.arcs_to_go)
+    if reached is None:
         return None
     cut = (arc for arc in flow.arcs if arc.tail in reached and arc.head not in reached)
     # A link may be crossed both ways, and is one place.
     return list(dict.fromkeys((network.place(arc), arc.capacity) for arc in cut))
-
-
-def _reached(flow: Flow) -> set[int]:
-    """The nodes that more could still be brought to."""
-    reached, waiting = {SOURCE}, [SOURCE]
-    while waiting:
-        here = waiting.pop()
-        onward = [
-            flow.arcs[i].head
-            for i in flow.leaving.get(here, ())
-            if flow.arcs[i].capacity > flow.amounts[i]
-        ]
-        back = [flow.arcs[i].tail for i in flow.arriving.get(here, ())]
-        for there in (*onward, *back):
-            if there not in reached:
-                reached.add(there)
-                waiting.append(there)
-    return reached
 
 
 def _bottleneck(

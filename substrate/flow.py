@@ -1,14 +1,15 @@
 """The cheapest way to carry an amount over a network, split as it must be (design, section 6).
 
 Successive shortest paths with potentials: every round sends as much as fits along the cheapest way
-in the residual network, whose reduced costs are never negative. Integers stay integers. Arcs are
-asked for where the search comes by: of a large network it sees little.
+in the residual network, whose reduced costs are never negative. Where costs do not matter, blocking
+flows in layers (Dinic). Integers stay integers. Arcs are asked for where the search comes by: of a
+large network it sees little.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import field
 from typing import NamedTuple
 
@@ -17,6 +18,15 @@ from substrate.values import dataclass
 Node = int
 ARCS_MAX = 500_000
 """Arcs that all rounds together look at before they are content with less."""
+
+
+Step = tuple[int, bool]
+"""An arc by index, and whether along it or against it."""
+
+
+DETOUR = 4
+"""Arcs more than the shortest ways have, before all ways are looked at."""
+UNLIMITED = 1 << 60
 
 
 class Arc(NamedTuple):
@@ -46,6 +56,11 @@ class Flow:
     """Per node the arcs out of it, by index."""
     arriving: dict[Node, dict[int, None]] = field(default_factory=dict)
     """Per node the arcs into it that carry something, by index."""
+
+    def room(self, step: Step) -> int:
+        """What more can go along an arc, or what it carries and can be sent back."""
+        i, forward = step
+        return self.arcs[i].capacity - self.amounts[i] if forward else self.amounts[i]
 
     def send(self, arc: int, amount: int) -> None:
         """So much more over an arc; less than 0: so much less."""
@@ -83,29 +98,129 @@ def cheapest_flow(
         steps = search.cheapest_way(source, sink)
         if not steps:
             break
-        room = min(
-            flow.arcs[i].capacity - flow.amounts[i] if forward else flow.amounts[i]
-            for i, forward in steps
-        )
-        room = min(room, amount)
+        room = min(amount, *[flow.room(step) for step in steps])
         for i, forward in steps:
             flow.send(i, room if forward else -room)
         amount -= room
     return flow
 
 
-Step = tuple[int, bool]
-"""An arc by index, and whether along it or against it."""
+def most_flow(
+    leaving: Leaving, source: Node, sink: Node, amount: int, *, to_go: ToGo = lambda _node: 0
+) -> tuple[Flow, Collection[Node] | None]:
+    """``amount`` from ``source`` to another node, or as much as fits, whatever it costs; and the
+    nodes that more could be brought to; None where it is all, or where too much was looked at.
+
+    ``leaving``: the arcs out of a node. ``to_go``: about how many arcs lead from it to the sink.
+    """
+    residual = _Residual(leaving)
+    limits = [to_go(source), to_go(source) + DETOUR, UNLIMITED]
+    while amount > 0:
+        onward, found = residual.layers(source, sink, to_go, limits[0])
+        if found:
+            amount -= _block(residual.flow, onward, source, sink, amount)
+        elif len(limits) > 1:
+            del limits[0]
+        else:
+            return residual.flow, None if residual.tired else onward.keys()
+    return residual.flow, None
 
 
-class _Search:
+Onward = dict[Node, list[tuple[Step, Node]]]
+"""Per node the steps that lead a layer further, and where."""
+
+
+def _block(flow: Flow, onward: Onward, source: Node, sink: Node, amount: int) -> int:
+    """Sends up to ``amount`` until every way through the layers has a full step; how much."""
+    sent = 0
+    walk: list[Step] = []
+    nodes = [source]
+    while sent < amount:
+        if nodes[-1] == sink:
+            room = min(amount - sent, *[flow.room(step) for step in walk])
+            for i, forward in walk:
+                flow.send(i, room if forward else -room)
+            sent += room
+            full = next((k for k, step in enumerate(walk) if not flow.room(step)), len(walk))
+            del walk[full:], nodes[full + 1 :]
+            continue
+        steps = onward.get(nodes[-1], [])
+        while steps and not flow.room(steps[-1][0]):
+            steps.pop()
+        if steps:
+            walk.append(steps[-1][0])
+            nodes.append(steps[-1][1])
+        elif walk:
+            walk.pop()
+            nodes.pop()
+            onward[nodes[-1]].pop()
+        else:
+            break
+    return sent
+
+
+class _Residual:
+    """What a flow leaves of a network."""
+
+    def __init__(self, leaving: Leaving) -> None:
+        self.flow = Flow()
+        self._ask = leaving
+        self._seen = 0
+
+    def steps(self, here: Node) -> Iterator[tuple[Step, Node, int]]:
+        """Steps with room left: where they lead, and what they cost."""
+        arcs, amounts = self.flow.arcs, self.flow.amounts
+        leaving = self.flow.leaving.get(here)
+        if leaving is None:
+            first = len(arcs)
+            arcs.extend(self._ask(here))
+            leaving = self.flow.leaving[here] = range(first, len(arcs))
+            amounts.extend([0] * len(leaving))
+        self._seen += len(leaving)
+        for i in leaving:
+            _, head, capacity, cost = arcs[i]
+            if capacity > amounts[i]:
+                yield (i, True), head, cost
+        for i in self.flow.arriving.get(here, ()):
+            yield (i, False), arcs[i].tail, -arcs[i].cost
+
+    @property
+    def tired(self) -> bool:
+        """Whether it has looked at too many arcs."""
+        return self._seen >= ARCS_MAX
+
+    def layers(self, source: Node, sink: Node, to_go: ToGo, most: int) -> tuple[Onward, bool]:
+        """By breadth first, as far as the sink, and whether there is a way to it.
+
+        Nodes from which it is likely to take more than ``most`` arcs in all are left out.
+        """
+        onward: Onward = {}
+        depths, layer, depth = {source: 0}, [source], 0
+        while layer and sink not in depths and not self.tired:
+            depth += 1
+            further: list[Node] = []
+            for here in layer:
+                own = onward[here] = []
+                for step, there, _ in self.steps(here):
+                    known = depths.get(there)
+                    if known is None:
+                        if most < UNLIMITED and depth + to_go(there) > most:
+                            continue
+                        known = depths[there] = depth
+                        further.append(there)
+                    if known == depth:
+                        own.append((step, there))
+            layer = further
+        return onward, sink in depths
+
+
+class _Search(_Residual):
     """Finds one cheapest way after the other in the residual network."""
 
     def __init__(self, leaving: Leaving, to_go: ToGo) -> None:
-        self.flow = Flow()
-        self._ask, self._to_go = leaving, to_go
+        super().__init__(leaving)
+        self._to_go = to_go
         self._potential: dict[Node, int] = {}
-        self._seen = 0
 
     def cheapest_way(self, source: Node, sink: Node) -> list[Step]:
         """By Dijkstra over reduced costs; empty when there is none."""
@@ -114,7 +229,7 @@ class _Search:
         done: set[Node] = set()
         queue: list[tuple[int, int, Node]] = [(0, 0, source)]
         count = 0
-        while queue and self._seen < ARCS_MAX:
+        while queue and not self.tired:
             cost, _, here = heapq.heappop(queue)
             if here in done:
                 continue
@@ -123,7 +238,7 @@ class _Search:
                 return _steps(via, source, sink)
             done.add(here)
             reached = cost - self._of(here)
-            for step, there, further in self._residual(here):
+            for step, there, further in self.steps(here):
                 if there in done:
                     continue
                 further += reached + self._of(there)
@@ -143,23 +258,6 @@ class _Search:
     def _raise(self, done: set[Node], cost_of: dict[Node, int], cost: int) -> None:
         for node in done:
             self._potential[node] += cost - cost_of[node]
-
-    def _residual(self, here: Node) -> Iterator[tuple[Step, Node, int]]:
-        """Steps with room left: where they lead, and what they cost."""
-        arcs, amounts = self.flow.arcs, self.flow.amounts
-        leaving = self.flow.leaving.get(here)
-        if leaving is None:
-            first = len(arcs)
-            arcs.extend(self._ask(here))
-            leaving = self.flow.leaving[here] = range(first, len(arcs))
-            amounts.extend([0] * len(leaving))
-        self._seen += len(leaving)
-        for i in leaving:
-            _, head, capacity, cost = arcs[i]
-            if capacity > amounts[i]:
-                yield (i, True), head, cost
-        for i in self.flow.arriving.get(here, ()):
-            yield (i, False), arcs[i].tail, -arcs[i].cost
 
 
 def _steps(via: dict[Node, tuple[Step, Node]], source: Node, sink: Node) -> list[Step]:

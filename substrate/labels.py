@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
-from substrate.model import Criteria, Hop, Path, Proof, Refusal, RefusalKind, Segment
+from substrate.choosing import choose
+from substrate.model import (
+    Criteria,
+    Hop,
+    Path,
+    Proof,
+    Refusal,
+    RefusalKind,
+    Segment,
+    domain_of,
+)
 from substrate.options import Supply, free_vlans
-from substrate.routes import Crossing
+from substrate.routes import Crossing, Route
 from substrate.slots import share_slots
-from substrate.splitting import Share, Shares
+from substrate.splitting import Share, Shares, compose
 from substrate.topology import Topology
 from substrate.values import dataclass
 from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
-
-TRIES_MAX = 20_000
-"""Steps of the search for VLANs before it gives up."""
 
 Load = tuple[int, tuple[int, ...]]
 """Bandwidth and flow slots."""
@@ -32,6 +39,9 @@ Roots = list[int]
 A spot is a place of a path: the source STP, each link, the destination STP. They are counted path
 by path.
 """
+
+Trunk = list[tuple[int, int]]
+"""Places at which two paths travel as one, as (place of the one, place of the other)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,31 @@ def labels_of(
     return labels
 
 
+def plan_over(
+    criteria: Criteria,
+    routes: tuple[Route, ...],
+    supply: Supply,
+    topology: Topology,
+    preferred: Mapping[str, VlanSet] | None = None,
+    start: int = 0,
+) -> Plan | Refusal:
+    """Composes, with VLANs as of :func:`assign_labels`; if need be over routes that have some."""
+    found: list[Plan] = []
+
+    def accept(shares: Shares) -> bool:
+        plan = assign_labels(criteria, shares, supply, topology, preferred, start)
+        if isinstance(plan, Plan):
+            found.append(plan)
+        return isinstance(plan, Plan)
+
+    shares = compose(criteria, routes, supply, topology, accept)
+    if isinstance(shares, Refusal):
+        return shares
+    return (
+        found[0] if found else assign_labels(criteria, shares, supply, topology, preferred, start)
+    )
+
+
 def assign_labels(
     criteria: Criteria,
     shares: Shares,
@@ -77,43 +112,53 @@ def assign_labels(
     spots = [stps for share in shares for stps in share.route.places]
     limits = criteria.constraints
     free = [mask for share in shares for mask in free_vlans(share.route, limits, supply, topology)]
-    roots = _groups(shares, free, topology)
-    groups: dict[int, int] = {}
-    for root, mask in zip(roots, free, strict=True):
-        groups[root] = groups.get(root, mask) & mask
-    for root, mask in groups.items():
-        if not mask:
-            return _no_label(root, roots, spots, topology)
-    chosen = _choose(groups, _rivals(roots, spots), _wishes(roots, spots, preferred or {}), start)
-    if chosen is None:
-        scarce = min(groups, key=lambda root: (groups[root].bit_count(), root))
-        return _no_label(scarce, roots, spots, topology)
-    return _plan(criteria, shares, [chosen[root] for root in roots], supply, topology)
+    apart = _apart(shares, topology)
+    trunked = _with_trunks(apart, shares, free, topology) if len(shares) > 1 else apart
+    short: list[str] = []
+    # With one VLAN for all of a trunk there may be none left for others.
+    for roots in (trunked, apart) if trunked != apart else (apart,):
+        found = _vlans(roots, spots, free, _wishes(roots, spots, preferred or {}), start)
+        if isinstance(found, dict):
+            vlans = [found[root] for root in roots]
+            return _plan(criteria, shares, vlans, supply, topology)
+        short = short or found
+    return _no_label(short, supply, topology)
 
 
-def _groups(shares: Shares, free: Sequence[int], topology: Topology) -> Roots:
-    """Which spots carry one VLAN.
-
-    Paths that could travel as a trunk do so only where a VLAN is free for all of it.
-    """
+def _apart(shares: Shares, topology: Topology) -> Roots:
+    """Which spots carry one VLAN where no two paths travel as one."""
     roots: Roots = []
-    firsts: list[int] = []
     for share in shares:
-        firsts.append(len(roots))
         roots.append(len(roots))
         for crossing in share.route.crossings:
             swaps = crossing.domain in topology.swapping
             roots.append(len(roots) if swaps else roots[-1])
+    return roots
+
+
+def _with_trunks(roots: Roots, shares: Shares, free: Sequence[int], topology: Topology) -> Roots:
+    """The same where paths travel as a trunk, if they can and a VLAN is free for all of it."""
+    firsts = [0]
+    for share in shares[:-1]:
+        firsts.append(firsts[-1] + len(share.route.crossings) + 1)
     for i, share in enumerate(shares):
         for j in range(i):
-            trunks = _trunks(shares[j], share, topology)
-            if not trunks:
-                continue
-            pairs = [(firsts[j] + one, firsts[i] + other) for one, other in trunks]
-            joined = _joined(roots, pairs)
-            if _sound(shares, joined, topology) and _have_vlans(joined, pairs, free):
-                roots = joined
+            heads, tails = _trunks(shares[j], share, topology)
+            # Both at once first: one alone may be unsound.
+            for choices in (_both(heads, tails), heads, tails):
+                for trunk in choices:
+                    pairs = [(firsts[j] + one, firsts[i] + other) for one, other in trunk]
+                    joined = _joined(roots, pairs)
+                    if joined == roots:
+                        break
+                    if _have_vlans(joined, pairs, free) and _sound(shares, joined, topology):
+                        roots = joined
+                        break
     return roots
+
+
+def _both(heads: Sequence[Trunk], tails: Sequence[Trunk]) -> list[Trunk]:
+    return [heads[0] + tails[0]] if heads and tails else []
 
 
 def _joined(roots: Roots, pairs: Iterable[tuple[int, int]]) -> Roots:
@@ -157,36 +202,65 @@ def _sound(shares: Shares, roots: Roots, topology: Topology) -> bool:
     return True
 
 
-def _trunks(left: Share, right: Share, topology: Topology) -> list[tuple[int, int]]:
-    """Places at which two paths travel as one, as (place of left, place of right)."""
+def _trunks(left: Share, right: Share, topology: Topology) -> tuple[list[Trunk], list[Trunk]]:
+    """How two paths may travel as one from the source, and on to the destination; longest first."""
     a, b = left.route.crossings, right.route.crossings
-    pairs: list[tuple[int, int]] = []
-    ahead = 0
-    while ahead < min(len(a), len(b)) and a[ahead] == b[ahead]:
-        ahead += 1
-    if ahead < min(len(a), len(b)) and _divides(a[ahead], b[ahead], topology, at_ingress=True):
-        pairs += [(k, k) for k in range(ahead + 1)]
-    behind = 0
-    while behind < min(len(a), len(b)) and a[-1 - behind] == b[-1 - behind]:
-        behind += 1
-    if behind < min(len(a), len(b)) and _divides(
-        a[-1 - behind], b[-1 - behind], topology, at_ingress=False
-    ):
-        pairs += [(len(a) - k, len(b) - k) for k in range(behind + 1)]
-    return pairs
+    both = list(zip(a, b, strict=False))
+    # Where both go on alike they may part by their VLANs.
+    heads = [
+        [(k, k) for k in range(n + 1)]
+        for n, (one, other) in enumerate(_alike(both))
+        if one.ingress_stp == other.ingress_stp and topology.domains[one.domain].splits
+    ]
+    both = list(zip(reversed(a), reversed(b), strict=False))
+    tails = [
+        [(len(a) - k, len(b) - k) for k in range(n + 1)]
+        for n, (one, other) in enumerate(_alike(both))
+        if one.egress_stp == other.egress_stp and topology.domains[one.domain].splits
+    ]
+    return heads[::-1], tails[::-1]
 
 
-def _divides(one: Crossing, other: Crossing, topology: Topology, *, at_ingress: bool) -> bool:
-    """Whether two crossings meet in one domain, on one port of that side, and it can split."""
-    if one.domain != other.domain or not topology.domains[one.domain].splits:
-        return False
-    if at_ingress:
-        return one.ingress_stp == other.ingress_stp
-    return one.egress_stp == other.egress_stp
+def _alike(crossings: Iterable[tuple[Crossing, Crossing]]) -> Iterator[tuple[Crossing, Crossing]]:
+    """Those that are the same, and the first that are not."""
+    for one, other in crossings:
+        yield one, other
+        if one != other:
+            return
 
 
-def _rivals(roots: Roots, spots: Sequence[tuple[str, ...]]) -> dict[int, list[int]]:
-    """Per group the others that it meets on a port; groups that meet none are left out."""
+def _vlans(
+    roots: Roots,
+    spots: Sequence[tuple[str, ...]],
+    free: Sequence[int],
+    wishes: Mapping[int, int],
+    start: int,
+) -> dict[int, int] | list[str]:
+    """A VLAN per group, or the ports at which there is none, sorted."""
+    groups: dict[int, int] = {}
+    for root, mask in zip(roots, free, strict=True):
+        groups[root] = groups.get(root, mask) & mask
+    short = next((root for root, mask in groups.items() if not mask), None)
+    if short is not None:
+        return _ports_of(short, roots, spots)
+    meetings = _meetings(roots, spots)
+    for stp, met in meetings.items():
+        together = 0
+        for root in met:
+            together |= groups[root]
+        if together.bit_count() < len(met):
+            return [stp]
+    found = choose(groups, meetings, wishes, start)
+    return found if isinstance(found, dict) else _ports_of(found, roots, spots)
+
+
+def _ports_of(group: int, roots: Roots, spots: Sequence[tuple[str, ...]]) -> list[str]:
+    members = zip(roots, spots, strict=True)
+    return sorted({stp for root, own in members if root == group for stp in own})
+
+
+def _meetings(roots: Roots, spots: Sequence[tuple[str, ...]]) -> dict[str, list[int]]:
+    """Per port the groups that meet there; ports with one alone are left out."""
     ports = [stp for stps in spots for stp in stps]
     if len(set(ports)) == len(ports):
         return {}
@@ -194,12 +268,7 @@ def _rivals(roots: Roots, spots: Sequence[tuple[str, ...]]) -> dict[int, list[in
     for root, stps in zip(roots, spots, strict=True):
         for stp in stps:
             at.setdefault(stp, {})[root] = None
-    rivals: dict[int, dict[int, None]] = {}
-    for met in at.values():
-        if len(met) > 1:
-            for root in met:
-                rivals.setdefault(root, {}).update(met)
-    return {root: [other for other in met if other != root] for root, met in rivals.items()}
+    return {stp: list(met) for stp, met in at.items() if len(met) > 1}
 
 
 def _wishes(
@@ -212,57 +281,6 @@ def _wishes(
             mask = preferred.get(stp, EMPTY).mask
             wishes[root] = wishes.get(root, mask) & mask
     return wishes
-
-
-def _choose(
-    groups: Mapping[int, int],
-    rivals: Mapping[int, list[int]],
-    wishes: Mapping[int, int],
-    start: int,
-) -> dict[int, int] | None:
-    """One VLAN per group, different where groups meet on a port: most constrained group first."""
-    chosen = {
-        root: next(_in_order(mask, wishes.get(root, 0), start))
-        for root, mask in groups.items()
-        if root not in rivals
-    }
-    if not rivals:
-        return chosen
-    order = sorted(rivals, key=lambda root: (groups[root].bit_count(), root))
-    tries = 0
-
-    def place(n: int) -> bool:
-        nonlocal tries
-        if n == len(order):
-            return True
-        root = order[n]
-        free = groups[root]
-        for rival in rivals[root]:
-            if rival in chosen:
-                free &= ~(1 << chosen[rival])
-        for vlan in _in_order(free, wishes.get(root, 0), start):
-            tries += 1
-            if tries > TRIES_MAX:
-                return False
-            chosen[root] = vlan
-            if place(n + 1):
-                return True
-            del chosen[root]
-        return False
-
-    return chosen if place(0) else None
-
-
-def _in_order(free: int, wished: int, start: int) -> Iterator[int]:
-    """Those wished for, then the others ascending, but beginning at the ``start``-th one."""
-    if free & wished:
-        yield from VlanSet(free & wished)
-    others = VlanSet(free & ~wished)
-    if others:
-        first = others.nth(start % len(others))
-        yield first
-        yield from VlanSet(others.mask & (-2 << first))
-        yield from VlanSet(others.mask & ((1 << first) - 1))
 
 
 def _plan(
@@ -319,17 +337,20 @@ def _segment(
     )
 
 
-def _no_label(
-    group: int, roots: Roots, spots: Sequence[tuple[str, ...]], topology: Topology
-) -> Refusal:
-    """Names the ports of that group."""
-    members = zip(roots, spots, strict=True)
-    stps = sorted({stp for root, own in members if root == group for stp in own})
+def _no_label(stps: Sequence[str], supply: Supply, topology: Topology) -> Refusal:
+    """``stps``: sorted. The one with the fewest VLANs left is the one to be named."""
+
+    def left(stp: str) -> int:
+        port = topology.port(stp)
+        known = supply.port_vlans.get(stp, port.vlans if port else EMPTY)
+        return len(known - supply.banned_vlans.get(stp, EMPTY))
+
     ports = [topology.port(stp) for stp in stps]
     ranges = "; ".join(f"{port.stp} has {port.vlans or 'none'}" for port in ports if port)
+    scarcest = min(stps, key=left)
     return Refusal(
         RefusalKind.LABEL,
         f"no VLAN is free at {' and '.join(stps)} for the whole window ({ranges})",
-        domain=stps[0].partition(":")[0],
-        resource=stps[0],
+        domain=domain_of(scarcest),
+        resource=scarcest,
     )

@@ -68,7 +68,9 @@ _LEVEL = attrgetter("bandwidth_bps")
 
 
 def least_profile(profiles: Sequence[Profile]) -> Profile:
-    """The pointwise least of profiles over the same window."""
+    """The pointwise least of profiles over the same window; empty where one is, as 0 is free."""
+    if not all(profiles):
+        return ()
     if max(map(len, profiles), default=0) == 1:
         return (min([profile[0] for profile in profiles], key=_LEVEL),)
     starts = sorted({step.start_s for profile in profiles for step in profile})

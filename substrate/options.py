@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import field
 
 from substrate.model import Constraints, Criteria, Strategy
-from substrate.routes import Route
+from substrate.routes import Route, disjoint_routes
 from substrate.topology import Topology
 from substrate.values import dataclass
 from substrate.vlans import ALL_VLANS, EMPTY, VlanSet
@@ -195,3 +195,25 @@ class Options:
             latency_us += supply.pair_latency_us.get(pair, 0)
             price += supply.pair_price.get(pair, 0)
         return Option(route, limits, min(limits.values()), latency_us, price, blind)
+
+
+def nearby(criteria: Criteria, options: Sequence[Option]) -> list[list[Option]]:
+    """Groups within the allowed spread of latency, quickest first; all are one without a limit."""
+    spread_us = criteria.constraints.max_latency_spread_us
+    if spread_us is None:
+        return [list(options)]
+    return [
+        [option for option in options if 0 <= option.latency_us - least_us <= spread_us]
+        for least_us in sorted({option.latency_us for option in options})
+    ]
+
+
+def disjoint_options(options: Sequence[Option], most: int) -> list[Option]:
+    """Options that share no inter-domain link with one before them."""
+    disjoint = disjoint_routes(tuple(option.route for option in options))
+    return [option for option in options if option.route in disjoint][:most]
+
+
+def most_paths(criteria: Criteria) -> int:
+    """How many paths a circuit may have."""
+    return 1 if criteria.constraints.ero else criteria.constraints.max_paths

@@ -11,13 +11,10 @@ from substrate.bending import BITS, Phase
 from substrate.forecast import Forecast, Levels
 from substrate.model import Criteria, Directionality, Window
 from substrate.routes import Route
-from substrate.splitting import Share, Shares
+from substrate.splitting import CRUMBS, Share, Shares
 from substrate.values import dataclass, replace
 
 IN, OUT = "in", "out"
-CRUMBS = 1000
-"""What carries less than one in so many parts carries next to nothing."""
-
 Row = tuple[str, str]
 """A way through a domain by its STPs, or a direction of a port: ("in", STP)."""
 

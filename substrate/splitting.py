@@ -1,18 +1,20 @@
 """Composition: how a bandwidth is split over routes, by what is free (paper 003, 5.2).
 
-Pure and exact in integers: shares always add up to what was asked. Objective, in order: fewest
-paths, least spread of latency, least latency, least price, then names.
+Pure and exact in integers: shares always add up to what was asked. Objective, in order: no path
+with next to nothing, fewest paths, least spread of latency, least latency, least price, then names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from substrate.filling import fill
 from substrate.model import Criteria, Disjointness, Refusal, RefusalKind, Strategy
-from substrate.options import PATH, Option, Options, Pair, Supply
-from substrate.routes import Route, disjoint_routes
+from substrate.options import Option, Options, Pair, Supply, disjoint_options, most_paths, nearby
+from substrate.refusing import nothing_usable, why_not
+from substrate.routes import Route
 from substrate.sets import Sets
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
@@ -31,6 +33,10 @@ class Share:
 
 SETS_MAX = 4096
 """Sets of routes that are tried before none is known to carry it."""
+CRUMBS = 1000
+"""What carries less than one in so many parts carries next to nothing, but its share of flows."""
+REJECTED = 32
+"""To see that there are no VLANs for a set costs as much as to try so many."""
 Shares = tuple[Share, ...]
 
 
@@ -39,6 +45,12 @@ class Effort:
     """How many sets of routes may still be tried; of several compositions together."""
 
     left: int = SETS_MAX
+
+    def takes(self, accept: Accept, shares: Shares) -> bool:
+        """Whether these are accepted; to find out that they are not costs as much as many sets."""
+        takes = accept(shares)
+        self.left -= 0 if takes else REJECTED
+        return takes
 
     def spent_on(self, items: Iterable[T]) -> Iterator[T]:
         """These, as far as it goes."""
@@ -49,64 +61,65 @@ class Effort:
             yield item
 
 
-Composer = Callable[[Criteria, Sequence[Option], Effort], "Shares | None"]
+Accept = Callable[[Shares], bool]
+"""Whether shares are of use otherwise, such as that there are VLANs for them."""
+Composer = Callable[[Criteria, Sequence[Option], Effort, Accept], "Shares | None"]
 
 
 def compose(
-    criteria: Criteria, routes: tuple[Route, ...], supply: Supply, topology: Topology
+    criteria: Criteria,
+    routes: tuple[Route, ...],
+    supply: Supply,
+    topology: Topology,
+    accept: Accept = lambda _shares: True,
 ) -> Shares | Refusal:
     """Shares that add up to ``criteria.bandwidth_bps``, or what stands in the way.
 
     Routes that the constraints or the supply exclude are left out. See :class:`Strategy`. Routes
-    without a VLAN are of use only to say that this is what is short (substrate.labels).
+    without a VLAN, and several that ``accept`` does not take, are of use only to say that this is
+    what is short (substrate.labels).
     """
-    found = Options(criteria, routes, supply, topology)
-    shares = composed(criteria, found, Effort())
-    if shares is not None:
-        return shares
+    found, useless = Options(criteria, routes, supply, topology), list[Shares]()
+
+    def tried(shares: Shares) -> bool:
+        takes = accept(shares)
+        if not takes:
+            useless.append(shares)
+        return takes
+
+    shares = composed(criteria, found, Effort(), tried)
+    if shares is not None or useless:
+        return useless[0] if shares is None else shares
     if not routes:
         return Refusal(RefusalKind.NO_PATH, "no path joins the two STPs within the constraints")
     options = found.usable()
-    return _why_not(criteria, options) if options else _nothing_usable(criteria, routes, supply)
+    if len(found.labelled(options)) < len(options):
+        shares = _composer(criteria)(criteria, options, Effort(), lambda _shares: True)
+        if shares is not None:
+            return shares
+    return why_not(criteria, options) if options else nothing_usable(criteria, routes, supply)
 
 
-def composed(criteria: Criteria, found: Options, effort: Effort) -> Shares | None:
+def composed(criteria: Criteria, found: Options, effort: Effort, accept: Accept) -> Shares | None:
     """As :func:`compose`, for who does not ask why: that takes longer than to see that.
 
-    ``found``: the routes as options of these criteria.
+    ``found``: the routes as options of these criteria. On all of them a VLAN is left.
     """
     if criteria.strategy is not Strategy.EQUAL_SPLITTING:
         alone = found.best_alone()
         if alone is not None:
             return (Share(alone.route, criteria.bandwidth_bps, alone.latency_us),)
-    options = found.usable()
-    surviving = criteria.constraints.survive > 0
-    composer = _fewest if surviving else COMPOSERS[criteria.strategy]
-    labelled = found.labelled(options)
-    shares = composer(criteria, labelled, effort) if labelled else None
-    if shares is None and len(labelled) < len(options):
-        return composer(criteria, options, effort)
-    return shares
+    labelled = found.labelled(found.usable())
+    return _composer(criteria)(criteria, labelled, effort, accept) if labelled else None
 
 
-def _why_not(criteria: Criteria, options: Sequence[Option]) -> Refusal:
-    most = _most(criteria)
-    if criteria.constraints.survive:
-        return _too_little(criteria, options, most)
-    if criteria.strategy is Strategy.SINGLE_PATH:
-        return _too_little(criteria, options, 1)
-    if criteria.strategy is Strategy.EQUAL_SPLITTING:
-        chosen = _disjoint(_near(criteria, options)[0], most)
-        return _too_little(criteria, chosen, len(chosen), equal=True)
-    if criteria.strategy is Strategy.FULL_OFFERS:
-        options = [option for option in options if not option.blind]
-        if not options:
-            reason = "every path crosses a blind domain: no full offers"
-            return Refusal(RefusalKind.NO_PATH, reason)
-    return _too_little(criteria, options, most)
+def _composer(criteria: Criteria) -> Composer:
+    return _fewest if criteria.constraints.survive else COMPOSERS[criteria.strategy]
 
 
-def _single_path(criteria: Criteria, options: Sequence[Option], _: Effort) -> Shares | None:
+def _single_path(
+    criteria: Criteria, options: Sequence[Option], _effort: Effort, _accept: Accept
+) -> Shares | None:
     """One route that carries it all: visible ones first, then by latency and price."""
     wanted = criteria.bandwidth_bps
     fitting = [option for option in options if option.bottleneck_bps >= wanted]
@@ -116,79 +129,90 @@ def _single_path(criteria: Criteria, options: Sequence[Option], _: Effort) -> Sh
     return (Share(best.route, wanted, best.latency_us),)
 
 
-def _equal_splitting(criteria: Criteria, options: Sequence[Option], _: Effort) -> Shares | None:
+def _equal_splitting(
+    criteria: Criteria, options: Sequence[Option], effort: Effort, accept: Accept
+) -> Shares | None:
     """Equal parts over all disjoint routes; nobody was asked."""
-    chosen = _disjoint(_near(criteria, options)[0], _most(criteria))
-    return _equal(criteria, criteria.bandwidth_bps, chosen)
+    chosen = disjoint_options(nearby(criteria, options)[0], most_paths(criteria))
+    least_bps = max(1, criteria.constraints.min_share_bps)
+    shares = _equal(least_bps, criteria.bandwidth_bps, chosen)
+    return shares if shares is not None and effort.takes(accept, shares) else None
 
 
-def _full_offers(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
+def _full_offers(
+    criteria: Criteria, options: Sequence[Option], effort: Effort, accept: Accept
+) -> Shares | None:
     """Visible domains only."""
-    return _fewest(criteria, [option for option in options if not option.blind], effort)
+    return _fewest(criteria, [option for option in options if not option.blind], effort, accept)
 
 
-def _partial_offers(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
+def _partial_offers(
+    criteria: Criteria, options: Sequence[Option], effort: Effort, accept: Accept
+) -> Shares | None:
     """Visible domains first; the remainder in equal parts over the blind ones."""
 
-    def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
-        return _equal(criteria, rest_bps, _disjoint(blind, most))
+    def remainder(rest_bps: int, blind: Sequence[Option], most: int, least_bps: int) -> Several:
+        shares = _equal(least_bps, rest_bps, disjoint_options(blind, most))
+        return iter(() if shares is None else (shares,))
 
-    return _offers_then_blind(criteria, options, effort, remainder)
+    return _offers_then_blind(criteria, options, effort, accept, remainder)
 
 
-def _auto(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
+def _auto(
+    criteria: Criteria, options: Sequence[Option], effort: Effort, accept: Accept
+) -> Shares | None:
     """Visible domains first; the remainder over as few blind ones as may carry it.
 
     Where that fails, any set of routes that carries it all.
     """
 
-    def remainder(rest_bps: int, blind: Sequence[Option], most: int) -> Shares | None:
+    def remainder(rest_bps: int, blind: Sequence[Option], most: int, least_bps: int) -> Several:
         for chosen in effort.spent_on(_sets(blind, most, rest_bps)):
-            shares = _filled(chosen, rest_bps, criteria.constraints.min_share_bps)
+            shares = _filled(chosen, rest_bps, least_bps)
             if shares is not None:
-                return shares
-        return None
+                yield shares
 
-    shares = _offers_then_blind(criteria, options, effort, remainder)
+    shares = _offers_then_blind(criteria, options, effort, accept, remainder)
     if shares is None and any(option.blind for option in options):
-        return _fewest(criteria, options, effort)
+        return _fewest(criteria, options, effort, accept)
     return shares
 
 
-Remainder = Callable[[int, Sequence[Option], int], "Shares | None"]
+Several = Iterator[Shares]
+Remainder = Callable[[int, Sequence[Option], int, int], Several]
 
 
 def _offers_then_blind(
-    criteria: Criteria, options: Sequence[Option], effort: Effort, remainder: Remainder
+    criteria: Criteria,
+    options: Sequence[Option],
+    effort: Effort,
+    accept: Accept,
+    remainder: Remainder,
 ) -> Shares | None:
-    shares = _fewest(criteria, [option for option in options if not option.blind], effort)
+    visible = [option for option in options if not option.blind]
+    shares = _fewest(criteria, visible, effort, accept)
     if shares is not None:
         return shares
-    most = _most(criteria)
-    groups = _near(criteria, options) if any(option.blind for option in options) else []
-    for taken in range(most - 1, -1, -1):
-        for near in groups:
-            visible = [option for option in near if not option.blind]
-            if len(visible) < taken:
-                continue
-            given = _all_they_give(criteria, visible, taken)
-            rest_bps = criteria.bandwidth_bps - sum(share.bandwidth_bps for share in given)
-            left = _less([option for option in near if option.blind], given)
-            more = remainder(rest_bps, left, most - len(given))
-            if more is not None:
+    most = most_paths(criteria)
+    groups = nearby(criteria, options) if len(visible) < len(options) else []
+    tries = itertools.product(range(most - 1, -1, -1), groups, _leasts(criteria))
+    for taken, near, least_bps in tries:
+        given = _all_they_give(criteria, near, taken, least_bps)
+        if given is None:
+            continue
+        rest_bps = criteria.bandwidth_bps - sum(share.bandwidth_bps for share in given)
+        left = _less([option for option in near if option.blind], given)
+        for more in remainder(rest_bps, left, most - len(given), least_bps):
+            if effort.takes(accept, (*given, *more)):
                 return (*given, *more)
     return None
 
 
-def _near(criteria: Criteria, options: Sequence[Option]) -> list[list[Option]]:
-    """Groups within the allowed spread of latency, quickest first; all are one without a limit."""
-    spread_us = criteria.constraints.max_latency_spread_us
-    if spread_us is None:
-        return [list(options)]
-    return [
-        [option for option in options if 0 <= option.latency_us - least_us <= spread_us]
-        for least_us in sorted({option.latency_us for option in options})
-    ]
+def _leasts(criteria: Criteria) -> list[int]:
+    """What a path is to carry at least: where there is room, so much that it is worth it."""
+    least_bps = max(1, criteria.constraints.min_share_bps)
+    worth_bps = criteria.bandwidth_bps // CRUMBS
+    return [worth_bps, least_bps] if worth_bps > least_bps else [least_bps]
 
 
 COMPOSERS: dict[Strategy, Composer] = {
@@ -200,21 +224,28 @@ COMPOSERS: dict[Strategy, Composer] = {
 }
 
 
-def _fewest(criteria: Criteria, options: Sequence[Option], effort: Effort) -> Shares | None:
-    """The best set of routes that carries it all, smallest sets first."""
+def _fewest(
+    criteria: Criteria, options: Sequence[Option], effort: Effort, accept: Accept
+) -> Shares | None:
+    """The best set of routes that carries it all, smallest sets first.
+
+    Sets of which one would carry next to nothing only where there are no others.
+    """
     wanted, limits = criteria.bandwidth_bps, criteria.constraints
     spread_us = limits.max_latency_spread_us
-    # What all of them do not carry together no set of them carries; there may be thousands.
-    if sum(fill([option.limits for option in options], wanted, 0, whole=True)) < wanted:
-        return None
-    for chosen in effort.spent_on(_sets(options, _most(criteria), wanted)):
-        if spread_us is not None and _spread(chosen) > spread_us:
+    for least_bps in _leasts(criteria):
+        able = [option for option in options if option.bottleneck_bps >= least_bps]
+        # What all of them do not carry together no set of them carries; there may be thousands.
+        if sum(fill([option.limits for option in able], wanted, 0, whole=True)) < wanted:
             continue
-        if limits.survive and not _share_nothing(chosen, limits.disjoint):
-            continue
-        shares = _filled(chosen, wanted, limits.min_share_bps)
-        if shares is not None:
-            return shares
+        for chosen in effort.spent_on(_sets(able, most_paths(criteria), wanted)):
+            if spread_us is not None and _spread(chosen) > spread_us:
+                continue
+            if limits.survive and not _share_nothing(chosen, limits.disjoint):
+                continue
+            shares = _filled(chosen, wanted, least_bps)
+            if shares is not None and effort.takes(accept, shares):
+                return shares
     return None
 
 
@@ -230,8 +261,8 @@ def _sets(options: Sequence[Option], most: int, wanted: int) -> Iterator[tuple[O
             yield tuple(options[i] for i in chosen)
 
 
-def _filled(chosen: Sequence[Option], wanted: int, min_share_bps: int) -> Shares | None:
-    amounts = fill([option.limits for option in chosen], wanted, min_share_bps, whole=True)
+def _filled(chosen: Sequence[Option], wanted: int, least_bps: int) -> Shares | None:
+    amounts = fill([option.limits for option in chosen], wanted, least_bps, whole=True)
     if sum(amounts) < wanted:
         return None
     return _shares(chosen, amounts)
@@ -253,18 +284,12 @@ def _share_nothing(chosen: Sequence[Option], disjoint: Disjointness) -> bool:
     return True
 
 
-def _disjoint(options: Sequence[Option], most: int) -> list[Option]:
-    """Options that share no inter-domain link with one before them."""
-    disjoint = disjoint_routes(tuple(option.route for option in options))
-    return [option for option in options if option.route in disjoint][:most]
-
-
-def _equal(criteria: Criteria, wanted: int, disjoint: Sequence[Option]) -> Shares | None:
+def _equal(least_bps: int, wanted: int, disjoint: Sequence[Option]) -> Shares | None:
     """Equal parts (the first ones take the odd bits); None where they do not fit.
 
-    Over fewer options than given where the parts would be less than the least share.
+    Over fewer options than given where the parts would be less than ``least_bps``.
     """
-    chosen = disjoint[: wanted // max(1, criteria.constraints.min_share_bps)]
+    chosen = disjoint[: wanted // least_bps]
     if not chosen:
         return None
     part, odd = divmod(wanted, len(chosen))
@@ -273,15 +298,21 @@ def _equal(criteria: Criteria, wanted: int, disjoint: Sequence[Option]) -> Share
     return shares if all(o.bottleneck_bps >= 0 for o in _left(chosen, shares)) else None
 
 
-def _all_they_give(criteria: Criteria, visible: Sequence[Option], count: int) -> Shares:
-    """What the ``count`` widest visible routes give together."""
+def _all_they_give(
+    criteria: Criteria, near: Sequence[Option], count: int, least_bps: int
+) -> Shares | None:
+    """What the ``count`` widest visible routes give together; None where there are fewer.
+
+    The others are left a share that is worth it.
+    """
+    visible = [option for option in near if not option.blind]
+    if len(visible) < count:
+        return None
     widest = sorted(visible, key=lambda o: (-o.bottleneck_bps, o.latency_us))[:count]
     if not widest:
         return ()
-    least = max(1, criteria.constraints.min_share_bps)
-    # The others must be left a share that is worth it.
-    amounts = fill([option.limits for option in widest], criteria.bandwidth_bps - least, 0)
-    return _shares(widest, [amount if amount >= least else 0 for amount in amounts])
+    amounts = fill([option.limits for option in widest], criteria.bandwidth_bps - least_bps, 0)
+    return _shares(widest, [amount if amount >= least_bps else 0 for amount in amounts])
 
 
 def _less(options: Iterable[Option], given: Shares) -> list[Option]:
@@ -311,107 +342,6 @@ def _shares(chosen: Sequence[Option], amounts: Sequence[int]) -> Shares:
     )
 
 
-def _most(criteria: Criteria) -> int:
-    return 1 if criteria.constraints.ero else criteria.constraints.max_paths
-
-
 def _spread(chosen: Sequence[Option]) -> int:
     latencies = [option.latency_us for option in chosen]
     return max(latencies) - min(latencies)
-
-
-def _widest(options: Sequence[Option]) -> list[Option]:
-    return sorted(options, key=lambda o: (-o.bottleneck_bps, o.latency_us))
-
-
-def _fits(options: Sequence[Option], wanted: int, most: int) -> int:
-    """About the most that fits: over the widest, or one after the other where these share."""
-    widest = [option.limits for option in _widest(options)[:most]]
-    fits_bps = sum(fill(widest, wanted, 0))
-    if fits_bps >= min(wanted, sum(min(limits.values()) for limits in widest)):
-        return fits_bps
-    chosen: list[Mapping[str | Pair, int]] = []
-    left, added_bps = [option.limits for option in _widest(options)], 0
-    while left and len(chosen) < most:
-        totals = [sum(fill([*chosen, limits], wanted, 0)) for limits in left]
-        if max(totals) <= added_bps:
-            break
-        added_bps = max(totals)
-        chosen.append(left.pop(totals.index(added_bps)))
-    return max(fits_bps, added_bps)
-
-
-def _too_little(
-    criteria: Criteria, options: Sequence[Option], most: int, *, equal: bool = False
-) -> Refusal:
-    """Names the tightest place of the widest route, and how much would fit within the limits."""
-    wanted, limits = criteria.bandwidth_bps, criteria.constraints
-    widest = _widest(options)[: max(1, most)]
-    if equal:
-        fits_bps = len(widest) * min(fill([option.limits for option in widest], wanted, 0))
-    else:
-        fits_bps = max(_fits(near, wanted, max(1, most)) for near in _near(criteria, options))
-    tightest = min(widest[0].limits, key=lambda key: (widest[0].limits[key], str(key)))
-    place = tightest if isinstance(tightest, str) else " to ".join(tightest)
-    where = f"at {place}"
-    if place.startswith(PATH):
-        place, where = "", "for enough to be left without it"
-    paths = "1 path" if most == 1 else f"{len(widest)} of at most {most} paths"
-    if limits.survive:
-        paths += f" that share no {limits.disjoint.name.lower()}"
-    if limits.max_latency_spread_us is not None:
-        paths += f" within a latency spread of {limits.max_latency_spread_us} us"
-    if fits_bps >= wanted:
-        reason = (
-            f"fits over {paths} only with shares below {_human(limits.min_share_bps)} or unequal"
-            if not limits.survive
-            else f"fits, but not over {paths}"
-        )
-    else:
-        reason = f"was asked for, about {_human(fits_bps)} fits over {paths}"
-    return Refusal(
-        RefusalKind.BANDWIDTH,
-        f"{_human(wanted)} {reason};"
-        f" the widest is limited to {_human(widest[0].bottleneck_bps)} {where}",
-        domain=place.partition(":")[0],
-        resource=place,
-        available_bps=fits_bps if fits_bps < wanted else None,
-    )
-
-
-def _nothing_usable(criteria: Criteria, routes: tuple[Route, ...], supply: Supply) -> Refusal:
-    for route in routes:
-        for crossing in route.crossings:
-            if crossing.domain in supply.down:
-                reason = f"{crossing.domain} does not answer, and no path goes around it"
-                return Refusal(RefusalKind.UNAVAILABLE, reason, domain=crossing.domain)
-    free = {
-        " to ".join(pair): supply.pair_bps[pair]
-        for route in routes
-        for pair in route.pairs
-        if pair in supply.pair_bps
-    }
-    stps = {stp for route in routes for pair in route.pairs for stp in pair}
-    free.update((stp, supply.port_bps[stp]) for stp in stps if stp in supply.port_bps)
-    place = min(free, key=lambda place: (free[place], place), default="")
-    if place and free[place] < max(1, criteria.constraints.min_share_bps):
-        return Refusal(
-            RefusalKind.BANDWIDTH,
-            f"nothing of {_human(criteria.bandwidth_bps)} fits: {place} has "
-            f"{_human(free[place])} free",
-            domain=place.partition(":")[0],
-            resource=place,
-            available_bps=0,
-        )
-    return Refusal(
-        RefusalKind.NO_PATH,
-        "no path is within the limits on latency and least share, or every path has a domain that"
-        " offers nothing",
-    )
-
-
-def _human(bandwidth_bps: int) -> str:
-    for unit, size in (("Tb/s", 10**12), ("Gb/s", 10**9), ("Mb/s", 10**6), ("kb/s", 10**3)):
-        if bandwidth_bps >= size:
-            return f"{bandwidth_bps / size:.6g} {unit}"
-    return f"{bandwidth_bps} b/s"

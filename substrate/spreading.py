@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import mul
 
 import numpy as np
 
@@ -151,7 +152,9 @@ def _hopes(search: Search, move: Move) -> Iterator[_Hope]:
     longest = max(map(len, search.limits.routes), default=0)
     for length in sorted({longest, *map(len, search.limits.routes)}):
         rates = _rate(search, move, longest=length)
-        if length == longest or int((rates * lengths_s).sum()) >= move.bits:
+        # Bits of a year at a Tb/s are more than 64 bits can count.
+        bits = sum(map(mul, rates.tolist(), lengths_s.tolist()))
+        if length == longest or bits >= move.bits:
             yield _Hope(search, rates)
 
 

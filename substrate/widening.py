@@ -8,6 +8,7 @@ is known or may be hoped for finds it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from substrate.flow import Arc, cheapest_flow, ways_of
 from substrate.graph import INFINITE
@@ -85,6 +86,16 @@ class Network:
         hop = node >> 1
         after = self._tree.cost[self._graph.to[hop]]
         return after if node & 1 else after + self._graph.costs[hop]
+
+    @cached_property
+    def _hops(self) -> list[int]:
+        return self._graph.fewest_hops(self._end)
+
+    def arcs_to_go(self, node: int) -> int:
+        """How many arcs lead from a node to the sink at least, but for turning back."""
+        if node < 0:
+            return 0 if node == SINK else 2 * self._hops[self._start] + 1
+        return 2 * self._hops[self._graph.to[node >> 1]] + 2 - (node & 1)
 
     def leaving(self, node: int) -> Iterator[Arc]:
         """The arcs out of a node. None leads back to the source's domain, or on from the sink's."""

@@ -174,6 +174,16 @@ def test_without_a_narrow_cut_it_is_the_place_that_the_refusal_names() -> None:
     assert bottlenecks(search, SPAN, Refusal(RefusalKind.POLICY, "no", resource="q:x")) == ()
 
 
+def test_it_is_found_behind_hundreds_of_ways() -> None:
+    """As many as could be crossed one by one before all had been seen."""
+    links = [Link("a", "b", 1, tag=f".{i}") for i in range(300)] + [Link("b", "z", 299)]
+    topology = network(links, hosts={"a": 1000, "z": 1000})
+    search = search_of(topology, {}, 400, max_paths=16)
+    refusal = Refusal(RefusalKind.BANDWIDTH, "", "a", "a:to-b.0")
+    found = bottlenecks(search, SPAN, refusal)
+    assert [(each.resource, each.free_bps) for each in found] == [("b:to-z", 299)]
+
+
 def test_what_just_fits_has_none() -> None:
     told = {way("b"): steps((START_S, 45))}
     assert bottlenecks(search_of(fan((1,)), told, 45), SPAN, REFUSED) == ()

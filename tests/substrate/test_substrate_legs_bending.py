@@ -76,7 +76,7 @@ def test_what_fits_beside_others_fits_when_nothing_else_is_reserved(search: Sear
 
 
 def test_legs_may_fit_at_a_time_at_which_more_is_free() -> None:
-    taken = search_of(dict.fromkeys(UPLINKS, (Step(START_S, 0),)), 40)
+    taken = search_of(dict.fromkeys((*UPLINKS, "a:of-none"), (Step(START_S, 0),)), 40)
     assert not taken.fits(40, SPAN)
     assert ever_fits(taken, 40)
     assert not ever_fits(taken, 101)

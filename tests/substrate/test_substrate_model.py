@@ -53,6 +53,7 @@ def test_least_bps_is_the_least_level(values: list[int]) -> None:
 def test_nothing_has_the_least_of_nothing() -> None:
     assert least_bps(()) == 0
     assert least_profile([]) == ()
+    assert least_profile([(), (Step(0, 5),)]) == least_profile([(Step(0, 5), Step(1, 6)), ()]) == ()
 
 
 def test_a_domain_finds_its_ports() -> None:

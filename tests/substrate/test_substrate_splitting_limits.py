@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 from effort import calls_of
 from hypothesis import given, strategies as st
 from maps import build, criteria
+from substrate_world import G, ask, ladder, routes_of
 
 from substrate.filling import fill
 from substrate.model import Constraints, Refusal, RefusalKind, Strategy
@@ -262,3 +264,31 @@ def test_a_full_user_port_is_found_at_once_among_sixteen_routes() -> None:
     assert refused.available_bps is not None
     assert refused.available_bps < 390
     assert calls < CALLS_MAX
+
+
+def carried(topology: Topology, wanted: int, **limits: Any) -> dict[str, int]:
+    """By the domain in the middle."""
+    wish = ask(wanted, constraints=Constraints(**limits))
+    pairs = [(p.stp, q.stp) for d in topology.domains.values() for p in d.ports for q in d.ports]
+    free = Supply(pair_bps=dict.fromkeys(pairs, 1000 * G))
+    shares = compose(wish, routes_of(topology, wish), free, topology)
+    assert not isinstance(shares, Refusal), shares
+    return {share.route.domains[1]: share.bandwidth_bps for share in shares}
+
+
+def test_no_path_carries_next_to_nothing_where_another_can_carry_more() -> None:
+    """A path takes its share of the flows, however little it carries."""
+    crumb = {"b": 10 * G - 3, "c": 3}
+    assert carried(ladder(crumb), 10 * G) == crumb, "better than nothing"
+    assert carried(ladder({**crumb, "d": 4 * G}), 10 * G) == {"b": 6 * G, "d": 4 * G}
+    three = {**crumb, "d": 10**8 - 10, "e": 10**8 - 10}
+    assert set(carried(ladder(three), 10 * G + 10**8)) == {"b", "d", "e"}
+
+
+def test_blind_domains_are_left_more_than_next_to_nothing_where_they_can_carry_it() -> None:
+    topology = ladder({"b": 10 * G - 3, "c": 4 * G}, blind="c")
+    assert carried(topology, 10 * G) == {"b": 10 * G - 10**7, "c": 10**7}
+    topology = ladder({"b": 10 * G - 3, "c": 3}, blind="c")
+    assert carried(topology, 10 * G) == {"b": 10 * G - 3, "c": 3}, "better than nothing"
+    topology = ladder({"b": 10 * G - 3, "c": 5, "d": 4 * G}, blind="d")
+    assert set(carried(topology, 10 * G)) == {"b", "c"}, "what is known to be free comes first"

@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bends import END_S, SPAN, START_S, composes, fan, profiles, search_of, searches, steps, way
+from bends import (
+    END_S,
+    SPAN,
+    START_S,
+    composes,
+    fan,
+    pairs_of,
+    profiles,
+    search_of,
+    searches,
+    steps,
+    way,
+)
 from hypothesis import given, settings, strategies as st
+from substrate_world import Link, network
 
 from substrate.bending import BITS, Phase, Search, Shortfall, full_s
 from substrate.model import Profile, Window, least_within
@@ -181,3 +194,23 @@ def test_a_rounder_time_is_not_much_later(at_s: int, most_s: int) -> None:
     assert full_s(7201, 3600) == 10_800
     assert full_s(7201, 3599) == 8100
     assert full_s(7201, 4) == 7201
+
+
+def test_a_year_at_hundreds_of_gigabits_is_counted_right() -> None:
+    """In bits that is more than 64 of them can count: over the short way all of it fits."""
+    gbps, year_s = 10**9, 366 * 86_400
+    links = [Link("a", "z", 400 * gbps), Link("a", "b", 400 * gbps), Link("b", "z", 400 * gbps)]
+    topology = network(links, hosts={"a": 10**12, "z": 10**12}, splitting="az", swapping="az")
+    search = search_of(topology, {}, 600 * gbps, Window(0, year_s))
+    phase = only(spread(search, 300 * gbps * year_s // BITS, MANY, 1, 1))
+    assert phase.bandwidth_bps == 400 * gbps
+
+
+def test_ports_wider_than_any_request_are_wide_enough() -> None:
+    most = 2**63 - 1
+    links = [Link("a", name, most) for name in "bc"] + [Link(name, "z", most) for name in "bc"]
+    topology = network(links, hosts={"a": most, "z": most})
+    told: dict[Any, Profile] = {pair: steps((START_S, most)) for pair in pairs_of(topology)}
+    search = search_of(topology, told, 10**15)
+    assert search.fits(10**15, SPAN)
+    assert search.limits.widest == [0, 1]
