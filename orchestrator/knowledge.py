@@ -86,6 +86,16 @@ class Knowledge(Supply):
             return self._with_banned(concerned, refusal.resource)
         return self._with_caps(segments, concerned, refusal)
 
+    def with_half(self, segments: Mapping[str, tuple[Segment, ...]], stp: str) -> Knowledge:
+        """No more than half of what is planned through a port."""
+        own = segments.get(domain_of(stp), ())
+        caps = dict(self.caps)
+        for segment in own:
+            pair = (segment.ingress_stp, segment.egress_stp)
+            if stp in pair:
+                caps[pair] = min(caps.get(pair, segment.bandwidth_bps), segment.bandwidth_bps // 2)
+        return replace(self, caps=caps)
+
     def _with_banned(self, segments: list[Segment], resource: str) -> Knowledge:
         banned = dict(self.banned_vlans)
         stale = {domain_of(segment.ingress_stp) for segment in segments}
