@@ -86,7 +86,7 @@ def spread_admitted(
 
     ``least``: length and rate of a phase. What is found may take too much all the same.
     """
-    freely = replace(search, tariff=None)
+    freely = search if search.tariff is None else replace(search, tariff=None)
     found = first = spread(freely, volume_bytes, max_phases, *least, sparing=sparing)
     for _ in range(SLOWER_MAX):
         if isinstance(found, Shortfall):
