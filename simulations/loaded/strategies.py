@@ -16,8 +16,8 @@ from substrate.model import Bend, Constraints, Criteria, Directionality, Strateg
 from substrate.tolls import Tariff
 
 PATHS_MAX = 16
-PRICED_SLOTS, PRICED_REPACK_SLOTS = 2.5, 2.5
-"""What a request may take from others: so many links for a slot."""
+PRICED_SLOTS = 3
+"""What a request may take from others: so much as links for a slot (substrate.tolls)."""
 
 Shape = Callable[[Demand], Criteria]
 
@@ -78,6 +78,6 @@ SHAPES: dict[str, Shape] = {
 
 TARIFFS: dict[str, Tariff] = {
     "priced": Tariff(PRICED_SLOTS * SLOT_S),
-    "priced_repack": Tariff(PRICED_REPACK_SLOTS * SLOT_S),
+    "priced_repack": Tariff(PRICED_SLOTS * SLOT_S),
 }
 """Of strategies that have one."""
