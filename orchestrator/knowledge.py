@@ -5,6 +5,7 @@ Pure. For the planner it is a :class:`substrate.options.Supply`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from protocol.messages import SendOffers
@@ -88,13 +89,13 @@ class Knowledge(Supply):
 
     def with_half(self, segments: Mapping[str, tuple[Segment, ...]], stp: str) -> Knowledge:
         """No more than half of what is planned through a port."""
-        own = segments.get(domain_of(stp), ())
-        caps = dict(self.caps)
-        for segment in own:
+        planned = Counter[Pair]()
+        for segment in segments.get(domain_of(stp), ()):
             pair = (segment.ingress_stp, segment.egress_stp)
             if stp in pair:
-                caps[pair] = min(caps.get(pair, segment.bandwidth_bps), segment.bandwidth_bps // 2)
-        return replace(self, caps=caps)
+                planned[pair] += segment.bandwidth_bps
+        halves = {pair: bandwidth_bps // 2 for pair, bandwidth_bps in planned.items()}
+        return replace(self, caps={**self.caps, **halves})
 
     def _with_banned(self, segments: list[Segment], resource: str) -> Knowledge:
         banned = dict(self.banned_vlans)
