@@ -1,7 +1,8 @@
 """Refuses what takes too much from others: what its plan costs them, and what it may cost.
 
-What is free on the links of a plan is asked about just before the plan is held; what is held for
-the request itself counts as free. See docs/decisions/0027-admission-pricing.md.
+What is free on the links of a plan is asked about just before the plan is held, whatever was told
+before; what is held for the request itself counts as free.
+See docs/decisions/0027-admission-pricing.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from orchestrator.explanation import times
 from orchestrator.knowledge import Knowledge
-from orchestrator.negotiation import Bargain, Question, hear, plan_for
+from orchestrator.negotiation import Bargain, Question, plan_for
 from orchestrator.placing import Placed
 from orchestrator.records import search_window
 from protocol.messages import SendOffers
@@ -47,10 +48,10 @@ async def too_dear(question: Question, lying: Lying, bargain: Bargain) -> Refusa
     ways = question.criteria.directionality
     loads = [load_of_paths(phase.window, plan.paths, ways) for phase, plan in lying]
     while True:
-        answers = await hear(wanted, span, bargain, announce=False)
+        answers = await bargain.ask(wanted, span)
         toll = toll_of(loads, _told(answers.values(), topology), topology)
         refusal = refusal_of(toll, question.tariff, topology)
-        # What was remembered may be out of date: nothing is refused for that.
+        # What is told of longer times may say less than there is: nothing is refused for that.
         if refusal is None or not bargain.forgets():
             return refusal
 

@@ -236,10 +236,11 @@ async def test_who_wants_more_is_counted_with_all_of_it_as_if_it_were_new() -> N
 
 
 @virtual
-async def test_for_what_was_told_a_while_ago_nothing_is_refused() -> None:
+async def test_what_was_told_a_while_ago_is_not_used_to_count() -> None:
     async with world(offers_reuse_ms=60_000) as net:
         one = await net.start()
         first = await one.reserve(asked(40, "first"))
+        assert (await one.reserve(asked(40, "at-once"))).state == FAILED
         await asyncio.sleep(100)
         assert (await one.reserve(asked(10, "second"))).state == COMMITTED
         assert (await one.reserve(asked(35, "third"))).state == FAILED
