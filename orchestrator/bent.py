@@ -16,6 +16,7 @@ from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, look_ahead
 from orchestrator.negotiation import (
+    Bargain,
     Failure,
     Question,
     SearchingBargain,
@@ -25,6 +26,7 @@ from orchestrator.negotiation import (
 )
 from orchestrator.planning import plan_only
 from orchestrator.records import Granted, granted, granted_alone, search_window
+from orchestrator.tolling import plan_admitted, too_dear
 from protocol.messages import SendOffers
 from substrate.bending import Phase, Search, Shortfall, rigid, slide, widest
 from substrate.forecast import Resource
@@ -32,7 +34,7 @@ from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.options import Pair
 from substrate.routes import Route
-from substrate.spreading import spread
+from substrate.spreading import spread_admitted
 from substrate.values import replace
 
 FEW_ROUTES = 4
@@ -56,7 +58,9 @@ async def negotiate_any(question: Question, bargains: Bargains) -> Granted | Fai
         return _alone(question.criteria, plan)
     if question.criteria.bend is not None:
         return await negotiate_bent(question, bargains)
-    return _alone(question.criteria, await negotiate(question, bargains(question, {})))
+    planner = plan_admitted if question.tariff is not None else None
+    plan = await negotiate(question, bargains(question, {}), planner)
+    return _alone(question.criteria, plan)
 
 
 async def negotiate_migration(
@@ -91,7 +95,11 @@ async def plan_any(question: Question, bargains: Bargains) -> Granted | Failure:
         return _alone(question.criteria, plan)
     if question.criteria.bend is not None:
         return await plan_bent(question, bargains)
-    return _alone(question.criteria, await plan_only(question, bargains(question, {})))
+    if question.tariff is None:
+        return _alone(question.criteria, await plan_only(question, bargains(question, {})))
+    bargain = bargains(question, {})
+    found, _ = await plan_admitted(question, Knowledge(), bargain, announce=True)
+    return _alone(question.criteria, found if isinstance(found, Plan) else Failure((found,)))
 
 
 def _alone(criteria: Criteria, outcome: Plan | Failure) -> Granted | Failure:
@@ -111,10 +119,21 @@ async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Fa
         phases, ahead = chosen
         questions = [_of(question, phase, ahead.search.routes) for phase in phases]
         with_each = [(each, bargains(each, ahead.told)) for each in questions]
+        quoted = None
+        if question.tariff is not None:
+            quoted = await _quoted(question, with_each, bargains(question, {}))
+        if isinstance(quoted, Refusal):
+            return Failure((*refusals, quoted))
         outcomes = await asyncio.gather(*(negotiate(each, bargain) for each, bargain in with_each))
         plans = [outcome for outcome in outcomes if isinstance(outcome, Plan)]
         if len(plans) == len(phases):
-            return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
+            lying = tuple(zip(phases, plans, strict=True))
+            if question.tariff is not None and plans != quoted:
+                # Domains refused what was planned first; what is held by now counts as free.
+                dear = await too_dear(question, lying, with_each[0][1])
+                if dear is not None:
+                    return Failure((*refusals, dear))
+            return granted(question.criteria, lying)
         every = frozenset(question.topology.domains)
         for _, bargain in with_each:
             await bargain.drop(every)
@@ -129,6 +148,21 @@ async def negotiate_bent(question: Question, bargains: Bargains) -> Granted | Fa
             break
         known += learnt
     return Failure(refusals)
+
+
+async def _quoted(
+    question: Question, with_each: Sequence[tuple[Question, Bargain]], asks: Bargain
+) -> list[Plan] | Refusal:
+    """What is to be held first for each phase, or why all that is not admitted."""
+    plans, phases = list[Plan](), list[Phase]()
+    for each, bargain in with_each:
+        plan, _ = await plan_for(each, Knowledge(), bargain, announce=False)
+        if isinstance(plan, Plan):
+            plans.append(plan)
+            phases.append(Phase(each.criteria.window, each.criteria.bandwidth_bps))
+    lying = tuple(zip(phases, plans, strict=True))
+    dear = await too_dear(question, lying, asks)
+    return plans if dear is None else dear
 
 
 async def plan_bent(question: Question, bargains: Bargains) -> Granted | Failure:
@@ -150,7 +184,9 @@ async def plan_bent(question: Question, bargains: Bargains) -> Granted | Failure
             else:
                 plans.append(plan)
         if not refusals:
-            return granted(question.criteria, tuple(zip(phases, plans, strict=True)))
+            lying = tuple(zip(phases, plans, strict=True))
+            dear = await too_dear(question, lying, bargains(question, {}))
+            return granted(question.criteria, lying) if dear is None else Failure((dear,))
     return Failure(refusals)
 
 
@@ -217,16 +253,25 @@ def _cannot_be_better(question: Question, phases: Sequence[Phase], span: Window)
 
 
 def choose(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
-    """Windows and rates for criteria that bend, or how much there is of what they ask. Pure."""
+    """Windows and rates for criteria that bend, or how much there is of what they ask. Pure.
+
+    Those that take no more from others than they may, if there are any.
+    """
+    found = _phases_of(search, least)
+    if search.tariff is None or not isinstance(found, Refusal):
+        return found
+    return _phases_of(replace(search, tariff=None), least)
+
+
+def _phases_of(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
     criteria, bend = search.criteria, search.criteria.bend
     assert bend is not None
     if bend.volume_bytes:
-        phases = spread(
+        phases = spread_admitted(
             search,
             bend.volume_bytes,
             bend.max_phases,
-            least.phase_s,
-            least.rate_bps,
+            (least.phase_s, least.rate_bps),
             # What may be moved makes room for others when they come.
             sparing=not (bend.soonest or criteria.movable),
         )

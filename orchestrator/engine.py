@@ -27,12 +27,7 @@ from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
-from orchestrator.negotiation import (
-    Failure,
-    Progress,
-    Question,
-    SearchingBargain,
-)
+from orchestrator.negotiation import Failure, Progress, Question, SearchingBargain
 from orchestrator.offers import Offers
 from orchestrator.ports import (
     REFUSED,
@@ -54,6 +49,7 @@ from runtime.clock import Clock, Ids
 from runtime.database import StorageBusyError, StorageError
 from substrate.labels import Plan
 from substrate.model import Criteria, Refusal, RefusalKind, Window
+from substrate.tolls import Tariff
 from substrate.values import dataclass, replace
 
 log = structlog.get_logger()
@@ -87,6 +83,8 @@ class Limits:
     """How many others may be moved to admit one; 0: none."""
     carry_ms: int = 600_000
     """For how long it is tried to carry the VNodes that a Modify takes to other providers."""
+    tariff: Tariff | None = None
+    """What a request may take from others; None: anything."""
 
 
 class OvertakenError(Exception):

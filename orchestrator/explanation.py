@@ -24,10 +24,10 @@ from substrate.bending import (
 )
 from substrate.bottleneck import Bottleneck
 from substrate.model import Bend, Criteria, RefusalKind, Strategy, Window
-from substrate.spreading import spread
+from substrate.spreading import spread_admitted
 from substrate.values import dataclass, replace
 
-EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL})
+EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL, RefusalKind.TOLL})
 """Refusals for want of something that another time or amount may not want."""
 VOLUME_MAX_BYTES = 2**53
 """More is not counted."""
@@ -36,6 +36,8 @@ LEAD_S = 5
 """What bends begins no sooner from now: it must be granted before."""
 BEGUN_S = 30
 """So long after its start an alternative that does not bend can still be accepted."""
+PARTS = 16
+"""How much of a volume may be moved is found to one in so many parts of it."""
 ROUND_BPS = 1_000_000
 """Alternatives are rounded down to whole Mb/s: people read them."""
 
@@ -104,7 +106,7 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
     each = " to each" if asked.more_destinations else ""
     text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s", each)
     if narrower.window != asked.window:
-        text += f", {_times(narrower.window)}"
+        text += f", {times(narrower.window)}"
     change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
     return [Alternative(AlternativeKind.LARGEST_BANDWIDTH, rigid(asked, narrower), text, change)]
 
@@ -117,7 +119,7 @@ def kinds_later(search: Search) -> frozenset[AlternativeKind]:
     if _volume(asked):
         return frozenset({AlternativeKind.EARLIEST_START})
     found = set[AlternativeKind]()
-    if ever_fits(search, asked.bandwidth_bps):
+    if ever_fits(search, asked.bandwidth_bps, duration_of(asked)):
         found.add(AlternativeKind.EARLIEST_START)
     rigid_only = asked.constraints.survive or asked.more_destinations
     if not rigid_only and 1 <= _volume_bytes(asked) <= VOLUME_MAX_BYTES:
@@ -175,7 +177,7 @@ def _later_window(search: Search) -> Iterator[Alternative]:
 def in_window(asked: Criteria, window: Window) -> Alternative:
     """All of it at another time."""
     wait_s = max(0, window.start_s - asked.window.start_s)
-    text = f"{_times(window)}: {_span(wait_s)} later"
+    text = f"{times(window)}: {_span(wait_s)} later"
     criteria = rigid(asked, Phase(window, asked.bandwidth_bps))
     change = wait_s / duration_of(asked)
     return Alternative(AlternativeKind.EARLIEST_START, criteria, text, change)
@@ -185,8 +187,8 @@ def _same_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alterna
     asked, duration_s = search.criteria, duration_of(search.criteria)
     search, window = _ready(search, ready_s)
     volume_bytes = _volume_bytes(asked)
-    phases = spread(search, volume_bytes, Bend().max_phases, least.phase_s, least.rate_bps)
-    if isinstance(phases, Shortfall):
+    phases = _spread(search, volume_bytes, Bend().max_phases, least)
+    if isinstance(phases, Shortfall) or not search.admits_all(phases):
         return
     last_s = phases[-1].window.end_s
     criteria = replace(
@@ -207,23 +209,52 @@ def _part_of_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alte
     within, window = _ready(search, ready_s)
     if window.duration_s <= 0:
         return
-    fits = spread(within, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
-    if not isinstance(fits, Shortfall) or not fits.most:
-        return
-    again = spread(within, fits.most, bend.max_phases, least.phase_s, least.rate_bps)
-    if not isinstance(again, Shortfall):
-        text = f"{_instead(fits.most, bend.volume_bytes, 'B')} by {_time(window.end_s)}"
-        criteria = replace(asked, window=window, bend=replace(bend, volume_bytes=fits.most))
-        change = 1 - fits.most / bend.volume_bytes
+    fits = _spread(within, bend.volume_bytes, bend.max_phases, least)
+    most = fits.most if isinstance(fits, Shortfall) else bend.volume_bytes
+    most = _admitted(within, most, least)
+    if 0 < most < bend.volume_bytes:
+        text = f"{_instead(most, bend.volume_bytes, 'B')} by {_time(window.end_s)}"
+        criteria = replace(asked, window=window, bend=replace(bend, volume_bytes=most))
+        change = 1 - most / bend.volume_bytes
         yield Alternative(AlternativeKind.LARGEST_BANDWIDTH, criteria, text, change)
+
+
+def _admitted(search: Search, most: int, least: Least) -> int:
+    """How much of a volume is moved without taking more from others than it may; 0: next to
+    nothing. ``most``: no more than that fits."""
+    bend = search.criteria.bend
+    assert bend is not None
+
+    def may(volume_bytes: int) -> bool:
+        phases = _spread(search, volume_bytes, bend.max_phases, least)
+        return not isinstance(phases, Shortfall) and search.admits_all(phases)
+
+    if not most or may(most):
+        return most
+    found, step = 0, most
+    while search.tariff is not None and step > most // PARTS:
+        step = -(-step // 2)
+        found += step if may(found + step) else 0
+    return found
+
+
+def _spread(
+    search: Search, volume_bytes: int, max_phases: int, least: Least
+) -> tuple[Phase, ...] | Shortfall:
+    """As soon as can be; or where it takes least from others, if that counts."""
+    sparing = search.tariff is not None
+    each = (least.phase_s, least.rate_bps)
+    return spread_admitted(search, volume_bytes, max_phases, each, sparing=sparing)
 
 
 def _later_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alternative]:
     asked, bend = search.criteria, search.criteria.bend
     assert bend is not None
     search, window = _ready(search, ready_s)
-    found = spread(search, bend.volume_bytes, bend.max_phases, least.phase_s, least.rate_bps)
+    found = _spread(search, bend.volume_bytes, bend.max_phases, least)
     if isinstance(found, Shortfall) or found[-1].window.end_s <= window.end_s:
+        return
+    if not search.admits_all(found):
         return
     end_s = found[-1].window.end_s
     yield Alternative(
@@ -306,7 +337,8 @@ def _time(time_s: int) -> str:
     return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _times(window: Window) -> str:
+def times(window: Window) -> str:
+    """For people."""
     return f"from {_time(window.start_s)} to {_time(window.end_s)}"
 
 

@@ -5,6 +5,7 @@ Pure. For the planner it is a :class:`substrate.options.Supply`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from protocol.messages import SendOffers
@@ -85,6 +86,16 @@ class Knowledge(Supply):
         if refusal.kind is RefusalKind.LABEL:
             return self._with_banned(concerned, refusal.resource)
         return self._with_caps(segments, concerned, refusal)
+
+    def with_half(self, segments: Mapping[str, tuple[Segment, ...]], stp: str) -> Knowledge:
+        """No more than half of what is planned through a port."""
+        planned = Counter[Pair]()
+        for segment in segments.get(domain_of(stp), ()):
+            pair = (segment.ingress_stp, segment.egress_stp)
+            if stp in pair:
+                planned[pair] += segment.bandwidth_bps
+        halves = {pair: bandwidth_bps // 2 for pair, bandwidth_bps in planned.items()}
+        return replace(self, caps={**self.caps, **halves})
 
     def _with_banned(self, segments: list[Segment], resource: str) -> Knowledge:
         banned = dict(self.banned_vlans)

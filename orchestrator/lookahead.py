@@ -120,7 +120,7 @@ def _ahead(
         also=(window.start_s, window.end_s),
         least_slot_s=least.phase_s,
     )
-    search = Search(question.criteria, routes, found, question.topology)
+    search = Search(question.criteria, routes, found, question.topology, tariff=question.tariff)
     return Ahead(search, least, told, knowledge)
 
 

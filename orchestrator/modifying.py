@@ -12,7 +12,8 @@ from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
-from substrate.model import Refusal
+from substrate.model import Criteria, Refusal
+from substrate.values import replace
 
 SETTLE_BEFORE_RELEASE_S = 10.0
 """How long all acknowledgements are waited for before the old version is given back."""
@@ -28,6 +29,8 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
         change.criteria, change.asked_ms + change.timeout_s * 1000, record.plan()
     )
     new_id, old_id = change.transaction_id, record.transaction_id
+    if _wants_more(record.criteria, change.criteria):
+        question = replace(question, tariff=engine.limits.tariff)
     outcome = await engine.negotiate(
         question, new_id, record.reservation_id, record.version + 1, change.switch_s
     )
@@ -97,6 +100,11 @@ async def give_back(engine: Engine, old_id: str, new_id: str) -> None:
         await begin_all(engine, old_id, new_id)
     if engine.transactions.get(old_id) is not None:
         await engine.persist(lambda: engine.transactions.apply(old_id, ReleaseAll()))
+
+
+def _wants_more(before: Criteria, after: Criteria) -> bool:
+    """Whether it may take more from others than it does; other paths it may have at any toll."""
+    return after.bandwidth_bps > before.bandwidth_bps or after.window.end_s > before.window.end_s
 
 
 def _pending(record: Reservation, transaction_id: str) -> bool:

@@ -58,10 +58,10 @@ class _Opened:
 @telemetry.traced("make_room")
 async def make_room(
     engine: Engine, live: Live, question: Question, refusals: Sequence[Refusal]
-) -> bool:
+) -> bool | Refusal:
     """Lets a reservation in that is NEGOTIATING and was refused; False: it cannot be.
 
-    Raises LostError.
+    A refusal: it could be, and takes more from others than it may. Raises LostError.
     """
     if not may_have_room(engine, question, refusals):
         return False
@@ -71,6 +71,8 @@ async def make_room(
         room = await find_room(engine, question, live.record.reservation_id)
         if room is None:
             return False
+        if isinstance(room, Refusal):
+            return room
         if await _let_in(engine, live, question, room):
             return True
         with suppress(StorageError):

@@ -28,6 +28,7 @@ from substrate.model import (
 )
 from substrate.options import Pair, Supply
 from substrate.routes import Route
+from substrate.tolls import Tariff
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
 from substrate.vlans import VlanSet
@@ -156,6 +157,8 @@ class Question:
     """Not 0: this negotiation alone tries domains that were silent (orchestrator.breakers)."""
     routes: tuple[Route, ...] = ()
     """Not empty: only these are to be used, of which is known already what is free on them."""
+    tariff: Tariff | None = None
+    """What it may take from others; None: anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +169,31 @@ class Failure:
     explanation: Explanation = NOTHING_TO_SAY
 
 
-async def negotiate(question: Question, bargain: Bargain) -> Plan | Failure:
+class Planner(Protocol):
+    """Routes, offers for what is not yet known on them, composition, labels."""
+
+    async def __call__(
+        self, question: Question, knowledge: Knowledge, bargain: Bargain, *, announce: bool
+    ) -> tuple[Plan | Refusal, Knowledge]:
+        """A plan that is to be held, or why there is none; and what was learnt by that."""
+
+
+async def negotiate(
+    question: Question, bargain: Bargain, planner: Planner | None = None
+) -> Plan | Failure:
     """Every part of the returned plan is held; after a Failure the caller aborts what is left.
 
-    Ends within ROUNDS_MAX rounds and by ``question.deadline_ms``.
+    ``planner``: what plans instead of ``plan_for``. Ends within ROUNDS_MAX rounds and by
+    ``question.deadline_ms``.
     """
     knowledge = Knowledge()
     held: dict[str, Segments] = {}
     refusals: tuple[Refusal, ...] = ()
+    plans = planner or plan_for
     for round_number in range(1, ROUNDS_MAX + 1):
         if bargain.now_ms() >= question.deadline_ms:
             return Failure((*refusals, too_late()))
-        plan, knowledge = await plan_for(question, knowledge, bargain, announce=round_number == 1)
+        plan, knowledge = await plans(question, knowledge, bargain, announce=round_number == 1)
         if isinstance(plan, Refusal):
             return Failure((*refusals, plan))
         bargain.tell(PlanMade(round_number, plan))

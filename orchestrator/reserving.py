@@ -11,6 +11,8 @@ from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, State, committed, failed, with_grant
 from protocol.coordinator import Transaction
 from runtime import telemetry
+from substrate.model import Refusal
+from substrate.values import replace
 
 
 @telemetry.traced("Reserve")
@@ -20,13 +22,18 @@ async def negotiate_first(engine: Engine, live: Live) -> None:
     question = engine.question(
         record.asked or record.criteria, record.created_ms + record.timeout_s * 1000
     )
+    if engine.limits.tariff is not None:
+        question = replace(question, tariff=engine.limits.tariff)
     outcome = await engine.negotiate(
         question, record.transaction_id, record.reservation_id, record.version
     )
     if isinstance(outcome, Failure):
         # Others may need what is still held; an explanation takes a while.
         await let_go(engine, record.transaction_id)
-        if await make_room(engine, live, question, outcome.refusals):
+        let_in = await make_room(engine, live, question, outcome.refusals)
+        if isinstance(let_in, Refusal):
+            outcome = replace(outcome, refusals=(*outcome.refusals, let_in))
+        elif let_in:
             return
         outcome = await explained(engine, question, outcome)
     async with live.turn():

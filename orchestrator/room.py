@@ -28,6 +28,7 @@ from orchestrator.placing import (
     room_of,
 )
 from orchestrator.records import Reservation, State
+from orchestrator.tolling import refusal_of, toll_beside
 from protocol.coordinator import DROPPED, PartStatus
 from protocol.messages import SendOffers
 from substrate.forecast import Forecast
@@ -52,16 +53,22 @@ def may_have_room(engine: Engine, question: Question, refusals: Iterable[Refusal
     return engine.limits.moves_max > 0 and wanted and _is_free(criteria)
 
 
-async def find_room(engine: Engine, question: Question, reservation_id: str = "") -> Room | None:
+async def find_room(
+    engine: Engine, question: Question, reservation_id: str = ""
+) -> Room | Refusal | None:
     """Room for what is asked, by moving at most ``moves_max`` others; None where there is none.
 
-    Nor while several others are being looked for: those who are not refused come first.
+    A refusal: there is, and it takes more from others than it may.
+
+    None also while several others are being looked for: those who are not refused come first.
     """
     with engine.rooms.one() as free:
         return await _find_room(engine, question, reservation_id) if free else None
 
 
-async def _find_room(engine: Engine, question: Question, reservation_id: str) -> Room | None:
+async def _find_room(
+    engine: Engine, question: Question, reservation_id: str
+) -> Room | Refusal | None:
     most = engine.limits.moves_max
     lives = _candidates(engine, question, max(most, CANDIDATES_MIN))
     # Where too many would be moved, it is tried with those alone that would be moved most.
@@ -79,6 +86,11 @@ async def _find_room(engine: Engine, question: Question, reservation_id: str) ->
             if laid is not one.mover.present
         ]
         if len(moved) <= most:
+            if question.tariff is not None:
+                toll = toll_beside(common, placed, layout, question.topology)
+                dear = refusal_of(toll, question.tariff, question.topology)
+                if dear is not None:
+                    return dear
             return room_of(question, placed[0], layout[0], moved, engine.now_ms() // 1000)
         moved.sort(key=lambda one: -moved_bits(one[0].mover, one[1]))
         lives = [one.circuit.live for one, _ in moved[:most] if one.circuit.live is not None]

@@ -39,7 +39,7 @@ from orchestrator.room import find_room, may_have_room
 from orchestrator.steps import is_over
 from protocol.coordinator import Transaction, begin
 from runtime.database import StorageError
-from substrate.model import Criteria
+from substrate.model import Criteria, Refusal
 from substrate.values import dataclass, replace
 
 log = structlog.get_logger()
@@ -299,13 +299,16 @@ class Orchestrator:
         """What ``reserve`` would first try to hold, or why it would refuse; holds nothing."""
         engine = self.engine
         question = engine.question(criteria, engine.now_ms() + timeout_s * 1000)
+        question = replace(question, tariff=engine.limits.tariff)
         try:
             outcome = await plan_any(question, lambda each, told: engine.bargain(each, told=told))
             outcome = engine.breakers.explained(question, outcome)
             if isinstance(outcome, Failure):
                 if may_have_room(engine, question, outcome.refusals):
                     room = await find_room(engine, question)
-                    if room is not None:
+                    if isinstance(room, Refusal):
+                        outcome = replace(outcome, refusals=(*outcome.refusals, room))
+                    elif room is not None:
                         return room.grant
                 return await explained(engine, question, outcome)
             return outcome

@@ -15,6 +15,7 @@ from orchestrator.engine import Limits
 from orchestrator.validation import NAME
 from runtime.clock import RandomIds
 from runtime.settings import ListenSettings, LogSettings, Strict, read_yaml, validate
+from substrate.tolls import Tariff
 
 
 class DomainTarget(Strict):
@@ -40,6 +41,7 @@ class OrchestratorSettings(ListenSettings):
     negotiations_max: int = Field(default=1000, ge=1, le=100_000)
     explanations_max: int = Field(default=2, ge=0, le=100)
     moves_max: int = Field(default=4, ge=0, le=64)
+    toll_max_link_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     carry_timeout_s: float = Field(default=600.0, ge=1, le=86_400)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
     horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
@@ -72,6 +74,7 @@ class OrchestratorSettings(ListenSettings):
             bounds=self.bounds(),
             moves_max=self.moves_max,
             carry_ms=round(self.carry_timeout_s * 1000),
+            tariff=Tariff(self.toll_max_link_s) if self.toll_max_link_s is not None else None,
         )
 
     def bounds(self) -> Bounds:

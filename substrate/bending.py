@@ -7,7 +7,7 @@ composes over the given routes with what the forecast says is free.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 
@@ -18,10 +18,11 @@ from substrate.filling import fill
 from substrate.forecast import Forecast, Levels, Resource
 from substrate.labels import Plan, assign_labels, plan_over
 from substrate.legs import PlanLeg, by_destination, legs_of, plan_legs
-from substrate.model import Criteria, Refusal, RefusalKind, Strategy, Window
+from substrate.model import Criteria, Profile, Refusal, RefusalKind, Step, Strategy, Window
 from substrate.options import Options, Supply, has_vlans
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, composed
+from substrate.tolls import Load, Tariff, load_of_paths, load_of_shares, toll_of
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
 
@@ -80,6 +81,8 @@ class Search:
     topology: Topology
     effort: Effort = field(default_factory=lambda: Effort(EFFORT), compare=False)
     """Bounded, so that nobody keeps the others waiting."""
+    tariff: Tariff | None = None
+    """What takes more from others does not fit; None: it may take anything."""
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
@@ -87,7 +90,10 @@ class Search:
             return bool(self._shares(bandwidth_bps, window))
         if not self._may_fit(bandwidth_bps, window):
             return False
-        return isinstance(self._planned(bandwidth_bps, window, self._fit_leg), Plan)
+        plan = self._planned(bandwidth_bps, window, self._fit_leg)
+        return isinstance(plan, Plan) and self._admits(
+            lambda: load_of_paths(window, plan.paths, self.criteria.directionality)
+        )
 
     def _may_fit(self, bandwidth_bps: int, window: Window) -> bool:
         return self.effort.left > 0 and self.hope_bps(window) >= bandwidth_bps
@@ -114,7 +120,39 @@ class Search:
             return ()
         criteria = rigid(self.criteria, Phase(window, bandwidth_bps))
         supply, options = self._during(window)
-        return self._composed(criteria, options.of_bandwidth(criteria), supply)
+        shares = self._composed(criteria, options.of_bandwidth(criteria), supply)
+        ways = criteria.directionality
+        if not shares or self._admits(lambda: load_of_shares(window, shares, ways)):
+            return shares
+        return ()
+
+    def _admits(self, load: Callable[[], Load]) -> bool:
+        if self.tariff is None:
+            return True
+        toll = toll_of((load(),), self._free, self.topology)
+        return toll.link_s <= self.tariff.toll_max_link_s
+
+    def admits_all(self, phases: Iterable[Phase]) -> bool:
+        """Whether phases that fit take no more from others, all together, than they may."""
+        if self.tariff is None:
+            return True
+        freely, loads = replace(self, tariff=None), list[Load]()
+        for each in phases:
+            shares = freely._shares(each.bandwidth_bps, each.window)
+            if not shares:
+                return False
+            loads.append(load_of_shares(each.window, shares, self.criteria.directionality))
+        return toll_of(loads, self._free, self.topology).link_s <= self.tariff.toll_max_link_s
+
+    def _free(self, stp: str) -> Profile:
+        """What is free of a link, by what both its ends tell."""
+        link = self.topology.link_at(stp)
+        ends = (stp, link.other(stp)) if link is not None else (stp,)
+        told = [levels for end in ends if (levels := self.forecast.of(end)) is not None]
+        if not told:
+            return ()
+        free = np.min(told, axis=0).tolist()
+        return tuple(map(Step, self.forecast.cuts[:-1], free))
 
     def _composed(self, criteria: Criteria, options: Options, supply: Supply) -> Shares:
         def accept(shares: Shares) -> bool:
@@ -343,8 +381,8 @@ def widest(
     return fits_bps
 
 
-def ever_fits(search: Search, bandwidth_bps: int) -> bool:
-    """Whether it might compose at a time when nothing else is reserved."""
+def ever_fits(search: Search, bandwidth_bps: int, duration_s: int) -> bool:
+    """Whether it might compose, for so long, at a time when nothing else is reserved."""
     known, ports = search.forecast, search.topology.ports
     # Several legs may cross a domain by one way.
     all_bps = bandwidth_bps * len(search.criteria.destinations)
@@ -359,7 +397,8 @@ def ever_fits(search: Search, bandwidth_bps: int) -> bool:
         levels=np.array(most, dtype=np.int64).reshape(-1, 1),
         fixed=replace(known.fixed, port_vlans={}, caps={}, banned_vlans={}),
     )
-    return replace(search, forecast=free).fits(bandwidth_bps, span)
+    window = Window(span.start_s, min(span.start_s + duration_s, span.end_s))
+    return replace(search, forecast=free).fits(bandwidth_bps, window)
 
 
 def slide(search: Search, bandwidth_bps: int, least_bps: int, duration_s: int) -> Phase | Shortfall:

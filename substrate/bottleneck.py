@@ -38,10 +38,11 @@ def bottlenecks(search: Search, window: Window, refusal: Refusal) -> tuple[Bottl
     place = refusal.resource
     if refusal.kind is RefusalKind.LABEL and place:
         return (Bottleneck(refusal.domain or domain_of(place), place, label=True),)
-    if refusal.kind is not RefusalKind.BANDWIDTH:
+    if refusal.kind not in (RefusalKind.BANDWIDTH, RefusalKind.TOLL):
         return ()
     supply = search.forecast.within(window)
-    cut = sorted(_first_cut(search, supply, window), key=lambda item: str(item[0]))
+    fits = refusal.kind is RefusalKind.TOLL
+    cut = () if fits else sorted(_first_cut(search, supply, window), key=lambda item: str(item[0]))
     if cut:
         return tuple(_bottleneck(search.forecast, window, *tight) for tight in cut)
     if not place:

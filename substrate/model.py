@@ -162,6 +162,7 @@ class RefusalKind(Enum):
     NO_PATH = 8
     RESOURCE = 9
     FEATURE = 10
+    TOLL = 11
 
 
 @dataclass(frozen=True, slots=True)

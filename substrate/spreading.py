@@ -20,6 +20,8 @@ from substrate.values import dataclass, replace
 
 COST_DIGITS = 9
 """Costs that differ by less are the same."""
+SLOWER, SLOWER_MAX = 0.7, 6
+"""By how much, and how often, it is tried to be slower so as to take less from others."""
 LATER = 8
 """What may be moved may end later than it must, by less than one in so many parts of its window."""
 
@@ -76,6 +78,26 @@ def spread(
     _, best = max(tried, key=lambda one: one[0])
     hoped = _Hope(best, _rate(best, move))
     return Shortfall(_bits(_phases(hoped, move, composed=True)) // BITS)
+
+
+def spread_admitted(
+    search: Search, volume_bytes: int, max_phases: int, least: tuple[int, int], *, sparing: bool
+) -> tuple[Phase, ...] | Shortfall:
+    """As :func:`spread`; where that takes too much from others, slower, if that is of any use.
+
+    ``least``: length and rate of a phase. What is found may take too much all the same.
+    """
+    freely = search if search.tariff is None else replace(search, tariff=None)
+    found = first = spread(freely, volume_bytes, max_phases, *least, sparing=sparing)
+    for _ in range(SLOWER_MAX):
+        if isinstance(found, Shortfall):
+            return first
+        if search.admits_all(found):
+            return found
+        slower_bps = int(freely.criteria.bandwidth_bps * SLOWER)
+        freely = replace(freely, criteria=replace(freely.criteria, bandwidth_bps=slower_bps))
+        found = spread(freely, volume_bytes, max_phases, *least, sparing=sparing)
+    return first
 
 
 def _bits(phases: Iterable[Phase]) -> int:

@@ -77,6 +77,8 @@ class _RefusalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalKi
     """Of a CloudNet: not enough of a resource of hosts, such as CPU, memory or disk, or not enough hosts."""
     REFUSAL_KIND_FEATURE: _RefusalKind.ValueType  # 10
     """Of a CloudNet: nothing has a feature or a type that is asked for, or nothing fulfils a relation."""
+    REFUSAL_KIND_TOLL: _RefusalKind.ValueType  # 11
+    """It fits, and takes more of crowded links from others than a request may. Set by the orchestrator."""
 
 class RefusalKind(_RefusalKind, metaclass=_RefusalKindEnumTypeWrapper): ...
 
@@ -101,6 +103,8 @@ REFUSAL_KIND_RESOURCE: RefusalKind.ValueType  # 9
 """Of a CloudNet: not enough of a resource of hosts, such as CPU, memory or disk, or not enough hosts."""
 REFUSAL_KIND_FEATURE: RefusalKind.ValueType  # 10
 """Of a CloudNet: nothing has a feature or a type that is asked for, or nothing fulfils a relation."""
+REFUSAL_KIND_TOLL: RefusalKind.ValueType  # 11
+"""It fits, and takes more of crowded links from others than a request may. Set by the orchestrator."""
 Global___RefusalKind: _TypeAlias = RefusalKind  # noqa: Y015
 
 class _Visibility:

@@ -855,7 +855,8 @@ Global___DomainPart: _TypeAlias = DomainPart  # noqa: Y015
 @_typing.final
 class Bottleneck(_message.Message):
     """A place that keeps a request from being granted: one of a least cut between source and destination,
-    or a port without a VLAN. All places of a cut together carry less than what was asked for; with
+    a port without a VLAN, or the link where a bit costs most of a request that takes too much from others
+    (REFUSAL_KIND_TOLL; then free_bps may be enough for it). All places of a cut together carry less than what was asked for; with
     several destinations, than what the legs that need them ask for together.
     """
 

@@ -20,6 +20,8 @@ STYLES = (
     (GREEN, "^"),
     (RED, "D"),
     ("black", "P"),
+    (BLUE, "*"),
+    (ORANGE, "h"),
 )
 FAIRNESS_LOAD = 1.0
 

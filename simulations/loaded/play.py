@@ -15,6 +15,7 @@ from simulations.loaded.strategies import Shape
 from simulations.loaded.world import World
 from simulations.network import build_network
 from substrate.model import Path
+from substrate.tolls import Tariff
 
 MOVES_MAX = 32
 """How many movable circuits one may move; of little use to others than ``repack``."""
@@ -23,12 +24,17 @@ Played = tuple[tuple[Path, ...], ...]
 """For each demand its paths, where it may have been moved to; none: it was refused."""
 
 
-def play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
-    """What becomes of these demands, which arrive in this order, in an empty network."""
+def play(
+    world: World, shape: Shape, demands: Sequence[Demand], tariff: Tariff | None = None
+) -> Played:
+    """What becomes of these demands, which arrive in this order, in an empty network.
+
+    ``tariff``: what a request may take from others; None: anything.
+    """
     # A run keeps most of what it makes: looking for garbage in it costs more than it finds.
     gc.disable()
     try:
-        return run_virtual(_play(world, shape, demands))
+        return run_virtual(_play(world, shape, demands, tariff))
     finally:
         gc.enable()
 
@@ -39,12 +45,13 @@ def _timed(record: Reservation) -> tuple[Path, ...]:
     return tuple(replace(path, window=path.window or window) for path in record.paths)
 
 
-async def _play(world: World, shape: Shape, demands: Sequence[Demand]) -> Played:
+async def _play(
+    world: World, shape: Shape, demands: Sequence[Demand], tariff: Tariff | None
+) -> Played:
     now_s = asyncio.get_running_loop().time
     found: list[str] = []
-    async with await build_network(
-        world.configs(), keep_events=False, limits=Limits(explanations_max=0, moves_max=MOVES_MAX)
-    ) as network:
+    limits = Limits(explanations_max=0, moves_max=MOVES_MAX, tariff=tariff)
+    async with await build_network(world.configs(), keep_events=False, limits=limits) as network:
         for demand in demands:
             await asyncio.sleep(BEFORE_S + demand.arrival_s - now_s())
             record = await network.reserve(shape(demand))

@@ -1,6 +1,7 @@
 """Strategies: what the same request looks like to Braid, by how much of it may bend.
 
-A strategy is nothing but the shape of the criteria; the planner is the same.
+A strategy is nothing but the shape of the criteria, and what the service lets a request take from
+others; the planner is the same.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from functools import partial
 from simulations.loaded.demand import SLOT_S, Demand
 from simulations.loaded.world import HOST
 from substrate.model import Bend, Constraints, Criteria, Directionality, Strategy, Window
+from substrate.tolls import Tariff
 
 PATHS_MAX = 16
+PRICED_SLOTS = 3
+"""What a request may take from others: so much as links for a slot (substrate.tolls)."""
 
 Shape = Callable[[Demand], Criteria]
 
@@ -67,5 +71,13 @@ SHAPES: dict[str, Shape] = {
     "slide": _slide,
     "malleable": _malleable,
     "repack": _repack,
+    "priced": _malleable,
+    "priced_repack": _repack,
 }
 """By name, as in rows."""
+
+TARIFFS: dict[str, Tariff] = {
+    "priced": Tariff(PRICED_SLOTS * SLOT_S),
+    "priced_repack": Tariff(PRICED_SLOTS * SLOT_S),
+}
+"""Of strategies that have one."""

@@ -337,6 +337,12 @@ def test_a_refusal_tells_the_most_that_would_be_possible_and_names_ports_of_the_
     assert (inside.kind, inside.resource) == (RefusalKind.LABEL, "m1:west")
 
 
+def test_what_takes_too_much_from_others_at_the_child_is_too_much_bandwidth() -> None:
+    segment = part().segments[0]
+    dear = refusal_of(refused(common_pb2.REFUSAL_KIND_TOLL, "", 7), segment, PORTS, True)
+    assert (dear.kind, dear.available_bps) == (RefusalKind.BANDWIDTH, 7)
+
+
 def test_a_blind_domain_tells_no_reason_of_the_child() -> None:
     segment = part().segments[0]
     for kind in (common_pb2.REFUSAL_KIND_NO_PATH, common_pb2.REFUSAL_KIND_BANDWIDTH):

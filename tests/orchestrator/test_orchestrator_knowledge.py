@@ -114,3 +114,12 @@ def test_a_port_that_is_full_limits_only_the_ways_that_use_it() -> None:
     )
     learnt = Knowledge().with_refusal((one, other), refusal)
     assert learnt.caps == {("west:host", "west:m2"): 50}
+
+
+def test_what_takes_too_much_through_a_port_is_halved_way_by_way() -> None:
+    again = replace(SEGMENT, segment_id="s3", ingress_vlan=102, bandwidth_bps=20)
+    planned = {"m": (SEGMENT, again, OTHER), "n": (SEGMENT,)}
+    knowledge = Knowledge(caps={("n:a", "n:b"): 7}).with_half(planned, "m:a")
+    assert knowledge.caps == {PAIR: 40, ("m:a", "m:c"): 20, ("n:a", "n:b"): 7}
+    assert knowledge.with_half(planned, "m:c").caps == knowledge.caps
+    assert Knowledge().with_half(planned, "m:d") == Knowledge()

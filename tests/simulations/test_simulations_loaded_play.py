@@ -19,9 +19,10 @@ from simulations.loaded.demand import (
     draw_demands,
 )
 from simulations.loaded.play import play
-from simulations.loaded.strategies import SHAPES
+from simulations.loaded.strategies import SHAPES, TARIFFS
 from simulations.loaded.world import World, abilene
 from substrate.model import Window
+from substrate.tolls import Tariff
 
 
 def volume(asked: tuple[Demand, ...]) -> int:
@@ -114,7 +115,7 @@ def test_requests_that_bend_ask_for_the_same_in_a_wider_window() -> None:
 def test_nothing_is_overbooked_and_the_bound_is_never_beaten(
     world: World, name: str, data: tuple[Demand, ...]
 ) -> None:
-    played = play(world, SHAPES[name], data)
+    played = play(world, SHAPES[name], data, TARIFFS.get(name))
     capacities = {
         f"{config['domain']}:{port['name']}": port["capacity"]
         for config in world.configs()
@@ -131,3 +132,24 @@ def test_nothing_is_overbooked_and_the_bound_is_never_beaten(
     served = tuple(asked for asked, paths in zip(data, played, strict=True) if paths)
     assert len(served) <= bound.requests + 1e-6 * len(data)
     assert volume(served) <= bound.volume + 1e-6 * volume(data)
+
+
+def test_a_large_request_pays_for_what_it_takes_from_others() -> None:
+    long = demand("p", "q", 1.0, slots=8)
+    few, many = Tariff(1.0 * SLOT_S), Tariff(8.0 * SLOT_S)
+    small = demand("p", "q", 0.2)
+    served = play(RING, SHAPES["single_path"], (long, small), few)
+    assert [bool(paths) for paths in served] == [False, True]
+    assert all(play(RING, SHAPES["single_path"], (long,), many))
+
+
+@pytest.mark.parametrize("name", TARIFFS)
+def test_the_priced_strategies_are_others_with_a_tariff(name: str) -> None:
+    asked = demand("p", "q", 0.5, slots=2)
+    plain = {"priced": "malleable", "priced_repack": "repack"}[name]
+    assert SHAPES[name](asked) == SHAPES[plain](asked)
+    crowd = tuple(demand("p", "r", 1.0, slots=8) for _ in range(6))
+    served, tolled = (
+        sum(map(bool, play(RING, SHAPES[name], crowd, tariff))) for tariff in (None, TARIFFS[name])
+    )
+    assert 0 < tolled < served

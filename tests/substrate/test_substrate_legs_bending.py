@@ -72,14 +72,14 @@ def test_the_most_that_fits_fits_all_legs(search: Search) -> None:
 def test_what_fits_beside_others_fits_when_nothing_else_is_reserved(search: Search) -> None:
     wanted = search.criteria.bandwidth_bps
     assume(fits(search, wanted, SPAN))
-    assert ever_fits(search, wanted)
+    assert ever_fits(search, wanted, 1)
 
 
 def test_legs_may_fit_at_a_time_at_which_more_is_free() -> None:
     taken = search_of(dict.fromkeys((*UPLINKS, "a:of-none"), (Step(START_S, 0),)), 40)
     assert not taken.fits(40, SPAN)
-    assert ever_fits(taken, 40)
-    assert not ever_fits(taken, 101)
+    assert ever_fits(taken, 40, 1)
+    assert not ever_fits(taken, 101, 1)
 
 
 @given(searches(), st.integers(1, 20))

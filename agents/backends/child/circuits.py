@@ -26,8 +26,10 @@ KINDS: Mapping[int, RefusalKind] = {
     common_pb2.REFUSAL_KIND_POLICY: RefusalKind.POLICY,
     common_pb2.REFUSAL_KIND_RESOURCE: RefusalKind.RESOURCE,
     common_pb2.REFUSAL_KIND_FEATURE: RefusalKind.FEATURE,
+    common_pb2.REFUSAL_KIND_TOLL: RefusalKind.BANDWIDTH,
 }
-"""What the parent is told. All else is UNAVAILABLE: another time it may work."""
+"""What the parent is told. All else is UNAVAILABLE: another time it may work. What takes too much
+from others is more than the child has for one request, and so less may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
