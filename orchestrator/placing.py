@@ -31,6 +31,7 @@ from substrate.options import Supply, has_vlans
 from substrate.repacking import repack
 from substrate.routes import Route
 from substrate.settling import IN, OUT, Laid, Layout, Mover, Row
+from substrate.sliding import slid
 from substrate.topology import Topology
 from substrate.vlans import VlanSet
 
@@ -64,17 +65,23 @@ class Room:
 @dataclass(frozen=True)
 class Circuit:
     """What must be placed: the refused one, or one that may be moved within the window of its
-    criteria, and lies at ``present`` then."""
+    criteria, and lies at ``present`` then. ``within``: where that window itself may lie."""
 
     reservation_id: str
     criteria: Criteria
     present: tuple[Laid, ...] = ()
     gone: tuple[Laid, ...] = ()
+    within: Window | None = None
     live: Live | None = None
     before: Reservation | None = None
 
+    @property
+    def reach(self) -> Window:
+        """It lies within that, wherever it is moved."""
+        return self.within or self.criteria.window
+
     @classmethod
-    def of(cls, live: Live, from_s: int, topology: Topology) -> Circuit:
+    def of(cls, live: Live, from_s: int, topology: Topology, within: Window | None) -> Circuit:
         """One that may be moved from that time on."""
         record = live.record
         criteria, phases = promised(record, from_s), phases_of(record)
@@ -83,6 +90,7 @@ class Circuit:
             criteria,
             laid_of(since(phases, criteria.window.start_s), topology),
             laid_of(until(phases, criteria.window.start_s), topology),
+            within,
             live,
             record,
         )
@@ -125,21 +133,32 @@ def mover_of(
             usable[route] = latency_us
     domains = {name for route in usable for name in route.domains}
     least = max((topology.domains[name].least_rate_bps for name in domains), default=1)
-    return Mover(criteria, usable, present, circuit.gone, max(1, least))
+    return Mover(criteria, usable, present, circuit.gone, max(1, least), circuit.within)
 
 
 def placed_together(
     placed: Sequence[Placed], common: Forecast
 ) -> tuple[list[Placed], Layout] | None:
-    """How all lie together; of one that may slide or shrink, where it does so first."""
+    """How all lie together; of one that may slide or shrink, where it does so first.
+
+    The others keep their times if that will do.
+    """
     first, *others = placed
-    for criteria in _shapes(first.mover.criteria, common):
-        changed = replace(first, mover=replace(first.mover, criteria=criteria))
-        tried = [changed, *others]
-        layout = repack(common, [one.mover for one in tried])
-        if layout is not None:
-            return tried, layout
+    shapes = [replace(first.mover, criteria=each) for each in _shapes(first.mover.criteria, common)]
+    for arranged in (_as_they_are, slid):
+        for shape in shapes:
+            for known, movers in arranged(common, [shape, *(one.mover for one in others)]):
+                layout = repack(known, movers)
+                if layout is not None:
+                    tried = [replace(p, mover=m) for p, m in zip(placed, movers, strict=True)]
+                    return tried, layout
     return None
+
+
+def _as_they_are(
+    forecast: Forecast, movers: Sequence[Mover]
+) -> Iterator[tuple[Forecast, Sequence[Mover]]]:
+    yield forecast, movers
 
 
 def _shapes(criteria: Criteria, common: Forecast) -> list[Criteria]:
@@ -245,7 +264,7 @@ def _moving(one: Placed, laid: Sequence[Laid], again: Phases, now_s: int) -> Mov
     live, before = one.circuit.live, one.circuit.before
     assert live is not None
     assert before is not None
-    criteria = one.mover.criteria
+    criteria = one.circuit.criteria
     phases = joined((*until(phases_of(before), criteria.window.start_s), *again))
     if one.mover.bits and len(phases) > one.mover.most_phases:
         return None

@@ -14,7 +14,7 @@ from itertools import islice
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.knowledge import Knowledge
-from orchestrator.lying import free_from_s, volume_of
+from orchestrator.lying import free_from_s, slides_within, volume_of
 from orchestrator.negotiation import Question, open_questions
 from orchestrator.placing import (
     Circuit,
@@ -121,7 +121,8 @@ def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
     wanted, routes = question.criteria.window, _routes(question, question.criteria)
     used = {crossing.domain for route in routes for crossing in route.crossings}
     found = _lying(engine, question, used, wanted)
-    reach = [wanted, *((volume_of(r) or r.criteria).window for r in (one.record for one in found))]
+    first_s = engine.now_ms() // 1000 + LEAD_S
+    reach = [wanted, *(_reach(live.record, first_s, wanted) for live in found)]
     span = Window(min(each.start_s for each in reach), max(each.end_s for each in reach))
     if span != wanted and len(found) < most:
         found = _lying(engine, question, used, span)
@@ -133,6 +134,14 @@ def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
 
     found.sort(key=lambda live: (apart_s(live), live.record.reservation_id))
     return found[:most]
+
+
+def _reach(record: Reservation, first_s: int, wanted: Window) -> Window:
+    """Where it may lie."""
+    volume = volume_of(record)
+    if volume is not None:
+        return volume.window
+    return slides_within(record, first_s, wanted) or record.criteria.window
 
 
 def _lying(engine: Engine, question: Question, used: set[str], within: Window) -> list[Live]:
@@ -174,11 +183,11 @@ async def _asked(
     for live in lives:
         from_s = free_from_s(live.record, now_s + LEAD_S, topology)
         if from_s is not None:
-            circuits.append(Circuit.of(live, from_s, topology))
+            within = slides_within(live.record, now_s + LEAD_S, first.criteria.window)
+            circuits.append(Circuit.of(live, from_s, topology, within))
     routes = [_routes_of(question, each) for each in circuits]
     span = Window(
-        min(each.criteria.window.start_s for each in circuits),
-        max(each.criteria.window.end_s for each in circuits),
+        min(each.reach.start_s for each in circuits), max(each.reach.end_s for each in circuits)
     )
     moved = tuple(each.reservation_id for each in circuits[1:])
     knowledge, told = Knowledge(), list[tuple[Directionality, SendOffers]]()

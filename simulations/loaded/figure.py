@@ -20,6 +20,7 @@ STYLES = (
     (GREEN, "^"),
     (RED, "D"),
     ("black", "P"),
+    ("saddlebrown", "*"),
 )
 FAIRNESS_LOAD = 1.0
 
