@@ -15,6 +15,7 @@ from orchestrator.lying import (
     Phases,
     joined,
     laid_of,
+    leading_to,
     phases_of,
     promised,
     since,
@@ -26,7 +27,8 @@ from protocol.messages import SendOffers
 from substrate.bending import Phase, rigid
 from substrate.forecast import Forecast, Resource, forecast
 from substrate.labels import Plan, assign_labels, labels_of
-from substrate.model import Criteria, Directionality, Profile, Refusal, Window
+from substrate.legs import joined as all_legs, legs_of
+from substrate.model import Criteria, Directionality, Path, Profile, Refusal, Window
 from substrate.options import Supply, has_vlans
 from substrate.repacking import repack
 from substrate.routes import Route
@@ -80,20 +82,34 @@ class Circuit:
         """It lies within that, wherever it is moved."""
         return self.within or self.criteria.window
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What it has; those of other legs are not its own."""
+        has = self.before.paths if self.before is not None else ()
+        return tuple(path for path in has if path.hops[-1].egress_stp == self.criteria.destination)
+
     @classmethod
-    def of(cls, live: Live, from_s: int, topology: Topology, within: Window | None) -> Circuit:
-        """One that may be moved from that time on."""
+    def all_of(
+        cls, live: Live, from_s: int, topology: Topology, within: Window | None
+    ) -> list[Circuit]:
+        """One that may be moved from that time on; of several destinations each leg."""
         record = live.record
-        criteria, phases = promised(record, from_s), phases_of(record)
-        return cls(
-            record.reservation_id,
-            criteria,
-            laid_of(since(phases, criteria.window.start_s), topology),
-            laid_of(until(phases, criteria.window.start_s), topology),
-            within,
-            live,
-            record,
-        )
+        whole, phases = promised(record, from_s), phases_of(record)
+        found = []
+        for leg in legs_of(whole):
+            own = leading_to(leg.destination, phases)
+            found.append(
+                cls(
+                    record.reservation_id,
+                    leg,
+                    laid_of(since(own, leg.window.start_s), topology),
+                    laid_of(until(own, leg.window.start_s), topology),
+                    within,
+                    live,
+                    record,
+                )
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -235,22 +251,26 @@ def moved_bits(mover: Mover, laid: Sequence[Laid]) -> int:
     )
 
 
+Legs = Sequence[tuple[Placed, tuple[Laid, ...]]]
+"""The legs of a reservation, of which most have one, and how each is laid."""
+
+
 def room_of(
     question: Question,
     first: Placed,
     laid: tuple[Laid, ...],
-    moved: Sequence[tuple[Placed, tuple[Laid, ...]]],
+    moved: Sequence[Legs],
     now_s: int,
 ) -> Room | None:
-    """With VLANs; no two of them take the same one."""
+    """With VLANs; no two of them take the same one. ``moved``: all legs of what is moved."""
     taken: dict[str, VlanSet] = {}
     phases = _labelled(first, laid, question, taken)
     if phases is None:
         return None
     moves = []
-    for one, its in moved:
-        again = _labelled(one, its, question, taken)
-        moving = _moving(one, its, again, now_s) if again is not None else None
+    for legs in moved:
+        again = [_labelled(one, its, question, taken) for one, its in legs]
+        moving = _moving(legs, [each for each in again if each is not None], now_s)
         if moving is None:
             return None
         moves.append(moving)
@@ -259,13 +279,17 @@ def room_of(
     return Room(replace(grant, moves=told), phases, tuple(moves))
 
 
-def _moving(one: Placed, laid: Sequence[Laid], again: Phases, now_s: int) -> Moving | None:
+def _moving(legs: Legs, again: Sequence[Phases], now_s: int) -> Moving | None:
     """What it would be: as it was until it may be moved, and then as it is laid."""
+    one, _ = legs[0]
     live, before = one.circuit.live, one.circuit.before
     assert live is not None
     assert before is not None
-    criteria = one.circuit.criteria
-    phases = joined((*until(phases_of(before), criteria.window.start_s), *again))
+    if len(again) < len(legs):
+        return None
+    ends = before.criteria.destination, before.criteria.more_destinations
+    criteria = replace(one.circuit.criteria, destination=ends[0], more_destinations=ends[1])
+    phases = joined((*until(phases_of(before), criteria.window.start_s), *_together(again)))
     if one.mover.bits and len(phases) > one.mover.most_phases:
         return None
     grant = granted(criteria, phases)
@@ -275,16 +299,24 @@ def _moving(one: Placed, laid: Sequence[Laid], again: Phases, now_s: int) -> Mov
         )
         grant = replace(grant, parts=held)
         phases = tuple(each for each in phases if each[0].window.end_s > now_s)
-    since_s = min(each.phase.window.start_s for each in (*one.mover.present[:1], *laid[:1]))
-    return Moving(live, before, grant, phases, since_s)
+    lies = [each for one, laid in legs for each in (*one.mover.present[:1], *laid[:1])]
+    return Moving(live, before, grant, phases, min(each.phase.window.start_s for each in lies))
+
+
+def _together(legs: Sequence[Phases]) -> Phases:
+    """Each phase of all legs, which have the same ones."""
+    if len(legs) == 1:
+        return legs[0]
+    return tuple(
+        (phases[0][0], all_legs([plan for _, plan in phases])) for phases in zip(*legs, strict=True)
+    )
 
 
 def _labelled(
     one: Placed, laid: Sequence[Laid], question: Question, taken: dict[str, VlanSet]
 ) -> Phases | None:
     found: list[tuple[Phase, Plan]] = []
-    before = one.circuit.before
-    has = labels_of(before.paths) if before is not None else None
+    has = labels_of(one.circuit.paths) if one.circuit.before is not None else None
     for each in laid:
         criteria = rigid(one.mover.criteria, each.phase)
         supply = _with_own(one, each.phase.window, taken)
@@ -303,7 +335,7 @@ def _with_own(one: Placed, window: Window, taken: Mapping[str, VlanSet]) -> Supp
     before = one.circuit.before
     own = []
     if before is not None:
-        for path in before.paths:
+        for path in one.circuit.paths:
             has = path.window or before.criteria.window
             if has.start_s <= window.start_s and window.end_s <= has.end_s:
                 own.append(path)

@@ -34,6 +34,7 @@ from substrate.forecast import Forecast
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Strategy, Window
 from substrate.options import Pair
 from substrate.routes import Route
+from substrate.settling import Laid
 from substrate.topology import Topology
 
 LEAD_S = 30
@@ -49,7 +50,8 @@ def may_have_room(engine: Engine, question: Question, refusals: Iterable[Refusal
     how it is split."""
     criteria = question.criteria
     wanted = any(refusal.kind is RefusalKind.BANDWIDTH for refusal in refusals)
-    return engine.limits.moves_max > 0 and wanted and _is_free(criteria)
+    free = _is_free(criteria) and not criteria.more_destinations
+    return engine.limits.moves_max > 0 and wanted and free
 
 
 async def find_room(engine: Engine, question: Question, reservation_id: str = "") -> Room | None:
@@ -73,15 +75,17 @@ async def _find_room(engine: Engine, question: Question, reservation_id: str) ->
         if found is None:
             return None
         placed, layout = found
+        legs: dict[str, list[tuple[Placed, tuple[Laid, ...]]]] = {}
+        for one, laid in zip(placed[1:], layout[1:], strict=True):
+            legs.setdefault(one.circuit.reservation_id, []).append((one, laid))
         moved = [
-            (one, laid)
-            for one, laid in zip(placed[1:], layout[1:], strict=True)
-            if laid is not one.mover.present
+            its for its in legs.values() if any(laid is not p.mover.present for p, laid in its)
         ]
         if len(moved) <= most:
             return room_of(question, placed[0], layout[0], moved, engine.now_ms() // 1000)
-        moved.sort(key=lambda one: -moved_bits(one[0].mover, one[1]))
-        lives = [one.circuit.live for one, _ in moved[:most] if one.circuit.live is not None]
+        moved.sort(key=lambda its: -sum(moved_bits(one.mover, laid) for one, laid in its))
+        first = [its[0][0].circuit.live for its in moved[:most]]
+        lives = [live for live in first if live is not None]
     return None
 
 
@@ -109,7 +113,6 @@ def _is_free(criteria: Criteria) -> bool:
     return (
         criteria.strategy is Strategy.AUTO
         and criteria.cloudnet is None
-        and not criteria.more_destinations
         and not limits.survive
         and limits.max_latency_spread_us is None
     )
@@ -184,12 +187,12 @@ async def _asked(
         from_s = free_from_s(live.record, now_s + LEAD_S, topology)
         if from_s is not None:
             within = slides_within(live.record, now_s + LEAD_S, first.criteria.window)
-            circuits.append(Circuit.of(live, from_s, topology, within))
+            circuits += Circuit.all_of(live, from_s, topology, within)
     routes = [_routes_of(question, each) for each in circuits]
     span = Window(
         min(each.reach.start_s for each in circuits), max(each.reach.end_s for each in circuits)
     )
-    moved = tuple(each.reservation_id for each in circuits[1:])
+    moved = tuple(dict.fromkeys(each.reservation_id for each in circuits[1:]))
     knowledge, told = Knowledge(), list[tuple[Directionality, SendOffers]]()
     for directionality in Directionality:
         wanted = [

@@ -11,6 +11,7 @@ from orchestrator.lying import (
     free_from_s,
     joined,
     laid_of,
+    leading_to,
     phases_of,
     promised,
     since,
@@ -187,3 +188,23 @@ def test_what_was_not_asked_to_slide_or_was_modified_keeps_its_time() -> None:
     assert slides_within(modified, 500, WINDOW) is None
     stays = unchanged(replace(sliding(3000), change=change), (), 5)
     assert slides_within(stays, 500, WINDOW) is not None
+
+
+def test_a_star_that_slides_keeps_its_time() -> None:
+    slides = sliding(3000)
+    assert slides.asked is not None
+    star = replace(slides.asked, more_destinations=("south:host",))
+    assert slides_within(replace(slides, asked=star), 500, WINDOW) is None
+
+
+def test_what_leads_to_one_destination_is_told_apart() -> None:
+    (phase, plan), (_, other) = over("m1", 10, 1000, 1400), over("m2", 10, 1000, 1400)
+    to_south = tuple(
+        replace(path, bandwidth_bps=4 * G, hops=(*path.hops[:-1], Hop("south", "a", 1, "s:h", 1)))
+        for path in other.paths
+    )
+    star = (phase, replace(plan, paths=(*plan.paths, *to_south)))
+    ((one, its),) = leading_to("east:host", (star,))
+    assert (one, its.paths) == (phase, plan.paths)
+    ((one, its),) = leading_to("s:h", (star,))
+    assert (one.bandwidth_bps, its.paths) == (4 * G, to_south)
