@@ -1,7 +1,7 @@
 """Looks for other times at which circuits of constant rate may lie, to make room for one. Pure.
 
-Whether a circuit lies at one time or at another is a choice, and a program of so many choices takes
-minutes. So the linear program of :mod:`substrate.repacking` is given several times of each circuit,
+Whether a circuit lies at one time or at another is a choice, and a program of so many choices may
+take seconds. The linear program of :mod:`substrate.repacking` is given several times of each,
 between which it may divide the rate; what does not fit even so divided, fits in no way. Of those
 that it does divide, the half that are least so get one time, and it is solved again, until none is
 divided. Which time that is, is a guess: where most of it is, or, where that does not do, where most
