@@ -80,8 +80,8 @@ def reservation(
     """A Reservation. How it may bend: :func:`braid.bending.asked`; ``limits``: :func:`constraints`.
 
     ``more_destinations``: the source is joined with these too, each at all of the bandwidth.
-    ``movable``: until it starts it may be moved, to other paths or, a volume, to other times within
-    what was asked, to admit another; of a volume also what is left when it has started.
+    ``movable``: until it starts it may be moved to admit another, to other paths or, if it slides
+    or is a volume, to other times within what was asked; of a volume also what is left later.
 
     Raises ValueError.
     """

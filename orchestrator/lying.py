@@ -56,6 +56,25 @@ def promised(record: Reservation, from_s: int) -> Criteria:
     return replace(asked, window=search_window(asked.window, from_s))
 
 
+def slides_within(record: Reservation, first_s: int, wanted: Window) -> Window | None:
+    """In which window one that was asked to slide may lie, to make room in the one that is
+    ``wanted``; None: it keeps its time.
+
+    No sooner than ``first_s``, and no further from what it has, or from what is wanted, than it
+    lasts: the more time is asked about, the less exact is what domains tell.
+    """
+    asked, has = record.asked, record.criteria.window
+    if asked is None or asked.bend is None or not asked.bend.duration_s or has.start_s < first_s:
+        return None
+    if asked.more_destinations:
+        # Its legs are placed one by one, and would go to different times.
+        return None
+    early_s = min(has.start_s, wanted.start_s) - has.duration_s
+    late_s = max(has.end_s, wanted.end_s) + has.duration_s
+    window = asked.window
+    return Window(max(first_s, window.start_s, early_s), min(window.end_s, late_s))
+
+
 def phases_of(record: Reservation) -> Phases:
     """What is granted, in order of time. Of a phase that was over when the reservation was moved
     only the paths are known."""
@@ -70,6 +89,16 @@ def phases_of(record: Reservation) -> Phases:
         }
         phase = Phase(window, sum(path.bandwidth_bps for path in paths))
         found.append((phase, Plan(paths, segments, depends_on_blind=False)))
+    return tuple(found)
+
+
+def leading_to(stp: str, phases: Phases) -> Phases:
+    """The paths of them that lead to one of several destinations."""
+    found = []
+    for phase, plan in phases:
+        paths = tuple(path for path in plan.paths if path.hops[-1].egress_stp == stp)
+        bandwidth_bps = sum(path.bandwidth_bps for path in paths)
+        found.append((replace(phase, bandwidth_bps=bandwidth_bps), replace(plan, paths=paths)))
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from orchestrator.lying import (
     Phases,
     joined,
     laid_of,
+    leading_to,
     phases_of,
     promised,
     since,
@@ -26,11 +27,13 @@ from protocol.messages import SendOffers
 from substrate.bending import Phase, rigid
 from substrate.forecast import Forecast, Resource, forecast
 from substrate.labels import Plan, assign_labels, labels_of
-from substrate.model import Criteria, Directionality, Profile, Refusal, Window
+from substrate.legs import joined as all_legs, legs_of
+from substrate.model import Criteria, Directionality, Path, Profile, Refusal, Window
 from substrate.options import Supply, has_vlans
 from substrate.repacking import repack
 from substrate.routes import Route
 from substrate.settling import IN, OUT, Laid, Layout, Mover, Row
+from substrate.sliding import slid
 from substrate.topology import Topology
 from substrate.vlans import VlanSet
 
@@ -64,28 +67,49 @@ class Room:
 @dataclass(frozen=True)
 class Circuit:
     """What must be placed: the refused one, or one that may be moved within the window of its
-    criteria, and lies at ``present`` then."""
+    criteria, and lies at ``present`` then. ``within``: where that window itself may lie."""
 
     reservation_id: str
     criteria: Criteria
     present: tuple[Laid, ...] = ()
     gone: tuple[Laid, ...] = ()
+    within: Window | None = None
     live: Live | None = None
     before: Reservation | None = None
 
+    @property
+    def reach(self) -> Window:
+        """It lies within that, wherever it is moved."""
+        return self.within or self.criteria.window
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What it has; those of other legs are not its own."""
+        has = self.before.paths if self.before is not None else ()
+        return tuple(path for path in has if path.hops[-1].egress_stp == self.criteria.destination)
+
     @classmethod
-    def of(cls, live: Live, from_s: int, topology: Topology) -> Circuit:
-        """One that may be moved from that time on."""
+    def all_of(
+        cls, live: Live, from_s: int, topology: Topology, within: Window | None
+    ) -> list[Circuit]:
+        """One that may be moved from that time on; of several destinations each leg."""
         record = live.record
-        criteria, phases = promised(record, from_s), phases_of(record)
-        return cls(
-            record.reservation_id,
-            criteria,
-            laid_of(since(phases, criteria.window.start_s), topology),
-            laid_of(until(phases, criteria.window.start_s), topology),
-            live,
-            record,
-        )
+        whole, phases = promised(record, from_s), phases_of(record)
+        found = []
+        for leg in legs_of(whole):
+            own = leading_to(leg.destination, phases)
+            found.append(
+                cls(
+                    record.reservation_id,
+                    leg,
+                    laid_of(since(own, leg.window.start_s), topology),
+                    laid_of(until(own, leg.window.start_s), topology),
+                    within,
+                    live,
+                    record,
+                )
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -125,21 +149,32 @@ def mover_of(
             usable[route] = latency_us
     domains = {name for route in usable for name in route.domains}
     least = max((topology.domains[name].least_rate_bps for name in domains), default=1)
-    return Mover(criteria, usable, present, circuit.gone, max(1, least))
+    return Mover(criteria, usable, present, circuit.gone, max(1, least), circuit.within)
 
 
 def placed_together(
     placed: Sequence[Placed], common: Forecast
 ) -> tuple[list[Placed], Layout] | None:
-    """How all lie together; of one that may slide or shrink, where it does so first."""
+    """How all lie together; of one that may slide or shrink, where it does so first.
+
+    The others keep their times if that will do.
+    """
     first, *others = placed
-    for criteria in _shapes(first.mover.criteria, common):
-        changed = replace(first, mover=replace(first.mover, criteria=criteria))
-        tried = [changed, *others]
-        layout = repack(common, [one.mover for one in tried])
-        if layout is not None:
-            return tried, layout
+    shapes = [replace(first.mover, criteria=each) for each in _shapes(first.mover.criteria, common)]
+    for arranged in (_as_they_are, slid):
+        for shape in shapes:
+            for known, movers in arranged(common, [shape, *(one.mover for one in others)]):
+                layout = repack(known, movers)
+                if layout is not None:
+                    tried = [replace(p, mover=m) for p, m in zip(placed, movers, strict=True)]
+                    return tried, layout
     return None
+
+
+def _as_they_are(
+    forecast: Forecast, movers: Sequence[Mover]
+) -> Iterator[tuple[Forecast, Sequence[Mover]]]:
+    yield forecast, movers
 
 
 def _shapes(criteria: Criteria, common: Forecast) -> list[Criteria]:
@@ -216,22 +251,26 @@ def moved_bits(mover: Mover, laid: Sequence[Laid]) -> int:
     )
 
 
+Legs = Sequence[tuple[Placed, tuple[Laid, ...]]]
+"""The legs of a reservation, of which most have one, and how each is laid."""
+
+
 def room_of(
     question: Question,
     first: Placed,
     laid: tuple[Laid, ...],
-    moved: Sequence[tuple[Placed, tuple[Laid, ...]]],
+    moved: Sequence[Legs],
     now_s: int,
 ) -> Room | None:
-    """With VLANs; no two of them take the same one."""
+    """With VLANs; no two of them take the same one. ``moved``: all legs of what is moved."""
     taken: dict[str, VlanSet] = {}
     phases = _labelled(first, laid, question, taken)
     if phases is None:
         return None
     moves = []
-    for one, its in moved:
-        again = _labelled(one, its, question, taken)
-        moving = _moving(one, its, again, now_s) if again is not None else None
+    for legs in moved:
+        again = [_labelled(one, its, question, taken) for one, its in legs]
+        moving = _moving(legs, [each for each in again if each is not None], now_s)
         if moving is None:
             return None
         moves.append(moving)
@@ -240,13 +279,17 @@ def room_of(
     return Room(replace(grant, moves=told), phases, tuple(moves))
 
 
-def _moving(one: Placed, laid: Sequence[Laid], again: Phases, now_s: int) -> Moving | None:
+def _moving(legs: Legs, again: Sequence[Phases], now_s: int) -> Moving | None:
     """What it would be: as it was until it may be moved, and then as it is laid."""
+    one, _ = legs[0]
     live, before = one.circuit.live, one.circuit.before
     assert live is not None
     assert before is not None
-    criteria = one.mover.criteria
-    phases = joined((*until(phases_of(before), criteria.window.start_s), *again))
+    if len(again) < len(legs):
+        return None
+    ends = before.criteria.destination, before.criteria.more_destinations
+    criteria = replace(one.circuit.criteria, destination=ends[0], more_destinations=ends[1])
+    phases = joined((*until(phases_of(before), criteria.window.start_s), *_together(again)))
     if one.mover.bits and len(phases) > one.mover.most_phases:
         return None
     grant = granted(criteria, phases)
@@ -256,16 +299,24 @@ def _moving(one: Placed, laid: Sequence[Laid], again: Phases, now_s: int) -> Mov
         )
         grant = replace(grant, parts=held)
         phases = tuple(each for each in phases if each[0].window.end_s > now_s)
-    since_s = min(each.phase.window.start_s for each in (*one.mover.present[:1], *laid[:1]))
-    return Moving(live, before, grant, phases, since_s)
+    lies = [each for one, laid in legs for each in (*one.mover.present[:1], *laid[:1])]
+    return Moving(live, before, grant, phases, min(each.phase.window.start_s for each in lies))
+
+
+def _together(legs: Sequence[Phases]) -> Phases:
+    """Each phase of all legs, which have the same ones."""
+    if len(legs) == 1:
+        return legs[0]
+    return tuple(
+        (phases[0][0], all_legs([plan for _, plan in phases])) for phases in zip(*legs, strict=True)
+    )
 
 
 def _labelled(
     one: Placed, laid: Sequence[Laid], question: Question, taken: dict[str, VlanSet]
 ) -> Phases | None:
     found: list[tuple[Phase, Plan]] = []
-    before = one.circuit.before
-    has = labels_of(before.paths) if before is not None else None
+    has = labels_of(one.circuit.paths) if one.circuit.before is not None else None
     for each in laid:
         criteria = rigid(one.mover.criteria, each.phase)
         supply = _with_own(one, each.phase.window, taken)
@@ -284,7 +335,7 @@ def _with_own(one: Placed, window: Window, taken: Mapping[str, VlanSet]) -> Supp
     before = one.circuit.before
     own = []
     if before is not None:
-        for path in before.paths:
+        for path in one.circuit.paths:
             has = path.window or before.criteria.window
             if has.start_s <= window.start_s and window.end_s <= has.end_s:
                 own.append(path)

@@ -14,7 +14,7 @@ from itertools import islice
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.knowledge import Knowledge
-from orchestrator.lying import free_from_s, volume_of
+from orchestrator.lying import free_from_s, slides_within, volume_of
 from orchestrator.negotiation import Question, open_questions
 from orchestrator.placing import (
     Circuit,
@@ -35,6 +35,7 @@ from substrate.forecast import Forecast
 from substrate.model import Criteria, Directionality, Refusal, RefusalKind, Strategy, Window
 from substrate.options import Pair
 from substrate.routes import Route
+from substrate.settling import Laid
 from substrate.topology import Topology
 
 LEAD_S = 30
@@ -50,7 +51,8 @@ def may_have_room(engine: Engine, question: Question, refusals: Iterable[Refusal
     how it is split."""
     criteria = question.criteria
     wanted = any(refusal.kind is RefusalKind.BANDWIDTH for refusal in refusals)
-    return engine.limits.moves_max > 0 and wanted and _is_free(criteria)
+    free = _is_free(criteria) and not criteria.more_destinations
+    return engine.limits.moves_max > 0 and wanted and free
 
 
 async def find_room(
@@ -80,10 +82,11 @@ async def _find_room(
         if found is None:
             return None
         placed, layout = found
+        legs: dict[str, list[tuple[Placed, tuple[Laid, ...]]]] = {}
+        for one, laid in zip(placed[1:], layout[1:], strict=True):
+            legs.setdefault(one.circuit.reservation_id, []).append((one, laid))
         moved = [
-            (one, laid)
-            for one, laid in zip(placed[1:], layout[1:], strict=True)
-            if laid is not one.mover.present
+            its for its in legs.values() if any(laid is not p.mover.present for p, laid in its)
         ]
         if len(moved) <= most:
             if question.tariff is not None:
@@ -92,8 +95,9 @@ async def _find_room(
                 if dear is not None:
                     return dear
             return room_of(question, placed[0], layout[0], moved, engine.now_ms() // 1000)
-        moved.sort(key=lambda one: -moved_bits(one[0].mover, one[1]))
-        lives = [one.circuit.live for one, _ in moved[:most] if one.circuit.live is not None]
+        moved.sort(key=lambda its: -sum(moved_bits(one.mover, laid) for one, laid in its))
+        first = [its[0][0].circuit.live for its in moved[:most]]
+        lives = [live for live in first if live is not None]
     return None
 
 
@@ -121,7 +125,6 @@ def _is_free(criteria: Criteria) -> bool:
     return (
         criteria.strategy is Strategy.AUTO
         and criteria.cloudnet is None
-        and not criteria.more_destinations
         and not limits.survive
         and limits.max_latency_spread_us is None
     )
@@ -133,7 +136,8 @@ def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
     wanted, routes = question.criteria.window, _routes(question, question.criteria)
     used = {crossing.domain for route in routes for crossing in route.crossings}
     found = _lying(engine, question, used, wanted)
-    reach = [wanted, *((volume_of(r) or r.criteria).window for r in (one.record for one in found))]
+    first_s = engine.now_ms() // 1000 + LEAD_S
+    reach = [wanted, *(_reach(live.record, first_s, wanted) for live in found)]
     span = Window(min(each.start_s for each in reach), max(each.end_s for each in reach))
     if span != wanted and len(found) < most:
         found = _lying(engine, question, used, span)
@@ -145,6 +149,14 @@ def _candidates(engine: Engine, question: Question, most: int) -> list[Live]:
 
     found.sort(key=lambda live: (apart_s(live), live.record.reservation_id))
     return found[:most]
+
+
+def _reach(record: Reservation, first_s: int, wanted: Window) -> Window:
+    """Where it may lie."""
+    volume = volume_of(record)
+    if volume is not None:
+        return volume.window
+    return slides_within(record, first_s, wanted) or record.criteria.window
 
 
 def _lying(engine: Engine, question: Question, used: set[str], within: Window) -> list[Live]:
@@ -186,13 +198,13 @@ async def _asked(
     for live in lives:
         from_s = free_from_s(live.record, now_s + LEAD_S, topology)
         if from_s is not None:
-            circuits.append(Circuit.of(live, from_s, topology))
+            within = slides_within(live.record, now_s + LEAD_S, first.criteria.window)
+            circuits += Circuit.all_of(live, from_s, topology, within)
     routes = [_routes_of(question, each) for each in circuits]
     span = Window(
-        min(each.criteria.window.start_s for each in circuits),
-        max(each.criteria.window.end_s for each in circuits),
+        min(each.reach.start_s for each in circuits), max(each.reach.end_s for each in circuits)
     )
-    moved = tuple(each.reservation_id for each in circuits[1:])
+    moved = tuple(dict.fromkeys(each.reservation_id for each in circuits[1:]))
     knowledge, told = Knowledge(), list[tuple[Directionality, SendOffers]]()
     for directionality in Directionality:
         wanted = [

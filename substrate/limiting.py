@@ -19,6 +19,7 @@ from substrate.settling import IN, OUT, Mover, Row, rows_of
 from substrate.values import dataclass
 
 Way = tuple[Route, Directionality]
+ANY = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ class Limits:
     rows: dict[Way, Levels]
 
     def alone(self, way: Way, groups: Sequence[range]) -> Levels:
-        """What a route carries in each of some groups of slots, which follow one another, when it
-        is alone."""
+        """What a route carries in each of some groups of slots when it is alone."""
         its = self.levels[self.rows[way]]
         if not len(its):
-            return np.full(len(groups), np.iinfo(np.int64).max)
-        least = its[:, : groups[-1].stop].min(axis=0)
-        alone: Levels = np.minimum.reduceat(least, [slots.start for slots in groups])
+            return np.full(len(groups), ANY)
+        least = np.append(its.min(axis=0), ANY)
+        edges = [edge for slots in groups for edge in (slots.start, slots.stop)]
+        # Of every second pair of edges nothing is asked.
+        alone: Levels = np.minimum.reduceat(least, edges)[::2]
         return alone
 
 

@@ -12,7 +12,8 @@ Every bit costs for each resource on its way, a little more the later it is carr
 it would be moved: so that little is, and no way around is taken without need. Where a volume comes
 out in more phases than it may have, slots of it in which it has about the same rates are made to
 have the very same, and it is solved again. What comes out is rounded to whole bit/s and checked
-again, in integers (:mod:`substrate.settling`).
+again, in integers (:mod:`substrate.settling`). When circuits of constant rate begin is looked for
+before that, by the same program (:mod:`substrate.sliding`).
 """
 
 from __future__ import annotations
@@ -60,12 +61,10 @@ def repack(forecast: Forecast, movers: Sequence[Mover]) -> Layout | None:
     ``forecast``: what of each row is free in each slot, were none of them there. One that stays
     keeps its very ``present``.
     """
-    forecast = _without_gone(forecast, movers)
-    while forecast.slots > SLOTS_MAX:
-        forecast = forecast.coarser()
-    groups = [_groups_of(forecast, mover) for mover in movers]
+    forecast = prepared(forecast, movers)
+    groups = [groups_of(forecast, mover) for mover in movers]
     for _ in range(TRIES):
-        found = _Repacking(forecast, movers, groups).solved()
+        found = Repacking(forecast, movers, groups).solved()
         if found is None:
             return None
         round_off(forecast, movers, found)
@@ -83,8 +82,15 @@ def repack(forecast: Forecast, movers: Sequence[Mover]) -> Layout | None:
     return None
 
 
+def prepared(forecast: Forecast, movers: Sequence[Mover]) -> Forecast:
+    """Without what they carry before they may be moved, and with few enough slots."""
+    forecast = _without_gone(forecast, movers)
+    while forecast.slots > SLOTS_MAX:
+        forecast = forecast.coarser()
+    return forecast
+
+
 def _without_gone(forecast: Forecast, movers: Sequence[Mover]) -> Forecast:
-    """Without what they carry before they may be moved."""
     levels, span = forecast.levels.copy(), forecast.span
     left = replace(forecast, levels=levels)
     for mover in movers:
@@ -103,7 +109,7 @@ def _without_gone(forecast: Forecast, movers: Sequence[Mover]) -> Forecast:
     return left
 
 
-def _groups_of(forecast: Forecast, mover: Mover) -> tuple[range, ...]:
+def groups_of(forecast: Forecast, mover: Mover) -> tuple[range, ...]:
     """Each slot that its window has all of; one whose rate is constant needs all that it touches at
     once."""
     window = mover.criteria.window
@@ -127,10 +133,11 @@ class _Block:
     groups: tuple[range, ...]
 
 
-class _Repacking:
+class Repacking:
     """The program of the module, and what its columns stand for.
 
-    ``groups``: for each mover the slots in which its rates are the same.
+    ``groups``: for each mover the slots in which its rates are the same. Of one whose rate is
+    constant the times at which it may be; it may come out in part at one and in part at another.
     """
 
     def __init__(
@@ -176,8 +183,9 @@ class _Repacking:
         program, most_bps = self._program, mover.criteria.bandwidth_bps
         # A volume gets a little more than it needs, if it can: every rate will be rounded down.
         spare_bps = len(mover.routes) if mover.bits else 0
-        most = np.full(len(groups), (most_bps + spare_bps) / UNIT_BPS)
+        most = np.full(len(groups) if mover.bits else 1, (most_bps + spare_bps) / UNIT_BPS)
         rate = program.rows(-INFINITE if mover.bits else most[0], most)
+        rates = rate + (np.arange(len(groups)) if mover.bits else np.zeros(len(groups), int))
         bits = -1
         if mover.bits:
             spare = spare_bps * mover.criteria.window.duration_s / UNIT_BPS
@@ -196,9 +204,9 @@ class _Repacking:
             # A column for what may stay there, and one for what would be new there.
             stays = np.flatnonzero(kept)
             some = _Block(number, route, tuple(block.groups[i] for i in stays.tolist()))
-            self._add_columns(some, np.array(kept)[stays], 0.0, rate + may[stays], bits)
+            self._add_columns(some, np.array(kept)[stays], 0.0, rates[may[stays]], bits)
             unlimited = np.full(len(may), INFINITE)
-            self._add_columns(block, unlimited, move_cost, rate + may, bits)
+            self._add_columns(block, unlimited, move_cost, rates[may], bits)
 
     def _add_columns(
         self, block: _Block, uppers: Floats, move_cost: float, rates: Ints, bits: int

@@ -33,7 +33,8 @@ class Mover:
 
     ``criteria``: as asked, of a window in which it may be moved; one that is there, or does not
     bend, keeps its window and bandwidth unless it is a volume. ``gone``: where a volume lies before
-    that window, which stays. ``routes``: those that may be used, each with its latency.
+    that window, which stays. ``routes``: those that may be used, each with its latency. ``within``:
+    where else the window of one of constant rate may be; None: nowhere (substrate.sliding).
     """
 
     criteria: Criteria
@@ -41,6 +42,7 @@ class Mover:
     present: tuple[Laid, ...] = ()
     gone: tuple[Laid, ...] = ()
     least_rate_bps: int = 1
+    within: Window | None = None
 
     @property
     def bits(self) -> int:
@@ -201,7 +203,7 @@ def _constant(mover: Mover, rates: Mapping[Route, int]) -> tuple[Laid, ...]:
         return ()
     widest = max(rates, key=lambda route: rates[route])
     rates = {**rates, widest: rates[widest] + wanted_bps - sum(rates.values())}
-    if mover.present:
+    if mover.present and mover.present[0].phase.window == mover.criteria.window:
         # What a route's latency was told to be may have changed.
         lies = {share.route: share.bandwidth_bps for share in mover.present[0].shares}
         if lies == rates:

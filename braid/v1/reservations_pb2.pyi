@@ -380,9 +380,9 @@ class Reservation(_message.Message):
     has expired or another request has taken it.
     """
     movable: _builtins.bool
-    """Until it starts, the circuit may be moved to admit another: to other paths and, if it is a volume,
-    to other times and rates within what was asked; so may be what is left of a volume that has started.
-    Never to less than was granted.
+    """Until it starts, the circuit may be moved to admit another: to other paths; with a duration, to
+    another time within its window; if it is a volume, to other times and rates within what was asked,
+    and so may be what is left of a volume that has started. Never to less than was granted.
     """
     @_builtins.property
     def window(self) -> _common_pb2.Window:

@@ -22,6 +22,8 @@ from rdl.partial import Transit
 from rdl.units import Amount
 from simulations.faults.nets import BANDWIDTH
 from simulations.faults.patching import Bug, patched
+from substrate import sliding
+from substrate.forecast import Forecast
 from substrate.model import Bend, Criteria, Window
 from substrate.settling import Mover
 from substrate.values import replace
@@ -80,6 +82,38 @@ def _promising(change: Callable[[Criteria, Bend], Criteria]) -> AbstractContextM
         return criteria if criteria.bend is None else change(criteria, criteria.bend)
 
     return patched(placing, "promised", wrong)
+
+
+def slides_out() -> AbstractContextManager[None]:
+    """What slides is moved behind the window that it was allowed."""
+
+    def behind(record: Reservation, first_s: int, wanted: Window) -> Window | None:
+        within = lying.slides_within(record, first_s, wanted)
+        if within is None or record.asked is None:
+            return None
+        end_s = record.asked.window.end_s
+        return Window(end_s, end_s + 2 * record.criteria.window.duration_s)
+
+    return patched(room, "slides_within", behind)
+
+
+def slides_shorter() -> AbstractContextManager[None]:
+    """What slides lasts half as long when it was moved."""
+    slid = sliding.slid
+
+    def shorter(
+        forecast: Forecast, movers: Sequence[Mover]
+    ) -> Iterator[tuple[Forecast, Sequence[Mover]]]:
+        for finer, found in slid(forecast, movers):
+            yield finer, [_half_as_long(m) if m.within is not None else m for m in found]
+
+    return patched(placing, "slid", shorter)
+
+
+def _half_as_long(mover: Mover) -> Mover:
+    window = mover.criteria.window
+    window = replace(window, end_s=window.start_s + max(1, window.duration_s // 2))
+    return replace(mover, criteria=replace(mover.criteria, window=window))
 
 
 def forgets_changes() -> AbstractContextManager[None]:
@@ -152,6 +186,8 @@ CHANGES: dict[str, Bug] = {
     "moves-unsaid": Bug("rule 1: does not tell who is moved", moves_unsaid),
     "moves-less": Bug("rule 1: carries less of a volume that is moved", moves_less),
     "moves-late": Bug("rule 1: moves a volume beyond its deadline", moves_late),
+    "slides-out": Bug("rule 1: moves what slides out of its window", slides_out),
+    "slides-shorter": Bug("rule 1: moves what slides to a shorter time", slides_shorter),
     "forgets-changes": Bug("rule 1: moves as was asked for before a Modify", forgets_changes),
     "configures-nothing": Bug("rule 1: configures nothing", configures_nothing),
     "keeps-the-old": Bug("rule 1: configures what is given back", keeps_the_old),

@@ -36,7 +36,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
-from simulations.faults.draw_more import begun, crowd, hardy, lasting_of, migrations, soon, takers
+from simulations.faults.draw_more import (
+    begun,
+    crowd,
+    hardy,
+    lasting_of,
+    migrations,
+    sliders,
+    soon,
+    takers,
+)
 from simulations.faults.draw_nets import cloudnets, clouds_of
 from simulations.faults.plan import Item, Schedule, World
 
@@ -65,6 +74,7 @@ def draw(seed: int, number: int) -> Schedule:
         more_dice = Random(f"{draw_more.__name__} {name}")
         requests += draw_more(more_dice, world, len(_numbers(requests)))
     requests += migrations(Random(f"migrations {name}"), world, requests)
+    requests += sliders(Random(f"sliders {name}"), world, len(_numbers(requests)))
     faults = _faults(dice, world, requests, dice.randint(FAULTS_LEAST, FAULTS_MOST))
     more = cloudnets(Random(f"cloudnets {name}"), world, len(_numbers(requests)))
     # Each request is met by as many as others are.

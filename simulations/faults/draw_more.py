@@ -17,6 +17,8 @@ LASTING = 0.4
 LAST_S = 260
 CROWD_S = 20_000
 """When the windows of a crowd begin: no others are there then."""
+SLIDE_S = 80
+"""When what slides and is moved after the faults begins at the soonest."""
 CALM_MS = 20_000
 """When faults are over and what they left undone is mostly done."""
 
@@ -61,6 +63,34 @@ def _crowded(dice: Random, world: World, number: int, start_s: int, first_ms: in
         changed_ms = first_ms + 200 + (pause_ms // 2) * i
         items.append(Item("modify", who, changed_ms, number=number, word=str(gbps)))
     return items
+
+
+def sliders(dice: Random, world: World, number: int) -> list[Item]:
+    """Sometimes one or two that may be moved to other times too, and some that want so much that
+    other ways are not enough; where the world goes on, others when faults are over."""
+    if world.expiring or dice.random() < 0.6:
+        return []
+    items = _sliding(dice, world, number, 5 * CROWD_S, dice.choice((100, 3000)))
+    if world.last_s:
+        later = number + len(items)
+        items += _sliding(dice, world, later, SLIDE_S, CALM_MS)
+    return items
+
+
+def _sliding(dice: Random, world: World, number: int, start_s: int, first_ms: int) -> list[Item]:
+    who, pause_ms = dice.choice(world.instances), dice.randint(1000, 2200)
+    lasts_s = 1800 if start_s > CROWD_S else 40
+    words = [f"60 {start_s} {start_s + lasts_s} 30 slide movable"]
+    if dice.random() < 0.4:
+        words.append(f"20 {start_s} {start_s + lasts_s} 30 slide movable")
+    # What slides may begin so late that it lasts as long as the second one, and no later.
+    for early_s in (0, lasts_s)[: dice.choice((1, 2, 2))]:
+        from_s = start_s + early_s
+        words.append(f"{100 * world.middle - 30} {from_s} {from_s + lasts_s} 30")
+    return [
+        Item("reserve", who, first_ms + i * pause_ms, number=number + i, word=word)
+        for i, word in enumerate(words)
+    ]
 
 
 def begun(dice: Random, world: World, number: int) -> list[Item]:

@@ -142,7 +142,16 @@ def _unmoved(asked: Criteria, before: Reservation, record: Reservation) -> str:
         return _ungranted(asked, record)
     if before.criteria.window.start_s <= now_s:
         return "was moved when it had begun"
-    return "" if record.criteria == before.criteria else "was moved to other criteria"
+    has, had = record.criteria, before.criteria
+    if asked.bend is not None and asked.bend.duration_s:
+        if has.window.start_s <= now_s:
+            return "was moved to a time that is over"
+        if not _within(has.window, asked.window):
+            return f"was moved to {has.window.start_s} to {has.window.end_s} s, which is outside"
+        if has.window.duration_s != asked.bend.duration_s:
+            return f"was moved to last {has.window.duration_s} s"
+        had = replace(had, window=has.window)
+    return "" if has == had else "was moved to other criteria"
 
 
 Lying = frozenset[tuple[Window, int, tuple[Hop, ...]]]

@@ -20,8 +20,9 @@ STYLES = (
     (GREEN, "^"),
     (RED, "D"),
     ("black", "P"),
-    (BLUE, "*"),
+    (BLUE, "X"),
     (ORANGE, "h"),
+    ("saddlebrown", "*"),
 )
 FAIRNESS_LOAD = 1.0
 

@@ -59,6 +59,10 @@ def _malleable(demand: Demand) -> Criteria:
     return _criteria(demand, demand.wide_window, bend=bend)
 
 
+def _slide_repack(demand: Demand) -> Criteria:
+    return replace(_slide(demand), movable=True)
+
+
 def _repack(demand: Demand) -> Criteria:
     return replace(_malleable(demand), movable=True)
 
@@ -69,6 +73,7 @@ SHAPES: dict[str, Shape] = {
     "full_offers": partial(_rigid, Strategy.FULL_OFFERS),
     "max_flow_split": _max_flow_split,
     "slide": _slide,
+    "slide_repack": _slide_repack,
     "malleable": _malleable,
     "repack": _repack,
     "priced": _malleable,

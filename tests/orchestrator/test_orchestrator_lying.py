@@ -11,9 +11,11 @@ from orchestrator.lying import (
     free_from_s,
     joined,
     laid_of,
+    leading_to,
     phases_of,
     promised,
     since,
+    slides_within,
     until,
     volume_of,
 )
@@ -152,3 +154,57 @@ def test_a_volume_that_was_modified_is_none_any_more_whatever_comes_then() -> No
     assert (modified.asked, volume_of(modified)) == (None, None)
     refused = unchanged(replace(modified, change=replace(change, transaction_id="tx-3")), (), 6)
     assert (refused.modified, volume_of(refused)) == (False, None)
+
+
+def sliding(start_s: int) -> Reservation:
+    """400 s between 1000 and 9000."""
+    asked = replace(RIGID, window=Window(1000, 9000), bend=Bend(duration_s=400))
+    return record(over("m1", 10, start_s, start_s + 400), asked=asked)
+
+
+@pytest.mark.parametrize(
+    ("first_s", "wanted", "within"),
+    [
+        (500, Window(3000, 3200), Window(2600, 3800)),
+        (500, Window(2000, 5000), Window(1600, 5400)),
+        (500, Window(1100, 1200), Window(1000, 3800)),
+        (500, Window(8800, 8900), Window(2600, 9000)),
+        (2800, Window(2000, 5000), Window(2800, 5400)),
+        (3000, Window(2000, 5000), Window(3000, 5400)),
+        (3001, Window(2000, 5000), None),
+    ],
+)
+def test_what_slides_may_lie_near_what_is_wanted_within_its_window(
+    first_s: int, wanted: Window, within: Window | None
+) -> None:
+    assert slides_within(sliding(3000), first_s, wanted) == within
+
+
+def test_what_was_not_asked_to_slide_or_was_modified_keeps_its_time() -> None:
+    for other in (record(over("m1", 10, 1000, 5000), asked=None), record(*TWO)):
+        assert slides_within(other, 500, WINDOW) is None
+    change = Change("q2", "tx-2", replace(RIGID, window=Window(3000, 3400)), 30, 4)
+    modified = changed(replace(sliding(3000), change=change), 5)
+    assert slides_within(modified, 500, WINDOW) is None
+    stays = unchanged(replace(sliding(3000), change=change), (), 5)
+    assert slides_within(stays, 500, WINDOW) is not None
+
+
+def test_a_star_that_slides_keeps_its_time() -> None:
+    slides = sliding(3000)
+    assert slides.asked is not None
+    star = replace(slides.asked, more_destinations=("south:host",))
+    assert slides_within(replace(slides, asked=star), 500, WINDOW) is None
+
+
+def test_what_leads_to_one_destination_is_told_apart() -> None:
+    (phase, plan), (_, other) = over("m1", 10, 1000, 1400), over("m2", 10, 1000, 1400)
+    to_south = tuple(
+        replace(path, bandwidth_bps=4 * G, hops=(*path.hops[:-1], Hop("south", "a", 1, "s:h", 1)))
+        for path in other.paths
+    )
+    star = (phase, replace(plan, paths=(*plan.paths, *to_south)))
+    ((one, its),) = leading_to("east:host", (star,))
+    assert (one, its.paths) == (phase, plan.paths)
+    ((one, its),) = leading_to("s:h", (star,))
+    assert (one.bandwidth_bps, its.paths) == (4 * G, to_south)

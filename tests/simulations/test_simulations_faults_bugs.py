@@ -28,6 +28,8 @@ QUICK = {
     "moves-unsaid": 0,
     "releases-once": 4,
     "runs-holds": 4,
+    "slides-out": 18,
+    "slides-shorter": 18,
     "sweeps-all": 16,
     "takes-at-once": 2,
     "takes-twice": 9,

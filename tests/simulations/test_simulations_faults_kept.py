@@ -149,6 +149,42 @@ def test_what_makes_room_must_be_movable_and_stay_what_it_is() -> None:
     assert broken(movable, before, wished, begun) == "was moved when it had begun"
 
 
+SLIDES = replace(ASKED, bend=Bend(duration_s=100), movable=True)
+
+
+@pytest.mark.parametrize(
+    ("window", "found"),
+    [
+        (Window(100, 200), ""),
+        (Window(300, 400), ""),
+        (Window(301, 401), "was moved to 301 to 401 s, which is outside"),
+        (Window(99, 199), "was moved to 99 to 199 s, which is outside"),
+        (Window(200, 299), "was moved to last 99 s"),
+        (Window(60, 160), "was moved to a time that is over"),
+    ],
+)
+def test_what_slides_is_moved_within_its_window_as_long_as_it_was(
+    window: Window, found: str
+) -> None:
+    rigid = replace(SLIDES, bend=None)
+    before = record(replace(rigid, window=Window(200, 300)), updated_ms=60_000)
+    moved = changed(before, replace(rigid, window=window), path(domain="m2"), moves_for="o")
+    assert broken(SLIDES, before, *moved) == found
+    wider = replace(rigid, window=Window(300, 400), bandwidth_bps=61)
+    moved = changed(before, wider, path(61), moves_for="o")
+    assert broken(SLIDES, before, *moved) == "was moved to other criteria"
+
+
+def test_what_slid_and_was_modified_keeps_its_time() -> None:
+    rigid = replace(SLIDES, bend=None, window=Window(200, 300))
+    wished, after = changed(record(rigid), replace(rigid, bandwidth_bps=50))
+    later = replace(after.criteria, window=Window(300, 400))
+    opened = replace(after, change=replace(changing(later, "o"), transaction_id="t3"))
+    moved = replace(after, criteria=later, transaction_id="t3", version=3)
+    problem = broken(SLIDES, record(rigid), wished, after, opened, moved)
+    assert problem == "was moved to other criteria"
+
+
 def test_of_a_volume_that_has_begun_only_the_future_is_moved() -> None:
     before = record(GRANTED_VOLUME, path(60, Window(100, 200)))
     split = path(60, Window(100, 150)), path(60, Window(200, 250), "m2")

@@ -41,6 +41,8 @@ def test_where_other_routes_enter_too_both_rows_count() -> None:
     assert sorted(limits.levels.tolist()) == [[50, 40], [70, 30]]
     assert limits.alone((INSIDE, ONE_WAY), [range(0, 1), range(1, 2)]).tolist() == [50, 40]
     assert limits.alone((LINK, ONE_WAY), [range(0, 2)]).tolist() == [30]
+    overlapping = [range(0, 2), range(0, 1), range(1, 2)]
+    assert limits.alone((INSIDE, ONE_WAY), overlapping).tolist() == [40, 50, 40]
 
 
 def test_the_way_between_two_ports_counts_only_where_it_is_narrower_than_both() -> None:
