@@ -41,6 +41,7 @@ class OrchestratorSettings(ListenSettings):
     explanations_max: int = Field(default=2, ge=0, le=100)
     moves_max: int = Field(default=4, ge=0, le=64)
     carry_timeout_s: float = Field(default=600.0, ge=1, le=86_400)
+    carry_rounds: int = Field(default=8, ge=0, le=1000)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
     horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
     log: LogSettings = LogSettings()
@@ -72,6 +73,7 @@ class OrchestratorSettings(ListenSettings):
             bounds=self.bounds(),
             moves_max=self.moves_max,
             carry_ms=round(self.carry_timeout_s * 1000),
+            carry_rounds=self.carry_rounds,
         )
 
     def bounds(self) -> Bounds:
