@@ -224,8 +224,10 @@ async def test_one_that_comes_cold_in_place_of_one_with_memory_begins_from_its_d
     async with world() as w:
         await w.committed(awaiting())
         await w.clouds.carrying.keep("r1", "b", given(exported, data), last=True)
+        await w.clouds.carrying.keep("r1", "b", given(exported, data), last=False)
         cold = Exported(Carried("memory/1", pieces(b'{"diary": "it snows"}')), off=False)
         await w.clouds.carrying.import_("r1", "b", cold)
+        assert await w.clouds.carrying.kept("r1", "b") == ""
         await w.clouds.carrying.begin("r1", ["b"])
         assert await typed(w, "b", "read diary") == "it snows"
         assert await typed(w, "b", "get mood") == "mood: not set"

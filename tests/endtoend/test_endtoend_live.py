@@ -37,10 +37,12 @@ async def carried(it: World, record: pb.ReservationRecord) -> pb.CarriedVNode:
     return each
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_a_vnode_is_the_same_running_one_at_the_provider_that_it_moves_to(
-    tmp_path: Path,
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    async with providers(tmp_path) as (it, nets):
+    database = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
+    async with providers(tmp_path, database) as (it, nets):
         record = await written(it, nets)
         await says(nets, record, "middle", "set mood good")
         before = await heard(nets, record)

@@ -258,7 +258,6 @@ class MemoryHosts:
             guest.pause(now_ms)
             made.take(Event.START)
             made.take(Event.PAUSE)
-        self._kept.pop((host, vnode.name))
 
     def _replace(self, host: str, vnode: VNodeSpec, files: dict[str, str]) -> _VNode:
         """A stopped one with these files, in place of one that does not run."""
@@ -271,6 +270,7 @@ class MemoryHosts:
         for event in (Event.DEFINE, Event.PREPARE, Event.READY):
             made.take(event)
         there[vnode.name] = made
+        self._kept.pop((host, vnode.name), None)
         if known is not None:
             known.hang_up()
         return made

@@ -171,7 +171,8 @@ class CarryingPlugin(HostPlugin, Protocol):
         """What a stopped VNode has, as it is now; it stays as it is."""
 
     async def import_(self, host: str, vnode: VNodeSpec, carried: Carried) -> None:
-        """Makes a VNode of what was exported, and leaves it stopped; in place of a stopped one.
+        """Makes a VNode of what was exported, and leaves it stopped; in place of one that does not
+        run, and of copies of it.
 
         It is there once all of it is, and not before. Raises NeverError for what it will never
         take: another format, or more than the VNode has room for.
