@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from orchestrated import NO_CONTEXT, NOW_S, One, Orchestrated, until
 from providers_world import HOUR_S, cloudnet, requested, world
 
+from agents.backends.hosts.embedder import Embedder
 from agents.backends.hosts.port import VNodeName
 from agents.carrying import Exported
 from agents.clouds import Clouds
@@ -205,6 +206,15 @@ class Carrying:
         for host in embedder.hosts.specs:
             await embedder.hosts.plugin(host).remove(host, name)
         embedder._at.pop(name, None)
+
+    async def restart(self, domain: str) -> None:
+        """Its agent ends and starts again; its hosts outlive it."""
+        before = self.clouds(domain)._backend.embedder
+        self.one.gateway.down(domain)
+        await self.it.agents[domain].stop()
+        config = next(each for each in self.it._configs if each["domain"] == domain)
+        self.it.hosts = Embedder(before.hosts, before.fabric)
+        self.one.gateway.up(await self.it.start_agent(config))
 
     async def tells(self, domain: str, vnode: str, line: str) -> str:
         """What a VNode answers, without its echo and the prompt."""

@@ -17,8 +17,11 @@ from orchestrator.ports import NotCarriedError
 from runtime.errors import RequestError
 
 BEFORE, AFTER, HALF, LOSE, KILL = "before", "after", "half", "lose", "kill"
+SOURCE, TARGET = "source restarts", "target restarts"
 FAULTS = st.dictionaries(
-    st.integers(0, 12), st.sampled_from([BEFORE, AFTER, HALF, LOSE, KILL]), max_size=6
+    st.integers(0, 12),
+    st.sampled_from([BEFORE, AFTER, HALF, LOSE, KILL, SOURCE, TARGET]),
+    max_size=6,
 )
 """What goes wrong, by the number of the step."""
 
@@ -50,6 +53,7 @@ class FaultyCarrier(MemoryCarrier):
 @example(faults={1: AFTER, 2: AFTER, 3: AFTER, 4: AFTER})
 @example(faults={2: KILL, 5: KILL, 8: KILL})
 @example(faults={3: LOSE})
+@example(faults={0: TARGET, 1: SOURCE, 2: HALF, 3: SOURCE, 5: TARGET, 6: TARGET})
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_it_runs_once_with_all_that_it_had_whatever_fails(faults: dict[int, str]) -> None:
     @noisy
@@ -70,6 +74,8 @@ def test_it_runs_once_with_all_that_it_had_whatever_fails(faults: dict[int, str]
                     raise AWAY
                 if fault == LOSE:
                     await w.lose_what_came("zurich", "b")
+                if fault in (SOURCE, TARGET):
+                    await w.restart("munich" if fault == SOURCE else "zurich")
                 if fault == KILL:
                     killed.set()
                     await asyncio.Event().wait()
