@@ -82,12 +82,16 @@ class MemoryCarrier:
         return exported, sum(map(len, pieces))
 
     async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
-        at = self._at(domain).carrying
-        await self._do(("begin", vnode, domain), lambda: at.begin(reservation_id, [vnode]))
+        async def work() -> None:
+            await self._at(domain).carrying.begin(reservation_id, [vnode])
+
+        await self._do(("begin", vnode, domain), work)
 
     async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
-        at = self._at(domain).carrying
-        await self._do(("put_back", vnode, domain), lambda: at.put_back(reservation_id, [vnode]))
+        async def work() -> None:
+            await self._at(domain).carrying.put_back(reservation_id, [vnode])
+
+        await self._do(("put_back", vnode, domain), work)
 
     async def _do(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
         await self._runs_once_at_most(step[1])
