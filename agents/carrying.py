@@ -1,8 +1,9 @@
 """VNodes that are carried to another provider, or from one: this provider's side.
 
 What they have goes through the orchestrator: providers do not know one another. The source keeps
-a VNode stopped from the first export on; the destination holds it unmade until all of it has come,
-and stopped until it may begin (docs/decisions/0026-carried-vnodes.md). All may be asked again.
+a VNode stopped or paused from its export on, copies ahead of that excepted; the destination holds
+it unmade until all of it has come, and as still until it may begin
+(docs/decisions/0026-carried-vnodes.md). All may be asked again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from grpc import StatusCode
 
 from agents.backends.base import DeviceError, Free, Placement
 from agents.backends.hosts.embedder import Embedder
-from agents.backends.hosts.port import Carried, Condition, NeverError, VNodeName
+from agents.backends.hosts.port import (
+    Carried,
+    Condition,
+    Copy,
+    NeverError,
+    PowerState,
+    VNodeName,
+)
 from agents.parts import Parts
 from agents.remaps import Remaps, Spawn
 from agents.tasks import outliving
@@ -34,10 +42,15 @@ LEAVING = "it is being carried to another provider"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What a VNode has, and whether its user has stopped it."""
+    """What a VNode has, and whether its user has stopped it. ``still_ms``: for how long it had
+    stood still before, None: it ran. ``mark``, ``since`` and ``memory``: of a :class:`Copy`."""
 
     carried: Carried
     off: bool
+    still_ms: int | None = None
+    mark: str = ""
+    since: str = ""
+    memory: bool = False
 
 
 class Carrying:
@@ -49,17 +62,36 @@ class Carrying:
 
     async def export(self, reservation_id: str, vnode: str) -> Exported:
         """Stops a VNode durably, and tells what it has."""
-        record, name = self._having(reservation_id, vnode), VNodeName(reservation_id, vnode)
-        mapped = self._mapped(record)
-        at = mapped.vnode(vnode)
-        assert at is not None
-        if not await self._tried(vnode, self._embedder.is_there(name)):
-            raise _never(vnode, "one that is there: nothing of it is on its host")
+        record, mapped, at = await self._there(reservation_id, vnode)
         if not self._embedder.carries(at.host):
             raise _never(vnode, "one on hosts of which VNodes can be carried away")
-        await self._remap(record, lambda now: now.leaving([vnode], away=True))
+        now_ms = self._parts.clock.now_ms()
+        await self._remap(record, lambda now: now.leaving(vnode, now_ms, paused=False))
+        name = VNodeName(reservation_id, vnode)
         carried = await self._tried(vnode, self._embedder.export(name))
-        return Exported(carried, vnode in mapped.off)
+        return Exported(carried, vnode in mapped.off, _stood_ms(mapped, vnode, now_ms))
+
+    async def copy(self, reservation_id: str, vnode: str, since: str, *, last: bool) -> Exported:
+        """What a VNode has beyond the copy ``since``, as it runs; the ``last`` one pauses it,
+        durably."""
+        record, mapped, at = await self._there(reservation_id, vnode)
+        if not self._embedder.carries_live(at.host):
+            raise _never(vnode, "one on hosts of which VNodes can be carried as they run")
+        if vnode in mapped.off and not last:
+            raise _never(vnode, "one that runs: its user has stopped it")
+        now_ms = self._parts.clock.now_ms()
+        if last:
+            await self._remap(record, lambda now: now.leaving(vnode, now_ms, paused=True))
+        name = VNodeName(reservation_id, vnode)
+        copy = await self._tried(vnode, self._embedder.copy(name, since, pause=last))
+        return Exported(
+            Carried(copy.format, copy.data),
+            vnode in mapped.off,
+            _stood_ms(mapped, vnode, now_ms),
+            copy.mark,
+            copy.since,
+            copy.memory,
+        )
 
     def may_come(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
         """The part that awaits a VNode, and how that lies."""
@@ -76,7 +108,52 @@ class Carrying:
         record, mapped, at = self.may_come(reservation_id, vnode)
         carried = replace(exported.carried, data=self._awaited(record, vnode, exported.carried))
         await self._tried(vnode, self._embedder.import_(mapped, at, carried))
-        await self._remap(record, lambda now: now.switched([vnode], off=exported.off))
+        await self._arrived(record, vnode, exported)
+
+    async def kept(self, reservation_id: str, vnode: str) -> str:
+        """The mark of the copy that is kept here for a VNode that is awaited; empty: none."""
+        _, _, at = self.may_come(reservation_id, vnode)
+        if not self._embedder.carries_live(at.host):
+            raise _never(
+                vnode, "one that comes to hosts to which VNodes can be carried as they run"
+            )
+        # Before it is on the devices nobody there awaits anything.
+        await self._parts.provisioner.settled(reservation_id)
+        name = VNodeName(reservation_id, vnode)
+        return await self._tried(vnode, self._embedder.kept(at.host, name))
+
+    async def keep(
+        self, reservation_id: str, vnode: str, exported: Exported, *, last: bool
+    ) -> None:
+        """Keeps a copy for a VNode that is awaited; of the ``last`` one it is made, and waits."""
+        record, mapped, at = self.may_come(reservation_id, vnode)
+        copy = Copy(
+            exported.carried.format,
+            exported.mark,
+            exported.since,
+            exported.memory,
+            self._awaited(record, vnode, exported.carried),
+        )
+        await self._tried(vnode, self._embedder.keep(mapped, at, copy, make=last))
+        if last:
+            await self._arrived(record, vnode, exported)
+
+    async def _arrived(self, record: Record, vnode: str, exported: Exported) -> None:
+        def change(now: Mapped) -> Mapped:
+            after = now.switched([vnode], off=exported.off)
+            return after.pausing([vnode], paused=exported.memory)
+
+        await self._remap(record, change)
+
+    async def _there(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
+        """The newest part that has a VNode which is on its host."""
+        record, name = self._having(reservation_id, vnode), VNodeName(reservation_id, vnode)
+        mapped = self._mapped(record)
+        at = mapped.vnode(vnode)
+        assert at is not None
+        if not await self._tried(vnode, self._embedder.is_there(name)):
+            raise _never(vnode, "one that is there: nothing of it is on its host")
+        return record, mapped, at
 
     async def begin(self, reservation_id: str, vnodes: Sequence[str]) -> None:
         """Lets VNodes run that have arrived."""
@@ -89,10 +166,20 @@ class Carrying:
         if awaiting and not await self._tried(name.vnode, self._embedder.is_there(name)):
             raise _never(name.vnode, "one that has arrived: nothing of it is here")
         for record in awaiting:
+            await self._must_have_memory(self._mapped(record), name)
             await self._remap(record, lambda now: now.begun([name.vnode]))
+        for record in awaiting or records[:1]:
             after = self._parts.records.get(record.key)
             if after is not None and after.data_plane.state is DataPlaneState.FAILED:
                 raise _later(name.vnode, after.data_plane.reason)
+
+    async def _must_have_memory(self, mapped: Mapped, name: VNodeName) -> None:
+        """That one that came with its memory has it still: else it would begin anew."""
+        if name.vnode not in mapped.paused or name.vnode in mapped.off:
+            return
+        found = (await self._embedder.conditions(mapped))[name.vnode]
+        if found.state is not PowerState.PAUSED:
+            raise _never(name.vnode, "one that has arrived: what it had in memory is not here")
 
     async def put_back(self, reservation_id: str, vnodes: Sequence[str]) -> None:
         """Lets VNodes run again that are not carried away after all."""
@@ -101,8 +188,12 @@ class Carrying:
 
     async def _put_one_back(self, name: VNodeName) -> None:
         for record in self._live(*name):
-            if name.vnode in self._mapped(record).leaves:
-                await self._remap(record, lambda now: now.leaving([name.vnode], away=False))
+            mapped = self._mapped(record)
+            if name.vnode in mapped.leaves:
+                await self._remap(record, lambda now: now.staying([name.vnode]))
+            if name.vnode in set(mapped.leaves) & set(mapped.paused) - set(mapped.off):
+                # A newer version without it may be in force until that is given back.
+                await self._tried(name.vnode, self._embedder.resume(name))
 
     async def _awaited(self, record: Record, vnode: str, carried: Carried) -> AsyncIterator[bytes]:
         """What comes; at its end the VNode must be awaited still, not have begun meanwhile."""
@@ -181,6 +272,12 @@ def must_stay(mapped: Mapped, vnodes: Iterable[str]) -> None:
     for name in vnodes:
         if name in mapped.leaves:
             raise _never(name, f"one that stays here: {LEAVING}")
+
+
+def _stood_ms(mapped: Mapped, vnode: str, now_ms: int) -> int | None:
+    """For how long it has stood still; None: it runs."""
+    since_ms = dict(mapped.left_ms).get(vnode)
+    return None if since_ms is None else max(0, now_ms - since_ms)
 
 
 def _version(record: Record) -> int:

@@ -32,6 +32,9 @@ CLOUDNETS_NAME: Final = pb.DESCRIPTOR.services_by_name["CloudNets"].full_name
 VNODES_MAX = 1000
 READY = "braid-ready"
 """The header of an Import that may go on."""
+KEPT = "braid-kept"
+"""The header that says which copy is kept there."""
+_COPIES = (pb.CARRY_AHEAD, pb.CARRY_LIVE)
 LAST_WORDS_S = 0.2
 """For how long what was typed last may be answered once nothing more can come."""
 _STATES = {
@@ -40,6 +43,7 @@ _STATES = {
     PowerState.PREPARING: pb.POWER_STATE_PREPARING,
     PowerState.RUNNING: pb.POWER_STATE_RUNNING,
     PowerState.STOPPED: pb.POWER_STATE_STOPPED,
+    PowerState.PAUSED: pb.POWER_STATE_PAUSED,
     PowerState.FAILED: pb.POWER_STATE_FAILED,
 }
 
@@ -146,12 +150,24 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         request: pb.ExportRequest,
         context: ServicerContext[pb.ExportRequest, pb.ExportResponse],
     ) -> AsyncIterator[pb.ExportResponse]:
-        """Stops a VNode, and tells what it has."""
+        """Stops or pauses a VNode, or lets it run on, and tells what it has."""
         reservation_id = _id("reservation_id", request.reservation_id)
         vnode = _id("vnode", request.vnode)
-        exported = await self._clouds.carrying.export(reservation_id, vnode)
+        if _copies(request.carry):
+            since = _id("since", request.since) if request.since else ""
+            last = request.carry == pb.CARRY_LIVE
+            exported = await self._clouds.carrying.copy(reservation_id, vnode, since, last=last)
+        else:
+            exported = await self._clouds.carrying.export(reservation_id, vnode)
         carried, digest = exported.carried, hashlib.sha256()
-        yield pb.ExportResponse(format=carried.format, off=exported.off)
+        yield pb.ExportResponse(
+            format=carried.format,
+            off=exported.off,
+            still_ms=exported.still_ms,
+            mark=exported.mark,
+            since=exported.since,
+            memory=exported.memory,
+        )
         try:
             async for piece in carried.data:
                 digest.update(piece)
@@ -166,20 +182,27 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         request_iterator: AsyncIterator[pb.ImportRequest],
         context: ServicerContext[pb.ImportRequest, pb.ImportResponse],
     ) -> pb.ImportResponse:
-        """Makes a VNode of what another provider exported."""
+        """Makes a VNode of what another provider exported, or keeps a copy of one."""
         first = await anext(aiter(request_iterator), None)
         if first is None:
             raise invalid("reservation_id", "nothing", "a first message that names a VNode")
         reservation_id = _id("reservation_id", first.reservation_id)
         vnode = _id("vnode", first.vnode)
-        self._clouds.carrying.may_come(reservation_id, vnode)
-        await context.send_initial_metadata(((READY, "1"),))
+        carrying, kept = self._clouds.carrying, ""
+        if _copies(first.carry):
+            kept = await carrying.kept(reservation_id, vnode)
+        else:
+            carrying.may_come(reservation_id, vnode)
+        await context.send_initial_metadata(((READY, "1"), (KEPT, kept)))
         second = await anext(aiter(request_iterator), pb.ImportRequest())
-        carried = Carried(second.format, _brought(second, request_iterator))
         try:
-            await self._clouds.carrying.import_(
-                reservation_id, vnode, Exported(carried, second.off)
-            )
+            exported = _exported(second, request_iterator)
+            if _copies(first.carry):
+                _id("mark", second.mark)
+                last = first.carry == pb.CARRY_LIVE
+                await carrying.keep(reservation_id, vnode, exported, last=last)
+            else:
+                await carrying.import_(reservation_id, vnode, exported)
         except RequestError:
             # Who is still sending would not hear why.
             async for _ in request_iterator:
@@ -296,6 +319,24 @@ def _carried(request: pb.CarriedRequest) -> tuple[str, list[str]]:
     if not vnodes:
         raise invalid("vnodes", "none", "one or more")
     return _id("reservation_id", request.reservation_id), vnodes
+
+
+def _copies(carry: int) -> bool:
+    """Whether it goes by copies of one that runs. Raises RequestError."""
+    if carry not in pb.Carry.values():
+        raise invalid("carry", carry, "COLD (1), AHEAD (2) or LIVE (3)")
+    return carry in _COPIES
+
+
+def _exported(second: pb.ImportRequest, more: AsyncIterator[pb.ImportRequest]) -> Exported:
+    """What comes, as it was told at the other end."""
+    return Exported(
+        Carried(second.format, _brought(second, more)),
+        second.off,
+        mark=second.mark,
+        since=second.since,
+        memory=second.memory,
+    )
 
 
 async def _brought(

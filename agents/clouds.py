@@ -235,7 +235,7 @@ class Clouds:
             placement, mapped = self._placement(record), self._mapped(record)
             mine = [name for name in names if mapped.vnode(name) is not None]
             after = mapped.switched(mine, off=off)
-            after = after if off else after.leaving(mine, away=False)
+            after = after if off else after.staying(mine)
             return replace(placement, detail=after.to_json())
 
         refusal = await self._remaps.remap(key, place)

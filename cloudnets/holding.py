@@ -88,6 +88,8 @@ def settle(
         off,
         awaits=tuple(sorted(still)),
         leaves=leaves,
+        paused=tuple(n for n in (present.paused if present else ()) if n in {*still, *leaves}),
+        left_ms=tuple(each for each in (present.left_ms if present else ()) if each[0] in leaves),
     )
     return Settled(mapped, taken)
 

@@ -61,7 +61,8 @@ class Mapped:
     ``off``: VNodes that their user has stopped. VLinks that pass through, without a VNode here,
     are ordinary segments: of them there are only the ``rules`` of the edge's switch. ``awaits``:
     VNodes that are being carried here, and do not run yet. ``leaves``: those that are being carried
-    away, and do not run any more.
+    away, and do not run any more, and ``left_ms`` since when each of them stands still. ``paused``:
+    those of both that keep what they have in memory.
     """
 
     reservation_id: str
@@ -73,11 +74,19 @@ class Mapped:
     rules: tuple[SwitchRule, ...] = ()
     awaits: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    paused: tuple[str, ...] = ()
+    left_ms: tuple[tuple[str, int], ...] = ()
 
     @property
     def still(self) -> frozenset[str]:
         """VNodes that are not to run now."""
         return frozenset((*self.off, *self.awaits, *self.leaves))
+
+    @property
+    def keeps_memory(self) -> frozenset[str]:
+        """Of these those that are not to lose what they have in memory: what is awaited may come
+        with it before that is written here."""
+        return frozenset((*self.awaits, *self.paused)).difference(self.off)
 
     def vnode(self, name: str) -> MappedVNode | None:
         """The one of that id."""
@@ -90,12 +99,27 @@ class Mapped:
 
     def begun(self, names: Collection[str]) -> Mapped:
         """With these VNodes awaited no more."""
-        return replace(self, awaits=tuple(name for name in self.awaits if name not in names))
+        awaits = tuple(name for name in self.awaits if name not in names)
+        return replace(self.pausing(names, paused=False), awaits=awaits)
 
-    def leaving(self, names: Collection[str], *, away: bool) -> Mapped:
-        """With these VNodes being carried away, or not (any more)."""
-        left = set(self.leaves) | set(names) if away else set(self.leaves) - set(names)
-        return replace(self, leaves=tuple(sorted(left)))
+    def leaving(self, vnode: str, now_ms: int, *, paused: bool) -> Mapped:
+        """With a VNode being carried away, ``paused`` or stopped; it may be so already."""
+        since_ms = {vnode: now_ms} | dict(self.left_ms)
+        leaves = tuple(sorted({*self.leaves, vnode}))
+        after = replace(self, leaves=leaves, left_ms=tuple(sorted(since_ms.items())))
+        return after.pausing([vnode], paused=paused)
+
+    def staying(self, names: Collection[str]) -> Mapped:
+        """With none of these VNodes being carried away (any more)."""
+        left_ms = tuple(each for each in self.left_ms if each[0] not in names)
+        leaves = tuple(name for name in self.leaves if name not in names)
+        after = replace(self, leaves=leaves, left_ms=left_ms)
+        return after.pausing([name for name in names if name not in self.awaits], paused=False)
+
+    def pausing(self, names: Collection[str], *, paused: bool) -> Mapped:
+        """With these VNodes keeping what they have in memory while they stand still, or not."""
+        kept = set(self.paused) | set(names) if paused else set(self.paused) - set(names)
+        return replace(self, paused=tuple(sorted(kept)))
 
     def to_json(self) -> str:
         """The form in which it is stored."""
@@ -110,6 +134,8 @@ class Mapped:
                 "rules": self.rules,
                 "awaits": self.awaits,
                 "leaves": self.leaves,
+                "paused": self.paused,
+                "left_ms": self.left_ms,
             }
         )
 
@@ -133,6 +159,8 @@ class Mapped:
             # Not in what was stored before VNodes could be carried.
             awaits=tuple(stored.get("awaits", ())),
             leaves=tuple(stored.get("leaves", ())),
+            paused=tuple(stored.get("paused", ())),
+            left_ms=tuple((vnode, ms) for vnode, ms in stored.get("left_ms", ())),
         )
 
 

@@ -9,6 +9,7 @@ import typer
 from braid.client import Client, Conflict
 from braid.cloudnets import cloudnet
 from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
+from commands.carried import add_when_running
 from commands.cloudnet_drawing import check_drawing, draw_mapping
 from commands.cloudnet_options import (
     Anew,
@@ -175,8 +176,8 @@ def modify(
     """Make a CloudNet what FILE says: all of it, or the old one stands. Exit 3: it was refused.
 
     VNodes that stay are moved only where they must be; what those have that change their provider
-    is carried, but for --anew. Objective, --at, --max-latency, --via and --avoid stay as they were
-    where they are not said.
+    is carried, live where both ends can, but for --anew. Objective, --at, --max-latency, --via and
+    --avoid stay as they were where they are not said.
     """
     graph = read_overlay(file, as_json)
     with connected(target, insecure, ca, cert, key) as client:
@@ -198,6 +199,7 @@ def modify(
             request_id=request_id,
             timeout_s=timeout_s,
         )
+        add_when_running(client, record)
     print_json(record) if as_json else console().print(record_view(record))
     if not record.modified:
         raise typer.Exit(REFUSED)

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from braid.client import BraidError, Client
 from braid.v1 import cloudnets_pb2
+from commands.carried import add_when_running, carried_line
 from commands.cloudnet_options import AtEither, CloudNetId, Free, VNodes
 from commands.cloudnet_requests import failed
 from commands.context import (
@@ -101,10 +103,11 @@ def migrate(
 ) -> None:
     """Move a VNode that runs, to another provider or host, or free a share of a provider's hosts.
 
-    Within a provider live where the hosts can. To another provider it is stopped, what is on its
-    disk is carried, and it starts there. New or old and never neither. Also at one provider's
-    agent, but for --to.
+    Live where the hosts can: to another provider it runs on while what it has is copied, and
+    stands still for the rest only. Else it is stopped, what is on its disk is carried, and it
+    starts there. New or old and never neither. Also at one provider's agent, but for --to.
     """
+    carried: list[str] = []
     with connected(target, insecure, ca, cert, key) as client:
         if free is not None:
             if reservation_id or to or host or anew:
@@ -116,10 +119,14 @@ def migrate(
             answer = client.migrate(
                 reservation_id, vnode, host=host, domain=to, anew=anew, request_id=request_id
             )
+            if to and answer.moves and not as_json:
+                carried = _carried(client, reservation_id, vnode)
     if as_json:
         print_json(answer)
     elif answer.moves:
         console().print(moves_view(answer.moves))
+        for line in carried:
+            typer.echo(line)
     else:
         typer.echo("nothing had to be moved")
 
@@ -145,6 +152,16 @@ def what_if(
     print_json(answer) if as_json else console().print(what_if_view(answer))
     if answer.freed < answer.wanted:
         raise typer.Exit(REFUSED)
+
+
+def _carried(client: Client, reservation_id: str, vnode: str) -> list[str]:
+    """How a VNode was carried that has moved; nothing where that is not told."""
+    try:
+        record = client.get(reservation_id)
+    except BraidError:
+        return []
+    add_when_running(client, record)
+    return [carried_line(each) for each in record.carried if each.vnode == vnode]
 
 
 def _print(state: cloudnets_pb2.CloudNetState, vnodes: list[str] | None, as_json: bool) -> None:

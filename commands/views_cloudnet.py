@@ -11,6 +11,7 @@ from rich.text import Text
 from braid.requests import state_name
 from braid.units import format_duration, format_time, format_volume
 from braid.v1 import cloudnets_pb2, common_pb2, rdl_pb2, reservations_pb2 as pb
+from commands.carried import carried_line
 from commands.drawing_text import route_lines
 from commands.mapping import Mapping, VNode, of_plan, of_record, quantity
 from commands.views_progress import add_progress
@@ -18,7 +19,13 @@ from commands.views_refused import refused_rows
 from commands.words import styled, vlans_text, window_text
 
 MICROS, HOUR_S = 1_000_000, 3_600
-STYLES = {"running": "green", "failed": "red", "preparing": "yellow", "defined": "yellow"}
+STYLES = {
+    "running": "green",
+    "failed": "red",
+    "preparing": "yellow",
+    "defined": "yellow",
+    "paused": "yellow",
+}
 
 
 def plan_view(plan: pb.PlanResponse, asked: pb.CloudNet) -> RenderableType:
@@ -61,6 +68,7 @@ def record_view(
         rows += _completed_rows(state.completed)
     if unknown:
         rows.append(Text(f"the state of its VNodes is not known: {unknown}"))
+    rows += [Text(carried_line(each)) for each in record.carried]
     rows += refused_rows(record)
     broken = dict.fromkeys(f"{part.domain}: {part.reason}" for part in record.parts if part.reason)
     rows += [styled(line, "red") for line in broken]

@@ -14,7 +14,7 @@ from braid.v1 import cloudnets_pb2 as pb
 from braid.v1.cloudnets_pb2_grpc import CloudNetsStub
 from orchestrator.link import Status
 from orchestrator.passing_on import passed_on
-from orchestrator.ports import NotCarriedError
+from orchestrator.ports import Ahead, Brought, NotCarriedError
 
 T = TypeVar("T")
 
@@ -22,6 +22,8 @@ STALL_S = 60.0
 """For how long nothing may move before it is begun again."""
 READY = "braid-ready"
 """The header of an Import that may go on."""
+KEPT = "braid-kept"
+"""The header that says which copy is kept there."""
 FINAL = frozenset(
     {
         StatusCode.FAILED_PRECONDITION,
@@ -50,39 +52,63 @@ class GrpcCarrier:
     def __init__(self, providers: Providers, stall_s: float = STALL_S) -> None:
         self._providers, self._stall_s = providers, stall_s
 
-    async def carry(self, reservation_id: str, vnode: str, source: str, target: str) -> None:
+    async def ahead(self, reservation_id: str, vnode: str, source: str, target: str) -> Ahead:
+        asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode, carry=pb.CARRY_AHEAD)
+        first, size = await self._pass(asked, source, target)
+        return Ahead(size, first.HasField("still_ms"))
+
+    async def carry(
+        self, reservation_id: str, vnode: str, source: str, target: str, *, live: bool
+    ) -> Brought:
+        how = pb.CARRY_LIVE if live else pb.CARRY_COLD
+        asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode, carry=how)
+        first, _ = await self._pass(asked, source, target)
+        return Brought(first.memory, first.off, first.still_ms)
+
+    async def _pass(
+        self, asked: pb.ExportRequest, source: str, target: str
+    ) -> tuple[pb.ExportResponse, int]:
+        """What the source tells first, and how many bytes have arrived."""
+        told, size = pb.ExportResponse(), 0
         async with self._stub(source) as there, self._stub(target) as here:
             into = here.Import()
             try:
-                first = pb.ImportRequest(reservation_id=reservation_id, vnode=vnode)
+                first = pb.ImportRequest(
+                    reservation_id=asked.reservation_id, vnode=asked.vnode, carry=asked.carry
+                )
                 await self._of(target, into.write(first))
                 # It says so once the VNode may come: before that its source is left alone.
                 headers = await self._of(target, into.initial_metadata())
                 if headers is not None and READY in headers:
-                    asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode)
-                    await self._pour((source, there.Export(asked)), (target, into))
+                    if KEPT not in headers and asked.carry != pb.CARRY_COLD:
+                        raise NotCarriedError(f"{target} takes no copies of VNodes", final=True)
+                    asked.since = headers.get(KEPT) or ""
+                    export = there.Export(asked)
+                    told, size = await self._pour((source, export), (target, into))
                 await self._of(target, _ended(into))
             finally:
                 into.cancel()
+        return told, size
 
-    async def _pour(self, source: tuple[str, Any], target: tuple[str, Any]) -> None:
+    async def _pour(
+        self, source: tuple[str, Any], target: tuple[str, Any]
+    ) -> tuple[pb.ExportResponse, int]:
         """Passes on all that comes, while anybody takes it."""
         (there, export), (here, into) = source, target
+        first: pb.ExportResponse | None = None
+        size = 0
         try:
             while message := await self._of(there, export.read()):
                 if into.done():
-                    return
-                onward = pb.ImportRequest(
-                    format=message.format,
-                    off=message.off,
-                    data=message.data,
-                    digest=message.digest,
-                )
-                await self._of(here, into.write(onward))
+                    break
+                first = first or message
+                size += len(message.data)
+                await self._of(here, into.write(_onward(message)))
             if not into.done():
                 await self._of(here, into.done_writing())
         finally:
             export.cancel()
+        return first or pb.ExportResponse(), size
 
     async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
         async with self._stub(domain) as stub:
@@ -124,6 +150,19 @@ class GrpcCarrier:
 
 class _GoneError(NotCarriedError):
     """There is no such VNode, or nothing that could be awaited."""
+
+
+def _onward(message: pb.ExportResponse) -> pb.ImportRequest:
+    """What one end says, for the other."""
+    return pb.ImportRequest(
+        format=message.format,
+        off=message.off,
+        data=message.data,
+        digest=message.digest,
+        mark=message.mark,
+        since=message.since,
+        memory=message.memory,
+    )
 
 
 async def _ended(call: Any) -> pb.ImportResponse:

@@ -1,63 +1,52 @@
-"""A Modify that takes VNodes to other providers: what they have is carried, then they begin there.
+"""A Modify that takes VNodes to other providers: what they have is carried, then they run there.
 
     committed ──all carried──▶ changed, told ──all begun──▶ the old version is released
         └──one cannot be──▶ put back ──▶ unchanged, told; the new version is released
 
-Nothing is remembered of how far it is: every step may be done again, and after a crash all are
-(docs/decisions/0026-carried-vnodes.md).
+How they are carried: orchestrator.errand. Nothing is remembered of how far it is: every step may be
+done again, and after a crash all are (docs/decisions/0026-carried-vnodes.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
-import structlog
-
+from orchestrator.carried import now_running
 from orchestrator.carrying import Carry, awaited, carries
 from orchestrator.engine import Engine
+from orchestrator.errand import PAUSE_MAX_S, PAUSE_S, Errand, Outcome, refusal
 from orchestrator.ports import Carrier, LostError, NotCarriedError
+from orchestrator.records import Reservation, State
 from protocol.coordinator import Decision, Transaction
 from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
 from substrate.values import replace
 
-log = structlog.get_logger()
-
-Work = Callable[[], Awaitable[None]]
-Tried = Callable[[Work], Awaitable[str]]
-"""Does it until it is done; else why not."""
-
-PAUSE_S = 1.0
-PAUSE_MAX_S = 5.0
-PUT_BACK_MS = 60_000
-"""For how long a source is looked for whose VNode stands still for nothing."""
 RESUMED_MS = 30_000
 """For how long it is tried in any case, however long ago it began."""
 
 
 async def carry_all(
     engine: Engine, old_id: str, new: Transaction, since_ms: int, going: Callable[[], bool]
-) -> tuple[Refusal, ...]:
+) -> Outcome:
     """Carries what the new version awaits, while ``going()``; why it could not, where it could not.
 
     Then all is put back that was to be carried.
     """
     old = engine.transactions.get(old_id)
     if not awaited(new):
-        return ()
+        return Outcome()
     wanted = carries(old, new) if old is not None else ()
     if not wanted or engine.carrier is None:
         reason = "what its VNodes have cannot be carried: the version before is not known any more"
-        return (Refusal(RefusalKind.UNAVAILABLE, reason),)
+        return Outcome((Refusal(RefusalKind.UNAVAILABLE, reason),))
     until_ms = max(since_ms + engine.limits.carry_ms, engine.now_ms() + RESUMED_MS)
-    tried, carrier = partial(_tried, engine, going, until_ms), engine.carrier
-    refusals = await _refusals(_carry(carrier, each, new, tried) for each in wanted)
-    if not refusals:
-        return ()
-    tried = partial(_tried, engine, going, engine.now_ms() + PUT_BACK_MS)
-    return refusals + await _refusals(_put_back(carrier, each, new, tried) for each in wanted)
+    errand = Errand(engine, engine.carrier, new, going, until_ms)
+    outcome = await errand.carry(wanted)
+    if not outcome.refusals:
+        return outcome
+    return Outcome(outcome.refusals + await errand.put_back(wanted))
 
 
 async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
@@ -67,13 +56,18 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
         return
     left = list(carries(old, new)) if _stands_by(old) else []
     since_ms, pause_s, told = engine.now_ms(), PAUSE_S, False
-    while left:
-        reasons = [await _begin(engine.carrier, each, new) for each in left]
-        left = [each for each, reason in zip(left, reasons, strict=True) if reason]
+    begun_ms: dict[str, int] = {}
+    while left or begun_ms:
+        work = (_begin(engine, engine.carrier, each, new) for each in left)
+        both = list(zip(left, await asyncio.gather(*work), strict=True))
+        begun_ms |= {each.vnode: engine.now_ms() for each, reason in both if not reason}
+        left, reasons = [each for each, reason in both if reason], [reason for _, reason in both]
+        if await _tell_begun(engine, new.reservation_id, begun_ms):
+            begun_ms = {}
         late = engine.now_ms() - since_ms >= engine.limits.carry_ms
         if left and late and not told:
             told = await _tell(engine, new, _waiting(left, [r for r in reasons if r]))
-        if left:
+        if left or begun_ms:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
         now = engine.transactions.get(old_id)
@@ -83,62 +77,7 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
         await _tell(engine, new, ())
 
 
-async def _refusals(work: Iterable[Awaitable[Refusal | None]]) -> tuple[Refusal, ...]:
-    """What could not be done of work that is done at once."""
-    return tuple(outcome for outcome in await asyncio.gather(*work) if outcome is not None)
-
-
-async def _carry(carrier: Carrier, each: Carry, new: Transaction, tried: Tried) -> Refusal | None:
-    """Why it could not be carried; None: it was, or nobody wants it any more."""
-    why = await tried(
-        lambda: carrier.carry(new.reservation_id, each.vnode, each.source, each.target)
-    )
-    if not why:
-        return None
-    log.warning("VNode not carried", reservation=new.reservation_id, carry=each, reason=why)
-    reason = (
-        f"what VNode {each.vnode} has could not be carried from {each.source} to {each.target}:"
-        f" {why}; possible: to leave it at {each.source}, or to say that it begins anew"
-    )
-    return _refusal(each, each.source, reason)
-
-
-async def _put_back(
-    carrier: Carrier, each: Carry, new: Transaction, tried: Tried
-) -> Refusal | None:
-    """What must be known where that could not be done."""
-    why = await tried(lambda: carrier.put_back(new.reservation_id, each.vnode, each.source))
-    if not why:
-        return None
-    log.error("VNode not put back", reservation=new.reservation_id, carry=each, reason=why)
-    reason = (
-        f"VNode {each.vnode} may stand still at {each.source}, which could not be told that it"
-        f" stays: {why}; start it there once it can be reached"
-    )
-    return _refusal(each, each.source, reason)
-
-
-def _refusal(each: Carry, domain: str, reason: str) -> Refusal:
-    return Refusal(RefusalKind.UNAVAILABLE, reason, domain, elements=(each.vnode,))
-
-
-async def _tried(engine: Engine, going: Callable[[], bool], until_ms: int, work: Work) -> str:
-    """Why it was not done at last; empty: it was, or nobody wants it any more."""
-    pause_s = PAUSE_S
-    while going():
-        try:
-            await work()
-            return ""
-        except NotCarriedError as error:
-            if error.final or engine.now_ms() >= until_ms:
-                return str(error)
-            log.info("tried again", reason=str(error))
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, PAUSE_MAX_S)
-    return ""
-
-
-async def _begin(carrier: Carrier, each: Carry, new: Transaction) -> str:
+async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> str:
     """Why it does not run yet. What has arrived and was lost by its hosts is carried once more:
     its source has it still."""
     try:
@@ -148,16 +87,29 @@ async def _begin(carrier: Carrier, each: Carry, new: Transaction) -> str:
         if not error.final:
             return str(error)
     try:
-        await carrier.carry(new.reservation_id, each.vnode, each.source, each.target)
+        await _carry_once_more(engine, carrier, each, new)
         await carrier.begin(new.reservation_id, each.vnode, each.target)
         return ""
     except NotCarriedError as error:
         return str(error)
 
 
+async def _carry_once_more(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> None:
+    """Its source stands still already: paused, or stopped."""
+    way = new.reservation_id, each.vnode, each.source, each.target
+    if engine.limits.carry_rounds:
+        try:
+            await carrier.carry(*way, live=True)
+            return
+        except NotCarriedError as error:
+            if not error.final:
+                raise
+    await carrier.carry(*way, live=False)
+
+
 def _waiting(left: Sequence[Carry], reasons: Sequence[str]) -> tuple[Refusal, ...]:
     return tuple(
-        _refusal(
+        refusal(
             each,
             each.target,
             f"VNode {each.vnode} does not run at {each.target} yet: {why}; what it had stands by at"
@@ -169,15 +121,40 @@ def _waiting(left: Sequence[Carry], reasons: Sequence[str]) -> tuple[Refusal, ..
 
 async def _tell(engine: Engine, new: Transaction, refusals: tuple[Refusal, ...]) -> bool:
     """Writes into the record why VNodes do not run yet; False: try again."""
-    live = engine.book.get(new.reservation_id)
+
+    def change(record: Reservation) -> Reservation:
+        if record.transaction_id != new.transaction_id:
+            return record
+        return replace(record, refusals=refusals)
+
+    return await _written(engine, new.reservation_id, change)
+
+
+async def _tell_begun(engine: Engine, reservation_id: str, begun_ms: Mapping[str, int]) -> bool:
+    """Writes into the record for how long VNodes stood still that run now; False: try again."""
+
+    def change(record: Reservation) -> Reservation:
+        if record.state is not State.COMMITTED:
+            return record
+        return replace(record, carried=now_running(record.carried, begun_ms))
+
+    # Whose record is not here is told of by whoever has it.
+    here = engine.book.get(reservation_id) is not None
+    return not (here and begun_ms) or await _written(engine, reservation_id, change)
+
+
+async def _written(
+    engine: Engine, reservation_id: str, change: Callable[[Reservation], Reservation]
+) -> bool:
+    """Makes a record so; False: try again."""
+    live = engine.book.get(reservation_id)
     if live is None:
         return False
     try:
         async with live.turn():
-            if live.record.transaction_id == new.transaction_id:
-                now_ms = engine.now_ms()
-                record = replace(live.record, refusals=refusals, updated_ms=now_ms)
-                await engine.store_record(live, record)
+            after = change(live.record)
+            if after != live.record:
+                await engine.store_record(live, replace(after, updated_ms=engine.now_ms()))
     except (StorageError, LostError):
         return False
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestrator.cloudnet_checks import graph_of
 from orchestrator.negotiation import Question
@@ -10,6 +10,8 @@ from protocol.coordinator import PROMISED, PartStatus, Transaction
 from rdl.aggregation import is_neighbour
 from substrate.values import dataclass
 
+SMALL_BYTES = 1 << 18
+"""What goes in a moment: a VNode of which no more has changed may stand still for the rest."""
 EVER = PROMISED | {PartStatus.RELEASING, PartStatus.RELEASED, PartStatus.NACKED}
 """Statuses of parts that were committed."""
 
@@ -72,6 +74,15 @@ def carries(old: Transaction, new: Transaction) -> tuple[Carry, ...]:
     if new.version > old.version + 1:
         found |= {v: at for v, at in after.items() if before.get(v, at) != at}
     return tuple(Carry(vnode, before.get(vnode, ""), found[vnode]) for vnode in sorted(found))
+
+
+def goes_on(sizes: Sequence[int], rounds: int) -> bool:
+    """Whether another copy should go ahead of a VNode, after those of so many bytes. Not where
+    little is left, or where it changes as fast as it is copied."""
+    if not sizes:
+        return True
+    faster = len(sizes) > 1 and sizes[-1] >= sizes[-2]
+    return len(sizes) < rounds and sizes[-1] > SMALL_BYTES and not faster
 
 
 def _places(transaction: Transaction) -> dict[str, str]:

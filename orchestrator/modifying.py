@@ -6,13 +6,14 @@ from orchestrator.book import Live
 from orchestrator.carry_out import begin_all, carry_all
 from orchestrator.carrying import awaited
 from orchestrator.engine import Engine
+from orchestrator.errand import Outcome
 from orchestrator.explaining import explained, let_go
 from orchestrator.negotiation import Failure
 from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
-from substrate.model import Criteria, Refusal
+from substrate.model import Criteria
 from substrate.values import replace
 
 SETTLE_BEFORE_RELEASE_S = 10.0
@@ -60,20 +61,20 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
     """Puts the new version in force when success may be told, and what its VNodes have is where it
     is to be; then gives the old one back."""
     transaction = await engine.verdict(new_id)
-    wrong: tuple[Refusal, ...] = ()
+    done = Outcome()
     if stands(transaction) and _pending(live.record, new_id):
         since_ms = live.record.updated_ms
 
         def going() -> bool:
             return not live.lost and _pending(live.record, new_id)
 
-        wrong = await carry_all(engine, old_id, transaction, since_ms, going)
+        done = await carry_all(engine, old_id, transaction, since_ms, going)
         transaction = engine.transactions.get(new_id) or transaction
     async with live.turn():
         if _pending(live.record, new_id):
             now_ms = engine.now_ms()
-            if wrong and stands(transaction):
-                stays = unchanged(live.record, wrong, now_ms)
+            if done.refusals and stands(transaction):
+                stays = unchanged(live.record, done.refusals, now_ms)
                 await engine.persist(lambda: engine.withdraw(live, new_id, stays), live)
                 live.set(stays)
                 return
@@ -81,7 +82,7 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
                 refused = unchanged(live.record, why_not(transaction), now_ms)
                 await store_outcome(engine, live, transaction, refused)
                 return
-            await engine.store_record(live, changed(live.record, now_ms))
+            await engine.store_record(live, changed(live.record, now_ms, done.carried))
         if live.record.transaction_id != new_id:
             return
         engine.book.watch_end(live.record)

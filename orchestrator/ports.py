@@ -80,11 +80,36 @@ class NotCarriedError(Exception):
         self.final = final
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A copy of a VNode that went ahead of it: so many bytes; ``still``: it does not run."""
+
+    size: int
+    still: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A VNode that was carried: ``live``, with its memory; ``off``: its user had stopped it;
+    ``still_ms``: for how long it had stood still before it was asked for."""
+
+    live: bool = False
+    off: bool = False
+    still_ms: int = 0
+
+
 class Carrier(Protocol):
     """Carries VNodes between providers. All may be done again, and raise NotCarriedError."""
 
-    async def carry(self, reservation_id: str, vnode: str, source: str, target: str) -> None:
-        """Stops a VNode at one domain; what it has then is at the other, where it waits."""
+    async def ahead(self, reservation_id: str, vnode: str, source: str, target: str) -> Ahead:
+        """Copies what a VNode has, or has changed since it was last copied, while it runs on;
+        final: one end cannot do that."""
+
+    async def carry(
+        self, reservation_id: str, vnode: str, source: str, target: str, *, live: bool
+    ) -> Brought:
+        """Stops a VNode at one domain, ``live``: pauses it; what it has then is at the other, where
+        it waits."""
 
     async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
         """Lets one run that has arrived; final: it has not. Nothing where none is awaited."""

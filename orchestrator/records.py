@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 
+from orchestrator.carried import CarriedVNode, carried_next
 from orchestrator.explanation import NOTHING_TO_SAY, Explanation
 from substrate.bending import Phase, rigid
 from substrate.labels import Plan
@@ -125,6 +126,8 @@ class Reservation:
     explanation: Explanation = NOTHING_TO_SAY
     proof: Proof | None = None
     """Of a CloudNet: how good its mapping is."""
+    carried: tuple[CarriedVNode, ...] = ()
+    """Of a CloudNet: what the version in force took to other providers."""
 
     @property
     def decided(self) -> bool:
@@ -240,8 +243,11 @@ def with_change_grant(reservation: Reservation, grant: Granted, now_ms: int) -> 
     return replace(reservation, change=change, updated_ms=now_ms)
 
 
-def changed(reservation: Reservation, now_ms: int) -> Reservation:
-    """The Modify under way, whose plan is known, succeeded: a new version is in force."""
+def changed(
+    reservation: Reservation, now_ms: int, carried: Collection[CarriedVNode] = ()
+) -> Reservation:
+    """The Modify under way, whose plan is known, succeeded: a new version is in force, for which
+    these VNodes were ``carried``."""
     change = reservation.change
     assert change is not None
     before = {part.domain: part.data_plane for part in reservation.parts}
@@ -262,6 +268,7 @@ def changed(reservation: Reservation, now_ms: int) -> Reservation:
         paths=change.paths,
         parts=parts,
         proof=change.proof,
+        carried=carried_next(reservation.carried, carried),
         asked=None,
         refusals=(),
         explanation=NOTHING_TO_SAY,

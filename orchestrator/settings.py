@@ -43,6 +43,7 @@ class OrchestratorSettings(ListenSettings):
     moves_max: int = Field(default=4, ge=0, le=64)
     toll_max_link_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     carry_timeout_s: float = Field(default=600.0, ge=1, le=86_400)
+    carry_rounds: int = Field(default=8, ge=0, le=1000)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
     horizon_s: int = Field(default=2 * 366 * 86_400, ge=1)
     log: LogSettings = LogSettings()
@@ -75,6 +76,7 @@ class OrchestratorSettings(ListenSettings):
             moves_max=self.moves_max,
             carry_ms=round(self.carry_timeout_s * 1000),
             tariff=Tariff(self.toll_max_link_s) if self.toll_max_link_s is not None else None,
+            carry_rounds=self.carry_rounds,
         )
 
     def bounds(self) -> Bounds:

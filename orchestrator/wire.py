@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.advice import advice_text, legs_text
+from orchestrator.carried import CarriedVNode
 from orchestrator.explanation import (
     NOTHING_TO_SAY,
     Alternative,
@@ -78,6 +79,8 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
         _fill_advice(message.advice, record.criteria, record.paths)
     if record.proof is not None:
         message.proof.CopyFrom(_proof_to_pb(record.proof))
+    if record.carried:
+        message.carried.extend(_carried_to_pb(each) for each in record.carried)
     whole = fold_data_plane(record.parts)
     if whole is not None:
         message.data_plane = data_plane_to_pb(whole)
@@ -115,6 +118,7 @@ def record_from_pb(
         asked=criteria_from_pb(message.asked) if message.HasField("asked") else None,
         explanation=_explanation_from_pb(message),
         proof=_proof_from_pb(message.proof) if message.HasField("proof") else None,
+        carried=tuple(_carried_from_pb(each) for each in message.carried),
     )
 
 
@@ -251,6 +255,30 @@ def _proof_from_pb(message: pb.MappingProof) -> Proof:
         message.proof_scope,
         message.price_micros if message.HasField("price_micros") else None,
         tuple(message.unpriced_domains),
+    )
+
+
+def _carried_to_pb(carried: CarriedVNode) -> pb.CarriedVNode:
+    return pb.CarriedVNode(
+        vnode=carried.vnode,
+        source=carried.source,
+        target=carried.target,
+        live=carried.live,
+        reason=carried.reason,
+        since_ms=carried.since_ms,
+        still_ms=carried.still_ms,
+    )
+
+
+def _carried_from_pb(message: pb.CarriedVNode) -> CarriedVNode:
+    return CarriedVNode(
+        message.vnode,
+        message.source,
+        message.target,
+        message.live,
+        message.reason,
+        message.since_ms if message.HasField("since_ms") else None,
+        message.still_ms if message.HasField("still_ms") else None,
     )
 
 

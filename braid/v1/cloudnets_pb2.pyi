@@ -27,6 +27,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Carry:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CarryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Carry.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CARRY_UNSPECIFIED: _Carry.ValueType  # 0
+    """As COLD."""
+    CARRY_COLD: _Carry.ValueType  # 1
+    """Stopped; what is on its disk."""
+    CARRY_AHEAD: _Carry.ValueType  # 2
+    """It runs on; a copy of what it has at this instant, on its disk and in its memory."""
+    CARRY_LIVE: _Carry.ValueType  # 3
+    """Paused; the last copy."""
+
+class Carry(_Carry, metaclass=_CarryEnumTypeWrapper):
+    """AHEAD and LIVE: FAILED_PRECONDITION where the hosts at that end cannot; then COLD is left."""
+
+CARRY_UNSPECIFIED: Carry.ValueType  # 0
+"""As COLD."""
+CARRY_COLD: Carry.ValueType  # 1
+"""Stopped; what is on its disk."""
+CARRY_AHEAD: Carry.ValueType  # 2
+"""It runs on; a copy of what it has at this instant, on its disk and in its memory."""
+CARRY_LIVE: Carry.ValueType  # 3
+"""Paused; the last copy."""
+Global___Carry: _TypeAlias = Carry  # noqa: Y015
+
 class _PowerState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -41,6 +69,8 @@ class _PowerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PowerState
     POWER_STATE_RUNNING: _PowerState.ValueType  # 3
     POWER_STATE_STOPPED: _PowerState.ValueType  # 4
     POWER_STATE_FAILED: _PowerState.ValueType  # 5
+    POWER_STATE_PAUSED: _PowerState.ValueType  # 6
+    """It stands still with its memory, while it is carried to another provider."""
 
 class PowerState(_PowerState, metaclass=_PowerStateEnumTypeWrapper): ...
 
@@ -52,6 +82,8 @@ POWER_STATE_PREPARING: PowerState.ValueType  # 2
 POWER_STATE_RUNNING: PowerState.ValueType  # 3
 POWER_STATE_STOPPED: PowerState.ValueType  # 4
 POWER_STATE_FAILED: PowerState.ValueType  # 5
+POWER_STATE_PAUSED: PowerState.ValueType  # 6
+"""It stands still with its memory, while it is carried to another provider."""
 Global___PowerState: _TypeAlias = PowerState  # noqa: Y015
 
 class _PowerAction:
@@ -79,17 +111,24 @@ class ExportRequest(_message.Message):
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     VNODE_FIELD_NUMBER: _builtins.int
+    CARRY_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     vnode: _builtins.str
+    carry: Global___Carry.ValueType
+    since: _builtins.str
+    """Not with COLD: the mark of the copy that is kept where it goes; empty: none."""
     def __init__(
         self,
         *,
         reservation_id: _builtins.str = ...,
         vnode: _builtins.str = ...,
+        carry: Global___Carry.ValueType = ...,
+        since: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id", "vnode", b"vnode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carry", b"carry", "reservation_id", b"reservation_id", "since", b"since", "vnode", b"vnode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,12 +142,24 @@ class ExportResponse(_message.Message):
     OFF_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    STILL_MS_FIELD_NUMBER: _builtins.int
+    MARK_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Only in the first message: what the bytes mean, a word of the plugin, and whether its user has stopped it."""
     off: _builtins.bool
     data: _builtins.bytes
     digest: _builtins.bytes
     """Only in the last: SHA-256 of all data."""
+    still_ms: _builtins.int
+    """Only in the first: for how long it had stood still before this; absent: it ran."""
+    mark: _builtins.str
+    """Only in the first, and not with COLD: the mark of this copy; that of the copy that it builds on, empty
+    where it is whole; and whether it has what the VNode has in memory.
+    """
+    since: _builtins.str
+    memory: _builtins.bool
     def __init__(
         self,
         *,
@@ -116,12 +167,18 @@ class ExportResponse(_message.Message):
         off: _builtins.bool = ...,
         data: _builtins.bytes = ...,
         digest: _builtins.bytes = ...,
+        still_ms: _builtins.int | None = ...,
+        mark: _builtins.str = ...,
+        since: _builtins.str = ...,
+        memory: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_still_ms", b"_still_ms", "still_ms", b"still_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "format", b"format", "off", b"off"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_still_ms", b"_still_ms", "data", b"data", "digest", b"digest", "format", b"format", "mark", b"mark", "memory", b"memory", "off", b"off", "since", b"since", "still_ms", b"still_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__still_ms: _TypeAlias = _typing.Literal["still_ms"]  # noqa: Y015
+    _WhichOneofArgType__still_ms: _TypeAlias = _typing.Literal["_still_ms", b"_still_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__still_ms) -> _WhichOneofReturnType__still_ms | None: ...
 
 Global___ExportResponse: _TypeAlias = ExportResponse  # noqa: Y015
 
@@ -131,32 +188,45 @@ class ImportRequest(_message.Message):
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     VNODE_FIELD_NUMBER: _builtins.int
+    CARRY_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     OFF_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    MARK_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Only in the first message, and alone in it."""
     vnode: _builtins.str
+    carry: Global___Carry.ValueType
     format: _builtins.str
     """Only in the second, as Export told it."""
     off: _builtins.bool
     data: _builtins.bytes
     digest: _builtins.bytes
     """Only in the last, as Export told it. Without it nothing is made."""
+    mark: _builtins.str
+    """Only in the second, as Export told it."""
+    since: _builtins.str
+    memory: _builtins.bool
     def __init__(
         self,
         *,
         reservation_id: _builtins.str = ...,
         vnode: _builtins.str = ...,
+        carry: Global___Carry.ValueType = ...,
         format: _builtins.str = ...,
         off: _builtins.bool = ...,
         data: _builtins.bytes = ...,
         digest: _builtins.bytes = ...,
+        mark: _builtins.str = ...,
+        since: _builtins.str = ...,
+        memory: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "format", b"format", "off", b"off", "reservation_id", b"reservation_id", "vnode", b"vnode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carry", b"carry", "data", b"data", "digest", b"digest", "format", b"format", "mark", b"mark", "memory", b"memory", "off", b"off", "reservation_id", b"reservation_id", "since", b"since", "vnode", b"vnode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

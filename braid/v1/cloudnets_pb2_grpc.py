@@ -126,16 +126,19 @@ class CloudNetsServicer:
         """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
         be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
 
-        Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+        Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
+        pauses it instead. AHEAD: it changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Import(self, request_iterator, context):
-        """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
-        all; in place of what came before. The header "braid-ready" comes once
-        the first message was found good: send nothing before, and export nothing.
+        """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped, or paused where it
+        came with its memory. Whole or not at all; in place of what came before. AHEAD: it keeps what came, and
+        makes nothing. The header "braid-ready" comes once
+        the first message was found good: send nothing before, and export nothing. With it comes "braid-kept": the
+        mark of the copy that is kept here, empty where there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,7 +152,7 @@ class CloudNetsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutBack(self, request, context):
-        """They are not carried after all: those that Export has stopped run again.
+        """They are not carried after all: those that Export has stopped or paused run again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

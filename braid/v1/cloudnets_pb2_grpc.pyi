@@ -58,17 +58,20 @@ class CloudNetsStub:
     """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
     be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
 
-    Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+    Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
+    pauses it instead. AHEAD: it changes nothing.
     """
     Import: _grpc.StreamUnaryMultiCallable[_cloudnets_pb2.ImportRequest, _cloudnets_pb2.ImportResponse]
-    """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
-    all; in place of what came before. The header "braid-ready" comes once
-    the first message was found good: send nothing before, and export nothing.
+    """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped, or paused where it
+    came with its memory. Whole or not at all; in place of what came before. AHEAD: it keeps what came, and
+    makes nothing. The header "braid-ready" comes once
+    the first message was found good: send nothing before, and export nothing. With it comes "braid-kept": the
+    mark of the copy that is kept here, empty where there is none.
     """
     Begin: _grpc.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]
     """Lets VNodes run that have arrived, as far as their user has not stopped them."""
     PutBack: _grpc.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]
-    """They are not carried after all: those that Export has stopped run again."""
+    """They are not carried after all: those that Export has stopped or paused run again."""
 
 @_typing.type_check_only
 class CloudNetsAsyncStub(CloudNetsStub):
@@ -93,17 +96,20 @@ class CloudNetsAsyncStub(CloudNetsStub):
     """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
     be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
 
-    Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+    Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
+    pauses it instead. AHEAD: it changes nothing.
     """
     Import: _aio.StreamUnaryMultiCallable[_cloudnets_pb2.ImportRequest, _cloudnets_pb2.ImportResponse]  # type: ignore[assignment]
-    """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
-    all; in place of what came before. The header "braid-ready" comes once
-    the first message was found good: send nothing before, and export nothing.
+    """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped, or paused where it
+    came with its memory. Whole or not at all; in place of what came before. AHEAD: it keeps what came, and
+    makes nothing. The header "braid-ready" comes once
+    the first message was found good: send nothing before, and export nothing. With it comes "braid-kept": the
+    mark of the copy that is kept here, empty where there is none.
     """
     Begin: _aio.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]  # type: ignore[assignment]
     """Lets VNodes run that have arrived, as far as their user has not stopped them."""
     PutBack: _aio.UnaryUnaryMultiCallable[_cloudnets_pb2.CarriedRequest, _cloudnets_pb2.CarriedResponse]  # type: ignore[assignment]
-    """They are not carried after all: those that Export has stopped run again."""
+    """They are not carried after all: those that Export has stopped or paused run again."""
 
 class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -161,7 +167,8 @@ class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
         """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
         be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
 
-        Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has.
+        Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
+        pauses it instead. AHEAD: it changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -170,9 +177,11 @@ class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_cloudnets_pb2.ImportRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_cloudnets_pb2.ImportResponse, _abc.Awaitable[_cloudnets_pb2.ImportResponse]]:
-        """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped. Whole or not at
-        all; in place of what came before. The header "braid-ready" comes once
-        the first message was found good: send nothing before, and export nothing.
+        """Makes a VNode that was held with `awaits`, of what Export told, and leaves it stopped, or paused where it
+        came with its memory. Whole or not at all; in place of what came before. AHEAD: it keeps what came, and
+        makes nothing. The header "braid-ready" comes once
+        the first message was found good: send nothing before, and export nothing. With it comes "braid-kept": the
+        mark of the copy that is kept here, empty where there is none.
         """
 
     @_abc_1.abstractmethod
@@ -189,6 +198,6 @@ class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
         request: _cloudnets_pb2.CarriedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cloudnets_pb2.CarriedResponse, _abc.Awaitable[_cloudnets_pb2.CarriedResponse]]:
-        """They are not carried after all: those that Export has stopped run again."""
+        """They are not carried after all: those that Export has stopped or paused run again."""
 
 def add_CloudNetsServicer_to_server(servicer: CloudNetsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -962,6 +962,7 @@ class ReservationRecord(_message.Message):
     MOVES_FOR_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    CARRIED_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
     """1 for the first criteria, one more per successful Modify."""
@@ -1015,6 +1016,10 @@ class ReservationRecord(_message.Message):
     def proof(self) -> Global___MappingProof:
         """Of a CloudNet: how good its mapping on providers is."""
 
+    @_builtins.property
+    def carried(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarriedVNode]:
+        """Of a CloudNet: the VNodes that the version in force took to other providers with what they had."""
+
     def __init__(
         self,
         *,
@@ -1037,10 +1042,11 @@ class ReservationRecord(_message.Message):
         moves_for: _builtins.str = ...,
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
         proof: Global___MappingProof | None = ...,
+        carried: _abc.Iterable[Global___CarriedVNode] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified", "proof", b"proof", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "proof", b"proof", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "carried", b"carried", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "proof", b"proof", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__modified: _TypeAlias = _typing.Literal["modified"]  # noqa: Y015
     _WhichOneofArgType__modified: _TypeAlias = _typing.Literal["_modified", b"_modified"]  # noqa: Y015
@@ -1052,6 +1058,57 @@ class ReservationRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__switch_s) -> _WhichOneofReturnType__switch_s | None: ...
 
 Global___ReservationRecord: _TypeAlias = ReservationRecord  # noqa: Y015
+
+@_typing.final
+class CarriedVNode(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VNODE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STILL_MS_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    vnode: _builtins.str
+    source: _builtins.str
+    """Providers."""
+    target: _builtins.str
+    live: _builtins.bool
+    """It came with what it had in memory and goes on; else it has what was on its disk, and begins anew."""
+    reason: _builtins.str
+    """Why it is not live."""
+    still_ms: _builtins.int
+    """For how long it stood still, as its orchestrator saw it: from before its source stopped it until after it ran.
+    Absent: it does not run yet, or its user had stopped it.
+    """
+    since_ms: _builtins.int
+    """Since when it stands still; absent: its user had stopped it."""
+    def __init__(
+        self,
+        *,
+        vnode: _builtins.str = ...,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        live: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        still_ms: _builtins.int | None = ...,
+        since_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "_still_ms", b"_still_ms", "since_ms", b"since_ms", "still_ms", b"still_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "_still_ms", b"_still_ms", "live", b"live", "reason", b"reason", "since_ms", b"since_ms", "source", b"source", "still_ms", b"still_ms", "target", b"target", "vnode", b"vnode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__since_ms: _TypeAlias = _typing.Literal["since_ms"]  # noqa: Y015
+    _WhichOneofArgType__since_ms: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms"]  # noqa: Y015
+    _WhichOneofReturnType__still_ms: _TypeAlias = _typing.Literal["still_ms"]  # noqa: Y015
+    _WhichOneofArgType__still_ms: _TypeAlias = _typing.Literal["_still_ms", b"_still_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since_ms) -> _WhichOneofReturnType__since_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__still_ms) -> _WhichOneofReturnType__still_ms | None: ...
+
+Global___CarriedVNode: _TypeAlias = CarriedVNode  # noqa: Y015
 
 @_typing.final
 class PlanResponse(_message.Message):

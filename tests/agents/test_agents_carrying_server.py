@@ -107,6 +107,94 @@ async def test_what_one_has_another_gets_and_runs_with(sqlite_url: str) -> None:
         await runs(cloud, "r1", "a", "b")
 
 
+async def copied(cloud: Any, carry: pb.Carry.ValueType, since: str = "") -> list[Any]:
+    """What is told of b of r1."""
+    asked = pb.ExportRequest(reservation_id="r1", vnode="b", carry=carry, since=since)
+    return [message async for message in cloud.Export(asked)]
+
+
+async def kept(cloud: Any, carry: pb.Carry.ValueType, messages: list[Any]) -> str:
+    """Passes it on to r2; the mark of the copy that was kept there before."""
+    head = messages[0]
+    told = second(format=head.format, off=head.off, mark=head.mark, since=head.since,
+                  memory=head.memory)  # fmt: skip
+    onward = [pb.ImportRequest(data=m.data, digest=m.digest) for m in messages[1:]]
+    call = cloud.Import(iter([first(carry=carry), told, *onward]))
+    headers = dict(await call.initial_metadata())
+    assert headers["braid-ready"] == "1"
+    await call
+    return str(headers["braid-kept"])
+
+
+async def state(cloud: Any, reservation_id: str) -> int:
+    """What b is doing."""
+    shown = await cloud.Show(pb.ShowCloudNetRequest(reservation_id=reservation_id))
+    found: dict[str, int] = {each.vnode: each.state for each in shown.vnodes}
+    return found["b"]
+
+
+async def test_copies_go_ahead_while_it_runs_and_after_the_last_it_goes_on_there(
+    sqlite_url: str,
+) -> None:
+    async with serving(sqlite_url) as cloud:
+        await said(cloud, "r1", b"write diary it rains")
+        whole = await copied(cloud, pb.CARRY_AHEAD)
+        assert await kept(cloud, pb.CARRY_AHEAD, whole) == ""
+        await runs(cloud, "r1", "a", "b")
+        await runs(cloud, "r2", "a")
+        await said(cloud, "r1", b"set mood good")
+        rest = await copied(cloud, pb.CARRY_LIVE, whole[0].mark)
+        assert (rest[0].since, rest[0].memory) == (whole[0].mark, True)
+        assert not rest[0].HasField("still_ms")
+        assert (await copied(cloud, pb.CARRY_LIVE))[0].HasField("still_ms")
+        assert await kept(cloud, pb.CARRY_LIVE, rest) == whole[0].mark
+        paused = pb.POWER_STATE_PAUSED
+        assert [await state(cloud, name) for name in ("r1", "r2")] == [paused, paused]
+        await cloud.Begin(pb.CarriedRequest(reservation_id="r2", vnodes=["b"]))
+        await runs(cloud, "r2", "a", "b")
+        assert b"it rains" in await said(cloud, "r2", b"read diary")
+        assert b"good" in await said(cloud, "r2", b"get mood")
+        await cloud.PutBack(pb.CarriedRequest(reservation_id="r1", vnodes=["b"]))
+        await runs(cloud, "r1", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "text"),
+    [
+        ([first(carry=9)], INVALID, "COLD (1), AHEAD (2) or LIVE (3)"),
+        ([first(carry=pb.CARRY_LIVE), second()], INVALID, "mark"),
+        ([first(carry=pb.CARRY_AHEAD), second(mark="m")], NEVER, "comes as memory/1"),
+        ([first(carry=pb.CARRY_LIVE, reservation_id="r1")], NEVER, "it has begun here"),
+        (
+            [
+                first(carry=pb.CARRY_LIVE),
+                second(format="memory-live/1", mark="m", since="another"),
+                pb.ImportRequest(data=b"{}"),
+            ],
+            LATER,
+            "is not kept here",
+        ),
+    ],
+)
+async def test_copies_that_come_in_another_way_make_nothing(
+    sqlite_url: str, messages: list[pb.ImportRequest], code: grpc.StatusCode, text: str
+) -> None:
+    async with serving(sqlite_url) as cloud:
+        given, details = await error(cloud.Import(iter(messages)))
+        assert given is code, details
+        assert text in details
+        await runs(cloud, "r2", "a")
+
+
+async def test_how_it_is_exported_must_be_said_and_since_when_as_an_id(sqlite_url: str) -> None:
+    async with serving(sqlite_url) as cloud:
+        for fields, text in (({"carry": 9}, "carry"), ({"carry": 2, "since": "no/id"}, "since")):
+            asked = pb.ExportRequest(reservation_id="r1", vnode="b", **fields)
+            code, details = await error(cloud.Export(asked).read())
+            assert (code, text in details) == (INVALID, True), details
+        await runs(cloud, "r1", "a", "b")
+
+
 @pytest.mark.parametrize(
     ("messages", "code", "text"),
     [

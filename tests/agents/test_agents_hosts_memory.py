@@ -281,7 +281,7 @@ async def test_it_answers_from_what_the_vnode_is_now() -> None:
     assert await said(console, "ip") == "l1 vlan 100"
     await found.ensure("h1", spec(mcores=3000))
     assert (await said(console, "free")).startswith("3 cores")
-    assert "possible: echo, free" in await said(console, "rm -rf /")
+    assert "possible: count, echo, free, get" in await said(console, "rm -rf /")
 
 
 @pytest.mark.parametrize("end", ["stop", "remove", "cycle", "poweroff", "panic the disk"])
@@ -361,7 +361,10 @@ def test_the_table_says_of_each_event_in_each_state_what_follows_or_nothing(
 ) -> None:
     after = TRANSITIONS.get((power, event))
     if event is Event.START:
-        assert (after is PowerState.RUNNING) == (power in (PowerState.STOPPED, PowerState.RUNNING))
+        starts = (PowerState.STOPPED, PowerState.PAUSED, PowerState.RUNNING)
+        assert (after is PowerState.RUNNING) == (power in starts)
+    if after is PowerState.PAUSED:
+        assert (event, power in (PowerState.RUNNING, PowerState.PAUSED)) == (Event.PAUSE, True)
     if after is PowerState.RUNNING:
         assert event in (Event.START, Event.CYCLE)
     if after is PowerState.FAILED:

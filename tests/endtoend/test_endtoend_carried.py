@@ -171,11 +171,11 @@ class Zurich:
 
 
 @asynccontextmanager
-async def slow_zurich(folder: Path) -> AsyncIterator[tuple[World, Any, Zurich]]:
+async def slow_zurich(folder: Path, **more: Any) -> AsyncIterator[tuple[World, Any, Zurich]]:
     others = [config for config in three_providers() if config["domain"] != "zurich"]
     zurich = Zurich(folder)
     async with (
-        world(folder, others, drain_timeout_s=0.5) as it,
+        world(folder, others, drain_timeout_s=0.5, **more) as it,
         grpc.aio.insecure_channel(it.target) as channel,
     ):
         await zurich.start()
@@ -190,7 +190,7 @@ async def slow_zurich(folder: Path) -> AsyncIterator[tuple[World, Any, Zurich]]:
 
 
 async def test_an_agent_that_is_killed_amid_an_import_gets_it_again(tmp_path: Path) -> None:
-    async with slow_zurich(tmp_path) as (it, nets, zurich):
+    async with slow_zurich(tmp_path, carry_rounds=0) as (it, nets, zurich):
         record = await written(it, nets)
         move = asyncio.create_task(migrated(nets, moving(record, "zurich")))
         await zurich.importing()
@@ -215,7 +215,7 @@ async def test_an_agent_that_is_killed_amid_an_import_gets_it_again(tmp_path: Pa
 async def test_an_orchestrator_that_dies_amid_an_import_finishes_it_in_its_next_life(
     tmp_path: Path,
 ) -> None:
-    async with slow_zurich(tmp_path) as (it, nets, zurich):
+    async with slow_zurich(tmp_path, carry_rounds=0) as (it, nets, zurich):
         record = await written(it, nets)
         move = asyncio.create_task(migrated(nets, moving(record, "zurich")))
         await zurich.importing()

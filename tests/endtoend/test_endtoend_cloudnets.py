@@ -80,9 +80,9 @@ def three_providers() -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def providers(folder: Path) -> AsyncIterator[tuple[World, Any]]:
+async def providers(folder: Path, database: str = "") -> AsyncIterator[tuple[World, Any]]:
     async with (
-        world(folder, three_providers()) as it,
+        world(folder, three_providers(), database) as it,
         grpc.aio.insecure_channel(it.target) as channel,
     ):
         yield it, CloudNetsStub(channel)

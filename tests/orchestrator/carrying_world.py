@@ -6,23 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrated import NO_CONTEXT, NOW_S, One, Orchestrated, until
 from providers_world import HOUR_S, cloudnet, requested, world
 
+from agents.backends.hosts.embedder import Embedder
+from agents.backends.hosts.port import VNodeName
+from agents.carrying import Exported
 from agents.clouds import Clouds
 from braid.v1 import common_pb2, reservations_pb2 as pb
-from orchestrator.ports import NotCarriedError
+from orchestrator.ports import Ahead, Brought, NotCarriedError
 from runtime.errors import RequestError
+from substrate.values import replace
 
+T = TypeVar("T")
 SPREAD = {"a": "berlin", "b": "munich", "c": "zurich"}
 MOVED = {"a": "berlin", "b": "zurich", "c": "zurich"}
 AWAY = NotCarriedError("nobody answers", final=False)
 NEVER = NotCarriedError("its disk is too odd", final=True)
 
 Step = tuple[str, str, str]
-"""What is done ("carry", "begin", "put_back"), with which VNode, at (or to) which domain."""
+"""What is done (ahead, carry, begin, put_back), with which VNode, at (or to) which domain."""
 
 
 @dataclass
@@ -30,45 +35,107 @@ class MemoryCarrier:
     """Carries between the shipped agents of ``it``.
 
     ``fails``: what a step ends with before anything is done, the first of the list each time.
-    ``before``: what happens before it.
+    ``before``: what happens before it. ``done``: all of it but copies that went ahead; these are
+    in ``aheads``, with how many bytes each had. ``live``: how each was carried. ``wrong``: what
+    must never be.
     """
 
     it: Orchestrated
     fails: dict[Step, list[NotCarriedError]] = field(default_factory=dict)
     before: Callable[[Step], Awaitable[None]] | None = None
     done: list[Step] = field(default_factory=list)
+    aheads: list[tuple[Step, int]] = field(default_factory=list)
+    live: list[bool] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
 
-    async def carry(self, reservation_id: str, vnode: str, source: str, target: str) -> None:
-        async def work() -> None:
+    async def ahead(self, reservation_id: str, vnode: str, source: str, target: str) -> Ahead:
+        way, step = (reservation_id, vnode, source, target), ("ahead", vnode, target)
+        exported, size = await self._do(step, lambda: self._copied(way, last=False))
+        self.done.pop()
+        self.aheads.append((step, size))
+        return Ahead(size, exported.still_ms is not None)
+
+    async def carry(
+        self, reservation_id: str, vnode: str, source: str, target: str, *, live: bool
+    ) -> Brought:
+        async def work() -> Exported:
+            if live:
+                way = reservation_id, vnode, source, target
+                exported, _ = await self._copied(way, last=True)
+                return exported
             exported = await self._at(source).carrying.export(reservation_id, vnode)
             await self._at(target).carrying.import_(reservation_id, vnode, exported)
+            return exported
 
-        await self._do(("carry", vnode, target), work)
+        exported = await self._do(("carry", vnode, target), work)
+        self.live.append(live)
+        return Brought(exported.memory, exported.off, exported.still_ms or 0)
+
+    async def _copied(self, way: tuple[str, str, str, str], *, last: bool) -> tuple[Exported, int]:
+        reservation_id, vnode, source, target = way
+        there, here = self._at(source).carrying, self._at(target).carrying
+        since = await here.kept(reservation_id, vnode)
+        exported = await there.copy(reservation_id, vnode, since, last=last)
+        pieces = [piece async for piece in exported.carried.data]
+        again = replace(exported, carried=replace(exported.carried, data=_of(pieces)))
+        await here.keep(reservation_id, vnode, again, last=last)
+        return exported, sum(map(len, pieces))
 
     async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
-        at = self._at(domain).carrying
-        await self._do(("begin", vnode, domain), lambda: at.begin(reservation_id, [vnode]))
+        async def work() -> None:
+            await self._at(domain).carrying.begin(reservation_id, [vnode])
+
+        await self._do(("begin", vnode, domain), work)
 
     async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
-        at = self._at(domain).carrying
-        await self._do(("put_back", vnode, domain), lambda: at.put_back(reservation_id, [vnode]))
+        async def work() -> None:
+            await self._at(domain).carrying.put_back(reservation_id, [vnode])
 
-    async def _do(self, step: Step, work: Callable[[], Awaitable[None]]) -> None:
+        await self._do(("put_back", vnode, domain), work)
+
+    async def _do(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
+        await self._runs_once_at_most(step[1])
         if self.before is not None:
             await self.before(step)
         failures = self.fails.get(step)
         if failures:
             raise failures[0] if len(failures) == 1 else failures.pop(0)
         try:
-            await work()
+            done = await work()
         except RequestError as error:
             raise NotCarriedError(str(error), error.code.name != "UNAVAILABLE") from error
+        await self._runs_once_at_most(step[1])
         self.done.append(step)
+        return done
+
+    async def _runs_once_at_most(self, vnode: str) -> None:
+        """Whatever has been done so far."""
+        at = []
+        for domain, agent in self.it.agents.items():
+            if agent.clouds is not None:
+                found = await on_hosts_of(agent.clouds)
+                at += [domain for name, state in found if (name, state) == (vnode, "running")]
+        if len(at) > 1:
+            self.wrong.append(f"{vnode} runs at {at}")
 
     def _at(self, domain: str) -> Clouds:
         clouds = self.it.agents[domain].clouds
         assert clouds is not None
         return clouds
+
+
+async def on_hosts_of(clouds: Clouds) -> list[tuple[str, str]]:
+    """What each host of a provider has: VNodes, and what they are doing."""
+    hosts, found = clouds._backend.embedder.hosts, []
+    for host in hosts.specs:
+        for name, condition in (await hosts.plugin(host).found(host)).items():
+            found.append((name.vnode, condition.state.value))
+    return found
+
+
+async def _of(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 @dataclass
@@ -124,12 +191,7 @@ class Carrying:
 
     async def states(self, domain: str) -> dict[str, str]:
         """What VNodes are doing on the hosts of a provider, of any version."""
-        embedder = self.clouds(domain)._backend.embedder
-        found = {}
-        for host in embedder.hosts.specs:
-            for name, condition in (await embedder.hosts.plugin(host).found(host)).items():
-                found[name.vnode] = condition.state.value
-        return found
+        return dict(await on_hosts_of(self.clouds(domain)))
 
     async def lose(self, domain: str) -> None:
         """Its hosts forget all that they have, as hosts in memory do when their agent ends."""
@@ -138,6 +200,42 @@ class Carrying:
             for name in list(await embedder.hosts.plugin(host).found(host)):
                 await embedder.hosts.plugin(host).remove(host, name)
                 embedder._at.pop(name, None)
+
+    async def lose_what_came(self, domain: str, vnode: str) -> None:
+        """Its hosts forget one VNode that has not begun there, and copies of it."""
+        if (await self.states(domain)).get(vnode) == "running":
+            return
+        embedder = self.clouds(domain)._backend.embedder
+        name = VNodeName(self.id, vnode)
+        for host in embedder.hosts.specs:
+            await embedder.hosts.plugin(host).remove(host, name)
+        embedder._at.pop(name, None)
+
+    async def restart(self, domain: str) -> None:
+        """Its agent ends and starts again; its hosts outlive it."""
+        before = self.clouds(domain)._backend.embedder
+        self.one.gateway.down(domain)
+        await self.it.agents[domain].stop()
+        config = next(each for each in self.it._configs if each["domain"] == domain)
+        self.it.hosts = Embedder(before.hosts, before.fabric)
+        self.one.gateway.up(await self.it.start_agent(config))
+
+    async def tells(self, domain: str, vnode: str, line: str) -> str:
+        """What a VNode answers, without its echo and the prompt."""
+        said = await self.says(domain, vnode, line)
+        return said.split("$ ")[1].partition("\r\n")[2].strip()
+
+    async def over(self) -> None:
+        """Waits until no change is under way, and all that it carried runs."""
+        while True:
+            await asyncio.sleep(1)
+            record = await self.get()
+            waits = any(
+                each.HasField("since_ms") and not each.HasField("still_ms")
+                for each in record.carried
+            )
+            if not (record.modifying or waits):
+                return
 
     def holds(self, domain: str) -> list[int]:
         """The versions that a domain holds."""
@@ -167,3 +265,4 @@ async def carrying(start_in_s: int = 0, **limits: Any) -> AsyncIterator[Carrying
         for vnode, domain in SPREAD.items() if not start_in_s else ():
             await made.says(domain, vnode, f"write diary I am {vnode}")
         yield made
+        assert made.carrier.wrong == []

@@ -16,6 +16,7 @@ from agents.agent import Agent
 from agents.backends import open_backend
 from agents.backends.base import Backend
 from agents.backends.cloud import ProviderBackend
+from agents.backends.hosts.embedder import Embedder
 from agents.book import Book
 from agents.peers import Sender
 from agents.store import MemoryStore as AgentStore
@@ -173,6 +174,8 @@ class Orchestrated:
     def __init__(self, configs: Collection[dict[str, Any]], **limits: Any) -> None:
         self.clock, self.ids = LoopClock(), CountingIds()
         self.carrier: Carrier | None = None
+        self.hosts: Embedder | None = None
+        """Those of the next provider whose agent starts; None: its own."""
         self.store = Store(self.clock.now_ms)
         self.agents: dict[str, Agent] = {}
         self.agent_stores: dict[str, AgentStore] = {}
@@ -228,6 +231,7 @@ class Orchestrated:
         backend = open_backend(dict(config))
         if isinstance(backend, ProviderBackend):
             backend.apart = at_once
+            backend.embedder, self.hosts = self.hosts or backend.embedder, None
         return backend
 
     async def __aexit__(self, *_: object) -> None:

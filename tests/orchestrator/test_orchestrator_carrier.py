@@ -17,7 +17,7 @@ from braid.v1 import cloudnets_pb2 as pb
 from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer, add_CloudNetsServicer_to_server
 from orchestrator.carrier import GrpcCarrier
 from orchestrator.link import Status
-from orchestrator.ports import NotCarriedError
+from orchestrator.ports import Ahead, Brought, NotCarriedError
 from runtime.errors import RequestError
 from runtime.server import open_channel, serving
 from runtime.settings import ListenSettings
@@ -32,19 +32,25 @@ PIECES = [b"x" * (1 << 18)] * 40 + [b"end"]
 @dataclass
 class Agent(CloudNetsServicer):
     """``fails``: what each call ends with; ``hangs``: it does not go on after the first message;
-    ``spoils``: what an import ends with once all is there.
+    ``spoils``: what an import ends with once all is there; ``keeps``: it knows of copies.
     """
 
     fails: Exception | None = None
     spoils: Exception | None = None
     exports: int = 0
     hangs: bool = False
+    keeps: bool = True
+    still_ms: int | None = None
+    since: list[str] = field(default_factory=list)
     heard: list[pb.ImportRequest] = field(default_factory=list)
     asked: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> Any:
         self.exports += 1
-        yield pb.ExportResponse(format="odd/1", off=True)
+        self.since.append(request.since)
+        copy = request.carry in (pb.CARRY_AHEAD, pb.CARRY_LIVE)
+        mark: dict[str, Any] = {"mark": "m2", "since": "m1", "memory": True} if copy else {}
+        yield pb.ExportResponse(format="odd/1", off=not copy, still_ms=self.still_ms, **mark)
         if self.hangs:
             await asyncio.sleep(3600)
         if self.fails is not None:
@@ -59,7 +65,8 @@ class Agent(CloudNetsServicer):
             await asyncio.sleep(3600)
         if self.fails is not None:
             raise self.fails
-        await context.send_initial_metadata((("braid-ready", "1"),))
+        kept = (("braid-kept", "m1"),) if self.keeps else ()
+        await context.send_initial_metadata((("braid-ready", "1"), *kept))
         async for message in request_iterator:
             self.heard.append(message)
         if self.spoils is not None:
@@ -102,9 +109,15 @@ class World:
     def carrier(self) -> GrpcCarrier:
         return GrpcCarrier(self, self.stall_s)
 
-    async def carry(self, source: str = "munich", target: str = "zurich") -> None:
+    async def carry(
+        self, source: str = "munich", target: str = "zurich", live: bool = False
+    ) -> Brought:
         async with asyncio.timeout(60):
-            await self.carrier.carry("r1", "b", source, target)
+            return await self.carrier.carry("r1", "b", source, target, live=live)
+
+    async def ahead(self) -> Ahead:
+        async with asyncio.timeout(60):
+            return await self.carrier.ahead("r1", "b", "munich", "zurich")
 
 
 @asynccontextmanager
@@ -130,10 +143,36 @@ async def test_everything_is_passed_on_in_order() -> None:
     async with running() as it:
         await it.carry()
         first, second, *rest = it.zurich.heard
-        assert first == pb.ImportRequest(reservation_id="r1", vnode="b")
+        cold = pb.CARRY_COLD
+        assert first == pb.ImportRequest(reservation_id="r1", vnode="b", carry=cold)
         assert second == pb.ImportRequest(format="odd/1", off=True)
         assert [message.data for message in rest[:-1]] == PIECES
         assert rest[-1].digest == b"digest"
+
+
+async def test_copies_go_on_top_of_what_is_kept_where_they_go() -> None:
+    async with running() as it:
+        size = sum(map(len, PIECES))
+        assert await it.ahead() == Ahead(size)
+        it.munich.still_ms = 700
+        assert await it.ahead() == Ahead(size, still=True)
+        assert await it.carry(live=True) == Brought(live=True, still_ms=700)
+        assert await it.carry() == Brought(off=True, still_ms=700)
+        assert it.munich.since == ["m1", "m1", "m1", "m1"]
+        told = pb.ImportRequest(format="odd/1", mark="m2", since="m1", memory=True)
+        assert it.zurich.heard.count(told) == 3
+        firsts = [message.carry for message in it.zurich.heard if message.vnode]
+        assert firsts == [pb.CARRY_AHEAD, pb.CARRY_AHEAD, pb.CARRY_LIVE, pb.CARRY_COLD]
+
+
+async def test_from_who_knows_of_no_copies_none_is_asked_for() -> None:
+    async with running() as it:
+        it.zurich.keeps = False
+        for work in (it.ahead(), it.carry(live=True)):
+            error = await failing(work)
+            assert (error.final, str(error)) == (True, "zurich takes no copies of VNodes")
+        assert it.munich.exports == 0
+        await it.carry()
 
 
 @pytest.mark.parametrize(("wrong", "final"), [(ODD, True), (BUSY, False), (ABSENT, True)])

@@ -9,7 +9,16 @@ import pytest
 from orchestrated import NOW_S
 from providers_world import HOUR_S, graph
 
-from orchestrator.carrying import Carry, awaited, awaits, carried, carries, leaves
+from orchestrator.carrying import (
+    SMALL_BYTES,
+    Carry,
+    awaited,
+    awaits,
+    carried,
+    carries,
+    goes_on,
+    leaves,
+)
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import Question
 from protocol.coordinator import CoordinatorPart, Decision, PartStatus, Transaction
@@ -117,3 +126,23 @@ def test_of_what_a_version_between_awaited_the_last_one_tells_by_where_it_is() -
         Carry("a", "berlin", "zurich"),
         Carry("b", "munich", "zurich"),
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "more"),
+    [
+        ([], True),
+        ([10], False),
+        ([SMALL_BYTES], False),
+        ([SMALL_BYTES + 1], True),
+        ([9 << 20, 5 << 20], True),
+        ([9 << 20, 9 << 20], False),
+        ([9 << 20, 5 << 20, 6 << 20], False),
+        ([9 << 20, 5 << 20, 4 << 20, 3 << 20], False),
+        ([9 << 20, 5 << 20, 100], False),
+    ],
+)
+def test_copies_go_ahead_while_they_get_smaller_and_are_not_small(
+    sizes: list[int], more: bool
+) -> None:
+    assert goes_on(sizes, 4) is more

@@ -11,6 +11,7 @@ from test_orchestrator_store import creation
 
 from braid.v1 import reservations_pb2 as pb
 from cloudnets.vnp import Circuit, VnpMapping
+from orchestrator.carried import CarriedVNode
 from orchestrator.exits import all_circuits, exits_of, with_exits
 from orchestrator.ports import Changes, Store
 from orchestrator.records import (
@@ -137,7 +138,7 @@ CHANGES = st.builds(
     st.none() | PROOFS,
 )
 RECORDS = st.builds(
-    lambda criteria, paths, parts, proof, state, refusals: Reservation(
+    lambda criteria, paths, parts, proof, state, refusals, carried: Reservation(
         "res",
         "r",
         criteria,
@@ -149,6 +150,7 @@ RECORDS = st.builds(
         parts=tuple(parts),
         proof=proof,
         refusals=tuple(refusals),
+        carried=tuple(carried),
     ),
     CRITERIA,
     st.lists(PATHS, max_size=3),
@@ -156,6 +158,19 @@ RECORDS = st.builds(
     st.none() | PROOFS,
     st.sampled_from(State),
     st.lists(st.builds(Refusal, st.sampled_from(RefusalKind), st.text(), NAMES), max_size=2),
+    st.lists(
+        st.builds(
+            CarriedVNode,
+            NAMES,
+            NAMES,
+            NAMES,
+            st.booleans(),
+            st.text(),
+            st.none() | st.integers(0, 10**13),
+            st.none() | st.integers(0, 10**9),
+        ),
+        max_size=2,
+    ),
 )
 
 

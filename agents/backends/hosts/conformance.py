@@ -2,16 +2,19 @@
 
     await check_hosts(make(hosts, {...}), "h1", "h2")
     await check_carrying(make(hosts, {...}), "h1", "h2")    # where VNodes can be carried away
+    await check_live(make(hosts, {...}), "h1", "h2")        # with what they have in memory
 
 Raises AssertionError, which says what is wrong.
 """
 
 from __future__ import annotations
 
+from agents.backends.base import DeviceError
 from agents.backends.hosts.port import (
     Carried,
     CarryingPlugin,
     HostPlugin,
+    LiveCarryingPlugin,
     NeverError,
     PowerState,
     VNodeName,
@@ -79,6 +82,69 @@ async def check_carrying(plugin: CarryingPlugin, source: str, target: str, image
     await _is(plugin, target, PowerState.RUNNING, "started after it was imported")
     for host in (source, target):
         await plugin.remove(host, NAME)
+
+
+async def check_live(plugin: LiveCarryingPlugin, source: str, target: str, image: str = "") -> None:
+    """Of a plugin whose VNodes can be carried as they run: copies, a pause, and either end."""
+    spec = VNodeSpec(NAME, 1000, 64 << 20, 1 << 20, image)
+    await plugin.ensure(source, spec)
+    await plugin.pause(source, NAME)
+    await _is(plugin, source, PowerState.STOPPED, "paused though it does not run")
+    await plugin.start(source, NAME)
+    for _ in TWICE:
+        since = await plugin.kept(target, NAME)
+        copy = await plugin.copy(source, NAME, since)
+        assert copy.memory, "what runs is copied without its memory"
+        assert copy.since in ("", since), "it builds on another copy than was said"
+        await plugin.keep(target, spec, copy)
+        assert await plugin.kept(target, NAME) == copy.mark, "another copy is kept"
+    await _is(plugin, source, PowerState.RUNNING, "copied")
+    await _is(plugin, target, PowerState.GONE, "only kept")
+    assert not await plugin.found(target), "what is only kept is found"
+    whole = await plugin.copy(source, NAME, "of nobody")
+    assert not whole.since, "it builds on a copy that nobody has"
+    for _ in TWICE:
+        await plugin.pause(source, NAME)
+    await _is(plugin, source, PowerState.PAUSED, "paused")
+    await plugin.keep(
+        target, spec, await plugin.copy(source, NAME, await plugin.kept(target, NAME))
+    )
+    await plugin.make(target, spec)
+    await _is(plugin, target, PowerState.PAUSED, "made of what was kept")
+    await _is(plugin, source, PowerState.PAUSED, "copied while it was paused")
+    # Either end may go on: it is put back, and carried once more in place of what has come.
+    await plugin.start(source, NAME)
+    await _is(plugin, source, PowerState.RUNNING, "put back")
+    await plugin.pause(source, NAME)
+    await plugin.keep(target, spec, await plugin.copy(source, NAME, ""))
+    await plugin.make(target, spec)
+    await plugin.remove(source, NAME)
+    await plugin.start(target, NAME)
+    await _is(plugin, target, PowerState.RUNNING, "started after it was made")
+    await _drops(plugin, source, target, spec)
+
+
+async def _drops(plugin: LiveCarryingPlugin, source: str, target: str, spec: VNodeSpec) -> None:
+    """That what is kept is dropped, and that copies are taken only where they belong."""
+    first = await plugin.copy(target, NAME, "")
+    again = await plugin.copy(target, NAME, first.mark)
+    if again.since:
+        try:
+            await plugin.keep(source, spec, again)
+        except DeviceError:
+            pass
+        else:
+            raise AssertionError("it keeps what builds on a copy that is not there")
+    await plugin.keep(source, spec, await plugin.copy(target, NAME, ""))
+    for host in (source, target):
+        await plugin.remove(host, NAME)
+        assert not await plugin.kept(host, NAME), "what was kept outlives what is removed"
+    try:
+        await plugin.make(source, spec)
+    except DeviceError:
+        pass
+    else:
+        raise AssertionError("it makes a VNode of nothing")
 
 
 async def _is(plugin: HostPlugin, host: str, state: PowerState, when: str) -> None:

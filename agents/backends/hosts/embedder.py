@@ -21,7 +21,9 @@ from agents.backends.hosts.port import (
     CarryingPlugin,
     Condition,
     Console,
+    Copy,
     HostSpec,
+    LiveCarryingPlugin,
     NeverError,
     Nic,
     PowerState,
@@ -146,6 +148,10 @@ class Embedder:
         """Whether VNodes can be carried to and from a host. Raises DeviceError."""
         return isinstance(self.hosts.plugin(host), CarryingPlugin)
 
+    def carries_live(self, host: str) -> bool:
+        """Whether that goes with what they have in memory. Raises DeviceError."""
+        return isinstance(self.hosts.plugin(host), LiveCarryingPlugin)
+
     async def is_there(self, name: VNodeName) -> bool:
         """Whether a VNode is on its host, all of it. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
@@ -172,13 +178,38 @@ class Embedder:
         spec, plugin = spec_of(mapped, vnode), self._carrying(vnode.host)
         # Without its turn: it may take long, and until it is there nobody touches it.
         await plugin.import_(vnode.host, spec, carried)
-        async with self._turns.turn(mapped.reservation_id):
-            if not any(claim.vnode(vnode.id) for claim in self._newest_first(mapped)):
-                await plugin.remove(vnode.host, spec.name)
-                raise DeviceError(f"{spec.name} was given back while it was imported")
-            if self._at.setdefault(spec.name, vnode.host) != vnode.host:
-                self._also.setdefault(spec.name, set()).add(self._at[spec.name])
-                self._at[spec.name] = vnode.host
+        await self._arrived(mapped, vnode, made=True)
+
+    async def copy(self, name: VNodeName, since: str, *, pause: bool) -> Copy:
+        """What a VNode has as it runs, or as it is paused from now on. Raises DeviceError."""
+        async with self._turns.turn(name.reservation_id):
+            host = self._host_of(name)
+            plugin = self._live(host)
+            if pause:
+                await plugin.pause(host, name)
+            return await plugin.copy(host, name, since)
+
+    async def resume(self, name: VNodeName) -> None:
+        """Lets a VNode go on that was paused, if it is there. Raises DeviceError."""
+        async with self._turns.turn(name.reservation_id):
+            host = self._at.get(name)
+            if host is not None:
+                await self.hosts.plugin(host).start(host, name)
+
+    async def kept(self, host: str, name: VNodeName) -> str:
+        """The mark of the copy that is kept for a VNode that is awaited. Raises DeviceError."""
+        return await self._live(host).kept(host, name)
+
+    async def keep(self, mapped: Mapped, vnode: MappedVNode, copy: Copy, *, make: bool) -> None:
+        """Keeps a copy for a VNode that is awaited; the last one makes it, paused or stopped.
+
+        Raises DeviceError.
+        """
+        spec, plugin = spec_of(mapped, vnode), self._live(vnode.host)
+        await plugin.keep(vnode.host, spec, copy)
+        if make:
+            await plugin.make(vnode.host, spec)
+        await self._arrived(mapped, vnode, made=make)
 
     async def prepare(self, soon: Iterable[Placement]) -> None:
         """Brings images to hosts, of what will begin, the soonest first."""
@@ -236,7 +267,23 @@ class Embedder:
     async def _switch(self, mapped: Mapped, vnode: MappedVNode) -> None:
         name = VNodeName(mapped.reservation_id, vnode.id)
         plugin = self.hosts.plugin(vnode.host)
-        await (plugin.stop if vnode.id in mapped.still else plugin.start)(vnode.host, name)
+        if vnode.id not in mapped.still:
+            await plugin.start(vnode.host, name)
+        elif vnode.id in mapped.keeps_memory and isinstance(plugin, LiveCarryingPlugin):
+            await plugin.pause(vnode.host, name)
+        else:
+            await plugin.stop(vnode.host, name)
+
+    async def _arrived(self, mapped: Mapped, vnode: MappedVNode, *, made: bool) -> None:
+        """Notes where a VNode is, or takes away what has come for one that nobody wants now."""
+        name, host = VNodeName(mapped.reservation_id, vnode.id), vnode.host
+        async with self._turns.turn(mapped.reservation_id):
+            if not any(claim.vnode(vnode.id) for claim in self._newest_first(mapped)):
+                await self.hosts.plugin(host).remove(host, name)
+                raise DeviceError(f"{name} was given back while it was imported")
+            if made and self._at.setdefault(name, host) != host:
+                self._also.setdefault(name, set()).add(self._at[name])
+                self._at[name] = host
 
     async def _drop(self, mapped: Mapped) -> None:
         """What is in ``mapped`` and no placement has."""
@@ -290,6 +337,12 @@ class Embedder:
         plugin = self.hosts.plugin(host)
         if not isinstance(plugin, CarryingPlugin):
             raise NeverError("VNodes on its host cannot be carried")
+        return plugin
+
+    def _live(self, host: str) -> LiveCarryingPlugin:
+        plugin = self.hosts.plugin(host)
+        if not isinstance(plugin, LiveCarryingPlugin):
+            raise NeverError("VNodes on its host cannot be carried as they run")
         return plugin
 
     def _host_of(self, name: VNodeName) -> str:

@@ -10,7 +10,7 @@ from substrate.values import dataclass
 LINE_MAX = 1024
 """Bytes of a line that are heard; the rest of it is lost."""
 FILES_MAX_BYTES = 1 << 20
-"""No disk holds more, however large it is said to be: it is the agent's memory."""
+"""No disk and no memory holds more, however large it is said to be: it is the agent's memory."""
 PROMPT = "$ "
 GIB = 1 << 30
 
@@ -25,13 +25,40 @@ class Said:
 
 
 class Guest:
-    """Has run since ``began_ms``. ``vnode``: as its host runs it now. ``files``: on its disk."""
+    """Has run since ``began_ms``. ``vnode``: as its host runs it now. ``files``: on its disk.
+
+    ``memory``: what was set in it; it ends with the machine. ``heard``: how many lines so far.
+    """
 
     def __init__(
         self, vnode: VNodeSpec, began_ms: int, files: MutableMapping[str, str] | None = None
     ) -> None:
         self.vnode, self.began_ms = vnode, began_ms
         self.files: MutableMapping[str, str] = {} if files is None else files
+        self.memory: dict[str, str] = {}
+        self.heard = 0
+        self._paused_ms: int | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still."""
+        return self._paused_ms is not None
+
+    def ran_ms(self, now_ms: int) -> int:
+        """For how long it has run, without what it was paused."""
+        until_ms = now_ms if self._paused_ms is None else self._paused_ms
+        return max(0, until_ms - self.began_ms)
+
+    def pause(self, now_ms: int) -> None:
+        """Its time stands still, until :meth:`resume`."""
+        if self._paused_ms is None:
+            self._paused_ms = now_ms
+
+    def resume(self, now_ms: int) -> None:
+        """It goes on, if it was paused."""
+        if self._paused_ms is not None:
+            self.began_ms += now_ms - self._paused_ms
+            self._paused_ms = None
 
     def banner(self) -> str:
         """What it greets with."""
@@ -46,6 +73,7 @@ class Guest:
         word, _, rest = line.strip().partition(" ")
         if not word:
             return Said("")
+        self.heard += 1
         if word == "poweroff":
             return Said("going down", halts=True)
         if word == "panic":
@@ -54,12 +82,15 @@ class Guest:
             "echo": lambda: rest,
             "hostname": lambda: self.vnode.name.vnode,
             "id": lambda: str(self.vnode.name),
-            "uptime": lambda: f"up {max(0, now_ms - self.began_ms) / 1000:.1f} s",
+            "uptime": lambda: f"up {self.ran_ms(now_ms) / 1000:.1f} s",
+            "count": lambda: str(self.heard),
             "free": lambda: amounts(self.vnode),
             "ip": lambda: "\r\n".join(f"{nic.vlink} vlan {nic.vlan}" for nic in self.vnode.nics),
             "ls": lambda: "\r\n".join(sorted(self.files)),
             "read": lambda: self.files.get(rest, f"{rest or 'nothing'}: no such file"),
             "write": lambda: self._written(*rest.partition(" ")[::2]),
+            "get": lambda: self.memory.get(rest, f"{rest or 'nothing'}: not set"),
+            "set": lambda: self._set(*rest.partition(" ")[::2]),
         }
         if word in answers:
             return Said(answers[word]())
@@ -74,6 +105,19 @@ class Guest:
             return f"{name}: the disk is full"
         self.files[name] = text
         return ""
+
+    def _set(self, name: str, text: str) -> str:
+        if not name:
+            return "set what? possible: set NAME TEXT"
+        if bytes_of({**self.memory, name: text}) > memory_max(self.vnode):
+            return f"{name}: the memory is full"
+        self.memory[name] = text
+        return ""
+
+
+def memory_max(vnode: VNodeSpec) -> int:
+    """Bytes that may be set in it."""
+    return min(vnode.memory_bytes, FILES_MAX_BYTES)
 
 
 def bytes_of(files: Mapping[str, str]) -> int:

@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from enum import Enum
 
 from agents.backends.base import DeviceError
-from agents.backends.hosts.guest import FILES_MAX_BYTES, PROMPT, Guest, Terminal, bytes_of
+from agents.backends.hosts.guest import PROMPT, Guest, Terminal
+from agents.backends.hosts.memory_state import (
+    COPIES,
+    FORMAT,
+    State,
+    added,
+    difference,
+    files_of,
+    in_pieces,
+    mark_of,
+)
 from agents.backends.hosts.port import (
-    CARRIED_CHUNK_BYTES,
     CONSOLE_CHUNK_BYTES,
     Carried,
     Condition,
+    Copy,
     HostSpec,
-    NeverError,
     PowerState,
     VNodeName,
     VNodeSpec,
@@ -30,11 +39,6 @@ from substrate.values import dataclass
 UNREAD_MAX_BYTES = 1 << 18
 """When a console has that much to read, who types waits."""
 
-FORMAT = "memory/1"
-"""A JSON object: the text of each file by its name."""
-CARRIED_MAX_BYTES = 8 * FILES_MAX_BYTES
-"""JSON takes up to six bytes for one."""
-
 
 class Event(Enum):
     """What happens to a VNode."""
@@ -44,6 +48,7 @@ class Event(Enum):
     READY = "be ready"
     START = "start"
     STOP = "stop"
+    PAUSE = "be paused"
     CYCLE = "be power-cycled"
     FAIL = "fail"
     REMOVE = "be removed"
@@ -60,9 +65,15 @@ TRANSITIONS: Mapping[tuple[PowerState, Event], PowerState] = {
     (PowerState.PREPARING, Event.REMOVE): PowerState.GONE,
     (PowerState.RUNNING, Event.START): PowerState.RUNNING,
     (PowerState.RUNNING, Event.STOP): PowerState.STOPPED,
+    (PowerState.RUNNING, Event.PAUSE): PowerState.PAUSED,
     (PowerState.RUNNING, Event.CYCLE): PowerState.RUNNING,
     (PowerState.RUNNING, Event.FAIL): PowerState.FAILED,
     (PowerState.RUNNING, Event.REMOVE): PowerState.GONE,
+    (PowerState.PAUSED, Event.START): PowerState.RUNNING,
+    (PowerState.PAUSED, Event.STOP): PowerState.STOPPED,
+    (PowerState.PAUSED, Event.PAUSE): PowerState.PAUSED,
+    (PowerState.PAUSED, Event.CYCLE): PowerState.RUNNING,
+    (PowerState.PAUSED, Event.REMOVE): PowerState.GONE,
     (PowerState.STOPPED, Event.START): PowerState.RUNNING,
     (PowerState.STOPPED, Event.STOP): PowerState.STOPPED,
     (PowerState.STOPPED, Event.CYCLE): PowerState.RUNNING,
@@ -76,7 +87,8 @@ TRANSITIONS: Mapping[tuple[PowerState, Event], PowerState] = {
 
 @dataclass(slots=True, eq=False)
 class _VNode:
-    """``guest``: while it runs, what it runs; ``disk``: whether it has one, with ``files``."""
+    """``guest``: what it runs, also while it is paused; ``disk``: whether it has one, with
+    ``files``; ``copied``: the last copy of it, with its mark."""
 
     spec: VNodeSpec
     state: PowerState = PowerState.GONE
@@ -85,6 +97,7 @@ class _VNode:
     files: dict[str, str] = field(default_factory=dict)
     guest: Guest | None = None
     lines: list[MemoryConsole] = field(default_factory=list)
+    copied: tuple[str, State] = ("", State({}))
 
     def take(self, event: Event, reason: str = "") -> None:
         """Raises DeviceError for what the table does not know."""
@@ -116,6 +129,7 @@ class MemoryHosts:
         self.broken: dict[str, str] = {}
         self._hosts = {host.name: host for host in hosts}
         self._vnodes: dict[str, dict[VNodeName, _VNode]] = {name: {} for name in self._hosts}
+        self._kept: dict[tuple[str, VNodeName], tuple[str, State]] = {}
         self._images: set[tuple[str, str]] = set()
         self._clock, self._image_s = clock, image_s
 
@@ -151,6 +165,16 @@ class MemoryHosts:
         vnode.take(Event.START)
         if vnode.guest is None:
             vnode.guest = Guest(vnode.spec, self._clock.now_ms(), vnode.files)
+        vnode.guest.resume(self._clock.now_ms())
+        for line in vnode.lines:
+            line.wake()
+
+    async def pause(self, host: str, name: VNodeName) -> None:
+        """Its time stands still too; who types waits."""
+        vnode = self._get(host, name)
+        if vnode.guest is not None and vnode.state is not PowerState.FAILED:
+            vnode.take(Event.PAUSE)
+            vnode.guest.pause(self._clock.now_ms())
 
     async def stop(self, host: str, name: VNodeName) -> None:
         vnode = self._get(host, name)
@@ -166,6 +190,7 @@ class MemoryHosts:
 
     async def remove(self, host: str, name: VNodeName) -> None:
         vnode = self._on(host).pop(name, None)
+        self._kept.pop((host, name), None)
         if vnode is not None:
             vnode.take(Event.REMOVE)
             vnode.hang_up()
@@ -186,19 +211,69 @@ class MemoryHosts:
         vnode = self._get(host, name)
         if vnode.guest is not None or not vnode.disk:
             raise DeviceError(f"{name} is {vnode.state.value}: only what is stopped is exported")
-        return Carried(FORMAT, _pieces(json.dumps(vnode.files).encode()))
+        return Carried(FORMAT, in_pieces(json.dumps(vnode.files).encode()))
 
     async def import_(self, host: str, vnode: VNodeSpec, carried: Carried) -> None:
-        files = await _files(vnode, carried)
+        self._replace(host, vnode, await files_of(vnode, carried))
+
+    async def copy(self, host: str, name: VNodeName, since: str) -> Copy:
+        """Its files, and what its machine knows."""
+        vnode, now_ms = self._get(host, name), self._clock.now_ms()
+        if not vnode.disk:
+            raise DeviceError(f"{name} is {vnode.state.value}: it has no disk yet")
+        guest = vnode.guest if vnode.state is not PowerState.FAILED else None
+        state = State(dict(vnode.files))
+        if guest is not None:
+            memory = dict(guest.memory)
+            state = State(state.files, memory, guest.ran_ms(now_ms), guest.heard)
+        mark, before = vnode.copied
+        known = bool(since) and since == mark
+        data = difference(before if known else State({}), state)
+        vnode.copied = mark_of(state), state
+        return Copy(COPIES, vnode.copied[0], since if known else "", state.runs, in_pieces(data))
+
+    async def keep(self, host: str, vnode: VNodeSpec, copy: Copy) -> None:
+        self._on(host)
+        mark, before = self._kept.get((host, vnode.name), ("", State({})))
+        if copy.since and copy.since != mark:
+            raise DeviceError(f"{vnode.name}: the copy that this one builds on is not kept here")
+        state = await added(vnode, before if copy.since else State({}), copy)
+        self._on(host)
+        self._kept[host, vnode.name] = copy.mark, state
+
+    async def kept(self, host: str, name: VNodeName) -> str:
+        self._on(host)
+        return self._kept.get((host, name), ("", None))[0]
+
+    async def make(self, host: str, vnode: VNodeSpec) -> None:
+        self._on(host)
+        if (host, vnode.name) not in self._kept:
+            raise DeviceError(f"nothing is kept for {vnode.name} on host {host}")
+        _, state = self._kept[host, vnode.name]
+        made = self._replace(host, vnode, dict(state.files))
+        if state.memory is not None:
+            now_ms = self._clock.now_ms()
+            made.guest = guest = Guest(vnode, now_ms - state.ran_ms, made.files)
+            guest.memory, guest.heard = dict(state.memory), state.heard
+            guest.pause(now_ms)
+            made.take(Event.START)
+            made.take(Event.PAUSE)
+
+    def _replace(self, host: str, vnode: VNodeSpec, files: dict[str, str]) -> _VNode:
+        """A stopped one with these files, in place of one that does not run."""
         there = self._on(host)
         known = there.get(vnode.name)
-        if known is not None and known.guest is not None:
+        if known is not None and known.state is PowerState.RUNNING:
             raise DeviceError(f"{vnode.name} runs on host {host}: only what is stopped is replaced")
         self._check_room(host, vnode)
         made = _VNode(vnode, disk=True, files=files)
         for event in (Event.DEFINE, Event.PREPARE, Event.READY):
             made.take(event)
         there[vnode.name] = made
+        self._kept.pop((host, vnode.name), None)
+        if known is not None:
+            known.hang_up()
+        return made
 
     async def condition(self, host: str, name: VNodeName) -> Condition:
         vnode = self._on(host).get(name)
@@ -211,7 +286,7 @@ class MemoryHosts:
 
     async def console(self, host: str, name: VNodeName) -> MemoryConsole:
         vnode = self._get(host, name)
-        if vnode.guest is None:
+        if vnode.guest is None or vnode.state is PowerState.PAUSED:
             raise DeviceError(f"{name} is {vnode.state.value}: only what runs has a console")
         line = MemoryConsole(self, vnode, vnode.guest.banner())
         vnode.lines.append(line)
@@ -267,32 +342,6 @@ class MemoryHosts:
                 )
 
 
-async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(data), CARRIED_CHUNK_BYTES):
-        yield data[at : at + CARRIED_CHUNK_BYTES]
-
-
-async def _files(vnode: VNodeSpec, carried: Carried) -> dict[str, str]:
-    """What was exported. Raises NeverError."""
-    if carried.format != FORMAT:
-        raise NeverError(f"{vnode.name} comes as {carried.format}, hosts in memory take {FORMAT}")
-    data = bytearray()
-    async for piece in carried.data:
-        data += piece
-        if len(data) > CARRIED_MAX_BYTES:
-            raise NeverError(f"{vnode.name} brings more than {CARRIED_MAX_BYTES} bytes")
-    try:
-        found = json.loads(data.decode())
-    except ValueError as error:
-        raise NeverError(f"{vnode.name} brings no {FORMAT}: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise NeverError(f"{vnode.name} brings no {FORMAT}: possible: texts by name")
-    if bytes_of(found) > vnode.disk_bytes:
-        needs = f"{bytes_of(found)} bytes, its disk has {vnode.disk_bytes}"
-        raise NeverError(f"{vnode.name} brings {needs}")
-    return found
-
-
 class MemoryConsole:
     """A line to a VNode on a host in memory; it stays open while that migrates."""
 
@@ -315,7 +364,7 @@ class MemoryConsole:
     async def write(self, data: bytes) -> None:
         """See :class:`agents.backends.hosts.port.Console`."""
         for piece in self._terminal.typed(data):
-            await self._until(lambda: len(self._unread) < UNREAD_MAX_BYTES)
+            await self._until(lambda: len(self._unread) < UNREAD_MAX_BYTES and not self._paused)
             if self._over:
                 return
             if isinstance(piece, bytes):
@@ -338,6 +387,14 @@ class MemoryConsole:
         """Nothing more is said or heard; what is unread can still be read."""
         self._over = True
         self._changed.set()
+
+    def wake(self) -> None:
+        """What runs in it may go on: who types waits no more."""
+        self._changed.set()
+
+    @property
+    def _paused(self) -> bool:
+        return self._vnode.state is PowerState.PAUSED
 
     async def _until(self, ready: Callable[[], bool]) -> None:
         """Waits for ``ready``, or for the end."""

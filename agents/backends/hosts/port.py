@@ -37,6 +37,7 @@ class PowerState(Enum):
     PREPARING = "preparing"
     RUNNING = "running"
     STOPPED = "stopped"
+    PAUSED = "paused"
     FAILED = "failed"
 
 
@@ -103,6 +104,23 @@ class Carried:
     data: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a VNode has at one instant, on its disk and, with ``memory``, in its memory.
+
+    ``mark``: what both ends call that copy, no two that differ alike: 1 to 128 characters of
+    [A-Za-z0-9._:-], such as a digest. ``since``: the mark of the
+    copy that ``data`` builds on, of which it has what has changed; empty: ``data`` has all of it.
+    ``format`` and ``data``: as of :class:`Carried`.
+    """
+
+    format: str
+    mark: str
+    since: str
+    memory: bool
+    data: AsyncIterator[bytes]
+
+
 class HostPlugin(Protocol):
     """See the module. All raise DeviceError."""
 
@@ -111,7 +129,7 @@ class HostPlugin(Protocol):
         the amounts and interfaces of ``vnode``, running or not; its image stays."""
 
     async def start(self, host: str, name: VNodeName) -> None:
-        """Lets it run."""
+        """Lets it run; what is paused goes on."""
 
     async def stop(self, host: str, name: VNodeName) -> None:
         """Ends what runs in it; its disk stays."""
@@ -153,11 +171,44 @@ class CarryingPlugin(HostPlugin, Protocol):
         """What a stopped VNode has, as it is now; it stays as it is."""
 
     async def import_(self, host: str, vnode: VNodeSpec, carried: Carried) -> None:
-        """Makes a VNode of what was exported, and leaves it stopped; in place of a stopped one.
+        """Makes a VNode of what was exported, and leaves it stopped; in place of one that does not
+        run, and of copies of it.
 
         It is there once all of it is, and not before. Raises NeverError for what it will never
         take: another format, or more than the VNode has room for.
         """
+
+
+@runtime_checkable
+class LiveCarryingPlugin(CarryingPlugin, Protocol):
+    """A plugin whose VNodes can be carried with what they have in memory, mostly while they run.
+
+    The source copies again and again what has changed, then pauses the VNode and copies the rest.
+    The destination keeps each copy on top of the one before, and makes a VNode of the last. A copy
+    that either end has lost costs time only: the next one is whole. All raise DeviceError.
+    """
+
+    async def pause(self, host: str, name: VNodeName) -> None:
+        """Lets one that runs stand still with its memory, until ``start``; others stay as they
+        are. A paused one may be stopped, cycled and removed as one that runs."""
+
+    async def copy(self, host: str, name: VNodeName, since: str) -> Copy:
+        """What it has at this instant; it runs on, or stays paused. Only what has changed since the
+        copy of that mark, where the plugin still knows that; at least the last one it should."""
+
+    async def keep(self, host: str, vnode: VNodeSpec, copy: Copy) -> None:
+        """Keeps a copy for a VNode that is to come, in place of what was kept: all of it or, where
+        it breaks off, what was kept. Makes nothing: ``found`` and ``condition`` do not tell of it.
+
+        Raises NeverError as ``import_`` does, DeviceError where what it builds on is not kept.
+        """
+
+    async def kept(self, host: str, name: VNodeName) -> str:
+        """The mark of the copy that is kept for it; empty: none. ``remove`` drops it."""
+
+    async def make(self, host: str, vnode: VNodeSpec) -> None:
+        """Makes a VNode of the copy that is kept for it: paused with its memory, or stopped where
+        that had none; in place of one that does not run. It is there once all of it is."""
 
 
 class NeverError(DeviceError):
