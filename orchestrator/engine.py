@@ -82,8 +82,9 @@ class Limits:
     moves_max: int = 4
     """How many others may be moved to admit one; 0: none."""
     carry_ms: int = 600_000
+    """For how long it is tried to carry VNodes to other providers."""
     carry_rounds: int = 8
-    """For how long it is tried to carry VNodes to other providers, and how many copies go ahead."""
+    """How many copies of each go ahead of it at most."""
     tariff: Tariff | None = None
     """What a request may take from others; None: anything."""
 
