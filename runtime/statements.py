@@ -66,6 +66,8 @@ def rows_of(
     """
     if not keys:
         return ()
+    if len(keys) == 1:
+        return _run(connection, _select_one(connection.dialect.name, columns, locked), tuple(keys))
     if connection.dialect.name == "postgresql":
         return _run(connection, _select("postgresql", columns, locked), (list(keys),))
     found = _run(connection, _select("sqlite", columns, locked), (json.dumps(keys),))
@@ -145,6 +147,12 @@ def _select(name: str, columns: tuple[Column[Any], ...], locked: bool) -> str:
     wanted = columns if _has_bytes(columns) else [func.json_group_array(func.json_array(*columns))]
     query = select(*wanted).where(columns[0].in_(select(listed.c.value)))
     return _text(name, query, ["keys"])
+
+
+@cache
+def _select_one(name: str, columns: tuple[Column[Any], ...], locked: bool) -> str:
+    query = select(*columns).where(columns[0] == bindparam("key", type_=columns[0].type))
+    return _text(name, query.with_for_update(read=True) if locked else query, ["key"])
 
 
 def _has_bytes(columns: tuple[Column[Any], ...]) -> bool:
