@@ -74,13 +74,15 @@ def draw(seed: int, number: int) -> Schedule:
         more_dice = Random(f"{draw_more.__name__} {name}")
         requests += draw_more(more_dice, world, len(_numbers(requests)))
     requests += migrations(Random(f"migrations {name}"), world, requests)
-    requests += sliders(Random(f"sliders {name}"), world, len(_numbers(requests)))
+    sliding = sliders(Random(f"sliders {name}"), world, len(_numbers(requests)))
+    requests += sliding
     faults = _faults(dice, world, requests, dice.randint(FAULTS_LEAST, FAULTS_MOST))
     more = cloudnets(Random(f"cloudnets {name}"), world, len(_numbers(requests)))
     # Each request is met by as many as others are.
     mean = (FAULTS_LEAST + FAULTS_MOST) // 8
     others = len(_numbers(requests)) - few
     faults += _faults(Random(f"more faults {name}"), world, requests, mean * others // 2)
+    faults += _faults(Random(f"slide faults {name}"), world, sliding, len(sliding))
     if more:
         faults += _faults(Random(f"cloud faults {name}"), world, more, mean * len(more) // 2)
     return Schedule(name, world, (*requests, *more, *faults))

@@ -16,7 +16,6 @@ from simulations.faults.shrink import SHORT_MS, shrink
 MOST = 200
 QUICK = {
     "answers-early": 7,
-    "answers-unwritten": 5,
     "checks-first": 24,
     "drops-holds": 26,
     "forgets-commits": 0,
@@ -42,7 +41,10 @@ WANTS_IT = Item("reserve", "a", 5000, number=1, word="90 20000 23600 30 via")
 SOON = Item("reserve", "a", 1000, word="40 40 100 30")
 LATE = tuple(Item("late", "a>m1", for_ms=8000, number=number) for number in range(3, 8))
 """Every Commit, by longer than holds there last."""
+PREPS_LATE = tuple(Item("late", "a>m1", for_ms=3000, number=number) for number in range(2, 7))
+"""Every ReservationPrep, so that those who hold already ask what became of it."""
 BY_HAND = {
+    "answers-unwritten": (Item("reserve", "a", 1000, word="40 40 100 30 via"), *PREPS_LATE),
     "forgets-changes": (
         VOLUME,
         Item("modify", "a", 2000, word="50"),
@@ -56,7 +58,10 @@ BY_HAND = {
 }
 """Where it would take long to draw what shows it."""
 CALM = World(last_s=120)
-WORLDS = {"tells-early": replace(CALM, middle=1, expiring=("m1",), hold_timeout_s=2)}
+WORLDS = {
+    "answers-unwritten": replace(CALM, middle=1),
+    "tells-early": replace(CALM, middle=1, expiring=("m1",), hold_timeout_s=2),
+}
 
 
 def first_failure(bug: str) -> Failure:

@@ -25,7 +25,8 @@ from simulations.faults.draw import draw
 from simulations.faults.run import play_all
 drawn = [draw(21, n) for n in range(12)]
 with_clouds = [schedule for schedule in drawn[4:] if schedule.world.clouds]
-for outcome in play_all([*drawn[:4], *with_clouds[:3]], trace=True):
+remodelled = draw(21, 26)
+for outcome in play_all([*drawn[:4], *with_clouds[:2], remodelled], trace=True):
     for line in outcome.trace:
         sys.stdout.write(line + "\\n")
     sys.stdout.write(f"{sorted(outcome.faults.items())} {outcome.violations}\\n")
