@@ -235,7 +235,7 @@ class Recovery:
             outcome.dropped.append((before, part))
             self._parts.provisioner.suspect(before)
             self._parts.book.free(*before.key)
-        for count, claim in enumerate(reconciliation.in_order(good), 1):
+        for count, claim in enumerate(reconciliation.in_order(good, now_ms), 1):
             self._adopt(outcome, claim, now_ms)
             if not count % BREATH:
                 await asyncio.sleep(0)
@@ -270,10 +270,15 @@ class Recovery:
         outcome.answers.setdefault(prep.orchestrator_id, []).append(self._named(answer))
 
     def _admit_told(self, prep: ReservationPrep) -> Admitted | Refusal:
-        """What a user was told is not measured by today's policy; what is over takes nothing."""
-        if prep.window.end_s * 1000 <= self._parts.clock.now_ms():
+        """What a user was told is not measured by today's policy; what is over needs no room.
+
+        Where there is room it takes it: a clock that is ahead will be right again.
+        """
+        outcome = self._parts.book.admit(prep)
+        over = reconciliation.is_over(prep, self._parts.clock.now_ms())
+        if over and isinstance(outcome, Refusal):
             return Admitted(Placement((), ()).to_json())
-        return self._parts.book.admit(prep)
+        return outcome
 
     def _refuse(self, outcome: _Outcome, claim: Claim) -> None:
         commit = Commit(claim.prep.transaction_id, claim.prep.part_id)

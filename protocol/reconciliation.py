@@ -2,9 +2,9 @@
 
 The backup may have forgotten promises and remember others that are long given back. Once every
 orchestrator has said what it claims, the domain, in this order and in one durable write: drops
-what nobody claims, takes up what users were told, then the rest as far as there is room. Pure: the
-caller gives back the capacity of what is dropped and of what yields before it adopts, and answers
-afterwards.
+what nobody claims, takes up what users were told (what seems to be over last), then the rest as
+far as there is room. Pure: the caller gives back the capacity of what is dropped and of what
+yields before it adopts, and answers afterwards.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ def yielding(parts: Iterable[Part], claims: Iterable[Claim]) -> tuple[Part, ...]
     Such a hold may have expired since the backup, and its room be promised to others.
     """
     untold = {
-        (claim.prep.transaction_id, claim.prep.part_id)
-        for claim in in_order(claims)
-        if not claim.told
+        (claim.prep.transaction_id, claim.prep.part_id) for claim in _once(claims) if not claim.told
     }
     return tuple(
         part
@@ -54,14 +52,19 @@ def yielding(parts: Iterable[Part], claims: Iterable[Claim]) -> tuple[Part, ...]
     )
 
 
-def in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """Each part once, what users were told first."""
-    by_key: dict[tuple[str, str], Claim] = {}
-    for claim in claims:
-        key = (claim.prep.transaction_id, claim.prep.part_id)
-        if key not in by_key or claim.told:
-            by_key[key] = claim
-    return tuple(by_key[key] for key in sorted(by_key, key=lambda key: (not by_key[key].told, key)))
+def in_order(claims: Iterable[Claim], now_ms: int) -> tuple[Claim, ...]:
+    """Each part once, what users were told first, and of that what goes on or is to come."""
+
+    def place(claim: Claim) -> tuple[bool, bool, str, str]:
+        prep = claim.prep
+        return (not claim.told, is_over(prep, now_ms), prep.transaction_id, prep.part_id)
+
+    return tuple(sorted(_once(claims), key=place))
+
+
+def is_over(prep: ReservationPrep, now_ms: int) -> bool:
+    """Whether nothing is to be carried any more, if the clock is right."""
+    return prep.window.end_s * 1000 <= now_ms
 
 
 def adopt(
@@ -86,6 +89,16 @@ def adopt(
         refusal = Refusal(RefusalKind.TOMBSTONE, reason)
     commit = Commit(prep.transaction_id, prep.part_id)
     return part, answer_to(commit, ok, None if ok else refusal, agent_epoch)
+
+
+def _once(claims: Iterable[Claim]) -> Iterable[Claim]:
+    """Each part once: told, if any claim of it says so."""
+    by_key: dict[tuple[str, str], Claim] = {}
+    for claim in claims:
+        key = (claim.prep.transaction_id, claim.prep.part_id)
+        if key not in by_key or claim.told:
+            by_key[key] = claim
+    return by_key.values()
 
 
 def _taken_up(part: Part, prep: ReservationPrep, now_ms: int, admit: Admit) -> Part:

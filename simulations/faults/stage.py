@@ -29,6 +29,9 @@ LOOK_FIRST_S, LOOK_LAST_S = 0.5, 10.0
 PATIENCE_S = 300.0
 """How long that may take, beside what clocks were wrong by: retries wait for times that were."""
 
+ON_ITS_WAY_S = 0.45
+"""Until what was decided is on all devices: a message takes up to 0.2 s. Within the same second."""
+
 
 class Stage:
     """One run. ``counts``: faults that took place, by kind; ``lines``: the trace, if wanted."""
@@ -140,7 +143,12 @@ class Stage:
         last_s = self.schedule.world.last_s
         while self.loop.time() + 1 < last_s:
             await asyncio.sleep(int(self.loop.time()) + 1.5 - self.loop.time())
-            for problem in self.checker.stuck():
+            problems = self.checker.stuck()
+            if problems:
+                # Some domains may not have heard yet of what was decided a moment ago.
+                await asyncio.sleep(ON_ITS_WAY_S)
+                problems = [problem for problem in self.checker.stuck() if problem in problems]
+            for problem in problems:
                 self.checker.found(f"when all is well: {problem}")
         if last_s:
             self._must_be_resolved()

@@ -99,7 +99,7 @@ class Domain:
             yielded[i] = part
             site = self._with(site, i, None)
         answers = []
-        for claim in reconciliation.in_order(claims):
+        for claim in reconciliation.in_order(claims, NOW_MS):
             i = self._at[claim.prep.transaction_id]
             before = yielded.get(i, site.parts[i])
             admit = self._admit_at(site)

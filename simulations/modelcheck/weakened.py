@@ -252,7 +252,7 @@ def keeps_unclaimed() -> AbstractContextManager[None]:
 
 def any_order() -> AbstractContextManager[None]:
     """Claims are taken up as they come."""
-    return patched((reconciliation, "in_order", lambda claims: tuple(claims)))
+    return patched((reconciliation, "in_order", lambda claims, now_ms: tuple(claims)))
 
 
 def no_room() -> AbstractContextManager[None]:

@@ -370,7 +370,7 @@ async def test_todays_horizon_does_not_count_against_what_users_were_told() -> N
     assert refused(answers[1]) is RefusalKind.POLICY
 
 
-async def test_a_claim_whose_window_is_over_takes_nothing() -> None:
+async def test_a_claim_whose_window_is_over_needs_no_room() -> None:
     world = await World().start()
     await world.restart(restored=True)
     over = [
@@ -383,6 +383,33 @@ async def test_a_claim_whose_window_is_over_takes_nothing() -> None:
     assert [m.ok for m in answers if isinstance(m, ReservationResp)] == [True, True, False]
     assert world.data_plane("a") is not DataPlaneState.ACTIVE
     assert (await world.release("a")).ok
+    assert not world.device.on
+
+
+async def test_what_is_over_takes_no_room_of_what_goes_on() -> None:
+    world = await World().start()
+    await world.restart(restored=True)
+    over = prep("a", reservation_id="a", start_s=NOW_S - 20, end_s=NOW_S, bandwidth_bps=GBPS)
+    lasting = prep("b", reservation_id="b", start_s=NOW_S - 10, bandwidth_bps=GBPS)
+    answers = await told(world, claims(world, claim(over), claim(lasting)))
+    assert [m.ok for m in answers if isinstance(m, ReservationResp)] == [True, True]
+    assert world.device.on == {"b/p1"}
+
+
+async def test_what_only_seems_to_be_over_as_the_clock_is_ahead_is_held_and_carried() -> None:
+    world = await World().start()
+    await world.at(701)
+    await world.restart(restored=True)
+    answers = await told(world, claims(world, claim(prep(bandwidth_bps=GBPS))))
+    assert [m.ok for m in answers if isinstance(m, ReservationResp)] == [True]
+    assert not world.device.on
+    await world.at(50)
+    assert not await fits(world, 1 * MBPS)
+    assert not await fits(world, 1 * MBPS, vlan=100, start_s=NOW_S + 60, end_s=NOW_S + 101)
+    await world.at(100)
+    assert world.device.on == {"t1/p1"}
+    assert world.data_plane() is DataPlaneState.ACTIVE
+    await world.at(200)
     assert not world.device.on
 
 

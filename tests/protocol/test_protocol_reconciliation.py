@@ -58,7 +58,7 @@ class Domain:
             for part in yielding(self.parts.values(), claims)
         }
         answers = {}
-        for claim in in_order(claims):
+        for claim in in_order(claims, NOW):
             key = (claim.prep.transaction_id, claim.prep.part_id)
             waiting.pop(key, None)
             used = self.used(but=waiting)
@@ -155,7 +155,16 @@ def test_the_order_of_claims_does_not_matter(case: Case) -> None:
 def test_what_users_heard_comes_first_and_each_part_once() -> None:
     a, b, c = (sized(name, 1) for name in "abc")
     claims = [Claim(a, False), Claim(c, True), Claim(b, False), Claim(b, True), Claim(a, False)]
-    assert in_order(claims) == (Claim(b, True), Claim(c, True), Claim(a, False))
+    assert in_order(claims, 0) == (Claim(b, True), Claim(c, True), Claim(a, False))
+
+
+def test_what_is_over_comes_after_what_goes_on_and_before_what_no_user_was_told() -> None:
+    a, b, c = (sized(name, 1) for name in "abc")
+    over = replace(a, window=replace(a.window, end_s=a.window.end_s - 1))
+    now_ms = over.window.end_s * 1000
+    claims = [Claim(c, False), Claim(over, True), Claim(b, True)]
+    assert in_order(claims, now_ms - 1) == (Claim(over, True), Claim(b, True), Claim(c, False))
+    assert in_order(claims, now_ms) == (Claim(b, True), Claim(over, True), Claim(c, False))
 
 
 @pytest.mark.parametrize(
