@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from agents.touched import reservation_of
 from agents.values import Key, Record
 from orchestrator.ports import Changes
 from orchestrator.records import Reservation, State
@@ -47,6 +48,9 @@ ALLOWED = {
     (Decision.COMMIT, Decision.UNDO),
 }
 """How decisions may change (rule 2)."""
+
+MAY_SWITCH = (Decision.COMMIT, Decision.UNDO)
+"""Decisions that change what domains do."""
 
 
 @dataclass(slots=True)
@@ -259,23 +263,40 @@ class Checker:
 
     def stuck(self) -> list[str]:
         """Circuits that should pass now and do not, and what passes for nobody; when no fault is
-        on."""
+        on, and not of reservations of which domains are being told what was decided."""
         found: list[str] = []
         ways: dict[str, Ways] = {}
+        being_told = self._being_told()
         for name, known in sorted(self._domains.items()):
             agent = known.party.agent
             ways[name] = ways_of(agent._book.backend) if agent is not None else {}
             records = known.party.database.memory.records
             # What an instance whose clock was ahead took to be over lasts until it is.
-            due = [record for key, record in records.items() if self._is_due(key, record, known)]
+            due = [
+                record
+                for key, record in records.items()
+                if self._is_due(key, record, known) or reservation_of(record) in being_told
+            ]
             found += [f"{name} {p}" for p in strangers(ways[name], due)]
         now_s = self._now_ms() // 1000
         for memory in self._memories.values():
             for name, record in sorted(memory._reservations.items()):
                 problem = unflowing(record, now_s, ways)
-                if problem:
+                if problem and name not in being_told:
                     found.append(f"{short(name)} {problem}")
         return found
+
+    def _being_told(self) -> set[str]:
+        """Reservations with a commit, an undo or a release that a domain has not confirmed yet.
+
+        Each domain switches when it hears of it: until then it does what it did before.
+        """
+        return {
+            transaction.reservation_id
+            for memory in self._memories.values()
+            for transaction in memory._transactions.values()
+            if transaction.decision in MAY_SWITCH and not transaction.settled
+        }
 
     def _left_over(self, domain: str) -> list[str]:
         known = self._domains[domain]

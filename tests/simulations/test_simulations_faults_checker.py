@@ -395,6 +395,34 @@ def test_a_committed_part_that_nobody_was_promised(play: Play) -> None:
     assert play.checker.unresolved() == ["m1 holds t1/m1, which nobody was promised"]
 
 
+@pytest.mark.parametrize(
+    ("status", "decision", "reservation_id", "excused"),
+    [
+        (PartStatus.COMMITTING, Decision.COMMIT, "r1", True),
+        (PartStatus.COMMITTED, Decision.COMMIT, "r1", False),
+        (PartStatus.RELEASING, Decision.COMMIT, "r1", True),
+        (PartStatus.RELEASED, Decision.COMMIT, "r1", False),
+        (PartStatus.RELEASING, Decision.UNDO, "r1", True),
+        (PartStatus.PREPARING, Decision.UNDECIDED, "r1", False),
+        (PartStatus.ABORTING, Decision.ABORT, "r1", False),
+        (PartStatus.COMMITTING, Decision.COMMIT, "r2", False),
+    ],
+)
+def test_a_domain_does_what_it_did_until_it_has_heard_of_a_change(
+    play: Play, status: PartStatus, decision: Decision, reservation_id: str, excused: bool
+) -> None:
+    play.holds("m1", PartState.RELEASED, prep("m1"))
+    party = play.stage.agents["m1"]
+    agent = running(1, [])
+    agent._book.backend._device.lines["t1/m1"] = []
+    party.agents = [(party.lives[0], agent)]
+    found = ["m1 configures t1/m1, which nobody was promised now"]
+    assert play.checker.stuck() == found
+    changed = transaction(2, status, decision=decision)
+    play.saves(replace(changed, reservation_id=reservation_id))
+    assert play.checker.stuck() == ([] if excused else found)
+
+
 def test_a_failed_reservation_holds_nothing(play: Play) -> None:
     tx = transaction(1, PartStatus.ABORTED, decision=Decision.ABORT)
     play.saves(tx, record=record(1, State.FAILED))

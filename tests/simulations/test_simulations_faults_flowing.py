@@ -108,3 +108,18 @@ def test_a_world_that_goes_on_sees_circuits_begin_switch_and_end() -> None:
     assert outcome.violations == ()
     assert float(outcome.trace[-1].split()[0]) >= 198
     assert any("saves" in line and "ENDED" in line for line in outcome.trace)
+
+
+def test_it_may_be_looked_while_domains_hear_of_a_change() -> None:
+    # One change a second, decided about when it is looked, amid the second.
+    changes = [
+        Item("modify", "a", 1000 * second + 400, word=str(50 + second % 2 * 10))
+        for second in range(14, 38)
+    ]
+    items = (
+        Item("reserve", "a", 1000, word="60 5 400 30"),
+        Item("reserve", "a", 1100, number=1, word="20 5 400 30"),
+        *changes,
+        Item("cancel", "a", 38_470, number=1),
+    )
+    assert play(Schedule("a", World(middle=1, last_s=42), items)).violations == ()
