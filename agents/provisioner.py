@@ -280,25 +280,31 @@ class Provisioner:
         for record in kept:
             # Should it be in force again, all of it has to be made as it was.
             self._active.pop(record.key, None)
-        cleared = await self._clear([r for r in others if r not in kept], now_s)
+        gone = [r for r in others if r not in kept]
+        # Between what is withdrawn and what takes its place no database is waited for.
+        problems = [await self._withdraw(record) for record in gone]
+        cleared, stood_in = not any(problems), []
         if problem and cleared and before:
             # The version before may have been in the way on the device.
             problem = await self._provision(chosen)
+        if problem and cleared:
+            stood_in = [record for record in before if not await self._provision(record)]
+        await self._idle(gone, problems, now_s)
         state = DataPlaneState.FAILED if problem else DataPlaneState.ACTIVE
         await self._settled(chosen, state, problem)
-        for record in before if problem and cleared else ():
-            if not await self._provision(record):
-                await self._settled(self._latest(record), DataPlaneState.ACTIVE, "")
+        for record in stood_in:
+            await self._settled(self._latest(record), DataPlaneState.ACTIVE, "")
         return cleared and not problem
 
     async def _clear(self, records: Sequence[Record], now_s: int) -> bool:
-        cleared = True
-        for record in records:
-            problem = await self._withdraw(record)
+        problems = [await self._withdraw(record) for record in records]
+        await self._idle(records, problems, now_s)
+        return not any(problems)
+
+    async def _idle(self, records: Iterable[Record], problems: Iterable[str], now_s: int) -> None:
+        for record, problem in zip(records, problems, strict=True):
             state = DataPlaneState.FAILED if problem else _idle_state(record, now_s)
             await self._settled(record, state, problem)
-            cleared = cleared and not problem
-        return cleared
 
     async def _provision(self, record: Record) -> str:
         """Why the device could not; empty when it is done."""

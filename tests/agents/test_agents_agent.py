@@ -18,6 +18,7 @@ from agent_world import (
     refused,
 )
 
+from agents.backends.base import Placement
 from agents.parts import RestoreError
 from agents.peers import Sender
 from agents.store import MemoryStore, SupersededError
@@ -747,6 +748,32 @@ async def test_a_switch_on_which_old_and_new_rules_meet_takes_the_old_away_first
     await world.committed(prep())
     await world.at(100)
     await world.committed(second(bandwidth_bps=800 * MBPS))
+    assert world.device.on == {"t2/p2"}
+    assert (world.data_plane("t1", "p1"), world.data_plane("t2", "p2")) == (SCHEDULED, ACTIVE)
+
+
+@pytest.mark.parametrize(("refused", "on"), [("", "t2/p2"), ("t2/p2", "t1/p1")])
+async def test_what_takes_the_place_of_another_waits_for_no_database(
+    refused: str, on: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FaultyStore()
+    world = await World(store, backend="sdx").start()
+    await world.committed(prep())
+    await world.at(100)
+    withdraw = world.device.inner.withdraw
+
+    async def withdraw_and_fill_the_disk(key: str, placement: Placement) -> None:
+        await withdraw(key, placement)
+        store.fails = True
+
+    monkeypatch.setattr(world.device.inner, "withdraw", withdraw_and_fill_the_disk)
+    world.device.refuses_key = refused
+    await world.committed(second(bandwidth_bps=800 * MBPS))
+    assert store.fails
+    assert world.device.on == {on}
+    monkeypatch.undo()
+    store.fails, world.device.refuses_key = False, ""
+    await world.at(110)
     assert world.device.on == {"t2/p2"}
     assert (world.data_plane("t1", "p1"), world.data_plane("t2", "p2")) == (SCHEDULED, ACTIVE)
 
