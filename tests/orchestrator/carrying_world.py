@@ -201,6 +201,18 @@ class Carrying:
                 await embedder.hosts.plugin(host).remove(host, name)
                 embedder._at.pop(name, None)
 
+    def lose_once_before(self, wanted: Step, domain: str) -> None:
+        """As ``lose``, when that step is about to be done for the first time."""
+        lost = False
+
+        async def lose(step: Step) -> None:
+            nonlocal lost
+            if step == wanted and not lost:
+                lost = True
+                await self.lose(domain)
+
+        self.carrier.before = lose
+
     async def lose_what_came(self, domain: str, vnode: str) -> None:
         """Its hosts forget one VNode that has not begun there, and copies of it."""
         if (await self.states(domain)).get(vnode) == "running":

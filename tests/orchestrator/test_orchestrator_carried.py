@@ -308,15 +308,7 @@ async def test_one_that_dies_before_it_begins_begins_in_its_next_life() -> None:
 @virtual
 async def test_what_hosts_have_lost_before_it_began_is_carried_once_more() -> None:
     async with carrying() as w:
-        lost = False
-
-        async def lose(step: Step) -> None:
-            nonlocal lost
-            if step == BEGIN and not lost:
-                lost = True
-                await w.lose("zurich")
-
-        w.carrier.before = lose
+        w.lose_once_before(BEGIN, "zurich")
         assert (await w.move()).modified
         await until(lambda: BEGIN in w.carrier.done, 600)
         assert w.carrier.done == [CARRY, CARRY, BEGIN]

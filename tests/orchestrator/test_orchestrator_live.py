@@ -342,15 +342,7 @@ async def test_what_stood_still_when_its_orchestrator_died_runs_while_it_is_copi
 async def test_what_hosts_have_lost_before_it_began_comes_again_with_its_memory() -> None:
     async with carrying() as w:
         await w.says("munich", "b", "set mood good")
-        lost = False
-
-        async def lose(step: Step) -> None:
-            nonlocal lost
-            if step == BEGIN and not lost:
-                lost = True
-                await w.lose("zurich")
-
-        w.carrier.before = lose
+        w.lose_once_before(BEGIN, "zurich")
         assert (await w.move()).modified
         await until(lambda: BEGIN in w.carrier.done, 600)
         assert w.carrier.done == [CARRY, CARRY, BEGIN]
