@@ -57,7 +57,13 @@ def free_hosts(network: Network, embedded: Embedded, share: float) -> Freeing:
     """Plans it; nothing changes. ``share``: of all hosts, above 0, at most 1. Raises ValueError."""
     if not 0 < share <= 1:
         raise ValueError(f"share: given {share:g}, possible: above 0, at most 1")
-    return _Freeing(network, embedded).run(math.ceil(share * network.hosts - 1e-9))
+    wanted = math.ceil(share * network.hosts - 1e-9)
+    found = _Freeing(network, embedded).run(wanted)
+    if found.complete or not found.hosts:
+        return found
+    # Hosts that could not be freed after all were kept clear for nothing.
+    fewer = _Freeing(network, embedded).run(len(found.hosts))
+    return replace(min(found, fewer, key=lambda each: (-len(each.hosts), each.cost)), wanted=wanted)
 
 
 class _Freeing:
@@ -73,7 +79,6 @@ class _Freeing:
     def run(self, wanted: int) -> Freeing:
         busy = {host for _, embedding in self._before.values() for host in embedding.hosts.values()}
         order = sorted(self._costs, key=lambda host: (self._costs[host], host in busy, host))
-        bound = sum(self._costs[host] for host in order[:wanted])
         freed: list[str] = []
         for i, host in enumerate(order):
             if len(freed) == wanted:
@@ -81,6 +86,7 @@ class _Freeing:
             next_ones = order[i : i + wanted - len(freed)]
             if self._empty(host, {*freed, *next_ones}):
                 freed.append(host)
+        bound = sum(self._costs[host] for host in order[: len(freed)])
         moves = tuple(self._moves())
         cost = sum(move.cost for move in moves)
         changed = {

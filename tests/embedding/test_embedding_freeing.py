@@ -70,6 +70,20 @@ def test_the_cheapest_moves_are_made_and_proven_cheapest() -> None:
     check(network, embedded, freeing)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
+def test_where_fewer_can_be_freed_these_cost_least_and_are_all_that_is_proven(
+    share: float,
+) -> None:
+    network = Network(line(16, 16, 16))
+    places = {"n0": "h2", "n1": "h0", "n2": "h0", "n3": "h1", "n4": "h1"}
+    embedded = {name: (one(name, 5), Embedding({name: at})) for name, at in places.items()}
+    freeing = free_hosts(network, embedded, share)
+    assert freeing.hosts == ("h2",)
+    assert freeing.bound == freeing.cost == 1
+    assert freeing.complete == (share < 0.5)
+    check(network, embedded, freeing)
+
+
 def test_a_vlink_follows_its_vnode_only_where_there_is_bandwidth() -> None:
     hosts = tuple(Host(f"h{i}", {"cpu": 2}) for i in range(4))
     links = Link("h0", "h1", 5), Link("h0", "h2", 1), Link("h0", "h3", 5)
