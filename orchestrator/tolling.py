@@ -49,7 +49,7 @@ async def too_dear(question: Question, lying: Lying, bargain: Bargain) -> Refusa
     loads = [load_of_paths(phase.window, plan.paths, ways) for phase, plan in lying]
     while True:
         answers = await bargain.ask(wanted, span)
-        toll = toll_of(loads, _told(answers.values(), topology), topology)
+        toll = toll_of(loads, _told(answers.values()), topology)
         refusal = refusal_of(toll, question.tariff, topology)
         # What is told of longer times may say less than there is: nothing is refused for that.
         if refusal is None or not bargain.forgets():
@@ -99,9 +99,8 @@ def toll_beside(
             for stp, bandwidth_bps in load.added_bps.items():
                 taken[stp][found.slots_of(load.window)] += bandwidth_bps
 
-    def free(stp: str) -> Profile:
-        link = topology.link_at(stp)
-        rows = [(OUT, stp), (IN, link.other(stp))] if link is not None else []
+    def free(stp: str, remote: str) -> Profile:
+        rows = (OUT, stp), (IN, remote)
         told = [levels for row in rows if (levels := found.of(row)) is not None]
         if not told:
             return ()
@@ -139,15 +138,13 @@ def _pairs(lying: Lying, topology: Topology) -> dict[str, frozenset[Pair]]:
     return {domain: frozenset(wanted[domain]) for domain in sorted(wanted)}
 
 
-def _told(answers: Iterable[SendOffers | None], topology: Topology) -> Free:
+def _told(answers: Iterable[SendOffers | None]) -> Free:
     """The less of what both ends of a link tell."""
     ports = {
         port.stp: port.profile for offers in answers if offers is not None for port in offers.ports
     }
 
-    def free(stp: str) -> Profile:
-        link = topology.link_at(stp)
-        ends = (stp, link.other(stp)) if link is not None else (stp,)
+    def free(*ends: str) -> Profile:
         told = [ports[end] for end in ends if ports.get(end)]
         return least_profile(told) if told else ()
 

@@ -144,10 +144,8 @@ class Search:
             loads.append(load_of_shares(each.window, shares, self.criteria.directionality))
         return toll_of(loads, self._free, self.topology).link_s <= self.tariff.toll_max_link_s
 
-    def _free(self, stp: str) -> Profile:
+    def _free(self, *ends: str) -> Profile:
         """What is free of a link, by what both its ends tell."""
-        link = self.topology.link_at(stp)
-        ends = (stp, link.other(stp)) if link is not None else (stp,)
         told = [levels for end in ends if (levels := self.forecast.of(end)) is not None]
         if not told:
             return ()

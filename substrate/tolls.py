@@ -57,9 +57,9 @@ class Load:
     added_bps: Mapping[str, int]
 
 
-Free = Callable[[str], Profile]
-"""What is free on the link that leaves a domain at an STP, in that direction; from the beginning of
-what is asked about, or now, on. Empty: nobody tells."""
+Free = Callable[[str, str], Profile]
+"""What is free on the link that leaves a domain at an STP for another one, in that direction; from
+the beginning of what is asked about, or now, on. Empty: nobody tells."""
 
 
 def cost(before: float, added: float) -> float:
@@ -125,7 +125,7 @@ def _pieces(
     link = topology.link_at(stp)
     if link is None or not added_bps:
         return
-    steps = free(stp) or (Step(window.start_s, link.capacity_bps),)
+    steps = free(stp, link.other(stp)) or (Step(window.start_s, link.capacity_bps),)
     ends_s = [*(step.start_s for step in steps[1:]), window.end_s]
     for step, end_s in zip(steps, ends_s, strict=True):
         within = Window(max(window.start_s, step.start_s), min(window.end_s, end_s))

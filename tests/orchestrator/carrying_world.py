@@ -213,6 +213,30 @@ class Carrying:
 
         self.carrier.before = lose
 
+    async def move_and_die(
+        self,
+        at: Callable[[Step], Awaitable[bool]],
+        then: Callable[[Step], Awaitable[None]] | None = None,
+    ) -> None:
+        """Its orchestrator dies amid a step of a move, of which ``at`` tells, and lives again.
+
+        ``then``: what happens before the steps of that life.
+        """
+        reached, never = asyncio.Event(), asyncio.Event()
+
+        async def hang(step: Step) -> None:
+            if await at(step):
+                reached.set()
+                await never.wait()
+
+        self.carrier.before = hang
+        move = asyncio.ensure_future(self.move())
+        await reached.wait()
+        await self.it.kill("a")
+        move.cancel()
+        self.carrier.before = then
+        self.one = await self.it.start("b")
+
     async def lose_what_came(self, domain: str, vnode: str) -> None:
         """Its hosts forget one VNode that has not begun there, and copies of it."""
         if (await self.states(domain)).get(vnode) == "running":

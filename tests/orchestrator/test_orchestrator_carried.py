@@ -262,19 +262,11 @@ async def test_nobody_switches_a_vnode_that_is_on_its_way() -> None:
 @virtual
 async def test_an_orchestrator_that_dies_amid_it_goes_on_in_its_next_life() -> None:
     async with carrying() as w:
-        reached, never = asyncio.Event(), asyncio.Event()
 
-        async def hang(step: Step) -> None:
-            reached.set()
-            await never.wait()
+        async def at(_step: Step) -> bool:
+            return True
 
-        w.carrier.before = hang
-        move = asyncio.ensure_future(w.move())
-        await reached.wait()
-        await w.it.kill("a")
-        move.cancel()
-        w.carrier.before = None
-        w.one = await w.it.start("b")
+        await w.move_and_die(at)
         await until(lambda: BEGIN in w.carrier.done, 600)
         await w.settled()
         assert placed(await w.get()) == MOVED

@@ -285,23 +285,13 @@ def test_an_orchestrator_that_dies_amid_it_finishes_it_and_no_memory_is_lost(kin
     async def run() -> None:
         async with carrying() as w:
             await w.says("munich", "b", "set mood good")
-            reached, never = asyncio.Event(), asyncio.Event()
 
-            async def hang(step: Step) -> None:
-                if step[0] != kind:
-                    return
-                if kind == "carry":
+            async def at(step: Step) -> bool:
+                if step[0] == kind == "carry":
                     await w.clouds("munich").carrying.copy(w.id, "b", "", last=True)
-                reached.set()
-                await never.wait()
+                return step[0] == kind
 
-            w.carrier.before = hang
-            move = asyncio.ensure_future(w.move())
-            await reached.wait()
-            await w.it.kill("a")
-            move.cancel()
-            w.carrier.before = None
-            w.one = await w.it.start("b")
+            await w.move_and_die(at)
             await until(lambda: BEGIN in w.carrier.done, 600)
             await w.settled()
             assert await w.reads("zurich", "b")
@@ -315,25 +305,18 @@ def test_an_orchestrator_that_dies_amid_it_finishes_it_and_no_memory_is_lost(kin
 @virtual
 async def test_what_stood_still_when_its_orchestrator_died_runs_while_it_is_copied_again() -> None:
     async with carrying() as w:
-        reached, never, states = asyncio.Event(), asyncio.Event(), []
+        states = []
 
-        async def hang(step: Step) -> None:
+        async def at(step: Step) -> bool:
             if step == CARRY:
                 await w.clouds("munich").carrying.copy(w.id, "b", "", last=True)
-                reached.set()
-                await never.wait()
+            return step == CARRY
 
         async def look(step: Step) -> None:
             if step == AHEAD:
                 states.append((await w.states("munich"))["b"])
 
-        w.carrier.before = hang
-        move = asyncio.ensure_future(w.move())
-        await reached.wait()
-        await w.it.kill("a")
-        move.cancel()
-        w.carrier.before = look
-        w.one = await w.it.start("b")
+        await w.move_and_die(at, look)
         await until(lambda: BEGIN in w.carrier.done, 600)
         assert states == ["paused", "running"]
 

@@ -40,14 +40,14 @@ AB, BC = "a:e0", "b:e1"
 shares = st.floats(0, 1)
 
 
-def nobody_tells(_stp: str) -> Profile:
+def nobody_tells(_stp: str, _remote: str) -> Profile:
     return ()
 
 
 def free(told: Mapping[str, Any]) -> Any:
     """Bit/s, or steps of (start, bit/s), by the STP that a link leaves a domain at."""
 
-    def find(stp: str) -> Profile:
+    def find(stp: str, _remote: str) -> Profile:
         steps = told.get(stp, ())
         return (Step(0, steps),) if isinstance(steps, int) else tuple(Step(*s) for s in steps)
 
