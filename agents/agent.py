@@ -23,7 +23,7 @@ from agents.peers import Send, Sender
 from agents.recovery import Recovery
 from agents.remote import Remote, remote_of
 from agents.steps import Step, key_of, step_of, store_all
-from agents.store import Store, SupersededError
+from agents.store import Store
 from agents.tasks import outliving
 from agents.timers import (
     RECHECK_MS,
@@ -398,12 +398,7 @@ class Agent:
         """
         self._book.calendar.forget(self._clock.now_ms() // 1000 - FORGET_AFTER_S)
         self._timers.set(OwnerDue(), self._clock.now_ms() + OWNER_CHECK_MS)
-        try:
-            await self._store.check_owner()
-        except SupersededError:
-            self.superseded.set()
-        except StorageError as error:
-            _log.debug("the database cannot be read", error=str(error))
+        await self.parts.owned()
 
     async def _tick(self, key: Key) -> None:
         async with self.parts.turns.turn(key):

@@ -23,8 +23,8 @@ from agents.backends.hosts.port import Condition, Console, VNodeName
 from agents.book import Book
 from agents.carrying import Carrying, explained, must_be_here, must_stay
 from agents.imaging import Imaging
+from agents.in_force import in_force
 from agents.parts import Parts
-from agents.provisioner import in_force
 from agents.remaps import Remaps, Spawn, no
 from agents.tasks import outliving
 from agents.values import Key, Record

@@ -33,6 +33,8 @@ from substrate.model import DataPlaneState, Refusal, RefusalKind
 from substrate.values import replace
 
 AGAIN_MS = 5_000
+OWNER_WAIT_S = 2
+"""A circuit does not wait longer for a database that does not answer."""
 NAP_MS = 60_000
 """What wants attention sooner than that does not fall asleep."""
 
@@ -68,7 +70,7 @@ class Parts:
         self.turns = Turns()
         self.watchers = Watchers()
         self.superseded = asyncio.Event()
-        self._ledger = Ledger(store)
+        self._store, self._ledger = store, Ledger(store)
         self._timers = timers
         self.provisioner = Provisioner(
             book.backend,
@@ -77,6 +79,7 @@ class Parts:
             self.records.parts_of,
             self._settle_data_plane,
             lambda reservation, due_ms: timers.set(ReservationDue(reservation), due_ms),
+            self.owned,
         )
 
     def take_up(self, loaded: Loaded) -> None:
@@ -188,6 +191,18 @@ class Parts:
         except SupersededError:
             self.superseded.set()
             raise
+
+    async def owned(self) -> bool:
+        """Whether no other agent has taken the store over, or nobody can tell now."""
+        try:
+            async with asyncio.timeout(OWNER_WAIT_S):
+                await self._store.check_owner()
+        except SupersededError:
+            self.superseded.set()
+            return False
+        except (StorageError, TimeoutError) as error:
+            _log.debug("the database cannot be read", error=str(error))
+        return True
 
     async def forget(self, record: Record) -> bool:
         """Drops a record, unless it may still be on a device. Raises StorageError."""

@@ -10,12 +10,12 @@ does not end them. Circuits begin and end by the clock alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
 from agents.backends.base import Backend, DeviceError, Placement
+from agents.in_force import boundary_ms, end_s, has_begun, in_force
 from agents.touched import Touched, reservation_of
 from agents.values import DataPlane, Key, Record
 from protocol.participant import PartState
@@ -32,53 +32,13 @@ MAKE_WAY_S = 5
 _log = structlog.get_logger(__name__)
 
 
-def in_force(
-    records: Iterable[Record], now_s: int, configured: Container[Key] = ()
-) -> Record | None:
-    """Which of a reservation's parts should carry traffic at ``now_s``.
-
-    ``configured``: parts of which something may be on a device, beside those whose state says so.
-    """
-    committed = [record for record in records if record.part.state is PartState.COMMITTED]
-    if len(committed) == 1 and _lasts(committed[0], now_s):
-        return committed[0]
-    newest = max(committed, key=_rank, default=None)
-    if newest is None:
-        return None
-    # A circuit whose rate changes has a part for each phase.
-    chosen: Record | None = None
-    for record in _phases(committed, newest):
-        if _lasts(record, now_s) and (chosen is None or now_s >= _turn_s(chosen, record)):
-            chosen = record
-    if chosen is None and _goes_on(newest, committed, now_s, configured):
-        return newest
-    return chosen
-
-
-def has_begun(record: Record) -> bool:
-    """Whether anything of the part was ever on a device, and is not known to be gone."""
-    return record.data_plane.state in (DataPlaneState.ACTIVE, DataPlaneState.FAILED)
-
-
-def _goes_on(
-    newest: Record, committed: Iterable[Record], now_s: int, configured: Container[Key]
-) -> bool:
-    """Whether VNodes were made, in this version or one before, and their window is not over."""
-    return (
-        newest.has_vnodes
-        and now_s < _end_s(newest)
-        and any(
-            record.has_vnodes and (has_begun(record) or record.key in configured)
-            for record in committed
-        )
-    )
-
-
 class Provisioner:
     """Brings devices to what ``parts_of(reservation_id)`` says, a reservation at a time.
 
     ``settle(key, data_plane)`` makes a new state durable and tells who watches; it may raise
     StorageError. ``wake(reservation_id, due_ms)`` asks for a :meth:`look` at that time.
+    ``owned()``: whether the records are still this agent's to carry out; not, if another one has
+    taken them over and does so.
     """
 
     def __init__(
@@ -89,6 +49,7 @@ class Provisioner:
         parts_of: Callable[[str], Sequence[Record]],
         settle: Callable[[Key, DataPlane], Awaitable[None]],
         wake: Callable[[str, int | None], None],
+        owned: Callable[[], Awaitable[bool]],
     ) -> None:
         self._backend = backend
         self._placement_of = placement_of
@@ -96,6 +57,7 @@ class Provisioner:
         self._parts_of = parts_of
         self._settle = settle
         self._wake = wake
+        self._owned = owned
         # What may be on the devices, and of which of it what mapping is known to be there entirely.
         self._touched = Touched()
         self._active: dict[Key, str] = {}
@@ -230,7 +192,7 @@ class Provisioner:
 
     async def _run(self, reservation_id: str) -> None:
         try:
-            while not self._stopped:
+            while await self._owned() and not self._stopped:
                 self._again.discard(reservation_id)
                 arranged = await self._arrange(reservation_id)
                 if reservation_id not in self._again:
@@ -372,13 +334,13 @@ class Provisioner:
         """When it is to be looked at next, as things are."""
         self._over.discard(reservation_id)
         for record in records:
-            if record.part.state is PartState.COMMITTED and _end_s(record) <= now_s:
+            if record.part.state is PartState.COMMITTED and end_s(record) <= now_s:
                 self._over.add(reservation_id)
-        return _boundary_ms(records, now_s)
+        return boundary_ms(records, now_s)
 
     def boundary_ms(self, reservation_id: str) -> int | None:
         """When a window of a committed part begins or ends next."""
-        return _boundary_ms(self._parts_of(reservation_id), self._now_s())
+        return boundary_ms(self._parts_of(reservation_id), self._now_s())
 
     def _now_s(self) -> int:
         now_s = self._clock.now_ms() // 1000
@@ -386,56 +348,12 @@ class Provisioner:
         return now_s
 
 
-def _rank(record: Record) -> tuple[int, Key]:
-    return (record.part.prep.version if record.part.prep else 0, record.key)
-
-
-def _boundary_ms(records: Iterable[Record], now_s: int) -> int | None:
-    committed = [record for record in records if record.part.state is PartState.COMMITTED]
-    times: list[int] = []
-    for record in committed:
-        if record.part.prep is not None:
-            times += (record.part.prep.window.start_s, record.part.prep.window.end_s)
-    if len(committed) > 1:
-        phases = _phases(committed, max(committed, key=_rank))
-        times += [_turn_s(one, other) for one, other in pairwise(phases)]
-    coming = [time_s for time_s in times if time_s > now_s]
-    return min(coming) * 1000 if coming else None
-
-
-def _phases(committed: Iterable[Record], newest: Record) -> list[Record]:
-    """The parts of the version in force, in order of time."""
-    found = [record for record in committed if record.key[0] == newest.key[0]]
-    return sorted(found, key=_start_s)
-
-
-def _end_s(record: Record) -> int:
-    return record.part.prep.window.end_s if record.part.prep is not None else 0
-
-
-def _start_s(record: Record) -> int:
-    return record.part.prep.window.start_s if record.part.prep is not None else 0
-
-
-def _turn_s(record: Record, after: Record) -> int:
-    """When one phase takes over from the one before: amid the time in which both are there.
-
-    Domains that only one of them needs have it by then, and still have it.
-    """
-    return (max(_start_s(after), 0) + _end_s(record)) // 2
-
-
-def _lasts(record: Record, now_s: int) -> bool:
-    prep = record.part.prep
-    return prep is not None and prep.window.start_s <= now_s < prep.window.end_s
-
-
 def _stands_by(record: Record, chosen: Record, now_s: int) -> bool:
     """Whether it has VNodes that stay as they are beside those of the version in force."""
     prep, newer = record.part.prep, chosen.part.prep
     if prep is None or newer is None or not record.has_vnodes or prep.version >= newer.version:
         return False
-    return record.part.state is PartState.COMMITTED and now_s < _end_s(record)
+    return record.part.state is PartState.COMMITTED and now_s < end_s(record)
 
 
 def _idle_state(record: Record, now_s: int) -> DataPlaneState:

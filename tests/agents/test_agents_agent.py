@@ -18,6 +18,7 @@ from agent_world import (
     refused,
 )
 
+from agents import parts
 from agents.backends.base import Placement
 from agents.parts import RestoreError
 from agents.peers import Sender
@@ -906,3 +907,40 @@ async def test_who_has_lost_its_database_finds_out_without_writing_anything() ->
     assert not world.agent.superseded.is_set()
     await world.at(22)
     assert world.agent.superseded.is_set()
+
+
+async def test_whose_database_another_has_taken_touches_no_device_any_more() -> None:
+    world = await World().start()
+    await world.committed(prep())
+    store: Any = world.store
+
+    async def taken() -> None:
+        raise SupersededError("another agent has taken over this database")
+
+    # It is not time yet to look whose database it is, but to act.
+    await world.at(91)
+    store.check_owner = taken
+    await world.at(100)
+    assert world.device.calls == []
+    assert world.agent.superseded.is_set()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_circuits_begin_although_the_database_is_away(
+    answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "OWNER_WAIT_S", 0.01)
+    world = await World().start()
+    await world.committed(prep())
+    store: Any = world.store
+
+    async def away() -> None:
+        if answers:
+            raise StorageError("no way to the database")
+        await asyncio.Event().wait()
+
+    store.check_owner = away
+    await world.at(100)
+    await asyncio.sleep(0.05)
+    assert world.device.calls == [("provision", "t1/p1")]
+    assert not world.agent.superseded.is_set()

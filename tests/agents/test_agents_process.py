@@ -176,10 +176,10 @@ async def data_plane(stub: Stub, transaction_id: str, wanted: int) -> float:
 async def test_what_comes_due_while_it_is_dead_happens_at_once_when_it_is_back(
     command: Command,
 ) -> None:
-    now_s = int(time.time())
     async with command.running() as (process, stub):
+        now_s = int(time.time())
         me = Orchestrator(stub, "me")
-        for number, (start_s, duration_s) in enumerate([(0, 6), (5, 3600)]):
+        for number, (start_s, duration_s) in enumerate([(0, 8), (7, 3600)]):
             name = f"t{number}"
             prep = soon(name, reservation_id=name, bandwidth_bps=1, vlan=100 + number,
                         start_s=now_s + start_s, duration_s=duration_s)  # fmt: skip
@@ -188,7 +188,7 @@ async def test_what_comes_due_while_it_is_dead_happens_at_once_when_it_is_back(
         assert (await me.ask(soon("t2", reservation_id="t2", bandwidth_bps=1, vlan=102))).ok
         await data_plane(stub, "t0", ACTIVE)
         await command.kill(process)
-    await asyncio.sleep(max(0.0, now_s + 7 - time.time()))
+    await asyncio.sleep(max(0.0, now_s + 9 - time.time()))
     async with command.running() as (process, stub):
         ended, began = await asyncio.gather(
             data_plane(stub, "t0", RELEASED), data_plane(stub, "t1", ACTIVE)
