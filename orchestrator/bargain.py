@@ -160,6 +160,8 @@ class LiveBargain:
     """VNodes that are to be carried, should they leave these domains."""
     used_again: bool = False
     rounds: int = 0
+    begun: Mapping[str, CoordinatorPart] = field(default_factory=dict)
+    """Parts that were asked for already, of the first round."""
 
     def remembered(self, domain: str, pairs: frozenset[Pair], window: Window) -> SendOffers | None:
         if self.anew or self.rounds > 0:
@@ -270,11 +272,10 @@ class LiveBargain:
         before = self.transactions.get(self.transaction_id)
         if before is None or before.decision is not Decision.UNDECIDED:
             return {domain: _overtaken(domain) for domain in wanted}
-        await self.drop(frozenset(wanted))
-        parts = {
-            domain: self._part(domain, segments, graphs.get(domain, b""))
-            for domain, segments in wanted.items()
-        }
+        parts, self.begun = self.begun, {}
+        if not parts:
+            await self.drop(frozenset(wanted))
+            parts = self._parts(wanted, graphs)
         self.announce(self.rounds, sorted(parts))
         try:
             await self.transactions.apply(self.transaction_id, Prepare(tuple(parts.values())))
@@ -299,6 +300,11 @@ class LiveBargain:
         await self.drop(frozenset(d for d, a in answers.items() if a is not None))
         return answers
 
+    def begin(self, wanted: Mapping[str, Segments]) -> tuple[CoordinatorPart, ...]:
+        """Parts for who writes and sends them; ``prepare`` of the same waits for their answers."""
+        self.begun = self._parts(wanted, NO_GRAPHS)
+        return tuple(self.begun.values())
+
     async def drop(self, domains: frozenset[str]) -> None:
         window = self.criteria.window
         await drop_parts(
@@ -306,6 +312,14 @@ class LiveBargain:
             self.transaction_id,
             lambda part: part.domain in domains and part.prep.window == window,
         )
+
+    def _parts(
+        self, wanted: Mapping[str, Segments], graphs: Mapping[str, bytes]
+    ) -> dict[str, CoordinatorPart]:
+        return {
+            domain: self._part(domain, segments, graphs.get(domain, b""))
+            for domain, segments in wanted.items()
+        }
 
     def _part(self, domain: str, segments: Segments, graph: bytes) -> CoordinatorPart:
         described = self.gateway.domain(domain)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from orchestrator.begun import Begun
 from orchestrator.cloudnets import negotiate_cloudnet, plan_cloudnet
 from orchestrator.explanation import LEAD_S, Least
 from orchestrator.finder import ROUTES_MAX
@@ -61,6 +62,11 @@ async def negotiate_any(question: Question, bargains: Bargains) -> Granted | Fai
     planner = plan_admitted if question.tariff is not None else None
     plan = await negotiate(question, bargains(question, {}), planner)
     return _alone(question.criteria, plan)
+
+
+async def negotiate_begun(begun: Begun) -> Granted | Failure:
+    """Negotiates further what does not bend and has a first plan."""
+    return _alone(begun.question.criteria, await begun.negotiate())
 
 
 async def negotiate_migration(

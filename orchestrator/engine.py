@@ -8,7 +8,6 @@ nothing (design, section 8).
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import field
 from typing import Any
@@ -16,18 +15,19 @@ from typing import Any
 import structlog
 
 from orchestrator.bargain import LiveBargain, OpenQuestions, Patience
-from orchestrator.bent import Told, negotiate_any, negotiate_migration
+from orchestrator.begun import Begun
+from orchestrator.bent import Told, negotiate_any, negotiate_begun, negotiate_migration
 from orchestrator.book import Live, LiveBook
 from orchestrator.bounds import Bounds
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.carrying import carried
-from orchestrator.events import Event, EventHub, prepare_event, progress_body, state_event
+from orchestrator.events import Event, EventHub, prepare_event, progress_body
 from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
-from orchestrator.negotiation import Failure, Progress, Question, SearchingBargain
+from orchestrator.negotiation import Failure, Progress, Question, SearchingBargain, spread
 from orchestrator.offers import Offers
 from orchestrator.ports import (
     REFUSED,
@@ -39,6 +39,7 @@ from orchestrator.ports import (
     Store,
 )
 from orchestrator.records import Granted, Reservation, State
+from orchestrator.steps import with_state
 from orchestrator.transactions import Transactions
 from orchestrator.work import Places, Work
 from protocol.coordinator import Decide, Decision, ReleaseAll, Transaction
@@ -207,7 +208,7 @@ class Engine(Work):
 
     async def store_record(self, live: Live, record: Reservation) -> None:
         """Makes a new record durable, with its event, and puts it in force."""
-        changes = _with_state(record, record.updated_ms, live.record)
+        changes = with_state(record, record.updated_ms, live.record)
         await self.persist(lambda: self.save(changes), live)
         live.set(record)
 
@@ -253,7 +254,7 @@ class Engine(Work):
         anew: bool = False,
         moved: tuple[str, ...] = (),
         joint: Joint | None = None,
-    ) -> SearchingBargain:
+    ) -> LiveBargain:
         """How that negotiation reaches the domains; without a transaction it only asks for offers.
 
         ``told``: what domains have told it already. ``anew``: offers are asked for it alone.
@@ -301,19 +302,22 @@ class Engine(Work):
         reservation_id: str,
         version: int,
         switch_s: int | None = None,
+        begun: Begun | None = None,
     ) -> Granted | Failure:
         """Negotiates; a breakdown is a Failure too, its cause in the log.
 
-        ``switch_s``: until then the paths in force stay.
+        ``switch_s``: until then the paths in force stay. ``begun``: goes on with that.
         """
         telemetry.note(reservation_id=reservation_id, version=version)
-        question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
+        question = spread(question, reservation_id)
 
         def bargains(each: Question, told: Told) -> SearchingBargain:
             return self.bargain(each, transaction_id, reservation_id, version, told)
 
         try:
-            if switch_s is None:
+            if begun is not None:
+                outcome = await negotiate_begun(begun)
+            elif switch_s is None:
                 outcome = await negotiate_any(question, bargains)
             else:
                 outcome = await negotiate_migration(question, switch_s, bargains)
@@ -342,7 +346,7 @@ class Engine(Work):
 
         def extra(transaction: Transaction) -> Changes:
             records.append(word(transaction, now_ms))
-            return _with_state(records[-1], now_ms, live.record)
+            return with_state(records[-1], now_ms, live.record)
 
         try:
             await self.transactions.apply(transaction_id, Decide(commit=True), extra)
@@ -379,7 +383,7 @@ class Engine(Work):
             await self.transactions.apply(
                 transaction_id,
                 Decide(commit=False),
-                lambda _tx: _with_state(record, now_ms, live.record),
+                lambda _tx: with_state(record, now_ms, live.record),
             )
 
         try:
@@ -402,7 +406,7 @@ class Engine(Work):
             raise LostError(live.record.reservation_id)
         changes = Changes()
         if record is not None:
-            changes = _with_state(record, record.updated_ms, live.record)
+            changes = with_state(record, record.updated_ms, live.record)
         transaction = self.transactions.get(transaction_id)
         if transaction is None:
             await self.save(changes)
@@ -437,13 +441,3 @@ class Engine(Work):
             await self.save(Changes())
         except StorageError:
             log.warning("events of progress are not stored")
-
-
-def _with_state(record: Reservation, now_ms: int, before: Reservation | None = None) -> Changes:
-    """The record with its event; with ``before``, also the answer to the Modify that it ends."""
-    ended = before.change if before is not None and record.change is None else None
-    return Changes(
-        reservation=record,
-        answers=ended.request_id if ended is not None else "",
-        events=(state_event(record, now_ms),),
-    )

@@ -6,6 +6,7 @@ that waits or writes is behind the :class:`Bargain` port, so simulations run thi
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -159,6 +160,11 @@ class Question:
     """Not empty: only these are to be used, of which is known already what is free on them."""
     tariff: Tariff | None = None
     """What it may take from others; None: anything."""
+
+
+def spread(question: Question, reservation_id: str) -> Question:
+    """Looks for labels where others that come at the same time hardly do."""
+    return replace(question, label_start=zlib.crc32(reservation_id.encode()))
 
 
 @dataclass(frozen=True, slots=True)

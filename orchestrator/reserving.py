@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from orchestrator.begun import Begun, begun as begun_with
 from orchestrator.book import Live
 from orchestrator.engine import Engine
 from orchestrator.explaining import explained, let_go
 from orchestrator.moving import make_room
-from orchestrator.negotiation import Failure
+from orchestrator.negotiation import Failure, Question, spread
 from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.records import Reservation, State, committed, failed, with_grant
 from protocol.coordinator import Transaction
@@ -16,16 +17,15 @@ from substrate.values import replace
 
 
 @telemetry.traced("Reserve")
-async def negotiate_first(engine: Engine, live: Live) -> None:
-    """Negotiates, decides, and tells; leaves at once when the user cancelled meanwhile."""
+async def negotiate_first(engine: Engine, live: Live, begun: Begun | None = None) -> None:
+    """Negotiates, decides, and tells; leaves at once when the user cancelled meanwhile.
+
+    ``begun``: the first plan was made.
+    """
     record = live.record
-    question = engine.question(
-        record.asked or record.criteria, record.created_ms + record.timeout_s * 1000
-    )
-    if engine.limits.tariff is not None:
-        question = replace(question, tariff=engine.limits.tariff)
+    question = begun.question if begun is not None else _question(engine, record)
     outcome = await engine.negotiate(
-        question, record.transaction_id, record.reservation_id, record.version
+        question, record.transaction_id, record.reservation_id, record.version, begun=begun
     )
     if isinstance(outcome, Failure):
         # Others may need what is still held; an explanation takes a while.
@@ -72,6 +72,35 @@ async def await_first(engine: Engine, live: Live) -> None:
         await store_outcome(engine, live, transaction, record)
         if record.state is State.FAILED:
             engine.book.forget(record.reservation_id)
+
+
+async def begin_first(engine: Engine, record: Reservation) -> Begun | None:
+    """The first plan of a request that was not recorded yet; None: somebody must be asked first.
+
+    Never waits.
+    """
+    if not engine.limits.offers_reuse_ms or not _is_plain(record) or telemetry.on():
+        # What is sent before its trace begins would be outside of it.
+        return None
+    question = _question(engine, record)
+    if question.trial or question.tariff is not None:
+        engine.breakers.ended(question)
+        return None
+    question = spread(question, record.reservation_id)
+    bargain = engine.bargain(question, record.transaction_id, record.reservation_id, record.version)
+    return await begun_with(question, bargain)
+
+
+def _is_plain(record: Reservation) -> bool:
+    return record.asked is None and record.criteria.cloudnet is None
+
+
+def _question(engine: Engine, record: Reservation) -> Question:
+    deadline_ms = record.created_ms + record.timeout_s * 1000
+    question = engine.question(record.asked or record.criteria, deadline_ms)
+    if engine.limits.tariff is not None:
+        question = replace(question, tariff=engine.limits.tariff)
+    return question
 
 
 def _awaits(live: Live) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -34,10 +34,10 @@ from orchestrator.records import (
 )
 from orchestrator.recovery import tend
 from orchestrator.reports import Reports
-from orchestrator.reserving import negotiate_first
+from orchestrator.reserving import begin_first, negotiate_first
 from orchestrator.room import find_room, may_have_room
 from orchestrator.steps import is_over
-from protocol.coordinator import Transaction, begin
+from protocol.coordinator import Outbound, Transaction, begin, step
 from runtime.database import StorageError
 from substrate.model import Criteria, Refusal
 from substrate.values import dataclass, replace
@@ -142,8 +142,11 @@ class Orchestrator:
             asked=order.criteria if order.criteria.bend is not None else None,
         )
         transaction = begin(record.transaction_id, record.reservation_id, record.version)
+        outbound: Sequence[Outbound] = ()
         with engine.place() as negotiate:
-            epoch = engine.epoch
+            epoch, begun = engine.epoch, await begin_first(engine, record)
+            if begun is not None:
+                transaction, outbound = step(transaction, begun.parts, now_ms)
             try:
                 await engine.save(_opening(order, record, transaction))
             except KnownRequestError as taken:
@@ -156,8 +159,8 @@ class Orchestrator:
                 # The life that made it is over: the next one, or another instance, takes it up.
                 return record
             live = engine.book.adopt(record)
-            engine.transactions.adopt(transaction)
-            negotiate(tend(engine, live, negotiate_first(engine, live)))
+            engine.transactions.adopt(transaction, outbound)
+            negotiate(tend(engine, live, negotiate_first(engine, live, begun)))
         return record
 
     async def modify(self, reservation_id: str, order: Order) -> Reservation:
@@ -424,4 +427,5 @@ def _opening(order: Order, record: Reservation, transaction: Transaction) -> Cha
         reservation=record,
         transactions=(transaction,),
         events=(state_event(record, record.updated_ms),),
+        at_ms=record.updated_ms,
     )

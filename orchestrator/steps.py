@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.events import Event, decided_event, settled_event
-from orchestrator.ports import PartKey
-from orchestrator.records import HandDecision
+from orchestrator.events import Event, decided_event, settled_event, state_event
+from orchestrator.ports import Changes, PartKey
+from orchestrator.records import HandDecision, Reservation
 from protocol.coordinator import (
     PROMISED,
     CoordinatorPart,
@@ -24,6 +24,16 @@ NONE: frozenset[PartKey] = frozenset()
 
 GONE = frozenset({PartStatus.RELEASED, PartStatus.REFUSED, PartStatus.ABORTED})
 """Statuses of parts of which their domains hold nothing."""
+
+
+def with_state(record: Reservation, now_ms: int, before: Reservation | None = None) -> Changes:
+    """The record with its event; with ``before``, also the answer to the Modify that it ends."""
+    ended = before.change if before is not None and record.change is None else None
+    return Changes(
+        reservation=record,
+        answers=ended.request_id if ended is not None else "",
+        events=(state_event(record, now_ms),),
+    )
 
 
 def is_over(transaction: Transaction) -> bool:

@@ -79,13 +79,14 @@ class Transactions:
         self.on_settled: Callable[[float], None] = lambda seconds: None
         """Hears how long after its decision each transaction was settled."""
 
-    def adopt(self, transaction: Transaction) -> None:
-        """Takes up a transaction as it is in the store."""
+    def adopt(self, transaction: Transaction, outbound: Iterable[Outbound] = ()) -> None:
+        """Takes up a transaction as it is in the store; what is to be sent now that it is there."""
         live = self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
         if not live.state.settled:
             self._unsettled.add(transaction.transaction_id)
         ids = self._of_reservation.setdefault(transaction.reservation_id, set())
         ids.add(transaction.transaction_id)
+        self._send(outbound)
 
     def all(self) -> list[Transaction]:
         """Those that are live, as they are now."""
