@@ -152,8 +152,8 @@ class MemoryStore:
     async def take(self, epoch: int, limit: int) -> Unfinished:
         ids = [
             reservation_id
-            for reservation_id in self._reservations
-            if self._owners[reservation_id] not in self._leases and self._is_live(reservation_id)
+            for reservation_id, owner in self._owners.items()
+            if owner not in self._leases and self._is_live(reservation_id)
         ]
         return self._owned(epoch, ids[:limit])
 
