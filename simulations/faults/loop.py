@@ -232,7 +232,7 @@ class FaultLoop(asyncio.BaseEventLoop):
             raise StalledError("every task waits for another, and no timer is set")
         if when_s > self._virtual_s:
             self._virtual_s = when_s
-        if process.runs and not (timers and timers[0][0] <= self._virtual_s):
+        if not process.paused and not (timers and timers[0][0] <= self._virtual_s):
             return handle
         self._come_due(handle, process)
         while timers and timers[0][0] <= self._virtual_s:
