@@ -52,6 +52,8 @@ class MemoryStore:
         self._targets: dict[str, str] = {}
         self._sequence = 0
         self._owners: dict[str, int] = {}
+        self._over: set[str] = set()
+        """Of reservations that were found to be over, those that were not written since."""
         self._leases: dict[int, tuple[str, int]] = {}
         self._taken: dict[int, set[str]] = {}
         self._last_epoch = 0
@@ -65,6 +67,7 @@ class MemoryStore:
         for record in changes.records:
             self._reservations[record.reservation_id] = record
             self._owners[record.reservation_id] = fence
+            self._over.discard(record.reservation_id)
         if changes.answers and changes.reservation is not None:
             known = self._requests[changes.answers]
             answer = replace(changes.reservation, transaction_id="")
@@ -73,6 +76,7 @@ class MemoryStore:
             if transaction.transaction_id not in self._transactions:
                 ids = self._of_reservation.setdefault(transaction.reservation_id, [])
                 ids.append(transaction.transaction_id)
+            self._over.discard(transaction.reservation_id)
             transaction = self._with_stored(transaction, changes.stored)
             self._transactions[transaction.transaction_id] = transaction
             self._note_since(transaction, changes.at_ms)
@@ -138,9 +142,10 @@ class MemoryStore:
         if epoch not in self._leases:
             names = {name for name, _ in self._leases.values()}
             return Renewal(alive=False, superseded=instance_id in names)
-        self._leases[epoch] = (instance_id, self._now_ms() + lease_ms)
+        now_ms = self._now_ms()
+        self._leases[epoch] = (instance_id, now_ms + lease_ms)
         for other, (_, until_ms) in list(self._leases.items()):
-            if until_ms < self._now_ms():
+            if until_ms < now_ms:
                 del self._leases[other]
         taken = sorted(self._taken.get(epoch, ()))
         lost = tuple(each for each in taken if self._owners[each] != epoch)
@@ -152,8 +157,8 @@ class MemoryStore:
     async def take(self, epoch: int, limit: int) -> Unfinished:
         ids = [
             reservation_id
-            for reservation_id in self._reservations
-            if self._owners[reservation_id] not in self._leases and self._is_live(reservation_id)
+            for reservation_id, owner in self._owners.items()
+            if owner not in self._leases and not self._is_over(reservation_id)
         ]
         return self._owned(epoch, ids[:limit])
 
@@ -306,10 +311,15 @@ class MemoryStore:
     def _transactions_of(self, reservation_id: str) -> list[Transaction]:
         return [self._transactions[i] for i in self._of_reservation.get(reservation_id, ())]
 
-    def _is_live(self, reservation_id: str) -> bool:
-        return self._reservations[reservation_id].state not in FINAL or any(
-            not transaction.settled for transaction in self._transactions_of(reservation_id)
+    def _is_over(self, reservation_id: str) -> bool:
+        if reservation_id in self._over:
+            return True
+        over = self._reservations[reservation_id].state in FINAL and all(
+            transaction.settled for transaction in self._transactions_of(reservation_id)
         )
+        if over:
+            self._over.add(reservation_id)
+        return over
 
     def _owned(self, epoch: int, ids: Iterable[str]) -> Unfinished:
         live, found = [], []

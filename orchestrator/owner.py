@@ -49,8 +49,10 @@ class Owner:
         async with self._turn:
             mine = engine.remembered()
             found = await engine.store.take(engine.epoch, TAKE_BATCH)
+            if not (found.reservations or found.transactions):
+                return False
             await self._adopt(self._without(mine | engine.remembered(), found))
-        return bool(found.reservations or found.transactions)
+        return True
 
     def _without(self, mine: set[str], found: Unfinished) -> Unfinished:
         """Without what this instance took for its own: what it has written since may not be there.

@@ -7,14 +7,15 @@ by :mod:`simulations.faults.devices`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 
 from agents.backends.base import Backend
 from agents.backends.devices import MemoryDevice
 from agents.backends.exchange import ExchangeBackend
 from agents.backends.switch import MemorySwitch
 from agents.backends.wan import WanBackend
-from agents.values import Record
+from agents.values import Key
 from orchestrator.records import Reservation, State
 from simulations.faults.joined import CLOUD
 from simulations.faults.words import short
@@ -42,6 +43,7 @@ def ways_of(backend: Backend) -> Ways:
     return {name: [_connected(line) for line in lines] for name, lines in device.lines.items()}
 
 
+@lru_cache(4096)
 def _connected(line: str) -> Way:
     found = CONNECT.fullmatch(line)
     assert found is not None
@@ -49,13 +51,18 @@ def _connected(line: str) -> Way:
     return ingress, int(vlan), egress, int(other)
 
 
-def strangers(ways: Ways, in_force: Iterable[Record]) -> list[str]:
-    """What is configured of parts that nobody is promised now."""
-    known = {"/".join(record.key) for record in in_force}
+def strangers(ways: Ways, is_right: Callable[[Key], bool]) -> list[str]:
+    """What is configured of parts that are not ``is_right``: that nobody is promised now."""
     return [
         f"configures {'/'.join(map(short, name.split('/')))}, which nobody was promised now"
-        for name in sorted(ways.keys() - known)
+        for name in sorted(ways)
+        if not is_right(_key(name))
     ]
+
+
+def _key(name: str) -> Key:
+    transaction_id, _, part_id = name.partition("/")
+    return transaction_id, part_id
 
 
 def unflowing(record: Reservation, now_s: int, ways: Mapping[str, Ways]) -> str:

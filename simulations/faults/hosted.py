@@ -22,6 +22,11 @@ class Hosted:
         # What ran in those that are promised, when it was last looked.
         self._guests: dict[VNodeName, Guest] = {}
 
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to be wrong now: a provider that runs."""
+        return self._party.embedder is not None
+
     def problems(self, in_force: Collection[Record]) -> Iterator[str]:
         """What is wrong at any time: what runs and was never committed, and what was interrupted.
 

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from heapq import heappop, heappush
 from inspect import CORO_CREATED, getcoroutinestate
 from random import Random
@@ -105,7 +106,7 @@ class FaultLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, _Handle, Process]] = []
         self._count = 0
         self.outside = Process(self, "outside")
-        self.set_task_factory(self._new_task)
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
 
     def time(self) -> float:
         """Seconds since the loop was made."""
@@ -150,7 +151,14 @@ class FaultLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        return self.call_at(self._virtual_s + delay, callback, *args, context=context)
+        # Once more what call_at does: half of all timers, and a call takes as long as this.
+        if context is None:
+            context = contextvars.copy_context()
+        handle = _Handle((callback, args, context))
+        process = context.get(_PROCESS) or self.outside
+        self._count += 1
+        heappush(self._timers, (self._virtual_s + delay, self._count, handle, process))
+        return handle  # type: ignore[return-value]
 
     def call_at(
         self,
@@ -188,48 +196,72 @@ class FaultLoop(asyncio.BaseEventLoop):
         """Called by ``run_forever`` until the loop is stopped; returns only then."""
         runnable, roll = self._runnable, self._dice.random
         while not self._stopping:  # type: ignore[attr-defined]
-            if not runnable:
-                self._jump()
-                continue
-            several = len(runnable)
-            at = int(roll() * several) if several > 1 else 0
-            ready = runnable[at].ready
-            handle = ready.popleft()
-            if not ready:
-                del runnable[at]
-            callback, arguments, context = handle
-            if callback is not None:
-                try:
-                    context.run(callback, *arguments)
-                except (KeyboardInterrupt, SystemExit):
-                    raise
-                except BaseException as error:
-                    what = {"message": f"calling {callback!r}", "exception": error}
-                    self.call_exception_handler(what)
+            if runnable:
+                several = len(runnable)
+                at = int(roll() * several) if several > 1 else 0
+                ready = runnable[at].ready
+                callback, arguments, context = ready.popleft()
+                if not ready:
+                    del runnable[at]
+                if callback is None:
+                    continue
+            else:
+                handle = self._jump()
+                if handle is None:
+                    continue
+                callback, arguments, context = handle
+            try:
+                context.run(callback, *arguments)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                what = {"message": f"calling {callback!r}", "exception": error}
+                self.call_exception_handler(what)
 
-    def _jump(self) -> None:
-        """To the next timer; all that are due then join their processes' queues."""
+    def _jump(self) -> _Handle | None:
+        """To the next timer; all that are due then join their processes' queues.
+
+        The one that may run is returned instead, when there is no other: most are alone.
+        """
         timers = self._timers
-        while timers and (timers[0][2][0] is None or not timers[0][3].alive):
-            heappop(timers)
-        if not timers:
+        while timers:
+            when_s, _, handle, process = heappop(timers)
+            if handle[0] is not None and process.alive:
+                break
+        else:
             raise StalledError("every task waits for another, and no timer is set")
-        now_s = self._virtual_s = max(self._virtual_s, timers[0][0])
-        while timers and timers[0][0] <= now_s:
+        if when_s > self._virtual_s:
+            self._virtual_s = when_s
+        if not process.paused and not (timers and timers[0][0] <= self._virtual_s):
+            return handle
+        self._come_due(handle, process)
+        while timers and timers[0][0] <= self._virtual_s:
             _, _, handle, process = heappop(timers)
-            if process.alive and handle[0] is not None:
-                process.ready.append(handle)
-                if len(process.ready) == 1 and not process.paused:
-                    self._runnable.append(process)
+            self._come_due(handle, process)
+        return None
 
-    def _new_task(
+    def _come_due(self, handle: _Handle, process: Process) -> None:
+        if process.alive and handle[0] is not None:
+            process.ready.append(handle)
+            if len(process.ready) == 1 and not process.paused:
+                self._runnable.append(process)
+
+    def create_task(
         self,
-        loop: asyncio.AbstractEventLoop,
-        work: Any,
+        coro: Any,
+        *,
+        name: object = None,
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[Any]:
+        """A task that hashes by its number."""
         self._count += 1
-        return _Task(self._count, work, loop, context)
+        task = _Task.__new__(_Task)
+        # Before it begins: the set of all tasks may ask at once.
+        task.number = self._count
+        task.__init__(coro, loop=self, name=name, context=context)  # type: ignore[misc]
+        # Tasks of killed processes are never finished, and that is meant.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        return task
 
     def _write_to_self(self) -> None:
         """There is no other thread to wake."""
@@ -258,17 +290,7 @@ class _Handle(list[Any]):
 class _Task(asyncio.Task[Any]):
     """Hashed by its number: sets of tasks are then in the same order in every run."""
 
-    def __init__(
-        self,
-        number: int,
-        work: Coroutine[Any, Any, Any],
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context | None,
-    ) -> None:
-        self._number = number
-        super().__init__(work, loop=loop, context=context)
-        # Tasks of killed processes are never finished, and that is meant.
-        self._log_destroy_pending = False
+    number: int
 
     def __hash__(self) -> int:
-        return self._number
+        return self.number

@@ -178,13 +178,15 @@ class AgentParty(Party):
     def agent(self) -> Agent | None:
         """The running agent: of two processes that which took the database over last."""
         self.agents = [(life, agent) for life, agent in self.agents if life in self.lives]
+        if len(self.agents) == 1:
+            return self.agents[0][1]
         running = [agent for _, agent in self.agents]
         return max(running, key=lambda agent: agent.life.boot, default=None)
 
     @property
     def embedder(self) -> Embedder | None:
         """Of a provider that runs: what its agent has made on hosts and inner switches."""
-        agent = self.agent
+        agent = self.agent if "cloud" in self.config else None
         return agent.clouds._backend.embedder if agent is not None and agent.clouds else None
 
     async def run(self, life: Life, ids: PartyIds) -> None:

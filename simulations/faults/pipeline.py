@@ -22,6 +22,9 @@ T = TypeVar("T")
 WRITE_S = 0.004
 READ_S = 0.001
 
+_Operation = tuple[Callable[[], Coroutine[Any, Any, Any]], bool, asyncio.Future[Any], Process]
+"""What to do, whether that writes, who waits for it, and in which process."""
+
 Hook = Callable[[str], None]
 """Called when something worth a line of the trace, or a count, has happened."""
 
@@ -47,7 +50,7 @@ class Pipeline:
         self.slow = 1.0
         self._loop, self._context, self._dice, self._writes = loop, context, dice, writes
         self._last_s = 0.0
-        self._under_way: dict[int, Callable[[], None]] = {}
+        self._under_way: dict[int, _Operation] = {}
         self._number = 0
 
     def note(self, text: str) -> None:
@@ -59,40 +62,43 @@ class Pipeline:
         done = self._dice.randint(0, len(self._under_way))
         pending = list(self._under_way.values())
         self._under_way.clear()
-        for happen in pending[:done]:
-            happen()
+        for operation in pending[:done]:
+            self._happen(operation)
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]], write: bool) -> T:
         """One operation. Raises StorageError, or what ``work`` raises."""
         mean_s = (WRITE_S if write else READ_S) * self.slow
-        self._last_s = max(self._last_s, self._loop.time()) + mean_s * (0.5 + self._dice.random())
-        self._number += 1
-        answer: asyncio.Future[T] = self._loop.create_future()
-        number, process, writes = self._number, current(), self._writes
-
-        def happen() -> None:
-            fault = writes.next(self.name) if write else ""
-            if writes.away(self.name, write) or fault == "refused":
-                self._answer(answer, None, StorageError("the disk is full"))
-                return
-            if fault == "crash before":
-                writes.crash(process)
-                return
-            result, error = _complete(work())
-            if fault == "crash after":
-                writes.crash(process)
-            elif fault == "unknown":
-                self._answer(answer, None, StorageError("the connection was lost"))
-            else:
-                self._answer(answer, result, error)
-
-        def due() -> None:
-            if self._under_way.pop(number, None) is not None:
-                happen()
-
-        self._under_way[number] = happen
-        self._loop.call_at(self._last_s, due, context=self._context)
+        loop, asked_s = self._loop, self._loop.time()
+        begins_s = self._last_s if self._last_s > asked_s else asked_s
+        self._last_s = begins_s + mean_s * (0.5 + self._dice.random())
+        self._number = number = self._number + 1
+        answer: asyncio.Future[T] = loop.create_future()
+        self._under_way[number] = (work, write, answer, current())
+        loop.call_at(self._last_s, self._due, number, context=self._context)
         return await answer
+
+    def _due(self, number: int) -> None:
+        operation = self._under_way.pop(number, None)
+        if operation is not None:
+            self._happen(operation)
+
+    def _happen(self, operation: _Operation) -> None:
+        work, write, answer, process = operation
+        writes = self._writes
+        fault = writes.next(self.name) if write else ""
+        if writes.away(self.name, write) or fault == "refused":
+            self._answer(answer, None, StorageError("the disk is full"))
+            return
+        if fault == "crash before":
+            writes.crash(process)
+            return
+        result, error = _complete(work())
+        if fault == "crash after":
+            writes.crash(process)
+        elif fault == "unknown":
+            self._answer(answer, None, StorageError("the connection was lost"))
+        else:
+            self._answer(answer, result, error)
 
     def _answer(
         self, answer: asyncio.Future[T], result: T | None, error: BaseException | None

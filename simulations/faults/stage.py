@@ -131,7 +131,7 @@ class Stage:
         self.note("healed")
         pause_s = LOOK_FIRST_S
         wrong_s = sum(abs(item.number) for item in self.schedule.of("skew")) / 1000
-        while self._unresolved() and self.loop.time() < HEAL_S + PATIENCE_S + wrong_s:
+        while self._is_unresolved() and self.loop.time() < HEAL_S + PATIENCE_S + wrong_s:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.05, LOOK_LAST_S)
         self._must_be_resolved()
@@ -156,6 +156,10 @@ class Stage:
     def _must_be_resolved(self) -> None:
         for problem in self._unresolved():
             self.checker.found(f"in the end: {problem}")
+
+    def _is_unresolved(self) -> bool:
+        under_way = bool(self.users.busy or self.wire.late)
+        return under_way or bool(self.checker.undecided()) or bool(self._unresolved())
 
     def _unresolved(self) -> list[str]:
         if self.users.busy or self.wire.late:

@@ -89,6 +89,7 @@ class Users:
     def __init__(self, wire: Wire, peers: Peers, found: Tell, note: Callable[[str], None]) -> None:
         self.busy = 0
         self.circuits: dict[int, Circuit] = {}
+        self._stubs: dict[str, Any] = {}
         self._wire, self._peers, self._found, self._note = wire, peers, found, note
         self._acts: dict[str, Callable[[Item, Circuit], Awaitable[None]]] = {
             "reserve": self._reserve,
@@ -253,8 +254,7 @@ class Users:
         while True:
             instance = instances[attempt % len(instances)]
             attempt += 1
-            channel = self._wire.channel("users", instance)
-            stub = ReservationsStub(cast(grpc.aio.Channel, channel))
+            stub = self._stub(instance)
             self._note(f"user {item.number} asks {instance}: {method}")
             try:
                 answer = await getattr(stub, method)(request, timeout=CALL_TIMEOUT_S)
@@ -264,6 +264,12 @@ class Users:
                 if error.code() not in TRY_AGAIN:
                     return None
             await asyncio.sleep(AGAIN_S)
+
+    def _stub(self, instance: str) -> Any:
+        if instance not in self._stubs:
+            channel = self._wire.channel("users", instance)
+            self._stubs[instance] = ReservationsStub(cast(grpc.aio.Channel, channel))
+        return self._stubs[instance]
 
     def _hear(self, item: Item, circuit: Circuit, record: pb.ReservationRecord) -> None:
         state = pb.ReservationState.Name(record.state).removeprefix("RESERVATION_STATE_")

@@ -102,6 +102,22 @@ async def test_what_others_own_is_left_to_them_while_they_live(shared: Store) ->
     assert (await shared.take(b, 10)).reservations == ()
 
 
+async def test_what_was_over_is_taken_up_when_it_was_written_again(shared: Store) -> None:
+    a, b, c = [await shared.register(name, LEASE_MS) for name in "abc"]
+    made = creation(1)
+    assert made.reservation is not None
+    aborted = tuple(replace(each, decision=Decision.ABORT, parts=()) for each in made.transactions)
+    await shared.save(made, a)
+    over = replace(made.reservation, state=State.CANCELLED)
+    await shared.save(Changes(reservation=over, transactions=aborted), a)
+    await shared.leave(a)
+    assert (await shared.take(c, 10)).transactions == ()
+    await shared.take_one(b, "res-1")
+    await shared.save(Changes(reservation=made.reservation), b)
+    await shared.leave(b)
+    assert len((await shared.take(c, 10)).reservations) == 1
+
+
 async def test_a_lease_that_ran_out_ends_a_life(shared: Store) -> None:
     a, b = await shared.register("a", -1), await shared.register("b", LEASE_MS)
     await shared.save(creation(1), a)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from protocol.messages import ReservationPrep
+from dataclasses import replace
+
+import pytest
+
+from protocol.messages import Joint, ReservationPrep
 from simulations.faults.capacity import overbooked
 from substrate.model import Directionality, Segment, Window
 
@@ -50,6 +54,20 @@ def test_versions_of_one_reservation_are_alternatives() -> None:
     assert overbooked([old, new], PORTS) == ""
     assert overbooked([old, new, prep("two", 10, 101)], PORTS) == ""
     assert "carries 101" in overbooked([old, new, prep("two", 11, 101)], PORTS)
+
+
+@pytest.mark.parametrize(
+    ("comes_bps", "problem"), [(70, ""), (71, "m1:west in carries 101 bit/s of 100 at 0 s")]
+)
+def test_of_what_is_decided_together_the_larger_outcome_counts(
+    comes_bps: int, problem: str
+) -> None:
+    joint = Joint("j", (("one", 2), ("two", 1)))
+    before = prep("one", 80, part_id="old")
+    after = replace(prep("one", 30, part_id="new"), version=2, joint=joint)
+    comes = replace(prep("two", comes_bps, 101), joint=joint)
+    assert overbooked([before, after, comes], PORTS) == problem
+    assert "carries" in overbooked([before, after, comes, prep("three", 1, 102)], PORTS)
 
 
 def test_directions_are_reckoned_apart() -> None:

@@ -158,6 +158,34 @@ def test_sets_of_tasks_are_in_the_order_of_their_making() -> None:
     assert run(loop, main()) == [0, 1, 2, 3, 4]
 
 
+def test_tasks_are_asyncios_in_all_else() -> None:
+    loop = FaultLoop(1)
+
+    async def main() -> list[str]:
+        sleeps = asyncio.create_task(asyncio.sleep(1), name="sleeps")
+        assert sleeps in asyncio.all_tasks()
+        await sleeps
+        assert sleeps not in asyncio.all_tasks()
+        return [sleeps.get_name()]
+
+    assert run(loop, main()) == ["sleeps"]
+
+
+def test_a_timer_that_comes_due_alone_waits_while_its_process_is_paused() -> None:
+    loop = FaultLoop(1)
+    process = Process(loop, "a")
+    seen: list[float] = []
+
+    async def main() -> list[float]:
+        loop.call_later(1, lambda: seen.append(loop.time()), context=process.context)
+        process.pause()
+        loop.call_later(3, process.resume)
+        await asyncio.sleep(4)
+        return seen
+
+    assert run(loop, main()) == [3]
+
+
 def test_what_is_cancelled_is_not_called() -> None:
     loop = FaultLoop(1)
     seen: list[str] = []
