@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel, ServicerContext
 
+from braid.endings import Ending
 from braid.v1 import cloudnets_pb2 as pb, rdl_pb2, reservations_pb2
 from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer, CloudNetsStub
 from orchestrator.link import Status
@@ -85,11 +86,13 @@ class CloudNetsService(CloudNetsServicer):
         domain = _place(first.vnode, _places(record), "vnode")
         async with self._channel(domain) as channel:
             call = CloudNetsStub(channel).Console(_onward(first, request_iterator))
+            ending = Ending(call)
             try:
                 async for output in call:
                     yield output
             except AioRpcError as error:
-                raise passed_on(domain, error) from error
+                if (said := await ending.said(error)) is not None:
+                    raise passed_on(domain, said) from error
             finally:
                 call.cancel()
 
