@@ -89,6 +89,20 @@ async def test_what_is_not_here_and_what_is_not_in_force_is_told_apart() -> None
         assert (await failing(w.clouds.show("r2"))).code is StatusCode.FAILED_PRECONDITION
 
 
+async def test_a_console_of_what_does_not_run_is_refused_with_its_state_and_no_host() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.clouds.switch("r1", ["a"], off=True)
+        stopped = await failing(w.clouds.console("r1", "a"))
+        assert stopped.code is StatusCode.FAILED_PRECONDITION
+        assert str(stopped) == "vnode: given 'a', possible: one that runs: it is stopped"
+        burning = dict.fromkeys(("h1", "h2", "h3"), "it burns")
+        memory(w.embedder).broken.update(burning)
+        broken = await failing(w.clouds.console("r1", "b"))
+        assert str(broken) == "vnode: given 'b', possible: one that runs: it is failed"
+        memory(w.embedder).broken.clear()
+
+
 async def looked_at(w: CloudWorld) -> None:
     provisioner = w.agent.parts.provisioner
     provisioner.look("r1")
