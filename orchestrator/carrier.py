@@ -175,6 +175,7 @@ def _not_carried(domain: str, error: AioRpcError) -> NotCarriedError:
     if code is StatusCode.UNIMPLEMENTED:
         return _GoneError(f"{domain} cannot carry VNodes", final=True)
     told = passed_on(domain, error)
-    reason = f"{domain} says: {told.field} {told.given}, possible: {told.possible}"
+    what = "" if told.field == "vnode" else f"{told.field} {told.given}, "
+    reason = f"{domain} says: {what}possible: {told.possible}"
     kind = _GoneError if code is StatusCode.NOT_FOUND else NotCarriedError
     return kind(reason, final=code in FINAL)

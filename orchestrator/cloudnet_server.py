@@ -14,7 +14,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel, ServicerContext
 
 from braid.endings import Ending
-from braid.v1 import cloudnets_pb2 as pb, rdl_pb2, reservations_pb2
+from braid.v1 import cloudnets_pb2 as pb, common_pb2, rdl_pb2, reservations_pb2
 from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer, CloudNetsStub
 from orchestrator.link import Status
 from orchestrator.passing_on import CALL_TIMEOUT_S, passed_on
@@ -175,8 +175,10 @@ class CloudNetsService(CloudNetsServicer):
         after = await self._reservations.Modify(change, context)
         if not after.modified:
             reasons = "; ".join(refusal.reason for refusal in after.refusals) or "it was refused"
-            code = StatusCode.FAILED_PRECONDITION
-            raise RequestError(code, "domain", request.domain, f"another provider: {reasons}")
+            carried = any(_of_carrying(each, request.vnode) for each in after.refusals)
+            anew = " or anew, from its image" if carried and not request.anew else ""
+            possible = f"another provider{anew}; {reasons}"
+            raise RequestError(StatusCode.FAILED_PRECONDITION, "domain", request.domain, possible)
 
     async def _moved(self, domain: str, request: pb.MigrateRequest) -> pb.MigrateResponse:
         answer: pb.MigrateResponse = await self._call(domain, "Migrate", request)
@@ -258,6 +260,14 @@ async def _onward(
 def _places(record: Reservation) -> dict[str, str]:
     """The domain of each VNode."""
     return {vnode: part.domain for part in record.parts for vnode in part.vnodes}
+
+
+def _of_carrying(refusal: common_pb2.Refusal, vnode: str) -> bool:
+    """Whether what a VNode has stands in the way, and not that there is no room for it."""
+    return vnode in refusal.elements and refusal.kind in (
+        common_pb2.REFUSAL_KIND_POLICY,
+        common_pb2.REFUSAL_KIND_UNAVAILABLE,
+    )
 
 
 def _only_agents() -> RequestError:

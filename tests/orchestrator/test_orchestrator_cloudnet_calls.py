@@ -751,5 +751,5 @@ async def test_a_move_that_does_not_fit_is_refused_with_the_reason_and_all_stays
             await it.migrate(vnode="a", domain="munich", request_id="move")
         error = caught.value
         assert (error.code, error.field) == (StatusCode.FAILED_PRECONDITION, "domain")
-        assert error.possible.startswith("another provider: ")
+        assert error.possible.startswith("another provider; "), "anew there is no room either"
         assert placed(await it.one.get(it.id)) == AT
