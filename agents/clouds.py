@@ -184,10 +184,11 @@ class Clouds:
             code = StatusCode.FAILED_PRECONDITION
             raise RequestError(code, "free_share", share, possible) from error
 
-    async def free(self, share: float) -> tuple[Move, ...]:
+    async def free(self, share: float) -> Freed:
         """Does what :meth:`what_if` answers now, CloudNet by CloudNet: each moves whole or not.
 
-        Those moves are told that were done: others may have taken the room meanwhile.
+        Those moves and hosts are told with which it was done: others may have taken the room
+        meanwhile.
         """
         return await self._done(await self.what_if(share))
 
@@ -200,9 +201,9 @@ class Clouds:
         if not planned.emptied or planned.cost_bytes > wanted.free_bytes_max * planned.emptied:
             return ()
         _log.info("freeing hosts", hosts=planned.hosts, moves=len(planned.moves))
-        return await self._done(planned)
+        return (await self._done(planned)).moves
 
-    async def _done(self, planned: Freed) -> tuple[Move, ...]:
+    async def _done(self, planned: Freed) -> Freed:
         """Carries it out, as far as that is possible now."""
         targets = dict(planned.targets())
         done: set[str] = set()
@@ -215,7 +216,10 @@ class Clouds:
             targets = {r: some for r, some in targets.items() if r not in done}
         for reservation_id in sorted(done):
             await self._parts.provisioner.settled(reservation_id)
-        return tuple(move for move in planned.moves if move.reservation_id in done)
+        moves = tuple(move for move in planned.moves if move.reservation_id in done)
+        taken = {move.source for move in planned.moves if move.reservation_id not in done}
+        hosts = tuple(host for host in planned.hosts if host not in taken)
+        return replace(planned, moves=moves, hosts=hosts)
 
     async def _moved_whole(self, reservation_id: str, targets: Mapping[str, str]) -> bool:
         record = _current(self._parts.records.parts_of(reservation_id), self._now_s())

@@ -62,8 +62,8 @@ class GrpcCarrier:
     ) -> Brought:
         how = pb.CARRY_LIVE if live else pb.CARRY_COLD
         asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode, carry=how)
-        first, _ = await self._pass(asked, source, target)
-        return Brought(first.memory, first.off, first.still_ms)
+        first, size = await self._pass(asked, source, target)
+        return Brought(first.memory, first.off, first.still_ms, size)
 
     async def _pass(
         self, asked: pb.ExportRequest, source: str, target: str

@@ -118,6 +118,7 @@ class CloudNetsService(CloudNetsServicer):
         if not request.host and request.domain == source:
             # It is there, perhaps by this very request.
             again = await self._has_made(request.request_id, record, context)
+            move.cost = sum(v.copied_bytes for v in record.carried if v.vnode == move.vnode)
             return pb.MigrateResponse(moves=[move] if again else [])
         if not request.domain or request.domain == source:
             onward = pb.MigrateRequest()
@@ -127,7 +128,9 @@ class CloudNetsService(CloudNetsServicer):
         if request.host:
             raise invalid("host", request.host, "nothing beside another domain: it picks the host")
         self._provider(request.domain)
-        await self._to_another(record, request, context)
+        after = await self._to_another(record, request, context)
+        mine = [each for each in after.carried if each.vnode == move.vnode]
+        move.cost = sum(each.ahead_bytes + each.last_bytes for each in mine)
         return pb.MigrateResponse(moves=[move])
 
     async def Export(
@@ -158,7 +161,7 @@ class CloudNetsService(CloudNetsServicer):
 
     async def _to_another(
         self, record: Reservation, request: pb.MigrateRequest, context: Context
-    ) -> None:
+    ) -> reservations_pb2.ReservationRecord:
         """A new version of the CloudNet in which the VNode is at another provider."""
         cloudnet = record.criteria.cloudnet
         assert cloudnet is not None
@@ -179,6 +182,7 @@ class CloudNetsService(CloudNetsServicer):
             anew = " or anew, from its image" if carried and not request.anew else ""
             possible = f"another provider{anew}; {reasons}"
             raise RequestError(StatusCode.FAILED_PRECONDITION, "domain", request.domain, possible)
+        return after
 
     async def _moved(self, domain: str, request: pb.MigrateRequest) -> pb.MigrateResponse:
         answer: pb.MigrateResponse = await self._call(domain, "Migrate", request)
