@@ -180,7 +180,10 @@ def _stay(world: World, screen: Console) -> None:
             "braid list\n"
             "braid watch\n"
             "braid modify ID --bandwidth 90G\n"
-            "braid cloudnet create docs/rdl/pair.yaml --start +10s --duration 10m\n"
+            "braid cloudnet create docs/rdl/pair.yaml --at left=sitea --at right=reseller --wait\n"
+            "braid cloudnet show ID --draw\n"
+            "echo uptime | braid cloudnet console ID left\n"
+            "braid cloudnet migrate ID left --to sitec\n"
             "braid cancel ID",
             title="it stays up until Ctrl-C; try in another terminal",
             expand=False,
