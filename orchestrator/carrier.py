@@ -175,7 +175,7 @@ def _not_carried(domain: str, error: AioRpcError) -> NotCarriedError:
     if code is StatusCode.UNIMPLEMENTED:
         return _GoneError(f"{domain} cannot carry VNodes", final=True)
     told = passed_on(domain, error)
-    what = "" if told.field == "vnode" else f"{told.field} {told.given}, "
-    reason = f"{domain} says: {what}possible: {told.possible}"
+    what = "" if told.field == "vnode" else f"of {told.field} {told.given} "
+    reason = f"{domain} says: {what}possible is {told.possible}"
     kind = _GoneError if code is StatusCode.NOT_FOUND else NotCarriedError
     return kind(reason, final=code in FINAL)

@@ -27,6 +27,8 @@ from rdl.partial import join
 from runtime.errors import RequestError, invalid
 
 Context = ServicerContext[Any, Any]
+CARRYING = (common_pb2.REFUSAL_KIND_POLICY, common_pb2.REFUSAL_KIND_UNAVAILABLE)
+"""How it is refused to carry what VNodes have; that there is no room for them is of other kinds."""
 
 
 class Providers(Protocol):
@@ -177,10 +179,7 @@ class CloudNetsService(CloudNetsServicer):
         )
         after = await self._reservations.Modify(change, context)
         if not after.modified:
-            reasons = "; ".join(refusal.reason for refusal in after.refusals) or "it was refused"
-            carried = any(_of_carrying(each, request.vnode) for each in after.refusals)
-            anew = " or anew, from its image" if carried and not request.anew else ""
-            possible = f"another provider{anew}; {reasons}"
+            possible = _instead(request, after.refusals)
             raise RequestError(StatusCode.FAILED_PRECONDITION, "domain", request.domain, possible)
         return after
 
@@ -266,12 +265,16 @@ def _places(record: Reservation) -> dict[str, str]:
     return {vnode: part.domain for part in record.parts for vnode in part.vnodes}
 
 
-def _of_carrying(refusal: common_pb2.Refusal, vnode: str) -> bool:
-    """Whether what a VNode has stands in the way, and not that there is no room for it."""
-    return vnode in refusal.elements and refusal.kind in (
-        common_pb2.REFUSAL_KIND_POLICY,
-        common_pb2.REFUSAL_KIND_UNAVAILABLE,
-    )
+def _instead(request: pb.MigrateRequest, refusals: Iterable[common_pb2.Refusal]) -> str:
+    """What may be asked for instead of this move, and why it is refused."""
+    told = [each for each in refusals if request.vnode in each.elements and each.kind in CARRYING]
+    if request.anew or not told:
+        reasons = "; ".join(refusal.reason for refusal in refusals)
+        return f"another provider; {reasons or 'it was refused'}"
+    elsewhere = "another provider, or " if told[0].domain == request.domain else ""
+    # Of what it says to be possible a move has one way only.
+    reason = told[0].reason.partition("; possible: ")[0]
+    return f"{elsewhere}that it begins anew, from its image; {reason}"
 
 
 def _only_agents() -> RequestError:

@@ -67,6 +67,24 @@ async def test_what_the_child_refuses_is_told_once_and_in_this_domains_names(
     assert (error.code, str(error)) == (NOT_NOW, told)
 
 
+async def test_hosts_of_the_child_are_freed_there_and_not_from_above() -> None:
+    view: Any = View(BraidError("it must not be asked"))
+    service, context = ChildCloudNets(view, "reseller"), None
+    calls: list[Any] = [
+        service.WhatIf(pb.WhatIfRequest(free_share=0.5), context),  # type: ignore[arg-type]
+        service.Migrate(pb.MigrateRequest(free_share=0.5), context),  # type: ignore[arg-type]
+        service.Migrate(
+            pb.MigrateRequest(reservation_id="r1", vnode="a", host="h1"),
+            context,  # type: ignore[arg-type]
+        ),
+    ]
+    for call in calls:
+        with pytest.raises(RequestError) as caught:
+            await call
+        assert (caught.value.code, caught.value.field) == (NOT_NOW, "domain")
+        assert "at the orchestrator behind it" in caught.value.possible
+
+
 async def test_a_bug_of_the_child_is_not_told() -> None:
     error = await refused(StatusCode.INTERNAL, "reference 17 in the log")
     assert error.code is StatusCode.UNAVAILABLE

@@ -184,7 +184,7 @@ async def test_who_refuses_is_named_and_whether_that_is_final(
         getattr(it, who).fails = wrong
         error = await failing(it.carry())
         assert error.final is final
-        assert str(error).startswith(f"{who} says: possible: ")
+        assert str(error).startswith(f"{who} says: possible is ")
         assert "secret-1" not in str(error)
         getattr(it, who).fails = None
         await it.carry()
