@@ -133,8 +133,10 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
             for field in ("vnode", "host"):
                 if getattr(request, field):
                     raise invalid(field, getattr(request, field), "empty without a reservation_id")
-            moves = await self._clouds.free(_share(request.free_share))
-            return pb.MigrateResponse(moves=_moves(moves))
+            done = await self._clouds.free(_share(request.free_share))
+            return pb.MigrateResponse(
+                moves=_moves(done.moves), freed=len(done.hosts), hosts=done.of, wanted=done.wanted
+            )
         reservation_id = _id("reservation_id", request.reservation_id)
         if request.free_share:
             raise invalid("free_share", request.free_share, "0 with a reservation_id")

@@ -19,7 +19,7 @@ from agents.backends.base import CloudBackend, DeviceError, Free, Partial, Place
 from agents.backends.hosts.embedder import Embedder
 from agents.backends.hosts.images import Images
 from agents.backends.hosts.plugins import HostingSettings
-from agents.backends.hosts.port import Condition, Console, VNodeName
+from agents.backends.hosts.port import Condition, Console, PowerState, VNodeName
 from agents.book import Book
 from agents.carrying import Carrying, explained, must_be_here, must_stay
 from agents.imaging import Imaging
@@ -40,6 +40,9 @@ from substrate.model import DataPlaneState, Refusal
 from substrate.values import dataclass, replace
 
 _log = structlog.get_logger(__name__)
+
+_STATES = {PowerState.GONE: "not made yet"}
+"""What is said of a VNode that does not run, where that is not the word for its state."""
 
 
 class Hosting(CloudBackend, Protocol):
@@ -131,12 +134,18 @@ class Clouds:
         """Opens the console of a VNode that runs."""
         record = self._in_force(reservation_id)
         self._named(record, [vnode])
+        embedder = self._backend.embedder
         try:
-            return await self._backend.embedder.console(VNodeName(reservation_id, vnode))
+            return await embedder.console(VNodeName(reservation_id, vnode))
         except DeviceError as error:
-            raise RequestError(
-                StatusCode.FAILED_PRECONDITION, "vnode", vnode, f"what runs: {error}"
-            ) from error
+            # Users hear of no hosts; the log is the operator's.
+            _log.info("no console", reservation=reservation_id, vnode=vnode, reason=str(error))
+            state = (await embedder.conditions(self._mapped(record)))[vnode].state
+            if state is PowerState.RUNNING:
+                raise _unavailable("vnode", vnode, "its console cannot be opened") from error
+            possible = f"one that runs: it is {_STATES.get(state, state.value)}"
+            code = StatusCode.FAILED_PRECONDITION
+            raise RequestError(code, "vnode", vnode, possible) from error
 
     async def migrate(self, reservation_id: str, vnode: str, host: str) -> Move:
         """Moves one VNode to a host; the others stay, their VLinks may take other ways."""
@@ -175,10 +184,11 @@ class Clouds:
             code = StatusCode.FAILED_PRECONDITION
             raise RequestError(code, "free_share", share, possible) from error
 
-    async def free(self, share: float) -> tuple[Move, ...]:
+    async def free(self, share: float) -> Freed:
         """Does what :meth:`what_if` answers now, CloudNet by CloudNet: each moves whole or not.
 
-        Those moves are told that were done: others may have taken the room meanwhile.
+        Those moves and hosts are told with which it was done: others may have taken the room
+        meanwhile.
         """
         return await self._done(await self.what_if(share))
 
@@ -191,9 +201,9 @@ class Clouds:
         if not planned.emptied or planned.cost_bytes > wanted.free_bytes_max * planned.emptied:
             return ()
         _log.info("freeing hosts", hosts=planned.hosts, moves=len(planned.moves))
-        return await self._done(planned)
+        return (await self._done(planned)).moves
 
-    async def _done(self, planned: Freed) -> tuple[Move, ...]:
+    async def _done(self, planned: Freed) -> Freed:
         """Carries it out, as far as that is possible now."""
         targets = dict(planned.targets())
         done: set[str] = set()
@@ -206,7 +216,10 @@ class Clouds:
             targets = {r: some for r, some in targets.items() if r not in done}
         for reservation_id in sorted(done):
             await self._parts.provisioner.settled(reservation_id)
-        return tuple(move for move in planned.moves if move.reservation_id in done)
+        moves = tuple(move for move in planned.moves if move.reservation_id in done)
+        taken = {move.source for move in planned.moves if move.reservation_id not in done}
+        hosts = tuple(host for host in planned.hosts if host not in taken)
+        return replace(planned, moves=moves, hosts=hosts)
 
     async def _moved_whole(self, reservation_id: str, targets: Mapping[str, str]) -> bool:
         record = _current(self._parts.records.parts_of(reservation_id), self._now_s())

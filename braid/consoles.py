@@ -10,7 +10,9 @@ from queue import Full, Queue
 from typing import Any
 
 import grpc
+import grpc.aio
 
+from braid.endings import Ending
 from braid.errors import error_of
 from braid.v1 import cloudnets_pb2 as pb
 
@@ -72,6 +74,7 @@ class AsyncConsole:
         self._first = pb.ConsoleInput(reservation_id=reservation_id, vnode=vnode)
         self._closed = False
         self._call = stub.Console()
+        self._ending = Ending(self._call)
 
     async def __aenter__(self) -> AsyncConsole:
         await self._send(self._first)
@@ -87,11 +90,11 @@ class AsyncConsole:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            while (output := await self._call.read()) is not grpc.aio.EOF:
+            async for output in self._call:
                 yield output.data
-        except grpc.RpcError as error:
-            if not self._closed:
-                raise error_of(error) from error
+        except grpc.aio.AioRpcError as error:
+            if not self._closed and (said := await self._ending.said(error)) is not None:
+                raise error_of(said) from error
         except asyncio.CancelledError:
             # So grpc tells of its own cancelled calls too.
             task = asyncio.current_task()

@@ -24,7 +24,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from braid.v1 import common_pb2, reservations_pb2 as pb
 
 _DETAILS = "grpc-status-details-bin"
-_FIELD = re.compile(r"([a-z][a-z0-9_.\[\]]*): given ")
+_TOLD = re.compile(r"([a-z][a-z0-9_.\[\]]*): given (?:(.*?), possible: (.*))?", re.DOTALL)
 
 
 class BraidError(Exception):
@@ -45,8 +45,21 @@ class BraidError(Exception):
     @property
     def field(self) -> str:
         """The field that is wrong, such as "constraints.max_paths"; empty when none is named."""
-        named = _FIELD.match(self.message)
-        return named[1] if named else ""
+        return self._told(1)
+
+    @property
+    def given(self) -> str:
+        """What was given for ``field``, as it is shown: text in quotes; empty when not said."""
+        return self._told(2)
+
+    @property
+    def possible(self) -> str:
+        """What is possible instead; empty when it is not said."""
+        return self._told(3)
+
+    def _told(self, group: int) -> str:
+        told = _TOLD.match(self.message)
+        return (told[group] or "") if told else ""
 
 
 class InvalidRequest(BraidError):

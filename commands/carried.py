@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from braid.client import BraidError, Client
+from braid.units import format_volume
 from braid.v1 import reservations_pb2 as pb
 
 POLL_S = 0.2
@@ -32,12 +33,19 @@ def carried_line(each: pb.CarriedVNode) -> str:
     """What became of one."""
     way = f"{each.vnode}: from {each.source} to {each.target}"
     how = "carried live" if each.live else "carried cold"
-    line = f"{way}, {how}"
+    line = f"{way}, {how}{_copied(each)}"
     if _waits(each):
         line += ", does not run yet"
     elif each.HasField("still_ms"):
         line += f", stood still for {each.still_ms / 1000:.3g} s"
     return line if each.live else f"{line} ({each.reason})"
+
+
+def _copied(each: pb.CarriedVNode) -> str:
+    last = format_volume(each.last_bytes)
+    if each.ahead_bytes:
+        return f", {format_volume(each.ahead_bytes)} copied ahead and {last} at the end"
+    return f", {last} copied" if each.last_bytes else ""
 
 
 def _waits(each: pb.CarriedVNode) -> bool:

@@ -59,7 +59,9 @@ Avoid = Annotated[
     list[str] | None,
     typer.Option("--avoid", help="a domain that no circuit crosses, nor a VNode is at; repeatable"),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="until all its VNodes run")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="until all its VNodes run, and its VLinks carry")
+]
 Draw = Annotated[bool, typer.Option("--draw", help="draw the mapping in the terminal")]
 Png = Annotated[
     Path | None,

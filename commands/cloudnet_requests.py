@@ -8,7 +8,7 @@ import typer
 
 from braid.client import Client, Conflict
 from braid.cloudnets import cloudnet
-from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
+from braid.v1 import cloudnets_pb2, common_pb2, reservations_pb2 as pb
 from commands.carried import add_when_running
 from commands.cloudnet_drawing import check_drawing, draw_mapping
 from commands.cloudnet_options import (
@@ -52,6 +52,9 @@ from commands.options import Description, Detach, Duration, End, Patience, Reque
 from commands.views_cloudnet import plan_view, proof_text, record_view
 
 POLL_S = 1.0
+CONFIGURED_S, LOOK_S = 10.0, 0.2
+"""For how long it is awaited that domains have configured VLinks whose VNodes run; how often."""
+SCHEDULED = common_pb2.DATA_PLANE_STATE_SCHEDULED
 FAR_S = 30.0
 """How long between two questions about the VNodes, at most, before their window begins."""
 
@@ -148,10 +151,11 @@ def create(
             record = _followed(client, record, quiet=as_json)
         if wait and record.state == pb.RESERVATION_STATE_COMMITTED:
             state = _running(client, record)
+            record = _carrying(client, record)
     print_json(record) if as_json else console().print(record_view(record, state))
     if record.state == pb.RESERVATION_STATE_FAILED:
         raise typer.Exit(REFUSED)
-    if state is not None and (broken := failed(state)):
+    if state is not None and (broken := failed(state) or _not_carrying(record)):
         fail(broken, UNEXPECTED)
 
 
@@ -267,6 +271,23 @@ def _running(client: Client, record: pb.ReservationRecord) -> cloudnets_pb2.Clou
         fail(
             f"{name} is reserved, and not all its VNodes run: braid cloudnet show {name}", DEADLINE
         )
+
+
+def _carrying(client: Client, record: pb.ReservationRecord) -> pb.ReservationRecord:
+    """What it is once its VLinks are configured, or a domain has failed to: soon, as VNodes run."""
+    until_s = time.monotonic() + CONFIGURED_S
+    while (record := client.get(record.reservation_id)).data_plane == SCHEDULED:
+        if time.monotonic() >= until_s:
+            break
+        time.sleep(LOOK_S)
+    return record
+
+
+def _not_carrying(record: pb.ReservationRecord) -> str:
+    """Which domains could not configure their part; empty when all could."""
+    parts = record.parts if record.data_plane == common_pb2.DATA_PLANE_STATE_FAILED else ()
+    reasons = dict.fromkeys(f"{part.domain}: {part.reason}" for part in parts if part.reason)
+    return f"the data plane failed: {'; '.join(reasons)}" if parts else ""
 
 
 def _length(end: str | None, duration: str | None) -> str | None:

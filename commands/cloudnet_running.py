@@ -26,7 +26,7 @@ from commands.context import (
     print_json,
 )
 from commands.options import RequestId
-from commands.views_cloudnet import moves_view, power_view, what_if_view
+from commands.views_cloudnet import migrated_view, power_view, what_if_view
 
 
 def start(
@@ -106,13 +106,16 @@ def migrate(
     Live where the hosts can: to another provider it runs on while what it has is copied, and
     stands still for the rest only. Else it is stopped, what is on its disk is carried, and it
     starts there. New or old and never neither. Also at one provider's agent, but for --to.
+    Exit 3: --free, and not as many hosts are free.
     """
     carried: list[str] = []
     with connected(target, insecure, ca, cert, key) as client:
         if free is not None:
             if reservation_id or to or host or anew:
                 raise ValueError("--free: not together with ID, VNODE, --to, --host and --anew")
-            answer = client.free_hosts(free, domain, request_id=request_id)
+            answer: cloudnets_pb2.MigrateResponse = client.free_hosts(
+                free, domain, request_id=request_id
+            )
         else:
             if not reservation_id or not vnode or domain or bool(to) is bool(host):
                 raise ValueError("say ID, VNODE and --to or --host; or --free and --domain")
@@ -123,12 +126,12 @@ def migrate(
                 carried = _carried(client, reservation_id, vnode)
     if as_json:
         print_json(answer)
-    elif answer.moves:
-        console().print(moves_view(answer.moves))
+    else:
+        console().print(migrated_view(answer))
         for line in carried:
             typer.echo(line)
-    else:
-        typer.echo("nothing had to be moved")
+    if answer.freed < answer.wanted:
+        raise typer.Exit(REFUSED)
 
 
 def what_if(

@@ -49,14 +49,14 @@ def demo(
         screen.print(Rule("1  ten processes start: nine domains, one orchestrator"))
         world.start()
         with Client(world.target, insecure=True) as client:
-            _wait_until_up(client, len(world.agents))
+            wait_until_up(client, len(world.agents))
             screen.print(topology_view(client.topology()))
             record, refused, accepted = _tell_the_story(client, world, screen)
             screen.print(
                 Rule("6  braid cloudnet create: computers too, at two sites and at a reseller")
             )
             client.register("reseller", world.start_below())
-            _wait_until_up(client, len(world.agents))
+            wait_until_up(client, len(world.agents))
             cloudnet = computers_too(client, screen)
             if as_json:
                 print_json(
@@ -156,7 +156,8 @@ def _show_rules(world: World, domain: str, screen: Console) -> None:
     screen.print(Panel("\n".join(rules), title=f"rules of the exchange in {domain}", expand=False))
 
 
-def _wait_until_up(client: Client, count: int) -> None:
+def wait_until_up(client: Client, count: int) -> None:
+    """Until the orchestrator has reached so many domains; ends the command where it takes long."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         statuses = client.topology().domains
@@ -180,7 +181,10 @@ def _stay(world: World, screen: Console) -> None:
             "braid list\n"
             "braid watch\n"
             "braid modify ID --bandwidth 90G\n"
-            "braid cloudnet create docs/rdl/pair.yaml --start +10s --duration 10m\n"
+            "braid cloudnet create docs/rdl/pair.yaml --at left=sitea --at right=reseller --wait\n"
+            "braid cloudnet show ID --draw\n"
+            "echo uptime | braid cloudnet console ID left\n"
+            "braid cloudnet migrate ID left --to sitec\n"
             "braid cancel ID",
             title="it stays up until Ctrl-C; try in another terminal",
             expand=False,

@@ -9,7 +9,7 @@ from rich.console import Console as Screen
 from rich.panel import Panel
 
 from braid.client import Client
-from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
+from braid.v1 import cloudnets_pb2, common_pb2, reservations_pb2 as pb
 from commands.context import UNEXPECTED, fail
 from commands.drawing_text import drawing
 from commands.mapping import of_record
@@ -38,7 +38,7 @@ def computers_too(client: Client, screen: Screen) -> pb.ReservationRecord:
     if record.state != pb.RESERVATION_STATE_COMMITTED:
         fail(f"the demo's CloudNet was refused: {record.refusals}", UNEXPECTED)
     state = _running(client, record)
-    screen.print(record_view(client.get(record.reservation_id), state, ""))
+    screen.print(record_view(_carrying(client, record), state, ""))
     for line in drawing(of_record(record, state), WIDTH):
         screen.print(line, markup=False)
     _speak(client, record, screen)
@@ -55,6 +55,17 @@ def _running(client: Client, record: pb.ReservationRecord) -> cloudnets_pb2.Clou
             return state
         time.sleep(POLL_S)
     fail("the demo's VNodes do not run", UNEXPECTED)
+
+
+def _carrying(client: Client, record: pb.ReservationRecord) -> pb.ReservationRecord:
+    """What it is once all domains have configured its VLinks."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        record = client.get(record.reservation_id)
+        if record.data_plane == common_pb2.DATA_PLANE_STATE_ACTIVE:
+            return record
+        time.sleep(POLL_S)
+    fail("the demo's VLinks are not configured", UNEXPECTED)
 
 
 def _speak(client: Client, record: pb.ReservationRecord, screen: Screen) -> None:

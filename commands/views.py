@@ -210,7 +210,7 @@ def event_text(event: pb.ReservationEvent) -> str:
             return f"no offers from {body.domain}: left out"
         case "planned":
             shares = [share_text(path) for path in body.paths]
-            return f"plan {body.round}: " + "; ".join(shares)
+            return f"plan {body.round}: {'; '.join(shares) or 'no circuits between domains'}"
         case "prepare_sent":
             return f"ReservationPrep to {', '.join(body.domains)}"
         case "prepare_answered" if body.held:

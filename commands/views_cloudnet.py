@@ -125,6 +125,16 @@ def what_if_view(answer: cloudnets_pb2.WhatIfResponse) -> RenderableType:
     return Group(*rows, *([moves_view(answer.moves)] if answer.moves else []))
 
 
+def migrated_view(answer: cloudnets_pb2.MigrateResponse) -> RenderableType:
+    """What was moved; of hosts that were to be freed, how many are free."""
+    rows: list[RenderableType] = []
+    if answer.wanted:
+        gain = f"{answer.freed} of {answer.hosts} hosts are free, {answer.wanted} were asked for"
+        rows.append(styled(gain, "red" if answer.freed < answer.wanted else "green"))
+    rows.append(moves_view(answer.moves) if answer.moves else Text("nothing was moved"))
+    return Group(*rows)
+
+
 def moves_view(moves: Iterable[cloudnets_pb2.VNodeMove]) -> Table:
     """One line a VNode; hosts as far as they are told."""
     return _telling(
@@ -133,7 +143,7 @@ def moves_view(moves: Iterable[cloudnets_pb2.VNodeMove]) -> Table:
             "VNode": Text(each.vnode),
             "from": Text(each.source),
             "to": Text(each.target),
-            "copied": Text(format_volume(round(each.cost))),
+            "copied": Text(format_volume(round(each.cost)) if each.cost else ""),
         }
         for each in moves
     )

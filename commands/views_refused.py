@@ -34,7 +34,8 @@ def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType
     """Why not, one line each: where, what resource if the reason does not name it, and why."""
     lines: list[RenderableType] = []
     for refusal in refusals:
-        where = [refusal.domain]
+        # Many reasons begin with who says so.
+        where = [] if refusal.reason.startswith(f"{refusal.domain} ") else [refusal.domain]
         if refusal.resource not in refusal.reason:
             where.append(refusal.resource)
         named = "".join(f"{name}: " for name in where if name)

@@ -13,6 +13,7 @@ class CarriedVNode:
 
     ``live``: with what it had in memory; ``reason``: why not. ``since_ms``: since when it stood
     still, None: its user had stopped it. ``still_ms``: for how long; None: it does not run yet.
+    ``ahead_bytes``: what was copied while it ran on; ``last_bytes``: for which it stood still.
     """
 
     vnode: str
@@ -22,6 +23,13 @@ class CarriedVNode:
     reason: str = ""
     since_ms: int | None = None
     still_ms: int | None = None
+    ahead_bytes: int = 0
+    last_bytes: int = 0
+
+    @property
+    def copied_bytes(self) -> int:
+        """All that was copied."""
+        return self.ahead_bytes + self.last_bytes
 
     @property
     def waits(self) -> bool:

@@ -62,8 +62,8 @@ class GrpcCarrier:
     ) -> Brought:
         how = pb.CARRY_LIVE if live else pb.CARRY_COLD
         asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode, carry=how)
-        first, _ = await self._pass(asked, source, target)
-        return Brought(first.memory, first.off, first.still_ms)
+        first, size = await self._pass(asked, source, target)
+        return Brought(first.memory, first.off, first.still_ms, size)
 
     async def _pass(
         self, asked: pb.ExportRequest, source: str, target: str
@@ -175,6 +175,7 @@ def _not_carried(domain: str, error: AioRpcError) -> NotCarriedError:
     if code is StatusCode.UNIMPLEMENTED:
         return _GoneError(f"{domain} cannot carry VNodes", final=True)
     told = passed_on(domain, error)
-    reason = f"{domain} says: {told.field} {told.given}, possible: {told.possible}"
+    what = "" if told.field == "vnode" else f"of {told.field} {told.given} "
+    reason = f"{domain} says: {what}possible is {told.possible}"
     kind = _GoneError if code is StatusCode.NOT_FOUND else NotCarriedError
     return kind(reason, final=code in FINAL)

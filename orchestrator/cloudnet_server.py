@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel, ServicerContext
 
-from braid.v1 import cloudnets_pb2 as pb, rdl_pb2, reservations_pb2
+from braid.endings import Ending
+from braid.v1 import cloudnets_pb2 as pb, common_pb2, rdl_pb2, reservations_pb2
 from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer, CloudNetsStub
 from orchestrator.link import Status
 from orchestrator.passing_on import CALL_TIMEOUT_S, passed_on
@@ -26,6 +27,8 @@ from rdl.partial import join
 from runtime.errors import RequestError, invalid
 
 Context = ServicerContext[Any, Any]
+CARRYING = (common_pb2.REFUSAL_KIND_POLICY, common_pb2.REFUSAL_KIND_UNAVAILABLE)
+"""How it is refused to carry what VNodes have; that there is no room for them is of other kinds."""
 
 
 class Providers(Protocol):
@@ -85,11 +88,13 @@ class CloudNetsService(CloudNetsServicer):
         domain = _place(first.vnode, _places(record), "vnode")
         async with self._channel(domain) as channel:
             call = CloudNetsStub(channel).Console(_onward(first, request_iterator))
+            ending = Ending(call)
             try:
                 async for output in call:
                     yield output
             except AioRpcError as error:
-                raise passed_on(domain, error) from error
+                if (said := await ending.said(error)) is not None:
+                    raise passed_on(domain, said) from error
             finally:
                 call.cancel()
 
@@ -115,6 +120,7 @@ class CloudNetsService(CloudNetsServicer):
         if not request.host and request.domain == source:
             # It is there, perhaps by this very request.
             again = await self._has_made(request.request_id, record, context)
+            move.cost = sum(v.copied_bytes for v in record.carried if v.vnode == move.vnode)
             return pb.MigrateResponse(moves=[move] if again else [])
         if not request.domain or request.domain == source:
             onward = pb.MigrateRequest()
@@ -124,7 +130,9 @@ class CloudNetsService(CloudNetsServicer):
         if request.host:
             raise invalid("host", request.host, "nothing beside another domain: it picks the host")
         self._provider(request.domain)
-        await self._to_another(record, request, context)
+        after = await self._to_another(record, request, context)
+        mine = [each for each in after.carried if each.vnode == move.vnode]
+        move.cost = sum(each.ahead_bytes + each.last_bytes for each in mine)
         return pb.MigrateResponse(moves=[move])
 
     async def Export(
@@ -155,7 +163,7 @@ class CloudNetsService(CloudNetsServicer):
 
     async def _to_another(
         self, record: Reservation, request: pb.MigrateRequest, context: Context
-    ) -> None:
+    ) -> reservations_pb2.ReservationRecord:
         """A new version of the CloudNet in which the VNode is at another provider."""
         cloudnet = record.criteria.cloudnet
         assert cloudnet is not None
@@ -171,9 +179,9 @@ class CloudNetsService(CloudNetsServicer):
         )
         after = await self._reservations.Modify(change, context)
         if not after.modified:
-            reasons = "; ".join(refusal.reason for refusal in after.refusals) or "it was refused"
-            code = StatusCode.FAILED_PRECONDITION
-            raise RequestError(code, "domain", request.domain, f"another provider: {reasons}")
+            possible = _instead(request, after.refusals)
+            raise RequestError(StatusCode.FAILED_PRECONDITION, "domain", request.domain, possible)
+        return after
 
     async def _moved(self, domain: str, request: pb.MigrateRequest) -> pb.MigrateResponse:
         answer: pb.MigrateResponse = await self._call(domain, "Migrate", request)
@@ -255,6 +263,18 @@ async def _onward(
 def _places(record: Reservation) -> dict[str, str]:
     """The domain of each VNode."""
     return {vnode: part.domain for part in record.parts for vnode in part.vnodes}
+
+
+def _instead(request: pb.MigrateRequest, refusals: Iterable[common_pb2.Refusal]) -> str:
+    """What may be asked for instead of this move, and why it is refused."""
+    told = [each for each in refusals if request.vnode in each.elements and each.kind in CARRYING]
+    if request.anew or not told:
+        reasons = "; ".join(refusal.reason for refusal in refusals)
+        return f"another provider; {reasons or 'it was refused'}"
+    elsewhere = "another provider, or " if told[0].domain == request.domain else ""
+    # Of what it says to be possible a move has one way only.
+    reason = told[0].reason.partition("; possible: ")[0]
+    return f"{elsewhere}that it begins anew, from its image; {reason}"
 
 
 def _only_agents() -> RequestError:

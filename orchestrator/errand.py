@@ -59,6 +59,7 @@ class Errand:
     ) -> None:
         self._engine, self._carrier, self._new = engine, carrier, new
         self._going, self._until_ms = going, until_ms
+        self._ahead_bytes: dict[str, int] = {}
 
     async def carry(self, wanted: Sequence[Carry]) -> Outcome:
         """All of them, or why not; then what stands still at its source is to be put back."""
@@ -99,6 +100,7 @@ class Errand:
         async def copy() -> None:
             ahead = await self._carrier.ahead(*self._of(each))
             sizes.append(ahead.size)
+            self._ahead_bytes[each.vnode] = self._ahead_bytes.get(each.vnode, 0) + ahead.size
             if ahead.still:
                 name = self._new.reservation_id
                 await self._carrier.put_back(name, each.vnode, each.source)
@@ -163,6 +165,8 @@ class Errand:
             live,
             "" if live else why_cold or NOT_RUNNING,
             None if brought.off else asked_ms - brought.still_ms,
+            ahead_bytes=self._ahead_bytes.get(each.vnode, 0),
+            last_bytes=brought.size,
         )
 
     async def _put_back(self, each: Carry, until_ms: int) -> Refusal | None:

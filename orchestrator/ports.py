@@ -91,11 +91,12 @@ class Ahead:
 @dataclass(frozen=True, slots=True)
 class Brought:
     """A VNode that was carried: ``live``, with its memory; ``off``: its user had stopped it;
-    ``still_ms``: for how long it had stood still before it was asked for."""
+    ``still_ms``: for how long it had stood still before it was asked for; ``size``: in bytes."""
 
     live: bool = False
     off: bool = False
     still_ms: int = 0
+    size: int = 0
 
 
 class Carrier(Protocol):

@@ -267,6 +267,8 @@ def _carried_to_pb(carried: CarriedVNode) -> pb.CarriedVNode:
         reason=carried.reason,
         since_ms=carried.since_ms,
         still_ms=carried.still_ms,
+        ahead_bytes=carried.ahead_bytes,
+        last_bytes=carried.last_bytes,
     )
 
 
@@ -279,6 +281,8 @@ def _carried_from_pb(message: pb.CarriedVNode) -> CarriedVNode:
         message.reason,
         message.since_ms if message.HasField("since_ms") else None,
         message.still_ms if message.HasField("still_ms") else None,
+        message.ahead_bytes,
+        message.last_bytes,
     )
 
 

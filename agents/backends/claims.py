@@ -132,3 +132,12 @@ def over_claimed(
                 available_bps=max(0, available),
             )
     return None
+
+
+def not_carried_to(domain: str, vnodes: Sequence[str]) -> Refusal:
+    """What VNodes have cannot come to a domain. Of nothing inside it, so that anybody may hear."""
+    names, several = ", ".join(vnodes), len(vnodes) > 1
+    what = f"what VNodes {names} have" if several else f"what VNode {names} has"
+    only = f"where {'they' if several else 'it'} can only begin anew"
+    reason = f"{what} cannot be carried to {domain}, {only}"
+    return Refusal(RefusalKind.POLICY, reason, elements=tuple(vnodes))

@@ -15,6 +15,7 @@ from agents.backends.base import Claim, Free, Partial, Placement
 from agents.backends.claims import (
     claims_at_ports,
     labels_of,
+    not_carried_to,
     over_claimed,
     profiles_at_ports,
     turns_back,
@@ -152,8 +153,7 @@ class ProviderBackend(ExchangeBackend):
             return refused.refusal
         cannot = self._not_carried(settled.mapped, partial.awaits)
         if cannot:
-            kind, reason = RefusalKind.FEATURE, f"VNodes cannot be carried here: {cannot}"
-            return Refusal(kind, reason, elements=(cannot,))
+            return not_carried_to(self._domain.name, (cannot,))
         held = [Claim(resource, amount) for resource, amount in settled.taken.items()]
         labels = {(self.cloud_stp, vlink.vlan) for vlink in settled.mapped.vlinks}
         passing = [s for s in segments if self.cloud_stp not in (s.ingress_stp, s.egress_stp)]

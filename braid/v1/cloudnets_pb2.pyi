@@ -586,16 +586,30 @@ class MigrateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MOVES_FIELD_NUMBER: _builtins.int
+    FREED_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    freed: _builtins.int
+    """With free_share, as in WhatIfResponse: how many hosts are empty now of those that were to be, of how
+    many, and how many were asked for.
+    """
+    hosts: _builtins.int
+    wanted: _builtins.int
     @_builtins.property
-    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VNodeMove]: ...
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VNodeMove]:
+        """What was done. `cost` of a VNode that went to another provider: bytes that were copied."""
+
     def __init__(
         self,
         *,
         moves: _abc.Iterable[Global___VNodeMove] | None = ...,
+        freed: _builtins.int = ...,
+        hosts: _builtins.int = ...,
+        wanted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["moves", b"moves"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freed", b"freed", "hosts", b"hosts", "moves", b"moves", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1070,6 +1070,8 @@ class CarriedVNode(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     STILL_MS_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
+    AHEAD_BYTES_FIELD_NUMBER: _builtins.int
+    LAST_BYTES_FIELD_NUMBER: _builtins.int
     vnode: _builtins.str
     source: _builtins.str
     """Providers."""
@@ -1084,6 +1086,11 @@ class CarriedVNode(_message.Message):
     """
     since_ms: _builtins.int
     """Since when it stands still; absent: its user had stopped it."""
+    ahead_bytes: _builtins.int
+    """Bytes that were copied while it ran on, and for which it stood still. Without those of tries of which its
+    orchestrator does not know any more.
+    """
+    last_bytes: _builtins.int
     def __init__(
         self,
         *,
@@ -1094,10 +1101,12 @@ class CarriedVNode(_message.Message):
         reason: _builtins.str = ...,
         still_ms: _builtins.int | None = ...,
         since_ms: _builtins.int | None = ...,
+        ahead_bytes: _builtins.int = ...,
+        last_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "_still_ms", b"_still_ms", "since_ms", b"since_ms", "still_ms", b"still_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "_still_ms", b"_still_ms", "live", b"live", "reason", b"reason", "since_ms", b"since_ms", "source", b"source", "still_ms", b"still_ms", "target", b"target", "vnode", b"vnode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "_still_ms", b"_still_ms", "ahead_bytes", b"ahead_bytes", "last_bytes", b"last_bytes", "live", b"live", "reason", b"reason", "since_ms", b"since_ms", "source", b"source", "still_ms", b"still_ms", "target", b"target", "vnode", b"vnode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__since_ms: _TypeAlias = _typing.Literal["since_ms"]  # noqa: Y015
     _WhichOneofArgType__since_ms: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms"]  # noqa: Y015

@@ -18,6 +18,7 @@ from agents.backends.base import DeviceError
 from agents.backends.hosts.memory import MemoryHosts
 from agents.backends.hosts.port import Carried, HostSpec, NeverError, VNodeName
 from agents.carrying import Exported
+from agents.discretion import discreet
 from protocol.messages import ReservationPrep
 from runtime.clock import SystemClock
 from substrate.model import DataPlaneState, RefusalKind
@@ -175,8 +176,11 @@ async def test_hosts_that_cannot_carry_say_so_before_anything_is_stopped_or_held
             await w.embedder.export(B)
         answer = await w.hold(awaiting(reservation_id="r2", transaction_id="t2"))
         assert answer.refusal is not None
-        assert answer.refusal.kind is RefusalKind.FEATURE
-        assert answer.refusal.reason == "VNodes cannot be carried here: b"
+        assert answer.refusal.kind is RefusalKind.POLICY
+        told = "what VNode b has cannot be carried to berlin, where it can only begin anew"
+        assert answer.refusal.reason == told
+        blind = discreet(answer.refusal, w.agent.parts.book.domain)
+        assert blind.reason == told
 
 
 async def test_a_host_that_fails_is_to_be_asked_again() -> None:

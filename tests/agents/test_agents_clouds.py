@@ -89,6 +89,20 @@ async def test_what_is_not_here_and_what_is_not_in_force_is_told_apart() -> None
         assert (await failing(w.clouds.show("r2"))).code is StatusCode.FAILED_PRECONDITION
 
 
+async def test_a_console_of_what_does_not_run_is_refused_with_its_state_and_no_host() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.clouds.switch("r1", ["a"], off=True)
+        stopped = await failing(w.clouds.console("r1", "a"))
+        assert stopped.code is StatusCode.FAILED_PRECONDITION
+        assert str(stopped) == "vnode: given 'a', possible: one that runs: it is stopped"
+        burning = dict.fromkeys(("h1", "h2", "h3"), "it burns")
+        memory(w.embedder).broken.update(burning)
+        broken = await failing(w.clouds.console("r1", "b"))
+        assert str(broken) == "vnode: given 'b', possible: one that runs: it is failed"
+        memory(w.embedder).broken.clear()
+
+
 async def looked_at(w: CloudWorld) -> None:
     provisioner = w.agent.parts.provisioner
     provisioner.look("r1")
@@ -483,11 +497,29 @@ async def test_what_if_says_what_migrate_then_does_and_changes_nothing() -> None
         assert (len(planned.hosts), planned.of, planned.wanted) == (2, 4, 2)
         assert planned.cost_bytes == 2 * 2 * GIB == planned.bound_bytes
         assert await w.clouds.what_if(0.5) == planned
-        assert await w.clouds.free(0.5) == planned.moves
+        assert await w.clouds.free(0.5) == planned
         assert not set(planned.hosts) & set(await w.runs())
         after = flat(await w.runs())
         assert all(after[f"{m.reservation_id}:{m.vnode}"] == m.target for m in planned.moves)
         assert (await w.clouds.what_if(0.5)).moves == ()
+
+
+async def test_hosts_that_could_not_be_freed_after_all_are_not_told_as_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world(hosts=4) as w:
+        await spread(w)
+        planned = await w.clouds.what_if(0.5)
+        stays, *_ = (move.reservation_id for move in planned.moves)
+        moved_whole = w.clouds._moved_whole
+
+        async def but_one(reservation_id: str, targets: Any) -> bool:
+            return reservation_id != stays and await moved_whole(reservation_id, targets)
+
+        monkeypatch.setattr(w.clouds, "_moved_whole", but_one)
+        done = await w.clouds.free(0.5)
+        assert (len(planned.hosts), len(done.hosts), done.wanted) == (2, 1, 2)
+        assert not set(done.hosts) & set(await w.runs())
 
 
 async def test_what_begins_later_counts_as_well_and_what_is_being_modified_stays() -> None:
@@ -501,7 +533,7 @@ async def test_what_begins_later_counts_as_well_and_what_is_being_modified_stays
         await w.hold(cloud_prep(graph({"b": 3}), "t3", reservation_id="r2", version=2))
         planned = await w.clouds.what_if(0.4)
         assert [move.reservation_id for move in planned.moves] == ["r1"]
-        assert await w.clouds.free(0.4) == planned.moves
+        assert await w.clouds.free(0.4) == planned
         assert w.mapped().vnodes[0].host == other
         await w.at(100)
         assert list(await w.runs()) == [other]

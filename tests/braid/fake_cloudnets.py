@@ -326,7 +326,10 @@ class FakeCloudNets(CloudNetsServicer):
     @noted
     def Migrate(self, request: cn.MigrateRequest, context: Context) -> cn.MigrateResponse:
         if not request.reservation_id:
-            return cn.MigrateResponse(moves=self.what_if.moves)
+            gain = self.what_if
+            return cn.MigrateResponse(
+                moves=gain.moves, freed=gain.freed, hosts=gain.hosts, wanted=gain.wanted
+            )
         state = self._find(request.reservation_id, context)
         (vnode,) = (each for each in state.vnodes if each.vnode == request.vnode)
         move = cn.VNodeMove(

@@ -14,6 +14,7 @@ from fake_orchestrator import FakeOrchestrator
 from braid import requests, retries
 from braid.client import (
     AsyncClient,
+    BraidError,
     CircuitRefused,
     Client,
     Conflict,
@@ -110,6 +111,20 @@ async def test_the_callers_request_id_is_used(client: Either, fake: FakeOrchestr
         await client("reserve", *ROUTE, "11G", **wishes)
     assert caught.value.code is grpc.StatusCode.ALREADY_EXISTS
     assert caught.value.field == "request_id"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("vnode: given 'a', possible: one of b, c", ("vnode", "'a'", "one of b, c")),
+        ("a.b[0]: given 'x: y', possible: z, possible: w", ("a.b[0]", "'x: y'", "z, possible: w")),
+        ("vnode: given 'a'", ("vnode", "", "")),
+        ("the database cannot write now", ("", "", "")),
+    ],
+)
+def test_an_error_tells_field_given_and_possible(message: str, told: tuple[str, str, str]) -> None:
+    error = BraidError(message)
+    assert (error.field, error.given, error.possible) == told
 
 
 async def test_nobody_there_is_unreachable_after_a_few_attempts(

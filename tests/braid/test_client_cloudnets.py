@@ -153,6 +153,14 @@ async def test_a_console_that_is_lost_says_why(
         await talk(client, running, said, vnode=vnode)
 
 
+async def test_a_console_that_is_refused_says_why_however_much_is_typed(
+    client: Either, running: str
+) -> None:
+    for _ in range(40):
+        with pytest.raises(NotFound):
+            await talk(client, running, *[b"uptime\n"] * 8, vnode="nobody")
+
+
 async def test_closing_a_console_ends_whoever_listens(
     client: Either, fake: FakeVnp, running: str
 ) -> None:

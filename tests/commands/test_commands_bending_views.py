@@ -109,6 +109,11 @@ def test_a_list_shows_the_volume_where_no_rate_is_granted_yet() -> None:
     assert "10 Gb/s" in lines["r2"]
 
 
+def test_a_planned_event_of_a_cloudnet_within_its_providers_says_so() -> None:
+    event = pb.ReservationEvent(planned=pb.Planned(round=2))
+    assert views.event_text(event) == "plan 2: no circuits between domains"
+
+
 def test_a_planned_event_tells_when_each_path_is_there() -> None:
     planned = pb.Planned(round=1, paths=[path(G), path(2 * G, window(0, 4))])
     text = views.event_text(pb.ReservationEvent(planned=planned))

@@ -69,6 +69,23 @@ def target(fake: Vnp, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ),
         (WAITS, "right: from munich to zurich, carried cold, does not run yet (hosts cannot)"),
         (OFF, "db: from munich to zurich, carried cold (it was stopped)"),
+        (
+            pb.CarriedVNode(
+                vnode="db",
+                source="berlin",
+                target="munich",
+                live=True,
+                ahead_bytes=5000,
+                last_bytes=70,
+                still_ms=9,
+            ),
+            "db: from berlin to munich, carried live, 5 kB copied ahead and 70 B at the end, stood"
+            " still for 0.009 s",
+        ),
+        (
+            pb.CarriedVNode(vnode="db", source="berlin", target="munich", last_bytes=5000),
+            "db: from berlin to munich, carried cold, 5 kB copied ()",
+        ),
     ],
 )
 def test_each_is_told_in_a_line(each: pb.CarriedVNode, line: str) -> None:

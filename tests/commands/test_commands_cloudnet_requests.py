@@ -26,6 +26,8 @@ from rdl.codec import from_bytes, graph_from_pb
 from rdl.reading import read
 from tests.braid.fake_cloudnets import FakeVnp, serving
 
+SCHEDULED = common_pb2.DATA_PLANE_STATE_SCHEDULED
+ACTIVE = common_pb2.DATA_PLANE_STATE_ACTIVE
 PROOF_LINE = "optimal: objective 12.5, bound 12.5, gap 0.00%, scope whole"
 
 
@@ -278,6 +280,63 @@ def test_create_waits_until_all_vnodes_run(target: str, fake: FakeVnp) -> None:
     assert done.exit_code == 0, done.output
     assert len(fake.asked_of(cn.ShowCloudNetRequest)) == 4
     assert done.stdout.count("running") == 2
+
+
+def test_create_waits_until_domains_have_configured_vlinks_and_shows_that(
+    target: str, fake: FakeVnp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudnet_requests, "LOOK_S", 0.0)
+    asked = iter(range(3))
+    get = fake.Get
+
+    def later(request: Any, context: Any) -> Any:
+        record = get(request, context)
+        record.data_plane = SCHEDULED if next(asked, None) is not None else ACTIVE
+        return record
+
+    monkeypatch.setattr(fake, "Get", later)
+    with serving(fake, fake.cloudnets) as again:
+        done = braid(again, "cloudnet", "create", str(PAIR), "--wait")
+    assert done.exit_code == 0, done.output
+    assert "scheduled" not in done.stdout
+    assert "active" in done.stdout
+
+
+def test_create_waits_no_longer_than_a_while_for_a_domain_that_does_not_say(
+    target: str, fake: FakeVnp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudnet_requests, "CONFIGURED_S", 0.0)
+    get = fake.Get
+
+    def never(request: Any, context: Any) -> Any:
+        record = get(request, context)
+        record.data_plane = SCHEDULED
+        return record
+
+    monkeypatch.setattr(fake, "Get", never)
+    with serving(fake, fake.cloudnets) as again:
+        done = braid(again, "cloudnet", "create", str(PAIR), "--wait")
+    assert done.exit_code == 0, done.output
+    assert "scheduled" in done.stdout
+
+
+def test_create_says_which_domain_could_not_configure_a_vlink(
+    target: str, fake: FakeVnp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = fake.Get
+
+    def broken(request: Any, context: Any) -> Any:
+        record = get(request, context)
+        record.data_plane = record.parts[0].data_plane = common_pb2.DATA_PLANE_STATE_FAILED
+        record.parts[0].reason = "its switch burns"
+        return record
+
+    monkeypatch.setattr(fake, "Get", broken)
+    with serving(fake, fake.cloudnets) as again:
+        done = braid(again, "cloudnet", "create", str(PAIR), "--wait")
+    assert done.exit_code == 1
+    assert "the data plane failed: " in done.stderr
+    assert "its switch burns" in done.stderr
 
 
 def test_create_waits_over_the_time_before_its_window(

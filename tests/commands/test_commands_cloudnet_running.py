@@ -113,13 +113,27 @@ def test_a_vnode_moves_to_a_host_or_a_provider(either: str, fake: FakeVnp) -> No
 def test_a_share_of_the_hosts_is_freed(either: str, fake: FakeVnp) -> None:
     done = braid(either, "cloudnet", "migrate", "--free", "20%", "--domain", "berlin")
     assert done.exit_code == 0, done.output
-    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["c1", "c7"]
+    first, _, *rows = done.stdout.splitlines()
+    assert first == "1 of 5 hosts are free, 1 were asked for"
+    assert [row.split()[0] for row in rows] == ["c1", "c7"]
     fake.cloudnets.what_if = cn.WhatIfResponse(freed=1, hosts=5, wanted=1)
     done = braid(either, "cloudnet", "migrate", "--free", "0.2")
-    assert done.stdout == "nothing had to be moved\n"
+    assert done.stdout == "1 of 5 hosts are free, 1 were asked for\nnothing was moved\n"
     one, other = fake.asked_of(cn.MigrateRequest)
     assert (one.domain, one.free_share, one.reservation_id) == ("berlin", 0.2, "")
     assert (other.domain, other.free_share) == ("", 0.2)
+
+
+def test_fewer_hosts_that_are_free_than_were_asked_for_are_told(either: str, fake: FakeVnp) -> None:
+    moves = fake.cloudnets.what_if.moves
+    fake.cloudnets.what_if = cn.WhatIfResponse(freed=1, hosts=5, wanted=4, moves=moves)
+    done = braid(either, "cloudnet", "migrate", "--free", "80%", "--domain", "berlin")
+    assert done.exit_code == 3
+    assert done.stdout.splitlines()[0] == "1 of 5 hosts are free, 4 were asked for"
+    again = braid(either, "cloudnet", "migrate", "--free", "80%", "--domain", "berlin", "--json")
+    told = json.loads(again.stdout)
+    assert again.exit_code == 3
+    assert (told["freed"], told["hosts"], told["wanted"], len(told["moves"])) == (1, 5, 4, 2)
 
 
 def test_what_if_tells_cost_bound_and_gain(either: str, fake: FakeVnp) -> None:

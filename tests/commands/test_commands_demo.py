@@ -124,9 +124,12 @@ def test_the_demo_tells_its_story_and_stays_until_it_is_interrupted(tmp_path: Pa
         "rn1 data plane: released",
         "at a reseller",
         "mapping      optimal",
+        "data plane   active",
         "reseller  running",
         "… archive",
         "$ uptime",
+        "braid cloudnet console ID left",
+        "braid cloudnet migrate ID left",
     ]
     places = [shown.find(piece) for piece in story]
     assert -1 not in places, story[places.index(-1)]

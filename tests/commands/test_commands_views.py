@@ -213,6 +213,20 @@ def test_no_text_of_others_is_taken_for_markup(name: str, reason: str) -> None:
     shown(views.record_view(rich))
 
 
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        ("berlin has no room for it", "no: berlin has no room for it"),
+        ("berlin is full", "no: berlin is full"),
+        ("berliner hosts are full", "no: berlin: berliner hosts are full"),
+        ("it is full", "no: berlin: it is full"),
+    ],
+)
+def test_a_reason_that_begins_with_who_says_it_says_it_once(reason: str, line: str) -> None:
+    (shown_,) = refusal_lines([common_pb2.Refusal(domain="berlin", reason=reason)])
+    assert getattr(shown_, "plain", "") == line
+
+
 @pytest.mark.parametrize("odd", ["a [/] b", "[red]", "\\["])
 def test_what_an_agent_says_of_itself_is_shown_as_it_is(odd: str) -> None:
     strange = status()

@@ -264,6 +264,7 @@ async def test_the_command_moves_a_vnode_with_what_it_has_or_says_why_not(tmp_pa
         assert "went well" in await reads(nets, await it.get(name))
         anew = await braid(it, "cloudnet", "migrate", name, "middle", "--to", "zurich", "--anew")
         assert anew.exit_code == 0, anew.output
+        assert "copied" not in anew.output
         assert "no such file" in await reads(nets, await it.get(name))
         plugin = it.agents["zurich"].agent.clouds
         assert plugin is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import pytest
 from levels import circuits, overlay, two_vnps
 from world import World, eventually
 
@@ -262,8 +263,23 @@ async def test_what_a_vnode_has_is_not_carried_past_a_reseller_and_that_is_told(
 
         there = await move("b", "reseller")
         assert (there.modified, placed(there)) == (False, at)
-        assert there.refusals[0].kind == common_pb2.REFUSAL_KIND_FEATURE
+        assert there.refusals[0].kind == common_pb2.REFUSAL_KIND_POLICY
+        assert "b has cannot be carried to reseller" in there.refusals[0].reason
         assert there.refusals[0].domain == "reseller"
+        ways = {
+            ("b", "reseller"): "possible: another provider, or that it begins anew, from its image",
+            ("c", "zurich"): "possible: that it begins anew, from its image; what VNode c has",
+        }
+        for (vnode, domain), way in ways.items():
+            asked_for = cloudnets_pb2.MigrateRequest(
+                request_id=f"to-{domain}",
+                reservation_id=record.reservation_id,
+                vnode=vnode,
+                domain=domain,
+            )
+            with pytest.raises(grpc.aio.AioRpcError, match=way) as no:
+                await nets.Migrate(asked_for, timeout=90)
+            assert no.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         away = await move("c", "zurich")
         assert (away.modified, placed(away)) == (False, at)
         assert "could not be carried from reseller to zurich" in away.refusals[0].reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,12 @@ async def test_the_command_tells_whether_it_was_live_and_for_how_long_it_stood_s
         to = ["cloudnet", "migrate", record.reservation_id, "middle", "--to"]
         live = await braid(it, *to, "zurich")
         assert live.exit_code == 0, live.output
-        line = "middle: from munich to zurich, carried live, stood still for"
-        assert line in " ".join(live.output.split())
+        line = r"middle: from munich to zurich, carried live, (\d+) B copied ahead and (\d+) B at"
+        told = re.search(f"{line} the end, stood still for", " ".join(live.output.split()))
+        assert told is not None, live.output
+        # The diary and what is in its memory, and then what had changed of it.
+        assert int(told[1]) > int(told[2]) > 0
+        assert f"middle {int(told[1]) + int(told[2])} B" in " ".join(live.output.split())
         clouds = it.agents["munich"].agent.clouds
         assert clouds is not None
         hosts = clouds.carrying._embedder.hosts
@@ -156,9 +161,10 @@ async def test_the_command_tells_whether_it_was_live_and_for_how_long_it_stood_s
         await all_run(nets, await it.get(record.reservation_id))
         cold = await braid(it, *to, "munich")
         assert cold.exit_code == 0, cold.output
-        told = " ".join(cold.output.split())
-        assert "middle: from zurich to munich, carried cold, stood still for" in told
-        assert "can be carried as they run" in told
+        line = r"middle: from zurich to munich, carried cold, [1-9]\d* B copied, stood still for"
+        words = " ".join(cold.output.split())
+        assert re.search(line, words), cold.output
+        assert "can be carried as they run" in words
         shown = await braid(it, "cloudnet", "show", record.reservation_id)
-        assert "carried cold, stood still for" in " ".join(shown.output.split())
+        assert re.search(line, " ".join(shown.output.split())), shown.output
         assert "went well" in await says(nets, record, "middle", "read diary")

@@ -23,6 +23,8 @@ from substrate.values import replace
 T = TypeVar("T")
 SPREAD = {"a": "berlin", "b": "munich", "c": "zurich"}
 MOVED = {"a": "berlin", "b": "zurich", "c": "zurich"}
+COLD_BYTES = 4711
+"""What is told of a VNode that is carried cold, however large it is."""
 AWAY = NotCarriedError("nobody answers", final=False)
 NEVER = NotCarriedError("its disk is too odd", final=True)
 
@@ -58,18 +60,16 @@ class MemoryCarrier:
     async def carry(
         self, reservation_id: str, vnode: str, source: str, target: str, *, live: bool
     ) -> Brought:
-        async def work() -> Exported:
+        async def work() -> tuple[Exported, int]:
             if live:
-                way = reservation_id, vnode, source, target
-                exported, _ = await self._copied(way, last=True)
-                return exported
+                return await self._copied((reservation_id, vnode, source, target), last=True)
             exported = await self._at(source).carrying.export(reservation_id, vnode)
             await self._at(target).carrying.import_(reservation_id, vnode, exported)
-            return exported
+            return exported, COLD_BYTES
 
-        exported = await self._do(("carry", vnode, target), work)
+        exported, size = await self._do(("carry", vnode, target), work)
         self.live.append(live)
-        return Brought(exported.memory, exported.off, exported.still_ms or 0)
+        return Brought(exported.memory, exported.off, exported.still_ms or 0, size)
 
     async def _copied(self, way: tuple[str, str, str, str], *, last: bool) -> tuple[Exported, int]:
         reservation_id, vnode, source, target = way

@@ -156,8 +156,8 @@ async def test_copies_go_on_top_of_what_is_kept_where_they_go() -> None:
         assert await it.ahead() == Ahead(size)
         it.munich.still_ms = 700
         assert await it.ahead() == Ahead(size, still=True)
-        assert await it.carry(live=True) == Brought(live=True, still_ms=700)
-        assert await it.carry() == Brought(off=True, still_ms=700)
+        assert await it.carry(live=True) == Brought(live=True, still_ms=700, size=size)
+        assert await it.carry() == Brought(off=True, still_ms=700, size=size)
         assert it.munich.since == ["m1", "m1", "m1", "m1"]
         told = pb.ImportRequest(format="odd/1", mark="m2", since="m1", memory=True)
         assert it.zurich.heard.count(told) == 3
@@ -184,7 +184,7 @@ async def test_who_refuses_is_named_and_whether_that_is_final(
         getattr(it, who).fails = wrong
         error = await failing(it.carry())
         assert error.final is final
-        assert str(error).startswith(f"{who} says: vnode 'b', possible: ")
+        assert str(error).startswith(f"{who} says: possible is ")
         assert "secret-1" not in str(error)
         getattr(it, who).fails = None
         await it.carry()

@@ -562,6 +562,24 @@ async def test_a_console_of_what_does_not_run_is_refused_in_the_providers_words(
         assert str(error) == "vnode: given 'a', possible: what runs"
 
 
+async def test_a_console_is_refused_so_however_much_is_typed() -> None:
+    async with running() as it:
+        it.agents["berlin"].fails = RequestError(
+            StatusCode.FAILED_PRECONDITION, "vnode", "a", "what runs"
+        )
+        for _ in range(40):
+            call = anext(it.console(b"one", b"two", b"three"))
+            await refused(call, StatusCode.FAILED_PRECONDITION, "vnode")
+
+
+async def test_a_console_that_ends_by_itself_ends_so_however_much_is_typed() -> None:
+    async with running() as it:
+        for _ in range(40):
+            it.agents["berlin"].heard.clear()
+            said = [out.data async for out in it.console(b"one", b"exit", *[b"more"] * 20)]
+            assert said == [b"again: one"]
+
+
 async def test_a_console_needs_a_first_message_that_names_a_vnode() -> None:
     async def nothing() -> AsyncIterator[pb.ConsoleInput]:
         return
@@ -733,5 +751,5 @@ async def test_a_move_that_does_not_fit_is_refused_with_the_reason_and_all_stays
             await it.migrate(vnode="a", domain="munich", request_id="move")
         error = caught.value
         assert (error.code, error.field) == (StatusCode.FAILED_PRECONDITION, "domain")
-        assert error.possible.startswith("another provider: ")
+        assert error.possible.startswith("another provider; "), "anew there is no room either"
         assert placed(await it.one.get(it.id)) == AT

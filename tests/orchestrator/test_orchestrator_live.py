@@ -106,6 +106,9 @@ async def test_copies_go_ahead_until_little_is_left_and_only_what_changed() -> N
         assert len(found) == 4
         assert found[2] > SMALL_BYTES > found[3]
         await w.settled()
+        carried = await told(w)
+        assert carried.ahead_bytes == sum(found)
+        assert 0 < carried.last_bytes < SMALL_BYTES
         assert await w.reads("zurich", "b")
 
 

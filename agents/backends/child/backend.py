@@ -21,6 +21,7 @@ from agents.backends.child.vnodes import ChildCloudNets
 from agents.backends.claims import (
     claims_at_ports,
     labels_of,
+    not_carried_to,
     over_claimed,
     port_resources,
     profiles_at_ports,
@@ -135,8 +136,7 @@ class ChildBackend:
 
     async def hold(self, prep: ReservationPrep, parts: Sequence[ReservationPrep]) -> Refusal | None:
         if prep.awaits:
-            reason = f"VNodes cannot be carried to {self._domain.name}: {', '.join(prep.awaits)}"
-            return Refusal(RefusalKind.FEATURE, reason, elements=prep.awaits)
+            return not_carried_to(self._domain.name, prep.awaits)
         self._parts[prep.reservation_id] = tuple(parts)
         left_s = (prep.deadline_ms - self._clock.now_ms()) / 1000
         wait_s = min(self._config.child.timeout_s, left_s)

@@ -13,7 +13,7 @@ from agents.backends.child.view import ChildView
 from braid.errors import BraidError
 from braid.v1 import cloudnets_pb2 as pb
 from braid.v1.cloudnets_pb2_grpc import CloudNetsServicer
-from runtime.errors import RequestError, invalid
+from runtime.errors import RequestError, Shown, invalid
 
 Context = ServicerContext[Any, Any]
 LAST_WORDS_S = 0.5
@@ -36,7 +36,7 @@ class ChildCloudNets(CloudNetsServicer):
         try:
             state: pb.CloudNetState = await self._child.client.show_cloudnet(child_id)
         except BraidError as error:
-            raise self._passed_on(error) from error
+            raise self._passed_on(error, request.reservation_id) from error
         return self._told(request.reservation_id, state)
 
     async def Power(self, request: pb.PowerRequest, context: Context) -> pb.CloudNetState:
@@ -48,7 +48,7 @@ class ChildCloudNets(CloudNetsServicer):
                 child_id, ACTIONS[request.action], request.vnodes
             )
         except BraidError as error:
-            raise self._passed_on(error) from error
+            raise self._passed_on(error, request.reservation_id) from error
         return self._told(request.reservation_id, state)
 
     async def Console(
@@ -72,7 +72,7 @@ class ChildCloudNets(CloudNetsServicer):
                 async for data in console:
                     yield pb.ConsoleOutput(data=data)
             except BraidError as error:
-                raise self._passed_on(error) from error
+                raise self._passed_on(error, first.reservation_id) from error
             finally:
                 typing.cancel()
                 await asyncio.gather(typing, return_exceptions=True)
@@ -107,7 +107,7 @@ class ChildCloudNets(CloudNetsServicer):
         try:
             found = await self._child.cloudnet(reservation_id)
         except BraidError as error:
-            raise self._passed_on(error) from error
+            raise self._passed_on(error, reservation_id) from error
         if found is None:
             possible = f"a CloudNet with VNodes at {self._domain}"
             raise RequestError(StatusCode.NOT_FOUND, "reservation_id", reservation_id, possible)
@@ -128,8 +128,13 @@ class ChildCloudNets(CloudNetsServicer):
         possible = f"one that is at a provider with hosts of its own, which {self._domain} is not"
         return RequestError(StatusCode.FAILED_PRECONDITION, "vnode", vnode, possible)
 
-    def _passed_on(self, error: BraidError) -> RequestError:
+    def _passed_on(self, error: BraidError, reservation_id: str) -> RequestError:
+        """As if it had been asked itself, where that can be said so."""
         if error.code in (StatusCode.UNKNOWN, StatusCode.INTERNAL):
             possible = "to ask again: what is behind it broke"
             return RequestError(StatusCode.UNAVAILABLE, "domain", self._domain, possible)
-        return RequestError(error.code, "domain", self._domain, error.message)
+        if error.field == "reservation_id":
+            return RequestError(error.code, error.field, reservation_id, error.possible)
+        if error.field in ("vnode", "vnodes"):
+            return RequestError(error.code, error.field, Shown(error.given), error.possible)
+        return RequestError(error.code, "domain", self._domain, error.possible or error.message)
