@@ -25,7 +25,15 @@ from cloudnets.asked import (
 )
 from cloudnets.prices import Price
 from cloudnets.providers import MBPS, Providers, TransitLink
-from cloudnets.shortfalls import EVERYWHERE, Shortfall, no_place, shortfall_of, undecidable
+from cloudnets.shortfalls import (
+    EVERYWHERE,
+    Shortfall,
+    all_of,
+    no_place,
+    shortfall_of,
+    too_small,
+    undecidable,
+)
 from embedding.answer import Answer, Status, closes
 from embedding.embed import GAP, embed
 from embedding.model import Embedding, ModelError, Request, VLink, VNode
@@ -217,17 +225,33 @@ class _Vnp:
     def _map(self, graph: Graph, together: tuple[Relation, ...]) -> _Found | Shortfall:
         groups = groups_of(graph, together)
         allowed: dict[str, frozenset[str]] = {}
+        nowhere = []
         for group in groups:
-            why = {name: [*self._misfits(group, graph, name)] for name in self._providers.names}
-            allowed[group.name] = frozenset(name for name, some in why.items() if not some)
-            if not allowed[group.name]:
-                return no_place(group, why)
+            places = self._places(group, graph)
+            if isinstance(places, Shortfall):
+                nowhere.append(places)
+            else:
+                allowed[group.name] = places
+        if nowhere:
+            return all_of(nowhere)
         leader = {member: group.name for group in groups for member in group.members}
         for a, b in apart(graph):
             if leader[a] == leader[b]:
                 reason = f"{a} and {b} must be at different providers, and at one"
                 return Shortfall(reason, PIP, EVERYWHERE, 1, 2, elements=(a, b))
         return self._embedded(graph, together, groups, allowed, leader)
+
+    def _places(self, group: Group, graph: Graph) -> frozenset[str] | Shortfall:
+        """The providers that could take a group if they took nothing else."""
+        names = self._providers.names
+        why = {name: [*self._misfits(group, graph, name)] for name in names}
+        possible = [name for name in names if not why[name]]
+        if not possible:
+            return no_place(group, why)
+        lacks = {name: [*self._providers.lacks(group, name)] for name in possible}
+        if all(lacks.values()):
+            return too_small(group, lacks, names)
+        return frozenset(name for name in possible if not lacks[name])
 
     def _misfits(self, group: Group, graph: Graph, name: str) -> Iterator[Misfit]:
         for member in group.members:
