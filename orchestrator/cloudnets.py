@@ -9,7 +9,7 @@ further. All of it is one transaction. A refusal teaches, and the next mapping k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
@@ -56,6 +56,7 @@ from substrate.model import (
     Refusal,
     RefusalKind,
     Segment,
+    Shortage,
     Strategy,
     domain_of,
 )
@@ -127,7 +128,11 @@ class _Vnp:
             short=shortfall.short or None,
             asked=shortfall.asked or None,
             where=shortfall.where,
-            elements=tuple(name for name in shortfall.elements if name not in stubs),
+            elements=_without(stubs, shortfall.elements),
+            shortages=tuple(
+                replace(each, elements=_without(stubs, each.elements))
+                for each in shortfall.shortages
+            ),
         )
 
     def _found(self, mapping: VnpMapping, plans: Mapping[str, Plan]) -> _Found:
@@ -393,7 +398,15 @@ def _of_vlink(why: Refusal, circuit: Circuit, reason: str) -> Refusal:
     where = why.resource or f"{min(circuit.a, circuit.b)}--{max(circuit.a, circuit.b)}"
     free_bps = why.available_bps
     short = None if free_bps is None else max(1, circuit.bandwidth_bps - free_bps)
-    return replace(told, resource=BANDWIDTH, where=where, short=short, asked=circuit.bandwidth_bps)
+    asked_bps = circuit.bandwidth_bps
+    told = replace(told, resource=BANDWIDTH, where=where, short=short, asked=asked_bps)
+    if short is None:
+        return told
+    return replace(told, shortages=(Shortage(BANDWIDTH, where, short, asked_bps, told.elements),))
+
+
+def _without(stubs: Collection[str], elements: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in elements if name not in stubs)
 
 
 def _proof(mapping: VnpMapping) -> Proof:

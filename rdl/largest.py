@@ -7,16 +7,19 @@ as words, such as ``node/host/kvm``. What lies below is not told.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
-from rdl.attributes import levels, stem
+from rdl.attributes import levels, stem, within
+from rdl.model import Graph
 
 KINDS = "/feature/kind"
+LARGEST = "/feature/largest"
 TOLD_LEVELS = 3
 
 
 def largest_feature(kind: str) -> str:
     """The feature that says how much of a type one VNode can have: "/feature/largest/cpu"."""
-    return "/feature/largest" + kind.removeprefix("/resource")
+    return LARGEST + kind.removeprefix("/resource")
 
 
 def kind_word(attribute: str) -> str:
@@ -31,6 +34,22 @@ def may_be(asked: str, kinds: Collection[str]) -> bool:
     """
     wanted = levels(stem(asked))
     return any(_may_be(wanted, tuple(kind.split("/"))) for kind in kinds)
+
+
+def sums_alone(told: Graph) -> Graph:
+    """An aggregate without what it tells of single hosts."""
+    elements = (
+        replace(
+            each,
+            features=tuple(
+                f
+                for f in each.features
+                if f.attribute != KINDS and not within(f.attribute, LARGEST)
+            ),
+        )
+        for each in told.elements
+    )
+    return replace(told, elements=tuple(elements))
 
 
 def _may_be(wanted: tuple[str, ...], kind: tuple[str, ...]) -> bool:

@@ -198,6 +198,7 @@ class Refusal:
     asked: int | None = None
     where: str = ""
     elements: tuple[str, ...] = ()
+    shortages: tuple[Shortage, ...] = ()
     inside: str = field(default="", compare=False, repr=False)
 
 

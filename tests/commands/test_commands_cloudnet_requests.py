@@ -206,6 +206,36 @@ def test_shortfalls_are_shown_in_the_units_of_their_attributes_and_each_once() -
     ]
 
 
+def test_all_that_a_refusal_is_short_of_is_shown_a_line_each() -> None:
+    def short(resource: str, where: str, amount: int, *elements: str) -> common_pb2.Shortage:
+        return common_pb2.Shortage(
+            resource=resource, where=where, short=amount, asked=4 * amount, elements=elements
+        )
+
+    refusal = common_pb2.Refusal(
+        domain="berlin",
+        resource="/resource/cpu",
+        short=1500,
+        asked=6000,
+        elements=["a"],
+        shortages=[
+            short("/resource/cpu", "", 1500, "a"),
+            short("/resource/memory", "", 1 << 30, "a"),
+            short("/resource/disk", "munich, ulm", 10**12, "b", "c"),
+        ],
+    )
+    console = Console(width=120, file=io.StringIO())
+    console.print(shortfalls_view([refusal]))
+    assert isinstance(console.file, io.StringIO)
+    rows = [re.split(r" {2,}", line.strip()) for line in console.file.getvalue().splitlines()]
+    assert rows == [
+        ["where", "resource", "short", "of", "for"],
+        ["berlin", "/resource/cpu", "1500 mcores", "6 cores", "a"],
+        ["berlin", "/resource/memory", "1 GiB", "4 GiB", "a"],
+        ["munich, ulm", "/resource/disk", "1 TB", "4 TB", "b, c"],
+    ]
+
+
 def test_a_refused_plan_is_not_drawn(target: str, larger: Path, tmp_path: Path) -> None:
     file = tmp_path / "plan.png"
     done = braid(target, "cloudnet", "plan", str(larger), "--draw", "--png", str(file))

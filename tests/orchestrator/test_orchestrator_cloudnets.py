@@ -163,6 +163,39 @@ async def test_more_than_all_providers_have_is_refused_with_what_is_short_and_wh
 
 
 @virtual
+async def test_everything_that_is_short_is_told_and_stored() -> None:
+    net = [provider("berlin", "dfn"), provider("munich", "dfn", cores=12)]
+    async with Orchestrated([*net, carrier("dfn", "berlin", "munich")]) as it:
+        one = await it.start()
+        two = cloudnet({"big": 100, "large": 20}, ())
+        record = await one.reserve(requested(two))
+        assert [(s.where, s.short, s.asked, *s.elements) for s in record.refusals[0].shortages] == [
+            ("munich", 88_000, 100_000, "big"),
+            ("berlin", 92_000, 100_000, "big"),
+            ("munich", 8_000, 20_000, "large"),
+            ("berlin", 12_000, 20_000, "large"),
+        ]
+        again = await one.get(record.reservation_id)
+        assert again.refusals == record.refusals
+
+
+@virtual
+async def test_everything_that_a_provider_lacks_is_told_with_its_own_vnodes() -> None:
+    """Of its own hosts it tells no names."""
+    net = [provider("berlin", "dfn", hosts=2), carrier("dfn", "berlin")]
+    async with Orchestrated(net) as it:
+        one = await it.start()
+        # Two of 6 cores on hosts of 8; the third, and the fourth, lack something everywhere.
+        record = await one.reserve(requested(cloudnet({"a": 6, "b": 5, "c": 5}, ())))
+        (refusal, *_) = record.refusals
+        assert refusal.domain == "berlin"
+        (first, *_) = refusal.shortages
+        assert (first.resource, first.short) == (refusal.resource, refusal.short)
+        assert list(first.elements) == list(refusal.elements)
+        assert {s.where for s in refusal.shortages} == {""}
+
+
+@virtual
 async def test_what_a_provider_refuses_is_told_without_its_hosts_and_links() -> None:
     net = [provider("berlin", "dfn", hosts=3), carrier("dfn", "berlin")]
     async with Orchestrated(net) as it:
