@@ -75,6 +75,7 @@ class Providers:
         self.largest = {name: self._largest(name) for name in self.names}
         self.prices = {name: self._prices(name) for name in self.names}
         self._known: dict[tuple[str, str, tuple[Feature, ...]], Misfit | None] = {}
+        self._latencies_us: dict[int, Floats] = {}
         self.links = tuple(link for link in links if link.a != link.b)
 
     def _free(self, name: str) -> Mapping[str, int]:
@@ -194,6 +195,11 @@ class Providers:
 
     def latencies_us(self, network: Network, bandwidth_bps: int) -> Floats:
         """Providers × providers: the least latency over links with so much free."""
+        if bandwidth_bps not in self._latencies_us:
+            self._latencies_us[bandwidth_bps] = self._least_us(network, bandwidth_bps)
+        return self._latencies_us[bandwidth_bps]
+
+    def _least_us(self, network: Network, bandwidth_bps: int) -> Floats:
         nodes = len(network.names)
         found = np.full((nodes, nodes), np.inf)
         np.fill_diagonal(found, 0.0)

@@ -51,18 +51,17 @@ def shortfall_of(
     problem: Problem,
     providers: Providers,
     groups: Iterable[Group],
-    *,
-    ruled_out: bool,
+    ruled_out: Sequence[str] = (),
 ) -> Shortfall:
     """What an answer without an embedding says, in the words of the language.
 
-    ``ruled_out``: without the rules that were learnt there would be one.
+    ``ruled_out``: rules without which there would be one.
     """
     if answer.status is Status.UNKNOWN:
         return Shortfall("no mapping was found in the time given", proven=False)
     known = {group.name: group for group in groups}
     found = [_told(each, problem, providers, known) for each in answer.shortages]
-    why = _rules(problem) if ruled_out else ""
+    why = "; ".join(ruled_out)
     if not found:
         return Shortfall(why or "providers and links cannot take and carry it all at once")
     whole = all_of(found)
@@ -134,8 +133,8 @@ def _shown(kind: str, value: int, vocabulary: Vocabulary = STANDARD) -> str:
     return str(value) if unit is None else str(Amount(value, unit))
 
 
-def _rules(problem: Problem) -> str:
-    """What was learnt of providers, and how near VLinks must be."""
+def learnt_of(problem: Problem) -> list[str]:
+    """What was learnt of providers, and of ways between them."""
     names, vnodes = problem.network.names, problem.request.vnodes
     said = [
         f"{names[refused.host]} has refused {', '.join(vnodes[v].name for v in refused.vnodes)}"
@@ -144,11 +143,7 @@ def _rules(problem: Problem) -> str:
     for cap in problem.rules.caps:
         most = Amount(int(cap.bandwidth * MBPS), STANDARD.resources[BANDWIDTH])
         said.append(f"between {names[cap.a]} and {names[cap.b]} no more than {most} can be carried")
-    if problem.rules.barred is not None:
-        near = [k for k, barred in enumerate(problem.rules.barred) if barred.any()]
-        shown = ", ".join(problem.request.vlinks[k].label for k in near)
-        said.append(f"the latency of {shown} allows few pairs of providers")
-    return "; ".join(said)
+    return said
 
 
 def too_small(

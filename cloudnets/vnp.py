@@ -23,12 +23,14 @@ from cloudnets.asked import (
     limited,
     vlinks_of,
 )
+from cloudnets.latencies import few_pairs, too_slow
 from cloudnets.prices import Price
 from cloudnets.providers import MBPS, Providers, TransitLink
 from cloudnets.shortfalls import (
     EVERYWHERE,
     Shortfall,
     all_of,
+    learnt_of,
     no_place,
     shortfall_of,
     too_small,
@@ -272,8 +274,13 @@ class _Vnp:
     ) -> _Found | Shortfall:
         here = {group.name: self._now(group) for group in groups}
         stays = {name: places for name, places in here.items() if len(places) == 1}
+        problem = self._problem(groups, allowed, leader, graph)
+        slow = too_slow(problem, self._providers, self._vlinks)
+        if slow:
+            return all_of(slow)
         held = {name: stays.get(name, some) & some or some for name, some in allowed.items()}
-        problem = self._problem(groups, held, leader, graph)
+        if stays:
+            problem = self._problem(groups, held, leader, graph)
         answer = self._answer(problem, self._objective)
         if stays and answer.embedding is None:
             problem = self._problem(groups, allowed, leader, graph)
@@ -290,11 +297,13 @@ class _Vnp:
         return _Found(graph, together, placed, answer, bool(stays))
 
     def _shortfall(self, answer: Answer, problem: Problem, groups: tuple[Group, ...]) -> Shortfall:
-        ruled_out = False
+        ruled_out: list[str] = []
         if problem.rules:
             free = Problem(problem.network, problem.free, problem.request)
-            ruled_out = self._answer(free, self._objective).embedding is not None
-        return shortfall_of(answer, problem, self._providers, groups, ruled_out=ruled_out)
+            if self._answer(free, self._objective).embedding is not None:
+                near = few_pairs(problem, self._providers, self._vlinks)
+                ruled_out = [*learnt_of(problem), *near]
+        return shortfall_of(answer, problem, self._providers, groups, ruled_out)
 
     def _now(self, group: Group) -> frozenset[str]:
         """The providers where its members are, as far as they are anywhere."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 
+from cloudnets.asked import LATENCY
 from cloudnets.partials import BANDWIDTH
 from cloudnets.vnp import Circuit, Shortfall, VnpMapping
+from rdl.units import Amount, Unit
 from substrate.model import Proof, Refusal, RefusalKind, Shortage
 from substrate.values import replace
 
@@ -70,6 +72,23 @@ def of_vlink(why: Refusal, circuit: Circuit, reason: str) -> Refusal:
     short = max(1, asked_bps - free_bps)
     shortages = (Shortage(BANDWIDTH, where, short, asked_bps, told.elements),)
     return replace(told, short=short, shortages=shortages)
+
+
+def too_late_by(circuit: Circuit, most_us: int, least_us: int) -> Refusal:
+    """A VLink for which the quickest path that is known takes too long."""
+    where = f"{min(circuit.a, circuit.b)}--{max(circuit.a, circuit.b)}"
+    asked, least = (str(Amount(us, Unit.DURATION_US)) for us in (most_us, least_us))
+    short, elements = least_us - most_us, (circuit.vlink,)
+    return Refusal(
+        RefusalKind.NO_PATH,
+        f"{LATENCY}: asks for {asked} at most, and the least possible is {least}",
+        resource=LATENCY,
+        where=where,
+        short=short,
+        asked=most_us,
+        elements=elements,
+        shortages=(Shortage(LATENCY, where, short, most_us, elements),),
+    )
 
 
 def proof_of(mapping: VnpMapping) -> Proof:

@@ -30,6 +30,7 @@ from orchestrator.cloudnet_answers import (
     proof_of,
     proof_of_none,
     refusal_of,
+    too_late_by,
 )
 from orchestrator.cloudnet_checks import graph_of
 from orchestrator.exits import Exit, all_circuits, exits_of, with_exits
@@ -281,6 +282,7 @@ class _Vnp:
             plan = self._fit_one(circuit, routes[circuit.vlink], supply)
             if isinstance(plan, Refusal):
                 self._cap(circuit, circuits, plans, plan)
+                plan = self._too_slow(circuit) or plan
                 reason = f"VLink {circuit.vlink} from {circuit.a} to {circuit.b}: {plan.reason}"
                 return of_vlink(plan, circuit, reason)
             plans[circuit.vlink] = plan
@@ -297,6 +299,23 @@ class _Vnp:
         paths = self.question.in_force.paths if self.question.in_force is not None else ()
         preferred = labels_of(path for path in paths if path.vlink == circuit.vlink)
         return plan_over(leg, routes, supply, topology, preferred, self.question.label_start)
+
+    def _too_slow(self, circuit: Circuit) -> Refusal | None:
+        """That no path is as quick as it must be; None: one is, as far as is known."""
+        leg = self._leg(circuit)
+        most_us = leg.constraints.max_latency_us
+        if most_us is None:
+            return None
+        anyhow = replace(leg.constraints, max_latency_us=None)
+        routes = self.question.finder.between(
+            self.question.topology, leg.source, leg.destination, anyhow
+        )
+        known_us = self.knowledge.pair_latency_us
+        least_us = min(
+            (r.latency_us + sum(known_us.get(pair, 0) for pair in r.pairs) for r in routes),
+            default=0,
+        )
+        return too_late_by(circuit, most_us, least_us) if least_us > most_us else None
 
     def _cap(
         self,

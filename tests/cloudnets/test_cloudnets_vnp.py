@@ -550,7 +550,53 @@ def test_a_latency_is_kept_over_links_that_have_the_bandwidth() -> None:
     assert set(mapped(Ask(bound, pips, slow)).placed.values()) == {"berlin", "ulm"}
     thin = (*slow, TransitLink("berlin", "munich", G // 2, 10))
     assert set(mapped(Ask(bound, pips, thin)).placed.values()) == {"berlin", "ulm"}
-    assert "latency of wire" in short(Ask(bound, small(), slow)).reason
+    none = short(Ask(bound, small(), slow))
+    assert (none.kind, none.resource, none.elements) == (
+        RefusalKind.NO_PATH,
+        "/feature/latency",
+        ("wire",),
+    )
+    assert (none.where, none.short, none.asked) == ("berlin--munich", 500, 3000)
+    assert "wire asks for 3 ms at most, and the least possible is 3500 us between " in none.reason
+    assert none.shortages[0].short == 500
+
+
+def quick(most: str, bandwidth: str = "1 Gb/s") -> Graph:
+    wanted = f"{bandwidth}}}, features: {{/feature/latency: {most}}}"
+    return overlay(PAIR.replace("1 Gb/s}", wanted), JOINED)
+
+
+def test_a_latency_that_only_thinner_links_have_is_short_of_bandwidth() -> None:
+    thin = (TransitLink("berlin", "munich", G // 2, 10),)
+    none = short(Ask(quick("1 ms"), small(), thin))
+    assert (none.kind, none.resource, none.where) == (
+        RefusalKind.BANDWIDTH,
+        BANDWIDTH,
+        "berlin--munich",
+    )
+    assert (none.short, none.asked, none.elements) == (G // 2, G, ("wire",))
+
+
+def test_a_latency_between_providers_that_nothing_joins_is_no_matter_of_latency() -> None:
+    none = short(Ask(quick("1 ms"), small()))
+    assert (none.kind, none.resource, none.short) == (RefusalKind.NO_PATH, "/link/transit", 0)
+    assert (
+        "no links with 1 Gb/s free join providers that could take the ends of wire" in none.reason
+    )
+
+
+def test_where_a_latency_leaves_too_few_pairs_it_is_told_how_many_and_which_comes_next() -> None:
+    """Near to each other are ulm and berlin, which together are too small for three."""
+    more = "  app: {attribute: /node/host, resources: {/resource/cpu: 4 cores}}"
+    near = quick("3 ms")
+    pips = {**small(), "ulm": told("ulm", 5)}
+    slow = (STAR[0], replace(STAR[1], latency_us=2500), STAR[2])
+    graph = replace(near, elements=(*near.elements, *overlay(more).elements))
+    at = {"app": "ulm"}
+    none = short(Ask(graph, pips, slow, placing=at))
+    assert "wire asks for 3 ms at most" in none.reason
+    assert "the nearest beyond are " in none.reason
+    assert "with 3500 us" in none.reason
 
 
 def test_all_objectives_by_name_and_one_of_ones_own() -> None:
