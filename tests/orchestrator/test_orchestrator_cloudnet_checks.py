@@ -21,9 +21,10 @@ from providers_world import (
 )
 
 from braid.v1 import common_pb2, rdl_pb2, reservations_pb2 as pb
-from orchestrator.cloudnet_checks import OF_CIRCUITS, OF_ENDS, VLINKS_MAX, VNODES_MAX
+from orchestrator.cloudnet_checks import OF_CIRCUITS, OF_ENDS
 from rdl.codec import graph_to_pb
 from rdl.reading import read
+from rdl.sizes import VLINKS_MAX, VNODES_MAX
 from runtime.errors import RequestError, status_of
 
 INVALID, EXHAUSTED = StatusCode.INVALID_ARGUMENT, StatusCode.RESOURCE_EXHAUSTED
@@ -285,20 +286,21 @@ async def test_a_cloudnet_without_a_graph_is_a_wrong_one() -> None:
 
 
 @virtual
-async def test_too_many_vnodes_are_resource_exhausted_with_how_many_there_may_be() -> None:
-    many = cloudnet([f"v{i}" for i in range(VNODES_MAX + 1)], ())
+async def test_too_many_vnodes_are_resource_exhausted_with_the_first_that_is_too_many() -> None:
+    many = cloudnet([f"v{i:03}" for i in range(VNODES_MAX + 1)], ())
     async with running(world()) as one:
-        error = await error_of(one, many, EXHAUSTED, "cloudnet.graph.elements")
-        assert (error.raw, error.possible) == ("257 nodes", "at most 256 nodes")
+        error = await error_of(one, many, EXHAUSTED, "cloudnet.graph.elements.v256")
+        assert (error.raw, error.possible) == ("is node 257 of 257", "at most 256 nodes")
 
 
 @virtual
-async def test_too_many_vlinks_are_resource_exhausted_with_how_many_there_may_be() -> None:
-    names = [f"v{i}" for i in range(40)]
+async def test_too_many_vlinks_are_resource_exhausted_with_the_first_that_is_too_many() -> None:
+    names = [f"v{i:02}" for i in range(40)]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]][: VLINKS_MAX + 1]
+    field = f"cloudnet.graph.elements.{'-'.join(max(pairs))}"
     async with running(world()) as one:
-        error = await error_of(one, cloudnet(names, pairs), EXHAUSTED, "cloudnet.graph.elements")
-        assert (error.raw, error.possible) == ("513 links", "at most 512 links")
+        error = await error_of(one, cloudnet(names, pairs), EXHAUSTED, field)
+        assert (error.raw, error.possible) == ("is link 513 of 513", "at most 512 links")
 
 
 @virtual
