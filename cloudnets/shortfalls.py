@@ -183,16 +183,25 @@ def _lacking(lack: Lack, where: str, group: Group) -> Shortfall:
     return replace(short, elements=members, shortages=(shortage,))
 
 
-def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]]) -> Shortfall:
-    """A group that no provider could take, and why each could not."""
-    why = "; ".join(f"{name}: {', '.join(map(str, some))}" for name, some in misfits.items())
+def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]], where: str = "") -> Shortfall:
+    """A group that no provider could take, and why each could not.
+
+    ``where``: the one that it is to be at; "": any would do.
+    """
+    considered = {name: [*some] for name, some in misfits.items() if where in ("", name)}
+    alike: dict[str, list[str]] = {}
+    for name, some in considered.items():
+        alike.setdefault(", ".join(map(str, some)), []).append(name)
+    why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
     shown = ", ".join(group.members)
     reason = f"no provider takes {shown} ({why or 'there is none'})"
-    named = (each.attribute for some in misfits.values() for each in some if each.attribute)
+    if where:
+        reason = f"{where}, where {shown} must be, does not take it ({why})"
+    named = (each.attribute for some in considered.values() for each in some if each.attribute)
     attribute = next(named, "")
     unlike = attribute and family(attribute) != RESOURCE
     kind = RefusalKind.FEATURE if unlike else RefusalKind.RESOURCE
-    return Shortfall(reason, attribute, EVERYWHERE, kind=kind, elements=group.members)
+    return Shortfall(reason, attribute, where or EVERYWHERE, kind=kind, elements=group.members)
 
 
 def undecidable(relation: Relation, known: Iterable[str]) -> Shortfall:

@@ -249,7 +249,9 @@ class _Vnp:
         why = {name: [*self._misfits(group, graph, name)] for name in names}
         possible = [name for name in names if not why[name]]
         if not possible:
-            return no_place(group, why)
+            at = {self._ask.placing[name] for name in group.members if name in self._ask.placing}
+            one = next(iter(at)) if len(at) == 1 else ""
+            return no_place(group, why, one if one in why else "")
         lacks = {name: [*self._providers.lacks(group, name)] for name in possible}
         if all(lacks.values()):
             return too_small(group, lacks, names)

@@ -33,7 +33,7 @@ STYLES = {
 def plan_view(plan: pb.PlanResponse, asked: pb.CloudNet) -> RenderableType:
     """Where everything of ``asked`` would be, or why it cannot be."""
     if not plan.feasible:
-        proof = [Text(proof_text(plan.proof, HOSTS_DECIDE))] if plan.proof.status else []
+        proof = [Text(proof_text(plan.proof, TOLD))] if plan.proof.status else []
         return Group(styled("it does not fit", "red"), *refused_rows(plan), *proof)
     rows: list[RenderableType] = [
         *_mapping_rows(of_plan(plan, asked)),

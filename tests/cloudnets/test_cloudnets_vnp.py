@@ -484,6 +484,30 @@ def test_a_vnode_goes_only_where_hosts_are_of_the_kind_that_it_asks_for() -> Non
     assert "/node/host/server does not map on its hosts: node/host/kvm" in none.reason
 
 
+def test_of_a_vnode_that_must_be_at_a_provider_only_that_one_is_told() -> None:
+    pips = small(berlin=architecture("arm"), munich=architecture("x86"))
+    graph = pair()
+    elements = by_id(graph.elements)
+    elements["db"] = replace(elements["db"], features=architecture("x86"))
+    graph = replace(graph, elements=tuple(elements.values()))
+    none = short(Ask(graph, pips, STAR, placing={"db": "berlin"}))
+    assert (none.where, none.resource) == ("berlin", "/feature/architecture")
+    assert none.reason.startswith("berlin, where db must be, does not take it (berlin: db: ")
+    assert "munich" not in none.reason
+    few = short(Ask(pair(), small(3), STAR, placing={"db": "berlin", "web": "berlin"}))
+    assert {each.where for each in few.shortages} == {"berlin"}
+
+
+def test_providers_that_say_the_same_are_told_together() -> None:
+    pips = small(berlin=architecture("arm"), munich=architecture("arm"))
+    graph = overlay(
+        "  a: {attribute: /node/host, features: {/feature/architecture: x86}}",
+    )
+    none = short(Ask(graph, pips))
+    assert none.where == "all providers"
+    assert "(berlin, munich: a: /feature/architecture: asked x86, is arm)" in none.reason
+
+
 def test_too_few_providers_are_told_as_providers() -> None:
     apart = pair("relations:\n  r: {different: /node/host/pip, elements: [web, db]}\n")
     none = short(Ask(apart, {"berlin": told("berlin", 9)}, STAR))
