@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 
 import pytest
-from orchestrated import NO_CONTEXT, virtual
+from orchestrated import NO_CONTEXT, NOW_S, virtual
 from providers_world import cloudnet, placed, requested, world
 from test_orchestrator_cloudnet_refusals import Lying, always
 
 from braid.v1 import reservations_pb2 as pb
 from cloudnets.vnp import Circuit
+from orchestrator.breaker import Signal
 from orchestrator.cloudnet_answers import REFUSALS_MAX, Tried, of_vlink, proof_of_none
 from protocol.messages import ReservationPrep
-from substrate.model import Refusal, RefusalKind
+from substrate.model import Criteria, Refusal, RefusalKind, Window
 from substrate.values import replace
 
 FAILED = pb.RESERVATION_STATE_FAILED
+CIRCUIT = Criteria("berlin:dfn", "munich:dfn", 1, Window(NOW_S, NOW_S + 60))
 NO = Refusal(RefusalKind.RESOURCE, "no room, it says")
 
 
@@ -89,6 +91,17 @@ async def test_what_providers_refused_is_not_proven_to_be_infeasible() -> None:
         proof = record.proof
         assert (proof.status, proof.bound, proof.proof_scope) == ("unknown", 0, "whole")
         assert proof.objective == proof.gap == math.inf
+
+
+@virtual
+async def test_what_a_domain_that_is_left_out_might_take_is_not_proven_to_be_infeasible() -> None:
+    async with Lying(world()) as it:
+        one = await it.start()
+        while "zurich" in one.engine.question(CIRCUIT, 0).topology.domains:
+            one.engine.breakers.hear("zurich", Signal.NOT_OFFERED)
+        plan = await one.reservations.Plan(requested(cloudnet({"big": 100}, ())), NO_CONTEXT)
+        assert "zurich is left out" in plan.refusals[0].reason
+        assert (plan.proof.status, plan.proof.bound) == ("unknown", 0)
 
 
 @virtual
