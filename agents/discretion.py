@@ -15,7 +15,7 @@ def discreet(refusal: Refusal, domain: Domain) -> Refusal:
         return _bare(refusal, f"{domain.name} has no room for it")
     if refusal.kind is RefusalKind.FEATURE or (refusal.resource and refusal.resource not in known):
         return _bare(refusal, f"{domain.name} cannot carry it")
-    return replace(refusal, available_bps=None, short=None, asked=None)
+    return replace(refusal, available_bps=None, short=None, asked=None, shortages=())
 
 
 def without_inside(refusal: Refusal, domain: Domain) -> Refusal:
@@ -35,5 +35,6 @@ def _bare(refusal: Refusal, reason: str) -> Refusal:
         asked=None,
         where="",
         elements=(),
+        shortages=(),
         inside=refusal.inside or refusal.reason,
     )

@@ -22,15 +22,28 @@ MORE_ENDS = "To join more, ask for a /node/host that forwards, and a VLink from 
 
 
 @dataclass(frozen=True, slots=True)
+class OnOneHost:
+    """VNodes that are on one host, mostly one alone, with what they do not share with others.
+
+    ``amounts``: by type of resource, in base units.
+    """
+
+    members: tuple[str, ...]
+    amounts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """VNodes that go to one provider. ``amounts``: by type of resource, in base units.
 
-    ``some``: types of which there must be something, however little.
+    ``some``: types of which there must be something, however little. ``hosts``: those of them that
+    are on one host, of all of them.
     """
 
     members: tuple[str, ...]
     amounts: Mapping[str, int]
     some: frozenset[str]
+    hosts: tuple[OnOneHost, ...]
 
     @property
     def name(self) -> str:
@@ -126,21 +139,28 @@ def groups_of(
 
     ``together``: relations that only a provider that has all their elements can fulfil.
     """
-    leader = {node.id: node.id for node in graph.nodes}
+    nodes = [node.id for node in graph.nodes]
+    groups = _joined(nodes, _together(graph, together))
+    return tuple(_group(graph, some, vocabulary) for some in groups)
+
+
+def _joined(names: Iterable[str], sets: Iterable[set[str]]) -> list[tuple[str, ...]]:
+    """All names, with those together that a set joins, in the order of the first of each."""
+    leader = {name: name for name in names}
 
     def find(name: str) -> str:
         while leader[name] != name:
             name = leader[name]
         return name
 
-    for some in _together(graph, together):
+    for some in sets:
         first = min(map(find, some), default="")
         for name in some:
             leader[find(name)] = first
     members: dict[str, list[str]] = {}
-    for node in graph.nodes:
-        members.setdefault(find(node.id), []).append(node.id)
-    return tuple(_group(graph, tuple(sorted(some)), vocabulary) for some in members.values())
+    for name in leader:
+        members.setdefault(find(name), []).append(name)
+    return [tuple(sorted(some)) for some in members.values()]
 
 
 def _together(graph: Graph, together: Iterable[Relation]) -> Iterator[set[str]]:
@@ -161,19 +181,38 @@ def _together(graph: Graph, together: Iterable[Relation]) -> Iterator[set[str]]:
 
 def _group(graph: Graph, members: tuple[str, ...], vocabulary: Vocabulary) -> Group:
     elements: dict[str, NetworkElement] = by_id(graph.elements)
-    amounts, some = Counter[str](), set[str]()
-    for resource in (each for name in members for each in elements[name].resources):
-        kind = vocabulary.resource_type(resource.attribute) or resource.attribute
-        if resource.amount is None:
-            some.add(kind)
-        else:
-            amounts[kind] += resource.amount.value
+    resources = [each for name in members for each in elements[name].resources]
+    some = {_type(each.attribute, vocabulary) for each in resources if each.amount is None}
+    amounts = _sums(graph, members, vocabulary)
+    on_one = (
+        set(relation.elements) & set(members)
+        for relation in graph.relations
+        if relation.kind is RelationKind.SAME
+        and family(relation.of) == NODE
+        and not within(relation.of, PIP)
+    )
+    hosts = tuple(
+        OnOneHost(each, dict(_sums(graph, each, vocabulary))) for each in _joined(members, on_one)
+    )
     parts = {name for member in members for name in elements[member].shares}
     for shared in graph.shared:
         if shared.id in parts:
-            kind = vocabulary.resource_type(shared.attribute) or shared.attribute
-            amounts[kind] += shared.amount.value
-    return Group(members, dict(amounts), frozenset(some))
+            amounts[_type(shared.attribute, vocabulary)] += shared.amount.value
+    return Group(members, dict(amounts), frozenset(some), hosts)
+
+
+def _sums(graph: Graph, members: Iterable[str], vocabulary: Vocabulary) -> Counter[str]:
+    """What these ask for themselves, by type."""
+    elements: dict[str, NetworkElement] = by_id(graph.elements)
+    sums = Counter[str]()
+    for resource in (each for name in members for each in elements[name].resources):
+        if resource.amount is not None:
+            sums[_type(resource.attribute, vocabulary)] += resource.amount.value
+    return sums
+
+
+def _type(attribute: str, vocabulary: Vocabulary) -> str:
+    return vocabulary.resource_type(attribute) or attribute
 
 
 def apart(graph: Graph) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ from embedding.shortages import counted
 from rdl.attributes import LINK
 from rdl.matching import Misfit
 from rdl.units import Amount, Unit
-from substrate.model import RefusalKind
+from substrate.model import SHORTAGES_MAX, RefusalKind, Shortage as Told
 
 NOTHING = np.zeros(0, bool)
 SHOWN_MAX = 3
@@ -34,12 +34,15 @@ def refused(
     answer: Answer,
     closed: Mapping[str, tuple[str, Misfit]],
 ) -> Refused:
-    """The first three shortages. ``closed``: links that could not be used, for whom and why not."""
+    """What is short, the first three in words.
+
+    ``closed``: links that could not be used, for whom and why not.
+    """
     for link, (vlink, misfit) in closed.items():
         return unfit(vlink, link, misfit)
     short = answer.shortages or counted(problem)
     if short:
-        return _short(underlay, task, short[:SHOWN_MAX])
+        return _short(underlay, task, short)
     barred = problem.said_rules.barred
     for each in task.asked.vlinks:
         if barred.get(each.element.id, NOTHING).any():
@@ -110,14 +113,20 @@ def too_late(vlink: str, takes_us: int, most_us: int) -> Refused:
 
 def _short(underlay: Underlay, task: Task, short: tuple[Shortage, ...]) -> Refused:
     told = [_told(underlay, task, each) for each in short]
-    first = told[0].refusal
+    first, shown = told[0].refusal, told[:SHOWN_MAX]
+    every = (
+        Told(each.resource, "", each.short, each.asked, each.elements)
+        for each in (one.refusal for one in told)
+        if each.short is not None
+    )
     return Refused(
         first.kind,
-        "; ".join(dict.fromkeys(each.refusal.reason for each in told)),
+        "; ".join(dict.fromkeys(each.refusal.reason for each in shown)),
         first.resource,
         elements=first.elements,
         short=first.short,
         asked=first.asked,
+        shortages=[*dict.fromkeys(every)][:SHORTAGES_MAX],
         inside="; ".join(each.refusal.inside for each in told),
     )
 

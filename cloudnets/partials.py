@@ -25,7 +25,7 @@ from rdl.model import (
 from rdl.partial import VLAN
 from rdl.relations import open_relations
 from rdl.units import Amount, Unit
-from substrate.model import Refusal, RefusalKind, Segment
+from substrate.model import Refusal, RefusalKind, Segment, Shortage
 from substrate.vlans import VlanSet
 
 BANDWIDTH = "/resource/bandwidth"
@@ -53,6 +53,7 @@ class Refused(Exception):
         elements: Sequence[str] = (),
         short: int | None = None,
         asked: int | None = None,
+        shortages: Sequence[Shortage] = (),
         inside: str = "",
     ) -> None:
         super().__init__(inside or reason)
@@ -64,6 +65,7 @@ class Refused(Exception):
             short=short,
             asked=asked,
             elements=tuple(elements),
+            shortages=tuple(shortages),
             inside=inside,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from cloudnets.asked import Group
 from cloudnets.prices import Price, differing, price_of
 from embedding.model import Host, Link, Substrate
 from embedding.network import Bools, Floats, Network
-from rdl.aggregation import is_neighbour
+from rdl.aggregation import is_neighbour, largest_of
 from rdl.attributes import PIP
 from rdl.matching import Misfit, amounts_of, misfits
 from rdl.model import Feature, Graph, NetworkElement, by_id
@@ -44,6 +45,20 @@ class TransitLink:
     price: int = 0
 
 
+class Lack(NamedTuple):
+    """How much more of a type, in base units, a provider would need for VNodes that are on one
+    host, or all of a group; ``most``: what it has for them."""
+
+    kind: str
+    members: tuple[str, ...]
+    asked: int
+    most: int
+
+    @property
+    def short(self) -> int:
+        return self.asked - self.most
+
+
 class Providers:
     """What providers have told, and the transit links among them and other domains."""
 
@@ -57,8 +72,10 @@ class Providers:
         self.names = tuple(sorted(pips))
         self._own = {name: _own_nodes(pips[name], name) for name in self.names}
         self.free = {name: self._free(name) for name in self.names}
+        self.largest = {name: self._largest(name) for name in self.names}
         self.prices = {name: self._prices(name) for name in self.names}
         self._known: dict[tuple[str, str, tuple[Feature, ...]], Misfit | None] = {}
+        self._latencies_us: dict[int, Floats] = {}
         self.links = tuple(link for link in links if link.a != link.b)
 
     def _free(self, name: str) -> Mapping[str, int]:
@@ -73,6 +90,14 @@ class Providers:
                 kind = self._vocabulary.resource_type(shared.attribute) or shared.attribute
                 sums[kind] += shared.amount.value
         return dict(sums)
+
+    def _largest(self, name: str) -> Mapping[str, int]:
+        """What VNodes on one host can have at most, as far as it is told; base units by type."""
+        most: dict[str, int] = {}
+        for node in self._own[name]:
+            for kind, amount in largest_of(node, self._pips[name], self._vocabulary).items():
+                most[kind] = max(amount, most.get(kind, 0))
+        return most
 
     def _prices(self, name: str) -> Mapping[str, int]:
         """Told by its aggregate, or the highest of those that it is made of."""
@@ -134,6 +159,20 @@ class Providers:
             if self.free[name].get(kind, 0) <= 0:
                 yield Misfit(kind, f"{group.name}: {kind}: has none")
 
+    def lacks(self, group: Group, name: str) -> Iterator[Lack]:
+        """What a provider has too little of for a group alone, on one host or at all."""
+        short = set()
+        for host in group.hosts:
+            for kind, asked in sorted(host.amounts.items()):
+                most = self.largest[name].get(kind, 0)
+                if asked > most:
+                    short.add(kind)
+                    yield Lack(kind, host.members, asked, most)
+        for kind, asked in sorted(group.amounts.items()):
+            free = self.free[name].get(kind, 0)
+            if asked > free and kind not in short:
+                yield Lack(kind, group.members, asked, free)
+
     def _unlike(self, asked: NetworkElement, name: str) -> Misfit | None:
         """Why a VNode is at no host of a provider, amounts aside; None: it may be."""
         key = (name, asked.attribute, asked.features)
@@ -156,6 +195,11 @@ class Providers:
 
     def latencies_us(self, network: Network, bandwidth_bps: int) -> Floats:
         """Providers × providers: the least latency over links with so much free."""
+        if bandwidth_bps not in self._latencies_us:
+            self._latencies_us[bandwidth_bps] = self._least_us(network, bandwidth_bps)
+        return self._latencies_us[bandwidth_bps]
+
+    def _least_us(self, network: Network, bandwidth_bps: int) -> Floats:
         nodes = len(network.names)
         found = np.full((nodes, nodes), np.inf)
         np.fill_diagonal(found, 0.0)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from math import ceil
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cloudnets.asked import BANDWIDTH, Group
 from cloudnets.partials import kind_of, listed
-from cloudnets.providers import MBPS, Providers
-from embedding.answer import Answer, Shortage, Status
+from cloudnets.providers import MBPS, Lack, Providers
+from embedding.answer import Answer, Shortage as Embedded, Status
 from embedding.problem import Problem
 from rdl.attributes import PIP, RESOURCE, TRANSIT, family
 from rdl.matching import Misfit
 from rdl.model import Relation
 from rdl.units import Amount
 from rdl.vocabulary import STANDARD, Vocabulary
-from substrate.model import RefusalKind
+from substrate.model import SHORTAGES_MAX, RefusalKind, Shortage
 from substrate.values import dataclass, replace
 
 EVERYWHERE = "all providers"
 TOGETHER = ", which must be at one provider"
+NEAREST_MAX = 3
+"""Of so many providers a sentence says what they are short of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class Shortfall:
     """There is no mapping. ``reason``: for people, with everything that is short.
 
     ``resource``: an attribute such as "/resource/memory", that of a feature, "/node/host/pip" for
-    providers, "/link/transit" for links between them, or "". ``where``: a provider, a link "a--b"
-    of transit, or "all providers". ``short`` of ``asked``: in base units (bit/s, bytes, mcores,
-    pieces), 0 where it is no amount. ``proven``: that there is none; else time was over before any
-    was found. ``elements``: VNodes and VLinks that want it; empty: all of them.
+    providers, "/link/transit" for links between them, or "". ``where``: a provider or several, a
+    link "a--b" of transit, or "all providers". ``short`` of ``asked``: in base units (bit/s, bytes,
+    mcores, pieces), 0 where it is no amount. ``proven``: that there is none; else time was over
+    before any was found. ``elements``: VNodes and VLinks that want it; empty: all of them.
+    ``shortages``: all that is short, if it is an amount; first what this says itself.
     """
 
     reason: str
@@ -41,6 +43,7 @@ class Shortfall:
     proven: bool = True
     kind: RefusalKind = RefusalKind.RESOURCE
     elements: tuple[str, ...] = ()
+    shortages: tuple[Shortage, ...] = ()
 
 
 def shortfall_of(
@@ -48,31 +51,40 @@ def shortfall_of(
     problem: Problem,
     providers: Providers,
     groups: Iterable[Group],
-    *,
-    ruled_out: bool,
+    ruled_out: Sequence[str] = (),
 ) -> Shortfall:
     """What an answer without an embedding says, in the words of the language.
 
-    ``ruled_out``: without the rules that were learnt there would be one.
+    ``ruled_out``: rules without which there would be one.
     """
     if answer.status is Status.UNKNOWN:
         return Shortfall("no mapping was found in the time given", proven=False)
     known = {group.name: group for group in groups}
     found = [_told(each, problem, providers, known) for each in answer.shortages]
-    why = _rules(problem) if ruled_out else ""
+    why = "; ".join(ruled_out)
     if not found:
         return Shortfall(why or "providers and links cannot take and carry it all at once")
+    whole = all_of(found)
+    return replace(whole, reason=f"{why}; else {whole.reason}") if why else whole
+
+
+def all_of(found: Sequence[Shortfall]) -> Shortfall:
+    """Several as one: the worst, with everything that any says."""
     worst = max(found, key=lambda each: each.short / max(each.asked, 1))
+    first = (Shortage(worst.resource, worst.where, worst.short, worst.asked, worst.elements),)
+    every = [*first * (worst.short > 0), *(each for one in found for each in one.shortages)]
     reason = "; ".join(dict.fromkeys(each.reason for each in found))
-    reason = f"{why}; else {reason}" if why else reason
-    return replace(worst, reason=reason)
+    shortages = tuple(dict.fromkeys(every))[:SHORTAGES_MAX]
+    proven = any(each.proven for each in found)
+    return replace(worst, reason=reason, shortages=shortages, proven=proven)
 
 
 def _told(
-    shortage: Shortage, problem: Problem, providers: Providers, groups: Mapping[str, Group]
+    shortage: Embedded, problem: Problem, providers: Providers, groups: Mapping[str, Group]
 ) -> Shortfall:
     network = problem.network
     where = EVERYWHERE if shortage.where == "all hosts" else shortage.where
+    where = listed(shortage.at) if shortage.at else where
     elements = tuple(each for name in shortage.who for each in _members(name, groups))
     if shortage.resource == "hosts":
         return _too_few(shortage, where, elements)
@@ -84,17 +96,14 @@ def _told(
         kind, scale = BANDWIDTH, MBPS
     else:
         kind, scale = shortage.resource, providers.scale(shortage.resource)
-    missing = float(f"{shortage.short:.6g}")  # solvers are no more exact
-    short = max(ceil(missing * scale), 1)
-    asked = round((shortage.asked - shortage.short + missing) * scale)
-    if where == EVERYWHERE:
-        asked = sum(group.amounts.get(kind, 0) for group in groups.values())
-    text = f"{kind}: {_shown(kind, short)} short at {where}"
-    reason = f"{text}{_who(shortage, groups)}"
-    return Shortfall(reason, kind, where, short, asked, kind=kind_of(kind), elements=elements)
+    short, asked = max(round(shortage.short * scale), 1), round(shortage.asked * scale)
+    reason = f"{kind}: {_shown(kind, short)} short at {where}{_who(shortage, groups)}"
+    whole = (Shortage(kind, where, short, asked, elements),)
+    told = Shortfall(reason, kind, where, short, asked, kind=kind_of(kind), elements=elements)
+    return replace(told, shortages=whole)
 
 
-def _too_few(shortage: Shortage, where: str, elements: tuple[str, ...]) -> Shortfall:
+def _too_few(shortage: Embedded, where: str, elements: tuple[str, ...]) -> Shortfall:
     """Hosts are providers here."""
     if len(elements) > 1 and shortage.asked > 1:
         known = f"only {where} could take them" if where else "none could take any of them"
@@ -102,7 +111,8 @@ def _too_few(shortage: Shortage, where: str, elements: tuple[str, ...]) -> Short
     else:
         reason = f"no provider may take {listed(elements)}"
     short, asked = round(shortage.short), round(shortage.asked)
-    return Shortfall(reason, PIP, EVERYWHERE, short, asked, elements=elements)
+    whole = (Shortage(PIP, EVERYWHERE, short, asked, elements),)
+    return Shortfall(reason, PIP, EVERYWHERE, short, asked, elements=elements, shortages=whole)
 
 
 def _members(name: str, groups: Mapping[str, Group]) -> tuple[str, ...]:
@@ -110,7 +120,7 @@ def _members(name: str, groups: Mapping[str, Group]) -> tuple[str, ...]:
     return groups[name].members if name in groups else (name,)
 
 
-def _who(shortage: Shortage, groups: Mapping[str, Group]) -> str:
+def _who(shortage: Embedded, groups: Mapping[str, Group]) -> str:
     """Which VNodes, if it is about some that must be together."""
     if len(shortage.who) != 1 or shortage.who[0] not in groups:
         return ""
@@ -123,8 +133,8 @@ def _shown(kind: str, value: int, vocabulary: Vocabulary = STANDARD) -> str:
     return str(value) if unit is None else str(Amount(value, unit))
 
 
-def _rules(problem: Problem) -> str:
-    """What was learnt of providers, and how near VLinks must be."""
+def learnt_of(problem: Problem) -> list[str]:
+    """What was learnt of providers, and of ways between them."""
     names, vnodes = problem.network.names, problem.request.vnodes
     said = [
         f"{names[refused.host]} has refused {', '.join(vnodes[v].name for v in refused.vnodes)}"
@@ -133,23 +143,65 @@ def _rules(problem: Problem) -> str:
     for cap in problem.rules.caps:
         most = Amount(int(cap.bandwidth * MBPS), STANDARD.resources[BANDWIDTH])
         said.append(f"between {names[cap.a]} and {names[cap.b]} no more than {most} can be carried")
-    if problem.rules.barred is not None:
-        near = [k for k, barred in enumerate(problem.rules.barred) if barred.any()]
-        shown = ", ".join(problem.request.vlinks[k].label for k in near)
-        said.append(f"the latency of {shown} allows few pairs of providers")
-    return "; ".join(said)
+    return said
 
 
-def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]]) -> Shortfall:
-    """A group that no provider could take, and why each could not."""
-    why = "; ".join(f"{name}: {', '.join(map(str, some))}" for name, some in misfits.items())
+def too_small(
+    group: Group, lacks: Mapping[str, Sequence[Lack]], names: Collection[str]
+) -> Shortfall:
+    """A group for which none of the providers that it may be at has enough, the nearest first.
+
+    ``names``: of all providers.
+    """
+    worst = {name: max(lack.short / lack.asked for lack in some) for name, some in lacks.items()}
+    alike: dict[tuple[Lack, ...], list[str]] = {}
+    for name in sorted(lacks, key=lambda name: (worst[name], name)):
+        alike.setdefault(tuple(lacks[name]), []).append(name)
+    told = []
+    for some, at in alike.items():
+        where = listed(at) if set(names) - set(at) or len(at) == 1 else EVERYWHERE
+        told += [_lacking(lack, where, group) for lack in some]
+    shown = [each.reason for each in told[: NEAREST_MAX * len(next(iter(alike)))]]
+    more = len(alike) - NEAREST_MAX
+    reason = "; ".join(shown) + (f"; and {more} more providers come less near" * (more > 0))
+    first = max(told[: len(next(iter(alike)))], key=lambda each: each.short / each.asked)
+    shortages = tuple(dict.fromkeys((*first.shortages, *(s for t in told for s in t.shortages))))
+    return replace(first, reason=reason, shortages=shortages[:SHORTAGES_MAX])
+
+
+def _lacking(lack: Lack, where: str, group: Group) -> Shortfall:
+    kind, members = lack.kind, lack.members
+    alone = members in [host.members for host in group.hosts]
+    whom = f", for {', '.join(members)}"
+    if alone:
+        whom += f" (no host has more than {_shown(kind, lack.most)})"
+    elif len(members) > 1:
+        whom += TOGETHER
+    reason = f"{kind}: {_shown(kind, lack.short)} short at {where}{whom}"
+    shortage = Shortage(kind, where, lack.short, lack.asked, members)
+    short = Shortfall(reason, kind, where, lack.short, lack.asked, kind=kind_of(kind))
+    return replace(short, elements=members, shortages=(shortage,))
+
+
+def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]], where: str = "") -> Shortfall:
+    """A group that no provider could take, and why each could not.
+
+    ``where``: the one that it is to be at; "": any would do.
+    """
+    considered = {name: [*some] for name, some in misfits.items() if where in ("", name)}
+    alike: dict[str, list[str]] = {}
+    for name, some in considered.items():
+        alike.setdefault(", ".join(map(str, some)), []).append(name)
+    why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
     shown = ", ".join(group.members)
     reason = f"no provider takes {shown} ({why or 'there is none'})"
-    named = (each.attribute for some in misfits.values() for each in some if each.attribute)
+    if where:
+        reason = f"{where}, where {shown} must be, does not take it ({why})"
+    named = (each.attribute for some in considered.values() for each in some if each.attribute)
     attribute = next(named, "")
     unlike = attribute and family(attribute) != RESOURCE
     kind = RefusalKind.FEATURE if unlike else RefusalKind.RESOURCE
-    return Shortfall(reason, attribute, EVERYWHERE, kind=kind, elements=group.members)
+    return Shortfall(reason, attribute, where or EVERYWHERE, kind=kind, elements=group.members)
 
 
 def undecidable(relation: Relation, known: Iterable[str]) -> Shortfall:

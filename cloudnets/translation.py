@@ -21,7 +21,7 @@ from rdl.matching import Misfit
 from rdl.model import NetworkElement, Relation, RelationKind, SharedResource
 from rdl.partial import VLAN
 from rdl.units import Amount
-from substrate.model import RefusalKind
+from substrate.model import RefusalKind, Shortage
 from substrate.vlans import ALL_VLANS, VlanSet
 
 NO_POOLS: Mapping[str, int] = MappingProxyType({})
@@ -208,13 +208,21 @@ def _enough(
         ]
         first = min(short)
         needed, free = short[first]
+        told = {
+            kind: [*dict.fromkeys(d.vnode for d in demands if within(d.attribute, kind))]
+            for kind in short
+        }
         raise Refused(
             kind_of(first),
             "; ".join(reasons),
             first,
-            elements=[*dict.fromkeys(d.vnode for d in demands if within(d.attribute, first))],
+            elements=told[first],
             short=needed - free,
             asked=needed,
+            shortages=[
+                Shortage(kind, "", needed - free, needed, tuple(told[kind]))
+                for kind, (needed, free) in sorted(short.items())
+            ],
         )
 
 

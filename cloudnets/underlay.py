@@ -15,7 +15,7 @@ import numpy as np
 from cloudnets.prices import differing
 from embedding.model import Host, Link, Substrate
 from embedding.network import Floats, Free, Ints, Network
-from rdl.aggregation import aggregate, is_neighbour
+from rdl.aggregation import aggregate, is_neighbour, kinds_of, largest_told
 from rdl.attributes import PIP, levels, within
 from rdl.matching import Misfit, misfits
 from rdl.model import (
@@ -30,6 +30,7 @@ from rdl.model import (
 from rdl.partial import VLAN
 from rdl.prices import PER, POWER, amount_told, dearest, prices_of
 from rdl.units import Amount, Unit
+from rdl.vocabulary import STANDARD
 from substrate.calendar import Direction, Resource
 from substrate.vlans import VlanSet
 
@@ -113,6 +114,7 @@ class Underlay:
         self._link_classes = self._classified_links()
         self._told = self._edge()
         self._words = self._words_of(tells)
+        self._kinds = kinds_of(self.hosts.values())
 
     @property
     def capacities(self) -> dict[Resource, int]:
@@ -195,22 +197,34 @@ class Underlay:
     def aggregate(self, room: Room, name: str) -> Graph:
         """What a VNP is told (paper 002, section 5.2): sums of what is free, and the edges.
 
-        With the highest price that a host tells of each type. And, of the features that it
-        ``tells``, which words any of its hosts has: relations over several providers need them.
-        Raises RdlError: see :func:`rdl.aggregation.aggregate`.
+        With the largest amount of each type that is free at one host, the highest price that a host
+        tells, and the kinds of hosts. And, of the features that it ``tells``, which words any of
+        its hosts has: relations over several providers need them. Raises RdlError: see
+        :func:`rdl.aggregation.aggregate`.
         """
         sums: dict[tuple[str, Unit], int] = {}
         for supply, left in zip(self.supplies, room.supplies, strict=True):
             kind = supply.attribute, supply.amount.unit
             sums[kind] = sums.get(kind, 0) + left
         resources = tuple(Quantity(kind, Amount(n, unit)) for (kind, unit), n in sums.items())
-        whole = NetworkElement("inside", HOST, resources, dearest(self.hosts.values()))
+        largest = largest_told(self._left_at(host, room) for host in self.hosts)
+        features = (*dearest(self.hosts.values()), *largest, *self._kinds)
+        whole = NetworkElement("inside", HOST, resources, features)
         told = aggregate(replace(self._told, elements=(*self._told.elements, whole)), name)
         elements = (
             replace(each, features=(*each.features, *self._words)) if each.id == name else each
             for each in told.elements
         )
         return replace(told, elements=tuple(elements))
+
+    def _left_at(self, host: str, room: Room) -> dict[str, int]:
+        """What is free at a host, by type, with all of what it shares."""
+        left: dict[str, int] = {}
+        for i in self._at[host]:
+            attribute = self.supplies[i].attribute
+            kind = STANDARD.resource_type(attribute) or attribute
+            left[kind] = left.get(kind, 0) + room.supplies[i]
+        return left
 
     def _words_of(self, tells: Iterable[str]) -> tuple[Feature, ...]:
         """The words that hosts have of these features; of one that no host has, nothing."""

@@ -238,6 +238,7 @@ def _common_vlans(values: list[Value]) -> Value | None:
 _MEET: Mapping[Meaning, Callable[[list[Value]], Value | None]] = {
     Meaning.WORDS: _common_words,
     Meaning.GIVEN: _common_words,
+    Meaning.KINDS: _common_words,
     Meaning.AT_MOST: _least,
     Meaning.AT_LEAST: _greatest,
     Meaning.VLANS: _common_vlans,

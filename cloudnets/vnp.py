@@ -23,9 +23,19 @@ from cloudnets.asked import (
     limited,
     vlinks_of,
 )
+from cloudnets.latencies import few_pairs, too_slow
 from cloudnets.prices import Price
 from cloudnets.providers import MBPS, Providers, TransitLink
-from cloudnets.shortfalls import EVERYWHERE, Shortfall, no_place, shortfall_of, undecidable
+from cloudnets.shortfalls import (
+    EVERYWHERE,
+    Shortfall,
+    all_of,
+    learnt_of,
+    no_place,
+    shortfall_of,
+    too_small,
+    undecidable,
+)
 from embedding.answer import Answer, Status, closes
 from embedding.embed import GAP, embed
 from embedding.model import Embedding, ModelError, Request, VLink, VNode
@@ -217,17 +227,35 @@ class _Vnp:
     def _map(self, graph: Graph, together: tuple[Relation, ...]) -> _Found | Shortfall:
         groups = groups_of(graph, together)
         allowed: dict[str, frozenset[str]] = {}
+        nowhere = []
         for group in groups:
-            why = {name: [*self._misfits(group, graph, name)] for name in self._providers.names}
-            allowed[group.name] = frozenset(name for name, some in why.items() if not some)
-            if not allowed[group.name]:
-                return no_place(group, why)
+            places = self._places(group, graph)
+            if isinstance(places, Shortfall):
+                nowhere.append(places)
+            else:
+                allowed[group.name] = places
+        if nowhere:
+            return all_of(nowhere)
         leader = {member: group.name for group in groups for member in group.members}
         for a, b in apart(graph):
             if leader[a] == leader[b]:
                 reason = f"{a} and {b} must be at different providers, and at one"
                 return Shortfall(reason, PIP, EVERYWHERE, 1, 2, elements=(a, b))
         return self._embedded(graph, together, groups, allowed, leader)
+
+    def _places(self, group: Group, graph: Graph) -> frozenset[str] | Shortfall:
+        """The providers that could take a group if they took nothing else."""
+        names = self._providers.names
+        why = {name: [*self._misfits(group, graph, name)] for name in names}
+        possible = [name for name in names if not why[name]]
+        if not possible:
+            at = {self._ask.placing[name] for name in group.members if name in self._ask.placing}
+            one = next(iter(at)) if len(at) == 1 else ""
+            return no_place(group, why, one if one in why else "")
+        lacks = {name: [*self._providers.lacks(group, name)] for name in possible}
+        if all(lacks.values()):
+            return too_small(group, lacks, names)
+        return frozenset(name for name in possible if not lacks[name])
 
     def _misfits(self, group: Group, graph: Graph, name: str) -> Iterator[Misfit]:
         for member in group.members:
@@ -248,8 +276,13 @@ class _Vnp:
     ) -> _Found | Shortfall:
         here = {group.name: self._now(group) for group in groups}
         stays = {name: places for name, places in here.items() if len(places) == 1}
+        problem = self._problem(groups, allowed, leader, graph)
+        slow = too_slow(problem, self._providers, self._vlinks)
+        if slow:
+            return all_of(slow)
         held = {name: stays.get(name, some) & some or some for name, some in allowed.items()}
-        problem = self._problem(groups, held, leader, graph)
+        if stays:
+            problem = self._problem(groups, held, leader, graph)
         answer = self._answer(problem, self._objective)
         if stays and answer.embedding is None:
             problem = self._problem(groups, allowed, leader, graph)
@@ -266,11 +299,13 @@ class _Vnp:
         return _Found(graph, together, placed, answer, bool(stays))
 
     def _shortfall(self, answer: Answer, problem: Problem, groups: tuple[Group, ...]) -> Shortfall:
-        ruled_out = False
+        ruled_out: list[str] = []
         if problem.rules:
             free = Problem(problem.network, problem.free, problem.request)
-            ruled_out = self._answer(free, self._objective).embedding is not None
-        return shortfall_of(answer, problem, self._providers, groups, ruled_out=ruled_out)
+            if self._answer(free, self._objective).embedding is not None:
+                near = few_pairs(problem, self._providers, self._vlinks)
+                ruled_out = [*learnt_of(problem), *near]
+        return shortfall_of(answer, problem, self._providers, groups, ruled_out)
 
     def _now(self, group: Group) -> frozenset[str]:
         """The providers where its members are, as far as they are anywhere."""

@@ -17,6 +17,7 @@ from rdl.errors import Mistake, RdlError
 from rdl.limits import LIMITS
 from rdl.model import Graph, Layer
 from rdl.reading import Document, read
+from rdl.sizes import oversized
 from rdl.writing import write
 
 
@@ -43,9 +44,10 @@ def read_description(file: Path, as_json: bool) -> Document:
     with file.open("rb") as stream:
         data = stream.read(LIMITS.size_bytes + 1)
     try:
-        if file.suffix == ".pb":
-            return Document(from_bytes(data), {})
-        return read(data)
+        document = Document(from_bytes(data), {}) if file.suffix == ".pb" else read(data)
+        if beyond := oversized(document):
+            raise RdlError(beyond)
+        return document
     except RdlError as error:
         if as_json:
             mistakes = [_mistake(each) for each in error.mistakes]

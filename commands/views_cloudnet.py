@@ -19,6 +19,8 @@ from commands.views_refused import refused_rows
 from commands.words import styled, vlans_text, window_text
 
 MICROS, HOUR_S = 1_000_000, 3_600
+TOLD = " of what providers told"
+HOSTS_DECIDE = f"{TOLD}; hosts decide"
 STYLES = {
     "running": "green",
     "failed": "red",
@@ -31,10 +33,11 @@ STYLES = {
 def plan_view(plan: pb.PlanResponse, asked: pb.CloudNet) -> RenderableType:
     """Where everything of ``asked`` would be, or why it cannot be."""
     if not plan.feasible:
-        return Group(styled("it does not fit", "red"), *refused_rows(plan))
+        proof = [Text(proof_text(plan.proof, TOLD))] if plan.proof.status else []
+        return Group(styled("it does not fit", "red"), *refused_rows(plan), *proof)
     rows: list[RenderableType] = [
         *_mapping_rows(of_plan(plan, asked)),
-        Text(proof_text(plan.proof)),
+        Text(proof_text(plan.proof, HOSTS_DECIDE)),
     ]
     if plan.proof.HasField("price_micros"):
         rows.append(Text(f"price {price_text(plan.proof, plan.window)}"))
@@ -57,7 +60,7 @@ def record_view(
     facts.add_row("window", window_text(criteria.window))
     facts.add_row("objective", Text(criteria.cloudnet.objective or "cost"))
     if record.proof.status:
-        facts.add_row("mapping", Text(proof_text(record.proof)))
+        facts.add_row("mapping", Text(proof_text(record.proof, TOLD)))
     if record.proof.HasField("price_micros"):
         facts.add_row("price", Text(price_text(record.proof, criteria.window)))
     add_progress(facts, record, placed=bool(record.parts))
@@ -174,13 +177,13 @@ def _telling(lines: Iterable[dict[str, Text]]) -> Table:
     return table
 
 
-def proof_text(proof: pb.MappingProof) -> str:
-    """ "optimal: objective 12.5, bound 12.5, gap 0.00%, scope whole"."""
+def proof_text(proof: pb.MappingProof, basis: str = "") -> str:
+    """ "optimal: objective 12.5, bound 12.5, gap 0.00%, scope whole of what providers told"."""
     if not proof.status:
         return "how good the mapping is was not told"
     return (
         f"{proof.status}: objective {proof.objective:g}, bound {proof.bound:g}, "
-        f"gap {proof.gap:.2%}, scope {proof.proof_scope or 'not told'}"
+        f"gap {proof.gap:.2%}, scope {proof.proof_scope or 'not told'}{basis}"
     )
 
 

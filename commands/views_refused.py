@@ -48,14 +48,15 @@ def shortfalls_view(refusals: Iterable[common_pb2.Refusal]) -> Table:
     table = Table("where", "resource", "short", "of", "for", box=None)
     rows = dict.fromkeys(
         (
-            refusal.where or refusal.domain,
-            refusal.resource,
-            _amount(refusal.resource, refusal.short),
-            _amount(refusal.resource, refusal.asked) if refusal.HasField("asked") else "",
-            ", ".join(refusal.elements) or "all of it",
+            each.where or refusal.where or refusal.domain,
+            each.resource,
+            _amount(each.resource, each.short),
+            _amount(each.resource, each.asked) if each.HasField("asked") else "",
+            ", ".join(each.elements) or "all of it",
         )
         for refusal in refusals
         if refusal.HasField("short")
+        for each in refusal.shortages or [refusal]
     )
     for row in rows:
         table.add_row(*map(Text, row))

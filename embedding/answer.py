@@ -36,6 +36,7 @@ class Shortage:
     ``resource``: that of a host, "bandwidth", "hosts" (VNodes may run on no more of them), or
     "links" (that would join hosts). ``asked``: what would be taken there in all; 0: it is no
     amount. ``who``: the VNodes of the request that want it, of a link its VLinks; empty: all.
+    ``at``: the hosts that would have to have it together; empty: ``where`` says it.
     """
 
     resource: str
@@ -44,6 +45,7 @@ class Shortage:
     why: str
     asked: float = 0.0
     who: tuple[str, ...] = ()
+    at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

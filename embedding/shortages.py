@@ -19,6 +19,8 @@ from embedding.program import EmbeddingProgram, embedding_program
 
 LEAST = 1e-6
 """Of the unit of a limit: less is noise."""
+NOISE = 1e-5
+"""Of an amount: what solvers may be wrong by."""
 
 
 def shortages(problem: Problem, time_limit_s: float) -> tuple[Shortage, ...]:
@@ -69,7 +71,7 @@ def _alone(problem: Problem) -> list[Shortage]:
 
 def _together(problem: Problem) -> list[Shortage]:
     """Amounts that all hosts that serve lack together."""
-    usable = problem.fits.any(axis=0)
+    usable = np.asarray(problem.fits.any(axis=0))
     room = np.maximum(problem.free.host[usable], 0).sum(axis=0)
     need = problem.need.sum(axis=0)
     return [
@@ -80,6 +82,7 @@ def _together(problem: Problem) -> list[Shortage]:
             f"all VNodes need {need[i]:g}, and {int(usable.sum())} hosts have {room[i]:g} free",
             float(need[i]),
             _wanting(problem, problem.need[:, i] > 0),
+            at=() if usable.all() else _named(problem, usable),
         )
         for i, name in enumerate(problem.network.resources)
         if need[i] > room[i] * (1 + LEAST)
@@ -138,13 +141,17 @@ def _slack(
         if slack.resource is None:
             where, resource = network.substrate.links[slack.number].label, "bandwidth"
             free = float(problem.free.link[slack.number])
-            who = _carried(problem, made, values, slack.number)
+            over = _carried(problem, made, values, slack.number)
+            who = tuple(problem.request.vlinks[k].label for k in over)
+            asked = float(problem.bandwidth[list(over)].sum())
         else:
             where, resource = network.names[slack.number], network.resources[slack.resource]
             free = float(problem.free.host[slack.number, slack.resource])
-            who = _wanting(problem, (hosts == slack.number) & (problem.need[:, slack.resource] > 0))
-        amount = short * slack.scale
+            there = (hosts == slack.number) & (problem.need[:, slack.resource] > 0)
+            who = _wanting(problem, there)
+            asked = float(problem.need[there, slack.resource].sum())
         free = max(free, 0.0)
+        amount = _exact(short * slack.scale, asked - free, asked)
         text = f"with {amount:g} more than the {free:g} free there the request would fit"
         if not whole:
             text = f"{amount:g} more than the {free:g} free there, could VLinks be split"
@@ -156,14 +163,25 @@ def _wanting(problem: Problem, which: Bools) -> tuple[str, ...]:
     return tuple(problem.request.vnodes[v].name for v in np.flatnonzero(which))
 
 
+def _named(problem: Problem, hosts: Bools) -> tuple[str, ...]:
+    return tuple(problem.network.names[host] for host in np.flatnonzero(hosts))
+
+
+def _exact(found: float, exact: float, asked: float) -> float:
+    """What was found without what a solver is wrong by: the amount that it means, if that is seen;
+    else rounded."""
+    seen = exact > 0 and abs(found - exact) <= NOISE * asked
+    return exact if seen else float(f"{found:.6g}")
+
+
 def _carried(
     problem: Problem, made: EmbeddingProgram, values: list[float], link: int
-) -> tuple[str, ...]:
+) -> tuple[int, ...]:
     """The VLinks over a link; those of one commodity are not told apart."""
-    over = [
+    over = {
         k
         for commodity in made.commodities
         if values[commodity.along[link]] + values[commodity.against[link]] > LEAST
         for k in commodity.vlinks
-    ]
-    return tuple(problem.request.vlinks[k].label for k in sorted(over))
+    }
+    return tuple(sorted(over))

@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from orchestrator.breaker import CLOSED, Breaker, BreakerState, Signal, step
+from orchestrator.cloudnet_answers import proof_of_none
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import Failure, Question
 from orchestrator.ports import Gateway
@@ -114,7 +115,11 @@ class Breakers:
         if not isinstance(outcome, Failure) or not out:
             return outcome
         missed = self._on_routes(question.criteria, self._view(base, frozenset()), out)
-        return Failure((*(self._refusal(d) for d in sorted(missed)), *outcome.refusals))
+        refusals = (*(self._refusal(d) for d in sorted(missed)), *outcome.refusals)
+        proof = outcome.proof
+        if missed and proof is not None:
+            proof = proof_of_none(proven=False)
+        return replace(outcome, refusals=refusals, proof=proof)
 
     def _left_out(self, base: Topology) -> frozenset[str]:
         return frozenset(

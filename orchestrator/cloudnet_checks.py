@@ -14,12 +14,12 @@ from rdl.attributes import PIP, within
 from rdl.codec import from_bytes, graph_from_pb, to_bytes
 from rdl.errors import RdlError
 from rdl.model import Graph, Layer, NetworkElement, by_id
+from rdl.reading import Document
+from rdl.sizes import oversized
 from runtime.errors import RequestError, invalid
 from substrate.model import CloudNet, Constraints, domain_of
 from substrate.topology import Topology
 
-VNODES_MAX = 256
-VLINKS_MAX = 512
 GRAPH = "cloudnet.graph"
 OF_CIRCUITS = (
     "source",
@@ -96,14 +96,9 @@ def _check_overlay(graph: Graph) -> None:
         raise invalid(f"{GRAPH}.layer", graph.layer.value, Layer.OVERLAY.value)
     if not graph.nodes:
         raise invalid(f"{GRAPH}.elements", "no node", "one node or more")
-    for what, found, most in (
-        ("nodes", graph.nodes, VNODES_MAX),
-        ("links", graph.links, VLINKS_MAX),
-    ):
-        if len(found) > most:
-            given, possible = f"{len(found)} {what}", f"at most {most} {what}"
-            field = f"{GRAPH}.elements"
-            raise RequestError(StatusCode.RESOURCE_EXHAUSTED, field, given, possible)
+    mistakes = oversized(Document(graph, {}))
+    if mistakes:
+        raise _wrong(RdlError(mistakes))
 
 
 def _check_placing(

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 
-from cloudnets.partials import BANDWIDTH
 from cloudnets.vnp import (
     Ask,
     Circuit,
@@ -24,6 +23,14 @@ from cloudnets.vnp import (
     VnpMapping,
     map_overlay,
     partials,
+)
+from orchestrator.cloudnet_answers import (
+    Tried,
+    of_vlink,
+    proof_of,
+    proof_of_none,
+    refusal_of,
+    too_late_by,
 )
 from orchestrator.cloudnet_checks import graph_of
 from orchestrator.exits import Exit, all_circuits, exits_of, with_exits
@@ -52,7 +59,6 @@ from substrate.model import (
     CloudNet,
     Criteria,
     Path,
-    Proof,
     Refusal,
     RefusalKind,
     Segment,
@@ -93,6 +99,9 @@ class _Vnp:
     pair_caps: dict[tuple[str, str], int] = field(default_factory=dict)
     graph: Graph = field(init=False)
     exits: tuple[Exit, ...] = field(init=False)
+    _tried: Tried = field(default_factory=Tried)
+    _proven: bool = False
+    """That what providers told, and nothing else, leaves no mapping."""
 
     def __post_init__(self) -> None:
         self.graph, self.exits = exits_of(self._cloudnet)
@@ -104,7 +113,10 @@ class _Vnp:
             await self._hear()
             mapping = await self.bargain.compute(partial(map_overlay, self._ask()))
             if isinstance(mapping, Shortfall):
-                return refusal or self._short(mapping)
+                learnt = refusal or self.lessons or self.pair_caps or self.knowledge.down
+                self._proven = mapping.proven and not learnt
+                stubs = {each.stub for each in self.exits}
+                return refusal or refusal_of(mapping, self._avoided, stubs)
             circuits = all_circuits(mapping, self.exits)
             routes = await self._routes(circuits)
             plans = self._fit(circuits, routes)
@@ -116,25 +128,11 @@ class _Vnp:
         assert refusal is not None
         return refusal
 
-    def _short(self, shortfall: Shortfall) -> Refusal:
-        """Why there is no mapping, and who was not even asked, or told nothing of use."""
-        avoid, stubs = sorted(self._avoided), {each.stub for each in self.exits}
-        reason = shortfall.reason + (f", leaving out {', '.join(avoid)}" if avoid else "")
-        return Refusal(
-            shortfall.kind,
-            reason,
-            resource=shortfall.resource,
-            short=shortfall.short or None,
-            asked=shortfall.asked or None,
-            where=shortfall.where,
-            elements=tuple(name for name in shortfall.elements if name not in stubs),
-        )
-
     def _found(self, mapping: VnpMapping, plans: Mapping[str, Plan]) -> _Found:
         stubs = {each.stub for each in self.exits}
         placed = {vnode: at for vnode, at in mapping.placed.items() if vnode not in stubs}
         plan = _whole(placed, plans)
-        proof = priced(_proof(mapping), mapping.price, plan, self.knowledge.pair_price)
+        proof = priced(proof_of(mapping), mapping.price, plan, self.knowledge.pair_price)
         plan = replace(plan, proof=proof)
         graphs = partials(mapping, _outer_vlans(plan, mapping))
         parts = {
@@ -145,17 +143,28 @@ class _Vnp:
 
     def learn(self, domain: str, found: _Found, refusal: Refusal) -> None:
         """Draws the lesson of a domain's refusal."""
+        self._tried.add(refusal)
         segments, graph = found.parts[domain]
         of_segment = refusal.segment_id or any(
             refusal.resource in (s.ingress_stp, s.egress_stp) for s in segments
         )
         if graph and not of_segment and refusal.kind not in LEAVE_OUT:
-            vnodes = frozenset(found.plan.vnodes[domain])
-            self.lessons = (*self.lessons, Lesson(domain, vnodes))
+            here = frozenset(found.plan.vnodes[domain])
+            # What has not a feature has it neither with others.
+            alone = refusal.kind is RefusalKind.FEATURE and here.intersection(refusal.elements)
+            self.lessons = (*self.lessons, Lesson(domain, alone or here))
             # What it told was out of date, or hid too much.
             self.aggregates.pop(domain, None)
         else:
             self.knowledge = self.knowledge.with_refusal(segments, refusal)
+
+    def failure(self, last: Refusal) -> Failure:
+        """Why nothing is held: what domains have refused, and why nothing else was tried."""
+        return Failure(self._tried.with_last(last), proof=proof_of_none(proven=self._proven))
+
+    def over(self) -> Failure:
+        """No more plans are made."""
+        return self.failure(self._tried.plans_over(ROUNDS_MAX))
 
     @property
     def _cloudnet(self) -> CloudNet:
@@ -273,8 +282,9 @@ class _Vnp:
             plan = self._fit_one(circuit, routes[circuit.vlink], supply)
             if isinstance(plan, Refusal):
                 self._cap(circuit, circuits, plans, plan)
+                plan = self._too_slow(circuit) or plan
                 reason = f"VLink {circuit.vlink} from {circuit.a} to {circuit.b}: {plan.reason}"
-                return _of_vlink(plan, circuit, reason)
+                return of_vlink(plan, circuit, reason)
             plans[circuit.vlink] = plan
             supply = left_after(plan, supply, self.question.topology)
         return plans
@@ -289,6 +299,23 @@ class _Vnp:
         paths = self.question.in_force.paths if self.question.in_force is not None else ()
         preferred = labels_of(path for path in paths if path.vlink == circuit.vlink)
         return plan_over(leg, routes, supply, topology, preferred, self.question.label_start)
+
+    def _too_slow(self, circuit: Circuit) -> Refusal | None:
+        """That no path is as quick as it must be; None: one is, as far as is known."""
+        leg = self._leg(circuit)
+        most_us = leg.constraints.max_latency_us
+        if most_us is None:
+            return None
+        anyhow = replace(leg.constraints, max_latency_us=None)
+        routes = self.question.finder.between(
+            self.question.topology, leg.source, leg.destination, anyhow
+        )
+        known_us = self.knowledge.pair_latency_us
+        least_us = min(
+            (r.latency_us + sum(known_us.get(pair, 0) for pair in r.pairs) for r in routes),
+            default=0,
+        )
+        return too_late_by(circuit, most_us, least_us) if least_us > most_us else None
 
     def _cap(
         self,
@@ -325,33 +352,31 @@ async def negotiate_cloudnet(question: Question, bargain: SearchingBargain) -> P
     """Every part of the returned plan is held; after a Failure the caller aborts what is left."""
     vnp = _Vnp(question, bargain)
     held: dict[str, tuple[Segments, bytes]] = {}
-    refusals: tuple[Refusal, ...] = ()
     for round_number in range(1, ROUNDS_MAX + 1):
         if bargain.now_ms() >= question.deadline_ms:
-            return Failure((*refusals, too_late()))
+            return vnp.failure(too_late())
         found = await vnp.find()
         if isinstance(found, Refusal):
-            return Failure((*refusals, found))
+            return vnp.failure(found)
         bargain.tell(PlanMade(round_number, found.plan))
         answers = await _hold(found.parts, held, bargain)
-        refusals = ()
         for domain, answer in sorted(answers.items()):
             bargain.tell(HoldAnswered(round_number, domain, answer))
             if answer is None:
                 held[domain] = found.parts[domain]
             else:
                 held.pop(domain, None)
-                refusals = (*refusals, answer)
                 vnp.learn(domain, found, answer)
-        if not refusals:
+        if not any(answers.values()):
             return found.plan
-    return Failure(refusals)
+    return vnp.over()
 
 
 async def plan_cloudnet(question: Question, bargain: SearchingBargain) -> Plan | Failure:
     """What ``negotiate_cloudnet`` would first try to hold; holds nothing."""
-    found = await _Vnp(question, bargain).find()
-    return Failure((found,)) if isinstance(found, Refusal) else found.plan
+    vnp = _Vnp(question, bargain)
+    found = await vnp.find()
+    return vnp.failure(found) if isinstance(found, Refusal) else found.plan
 
 
 async def _hold(
@@ -383,21 +408,6 @@ def _whole(placed: Mapping[str, str], plans: Mapping[str, Plan]) -> Plan:
         depends_on_blind=any(plan.depends_on_blind for plan in plans.values()),
         vnodes={domain: tuple(found) for domain, found in sorted(vnodes.items())},
     )
-
-
-def _of_vlink(why: Refusal, circuit: Circuit, reason: str) -> Refusal:
-    """Why a VLink has no circuit, as of a CloudNet; what is free, if it is known, says the rest."""
-    told = replace(why, reason=reason, elements=(circuit.vlink,))
-    if why.kind is not RefusalKind.BANDWIDTH:
-        return told
-    where = why.resource or f"{min(circuit.a, circuit.b)}--{max(circuit.a, circuit.b)}"
-    free_bps = why.available_bps
-    short = None if free_bps is None else max(1, circuit.bandwidth_bps - free_bps)
-    return replace(told, resource=BANDWIDTH, where=where, short=short, asked=circuit.bandwidth_bps)
-
-
-def _proof(mapping: VnpMapping) -> Proof:
-    return Proof(mapping.status, mapping.objective, mapping.bound, mapping.gap, mapping.proof_scope)
 
 
 def _outer_vlans(plan: Plan, mapping: VnpMapping) -> dict[str, tuple[int, int]]:

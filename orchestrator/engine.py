@@ -23,7 +23,6 @@ from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
 from orchestrator.carrying import carried
 from orchestrator.events import Event, EventHub, prepare_event, progress_body
-from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
@@ -38,7 +37,7 @@ from orchestrator.ports import (
     LostError,
     Store,
 )
-from orchestrator.records import Granted, Reservation, State
+from orchestrator.records import Granted, Reservation, State, explained
 from orchestrator.steps import with_state
 from orchestrator.transactions import Transactions
 from orchestrator.work import Places, Work
@@ -376,8 +375,7 @@ class Engine(Work):
         """
         now_ms = self.now_ms()
         record = refuse(live.record, failure.refusals, now_ms)
-        if failure.explanation is not NOTHING_TO_SAY:
-            record = replace(record, explanation=failure.explanation)
+        record = explained(record, failure.explanation, failure.proof)
 
         async def abort() -> None:
             await self.transactions.apply(

@@ -21,6 +21,7 @@ from substrate.labels import Plan, labels_of, plan_over
 from substrate.legs import by_destination, each_leg, leg_of, legs_of, plan_legs
 from substrate.model import (
     Criteria,
+    Proof,
     Refusal,
     RefusalKind,
     Segment,
@@ -173,6 +174,8 @@ class Failure:
 
     refusals: tuple[Refusal, ...]
     explanation: Explanation = NOTHING_TO_SAY
+    proof: Proof | None = None
+    """Of a CloudNet: how sure it is that there is nothing."""
 
 
 class Planner(Protocol):

@@ -236,6 +236,14 @@ def failed(
     )
 
 
+def explained(refused: Reservation, explanation: Explanation, proof: Proof | None) -> Reservation:
+    """A record of a refusal, with what else is told; of a CloudNet that stands, the proof stays."""
+    if explanation is not NOTHING_TO_SAY:
+        refused = replace(refused, explanation=explanation)
+    failed_now = refused.state is State.FAILED and proof is not None
+    return replace(refused, proof=proof) if failed_now else refused
+
+
 def with_change_grant(reservation: Reservation, grant: Granted, now_ms: int) -> Reservation:
     """The Modify under way is decided, but success may not be told yet."""
     assert reservation.change is not None

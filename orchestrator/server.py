@@ -84,7 +84,7 @@ class ReservationsService(ReservationsServicer):
         outcome = await self._orchestrator.plan(criteria, timeout_s)
         if isinstance(outcome, Granted):
             return plan_to_pb(outcome)
-        return refused_plan_to_pb(outcome.refusals, outcome.explanation)
+        return refused_plan_to_pb(outcome.refusals, outcome.explanation, outcome.proof)
 
     async def Reserve(self, request: pb.Reservation, context: Context) -> pb.ReservationRecord:
         return await self._reserve(request)

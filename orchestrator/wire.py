@@ -322,13 +322,16 @@ def plan_to_pb(plan: Granted) -> pb.PlanResponse:
 
 
 def refused_plan_to_pb(
-    refusals: tuple[Refusal, ...], explanation: Explanation = NOTHING_TO_SAY
+    refusals: tuple[Refusal, ...],
+    explanation: Explanation = NOTHING_TO_SAY,
+    proof: Proof | None = None,
 ) -> pb.PlanResponse:
     """A dry run that found nothing."""
     return pb.PlanResponse(
         refusals=[refusal_to_pb(refusal) for refusal in refusals],
         bottlenecks=[_bottleneck_to_pb(bottleneck) for bottleneck in explanation.bottlenecks],
         alternatives=alternatives_to_pb(explanation.alternatives),
+        proof=_proof_to_pb(proof) if proof is not None else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from braid.v1 import common_pb2 as pb, reservations_pb2
 from substrate.model import (
+    SHORTAGES_MAX,
     Constraints,
     DataPlaneState,
     Directionality,
@@ -22,6 +23,7 @@ from substrate.model import (
     Refusal,
     RefusalKind,
     Segment,
+    Shortage,
     Step,
     Window,
 )
@@ -184,6 +186,16 @@ def refusal_to_pb(refusal: Refusal) -> pb.Refusal:
         asked=refusal.asked,
         where=refusal.where,
         elements=refusal.elements,
+        shortages=[
+            pb.Shortage(
+                resource=each.resource,
+                where=each.where,
+                short=each.short,
+                asked=each.asked,
+                elements=each.elements,
+            )
+            for each in refusal.shortages
+        ],
     )
 
 
@@ -204,7 +216,14 @@ def refusal_from_pb(message: pb.Refusal) -> Refusal:
         asked=told("asked"),
         where=message.where,
         elements=tuple(message.elements),
+        shortages=tuple(map(_shortage_from_pb, message.shortages[:SHORTAGES_MAX])),
     )
+
+
+def _shortage_from_pb(message: pb.Shortage) -> Shortage:
+    asked = message.asked if message.HasField("asked") else None
+    elements = tuple(message.elements)
+    return Shortage(message.resource, message.where, message.short, asked, elements)
 
 
 def path_to_pb(path: Path) -> reservations_pb2.Path:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
-from rdl.attributes import PIP
+from rdl.attributes import NODE, PIP, within
 from rdl.checking import bad_name, checked, is_name
 from rdl.errors import Kind, Mistake, RdlError
-from rdl.model import Graph, Layer, NetworkElement, NetworkInterface, Resource
-from rdl.prices import dearest
+from rdl.largest import KINDS, kind_word, largest_feature
+from rdl.limits import LIMITS
+from rdl.matching import amounts_of, kinds_told
+from rdl.model import Feature, Graph, Layer, NetworkElement, NetworkInterface, Resource
+from rdl.prices import amount_told, dearest
 from rdl.units import Amount, Unit
 from rdl.vocabulary import STANDARD, Vocabulary
 
 GENERIC_INTERFACE = "/interface/generic"
+HOST = f"/{NODE}/host"
 
 
 def is_neighbour(element: NetworkElement) -> bool:
@@ -24,10 +29,11 @@ def aggregate(substrate: Graph, name: str, vocabulary: Vocabulary = STANDARD) ->
     """The underlay ``substrate`` of a provider as a VNP sees it: one node called ``name``.
 
     It has, of each type of resource that the vocabulary knows, the sum over all nodes; a shared
-    resource counts once; and of each the highest price that a node tells. Transit links to
-    neighbours are told as they are, with the names of these. Nothing else: no node, link, interface
-    or other feature of its inside, nor how many there are. The nodes may be providers themselves,
-    with resources: so a VNP tells its own substrate to another.
+    resource counts once; of each the largest amount that one node has, and the highest price that
+    one tells; and of which kinds hosts are. Transit links to neighbours are told as they are, with
+    the names of these. Nothing else: no node, link, interface or other feature of its inside, nor
+    how many there are. The nodes may be providers themselves, with resources: so a VNP tells its
+    own substrate to another.
 
     Raises RdlError: ``name`` is no name, or a neighbour's or transit link's; a sum is too large.
     """
@@ -44,9 +50,60 @@ def aggregate(substrate: Graph, name: str, vocabulary: Vocabulary = STANDARD) ->
             _add(sums, shared.attribute, shared.amount, vocabulary)
     resources = tuple(Resource(kind, Amount(n, unit)) for (kind, unit), n in sums.items())
     edge, interfaces = _edge(substrate, name)
-    prices = dearest((n for n in substrate.nodes if not is_neighbour(n)), vocabulary)
-    elements = (NetworkElement(name, PIP, resources, prices), *edge)
+    own = [node for node in substrate.nodes if not is_neighbour(node)]
+    largest = [largest_of(node, substrate, vocabulary) for node in own]
+    features = (
+        *dearest(own, vocabulary),
+        *largest_told(largest, vocabulary),
+        *kinds_of(own),
+    )
+    elements = (NetworkElement(name, PIP, resources, features), *edge)
     return checked(Graph(name, Layer.UNDERLAY, elements, interfaces), vocabulary)
+
+
+def largest_of(
+    node: NetworkElement, substrate: Graph, vocabulary: Vocabulary = STANDARD
+) -> dict[str, int]:
+    """How much one VNode can have of a node, by type of resource, in base units.
+
+    As it tells itself; else all that it has, with all of what it shares.
+    """
+    has = Counter[str]()
+    for attribute, amount in amounts_of(node, substrate):
+        has[vocabulary.resource_type(attribute) or attribute] += amount.value
+    told = {kind: amount_told(node, largest_feature(kind)) for kind in vocabulary.resources}
+    return {**has, **{kind: most for kind, most in told.items() if most is not None}}
+
+
+def largest_told(
+    of_nodes: Iterable[Mapping[str, int]], vocabulary: Vocabulary = STANDARD
+) -> tuple[Feature, ...]:
+    """The largest of each type, of any node, as an aggregate tells it."""
+    most: dict[str, int] = {}
+    for of_node in of_nodes:
+        for kind, amount in of_node.items():
+            most[kind] = max(amount, most.get(kind, 0))
+    return tuple(
+        Feature(largest_feature(kind), Amount(amount, vocabulary.resources[kind]))
+        for kind, amount in sorted(most.items())
+        if kind in vocabulary.resources
+    )
+
+
+def kinds_of(nodes: Iterable[NetworkElement]) -> tuple[Feature, ...]:
+    """Of which kinds hosts are, as an aggregate tells it; nothing where one of them does not tell,
+    or they are too many."""
+    words: set[str] = set()
+    for node in nodes:
+        if node.attribute == PIP:
+            told = kinds_told(node)
+            if told is None:
+                return ()
+            words |= told
+        elif within(node.attribute, HOST):
+            # What stands in for others tells their kinds.
+            words |= kinds_told(node) or {kind_word(node.attribute)}
+    return (Feature(KINDS, tuple(sorted(words))),) if 0 < len(words) <= LIMITS.entries else ()
 
 
 def _add(

@@ -28,6 +28,7 @@ from substrate.vlans import VlanSet
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/-]{0,127}", re.ASCII)
 ANY = "any"
+WORDED = (Meaning.WORDS, Meaning.GIVEN, Meaning.KINDS)
 PIECES_MAX = 8
 ELSEWHERE_MAX = 999_999_999
 
@@ -230,7 +231,7 @@ class _Objects:
             case VlanSet() as vlans if kind.meaning is Meaning.VLANS:
                 if not vlans:
                     yield Mistake(Kind.VALUE, field, "has no VLAN; possible: 1 to 4094")
-            case tuple() as words if kind.meaning in (Meaning.WORDS, Meaning.GIVEN):
+            case tuple() as words if kind.meaning in WORDED:
                 yield from self._words(field, words)
             case _:
                 yield Mistake(Kind.VALUE, field, f"possible: {kind.meaning.value}")

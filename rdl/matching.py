@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rdl.attributes import AGGREGATES, matches
+from rdl.attributes import AGGREGATES, PIP, matches, within
+from rdl.largest import KINDS, largest_feature, may_be
 from rdl.model import Feature, Graph, NetworkElement, Value
+from rdl.prices import amount_told
 from rdl.units import Amount
 from rdl.vocabulary import STANDARD, FeatureKind, Meaning, Vocabulary
 from substrate.vlans import VlanSet
@@ -35,12 +37,29 @@ def misfits(
     amount must be there, *any* value is no condition. What a substrate does not say it does not
     have; only an aggregate (a whole provider, a transit link) may have features that are not told,
     and tells amounts by type alone: ``/resource/disk/ssd`` is looked for in ``/resource/disk``.
+    Where a provider tells of which kinds its hosts are, one of them must do, and where it tells how
+    much one VNode can have, that counts.
     """
     if not matches(asked.attribute, offered.attribute):
         why = f"{asked.attribute} does not map on {offered.attribute}"
         return (Misfit(asked.attribute, why),)
+    kinds = kinds_told(offered) if _on_host(asked, offered) else None
+    if kinds is not None and not may_be(asked.attribute, kinds):
+        why = f"{asked.attribute} does not map on its hosts: {', '.join(sorted(kinds))}"
+        return (Misfit(asked.attribute, why),)
     short = _short_of(asked, offered, substrate, vocabulary)
     return (*short, *_unlike(asked, offered, vocabulary))
+
+
+def kinds_told(element: NetworkElement) -> frozenset[str] | None:
+    """Of which kinds hosts are that an aggregate hides; None: it does not tell."""
+    told = [f.value for f in element.features if f.attribute == KINDS]
+    return frozenset(w for some in told if isinstance(some, tuple) for w in some) if told else None
+
+
+def _on_host(asked: NetworkElement, offered: NetworkElement) -> bool:
+    """Whether it is a node that would be on one host inside a provider."""
+    return offered.attribute == PIP and asked.is_node and not within(asked.attribute, PIP)
 
 
 def amounts_of(element: NetworkElement, graph: Graph) -> list[tuple[str, Amount]]:
@@ -65,6 +84,11 @@ def _short_of(
         elif resource.amount is not None and resource.amount.value > total:
             there = Amount(total, resource.amount.unit)
             yield _misfit(resource.attribute, f"asked {resource.amount}, has {there}")
+        elif resource.amount is not None and _on_host(asked, offered):
+            most = amount_told(offered, largest_feature(wanted))
+            if most is not None and resource.amount.value > most:
+                there = Amount(most, resource.amount.unit)
+                yield _misfit(resource.attribute, f"asked {resource.amount}, has {there} for one")
 
 
 def _unlike(

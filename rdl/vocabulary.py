@@ -20,6 +20,8 @@ class Meaning(Enum):
     VLANS = "any of the VLANs"
     GIVEN = "words for who embeds it"
     """Held against nothing: a substrate does not have it, it is brought there."""
+    KINDS = "words for kinds of hosts"
+    """As WORDS, but that no relation is about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,13 @@ STANDARD = Vocabulary(
     features={
         "/feature/architecture": WORDS,
         "/feature/image": FeatureKind(Meaning.GIVEN),
+        "/feature/kind": FeatureKind(Meaning.KINDS),
+        "/feature/largest/accelerator": FeatureKind(Meaning.AT_LEAST, Unit.COUNT_PIECES),
+        "/feature/largest/bandwidth": FeatureKind(Meaning.AT_LEAST, Unit.BANDWIDTH_BPS),
+        "/feature/largest/cpu": FeatureKind(Meaning.AT_LEAST, Unit.COMPUTE_MCORES),
+        "/feature/largest/disk": FeatureKind(Meaning.AT_LEAST, Unit.DATA_BYTES),
+        "/feature/largest/memory": FeatureKind(Meaning.AT_LEAST, Unit.DATA_BYTES),
+        "/feature/largest/terminals": FeatureKind(Meaning.AT_LEAST, Unit.COUNT_PIECES),
         "/feature/latency": FeatureKind(Meaning.AT_MOST, Unit.DURATION_US),
         "/feature/location": WORDS,
         "/feature/mtu": FeatureKind(Meaning.AT_LEAST, Unit.DATA_BYTES),

@@ -165,6 +165,21 @@ class RefusalKind(Enum):
     TOLL = 11
 
 
+SHORTAGES_MAX = 32
+"""So many shortages are told at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """How much of what is short where; see common.proto."""
+
+    resource: str
+    where: str
+    short: int
+    asked: int | None = None
+    elements: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A "no" with its reason; see common.proto. What it says any stranger may hear.
@@ -183,6 +198,7 @@ class Refusal:
     asked: int | None = None
     where: str = ""
     elements: tuple[str, ...] = ()
+    shortages: tuple[Shortage, ...] = ()
     inside: str = field(default="", compare=False, repr=False)
 
 

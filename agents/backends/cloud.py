@@ -34,6 +34,7 @@ from embedding.embed import GAP
 from embedding.objectives import OBJECTIVES
 from rdl.codec import to_bytes
 from rdl.completion import DEFAULTS
+from rdl.largest import sums_alone
 from runtime.apart import Apart, threaded
 from substrate.calendar import Resource
 from substrate.model import (
@@ -114,7 +115,8 @@ class ProviderBackend(ExchangeBackend):
 
     def aggregate(self, free: Free) -> bytes:
         """See :class:`agents.backends.base.CloudBackend`."""
-        return to_bytes(self.underlay.aggregate(self._room(free), self._domain.name))
+        told = self.underlay.aggregate(self._room(free), self._domain.name)
+        return to_bytes(told if self._domain.visible else sums_alone(told))
 
     async def consult(self, partial: Partial, free: Free) -> object:
         """First stage, and where that leaves a gap the program, in a thread; one at a time: who

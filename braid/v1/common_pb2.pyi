@@ -308,6 +308,7 @@ class Refusal(_message.Message):
     ASKED_FIELD_NUMBER: _builtins.int
     WHERE_FIELD_NUMBER: _builtins.int
     ELEMENTS_FIELD_NUMBER: _builtins.int
+    SHORTAGES_FIELD_NUMBER: _builtins.int
     kind: Global___RefusalKind.ValueType
     domain: _builtins.str
     """The domain that refused; empty when the orchestrator found it out itself."""
@@ -332,11 +333,17 @@ class Refusal(_message.Message):
     """
     where: _builtins.str
     """Where it is short, if not simply at `domain`: a domain, a link "a--b" between two, a port "a:x",
-    "STP to STP", or "all providers".
+    "STP to STP", several domains "a, b", or "all providers".
     """
     @_builtins.property
     def elements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The VNodes and VLinks of the CloudNet that do not fit; empty: all of them together."""
+
+    @_builtins.property
+    def shortages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shortage]:
+        """Of a CloudNet: all that is short, at most 32; first what `resource`, `where`, `short`, `asked` and `elements`
+        say. With several for the same elements at different places one of these would have to have more.
+        """
 
     def __init__(
         self,
@@ -351,10 +358,11 @@ class Refusal(_message.Message):
         asked: _builtins.int | None = ...,
         where: _builtins.str = ...,
         elements: _abc.Iterable[_builtins.str] | None = ...,
+        shortages: _abc.Iterable[Global___Shortage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "_available_bps", b"_available_bps", "_short", b"_short", "asked", b"asked", "available_bps", b"available_bps", "short", b"short"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "_available_bps", b"_available_bps", "_short", b"_short", "asked", b"asked", "available_bps", b"available_bps", "domain", b"domain", "elements", b"elements", "kind", b"kind", "reason", b"reason", "resource", b"resource", "segment_id", b"segment_id", "short", b"short", "where", b"where"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "_available_bps", b"_available_bps", "_short", b"_short", "asked", b"asked", "available_bps", b"available_bps", "domain", b"domain", "elements", b"elements", "kind", b"kind", "reason", b"reason", "resource", b"resource", "segment_id", b"segment_id", "short", b"short", "shortages", b"shortages", "where", b"where"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asked: _TypeAlias = _typing.Literal["asked"]  # noqa: Y015
     _WhichOneofArgType__asked: _TypeAlias = _typing.Literal["_asked", b"_asked"]  # noqa: Y015
@@ -370,6 +378,42 @@ class Refusal(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__short) -> _WhichOneofReturnType__short | None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class Shortage(_message.Message):
+    """How much of what is short where; each field as in Refusal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    WHERE_FIELD_NUMBER: _builtins.int
+    SHORT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    ELEMENTS_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    where: _builtins.str
+    short: _builtins.int
+    asked: _builtins.int
+    @_builtins.property
+    def elements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        resource: _builtins.str = ...,
+        where: _builtins.str = ...,
+        short: _builtins.int = ...,
+        asked: _builtins.int | None = ...,
+        elements: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "asked", b"asked"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asked", b"_asked", "asked", b"asked", "elements", b"elements", "resource", b"resource", "short", b"short", "where", b"where"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__asked: _TypeAlias = _typing.Literal["asked"]  # noqa: Y015
+    _WhichOneofArgType__asked: _TypeAlias = _typing.Literal["_asked", b"_asked"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__asked) -> _WhichOneofReturnType__asked | None: ...
+
+Global___Shortage: _TypeAlias = Shortage  # noqa: Y015
 
 @_typing.final
 class Port(_message.Message):

@@ -539,7 +539,9 @@ Global___VNodePlacement: _TypeAlias = VNodePlacement  # noqa: Y015
 
 @_typing.final
 class MappingProof(_message.Message):
-    """How good a mapping is."""
+    """How good a mapping is, or how sure that there is none. Then objective and gap are infinite; so is the bound
+    of what is "infeasible", and that of "unknown" is 0.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -551,7 +553,9 @@ class MappingProof(_message.Message):
     PRICE_MICROS_FIELD_NUMBER: _builtins.int
     UNPRICED_DOMAINS_FIELD_NUMBER: _builtins.int
     status: _builtins.str
-    """"optimal", "feasible" or "unknown"."""
+    """"optimal", "feasible"; without a mapping "infeasible", or "unknown": none was found and nothing shows
+    that there is none, as where providers or circuits refused what was tried.
+    """
     objective: _builtins.float
     """With "cost" and "migration" in millionths of a unit of account per hour: what is over the least that
     providers tell for the same amounts, and 1 per Mb/s and link of circuits.
@@ -563,6 +567,7 @@ class MappingProof(_message.Message):
     proof_scope: _builtins.str
     """Among which mappings on providers, by what these told of themselves: all ("whole"), some ("pruned"),
     or, of a Modify, those that leave VNodes at their providers as far as these can keep them ("present").
+    Providers tell sums, and the largest that one VNode can have: whether their hosts serve, holds decide.
     """
     price_micros: _builtins.int
     """All that is to be paid, in millionths of a unit of account per hour: amounts that VNodes say, at what
@@ -1014,7 +1019,7 @@ class ReservationRecord(_message.Message):
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternative]: ...
     @_builtins.property
     def proof(self) -> Global___MappingProof:
-        """Of a CloudNet: how good its mapping on providers is."""
+        """Of a CloudNet: how good its mapping on providers is; where it FAILED, how sure that there is none."""
 
     @_builtins.property
     def carried(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarriedVNode]:
@@ -1162,7 +1167,7 @@ class PlanResponse(_message.Message):
 
     @_builtins.property
     def vnodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VNodePlacement]:
-        """Of a CloudNet: where its VNodes would be, and how good that is."""
+        """Of a CloudNet: where its VNodes would be, and how good that is; or how sure that there is no way."""
 
     @_builtins.property
     def proof(self) -> Global___MappingProof: ...

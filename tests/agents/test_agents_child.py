@@ -41,7 +41,7 @@ from protocol.messages import ReservationPrep
 from protocol.participant import Admitted
 from runtime.server import GrpcServer
 from runtime.settings import ListenSettings, SettingsError, TlsSettings, validate
-from substrate.model import Directionality, Refusal, RefusalKind, Segment, Window
+from substrate.model import Directionality, Refusal, RefusalKind, Segment, Shortage, Window
 from substrate.values import replace
 
 PORTS = Ports({"m1:west": "d1:host", "m1:east": "d3:host"}, "m1:cloud")
@@ -360,6 +360,7 @@ def lacking(kind: Any) -> pb.ReservationRecord:
         short=1000,
         asked=4000,
         elements=["a", "b"],
+        shortages=[common_pb2.Shortage(resource="/resource/cpu", where="d2", short=1000)],
     )
     return pb.ReservationRecord(state=pb.RESERVATION_STATE_FAILED, refusals=[said])
 
@@ -378,6 +379,7 @@ def test_what_vnodes_lack_is_told_by_a_visible_domain_but_not_at_which_provider(
     assert (refusal.kind, refusal.resource) == (told, "/resource/cpu")
     assert (refusal.short, refusal.asked, refusal.elements) == (1000, 4000, ("a", "b"))
     assert refusal.where == ""
+    assert refusal.shortages == (Shortage("/resource/cpu", "", 1000),)
     blind = refusal_of(lacking(kind), None, PORTS, False)
     assert blind == Refusal(told, "it cannot be carried behind this domain")
 

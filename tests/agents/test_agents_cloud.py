@@ -349,6 +349,23 @@ def test_the_aggregate_tells_sums_of_what_is_free_in_the_window() -> None:
     assert cpu == {WINDOW: [18_000], Window(200, 300): [20_000]}
 
 
+@pytest.mark.parametrize("visible", [True, False])
+def test_of_single_hosts_only_a_visible_provider_tells_the_largest_and_kinds(visible: bool) -> None:
+    book = Book(open_backend({**site(), "visible": visible}))
+    request = ReqOffers("q", WINDOW, (), 1, aggregate=True)
+    told = from_bytes(book.offers(request, 0).aggregate)
+    (pip,) = (e for e in told.elements if e.id == "berlin")
+    of_hosts = {
+        f.attribute for f in pip.features if f.attribute.split("/")[2] in ("kind", "largest")
+    }
+    assert of_hosts == (
+        {"/feature/kind", *(f"/feature/largest/{each}" for each in ("cpu", "disk", "memory"))}
+        if visible
+        else set()
+    )
+    assert {r.attribute for r in pip.resources} >= {"/resource/cpu", "/resource/memory"}
+
+
 async def test_advice_is_taken_and_where_it_no_longer_fits_thought_anew() -> None:
     made = backend(objective="energy")
     book = Book(made)

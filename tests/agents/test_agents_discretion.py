@@ -19,7 +19,7 @@ from agents.rows import refusal_from_bytes, refusal_to_bytes
 from protocol.codec_values import refusal_from_pb, refusal_to_pb
 from runtime.errors import RequestError
 from substrate.calendar import Direction, Resource
-from substrate.model import Domain, Port, Refusal, RefusalKind
+from substrate.model import Domain, Port, Refusal, RefusalKind, Shortage
 from substrate.values import replace
 from substrate.vlans import VlanSet
 
@@ -45,6 +45,7 @@ def test_what_is_for_the_operator_is_neither_sent_nor_stored() -> None:
         short=1000,
         asked=9000,
         elements=("a",),
+        shortages=(Shortage("/resource/cpu", "", 1000, 9000, ("a",)),),
         inside="1 core of /resource/cpu short at sn111",
     )
     assert b"sn111" not in refusal_to_pb(refusal).SerializeToString()
@@ -71,7 +72,9 @@ def test_a_blind_domain_names_its_ports_and_nothing_else(kind: RefusalKind) -> N
     at_port = Refusal(kind, "not there", resource=EAST, available_bps=5, short=5, asked=7)
     told = discreet(at_port, domain(EAST))
     assert told == Refusal(kind, "not there", resource=EAST)
-    inner = replace(at_port, resource="sn111", elements=("a",), where="somewhere")
+    short = (Shortage("/resource/cpu", "", 5, 7, ("a",)),)
+    assert discreet(replace(at_port, shortages=short), domain(EAST)) == told
+    inner = replace(at_port, resource="sn111", elements=("a",), where="somewhere", shortages=short)
     assert discreet(inner, domain(EAST)) == Refusal(kind, "berlin cannot carry it")
 
 

@@ -49,6 +49,13 @@ def test_only_what_is_free_is_told_and_nothing_of_the_inside() -> None:
     (pip,) = (e for e in told.elements if e.id == "berlin")
     amounts = {r.attribute: r.amount.value for r in pip.resources if r.amount is not None}
     assert amounts["/resource/cpu"] == 13_000
+    largest = {f.attribute: f.value for f in pip.features}
+    assert str(largest["/feature/largest/cpu"]) == "8 cores"
+    taken[Resource("sn112/resource/cpu", Direction.IN)] = 6000
+    told = site.aggregate(site.room(lambda r: site.capacities[r] - taken.get(r, 0)), "berlin")
+    (pip,) = (e for e in told.elements if e.id == "berlin")
+    largest = {f.attribute: f.value for f in pip.features}
+    assert str(largest["/feature/largest/cpu"]) == "4 cores"
     assert {e.id for e in told.elements} == {"berlin", "munich", "berlin-munich"}
     whole = site.aggregate(all_free(site), "berlin")
     assert whole == example("berlin-told")

@@ -30,7 +30,8 @@ from rdl.errors import RdlError
 from rdl.model import Feature, Graph, Layer, NetworkElement, Relation, RelationKind, Words, by_id
 from rdl.partial import join
 from rdl.relations import words_of
-from substrate.model import RefusalKind
+from rdl.units import Amount, Unit
+from substrate.model import SHORTAGES_MAX, RefusalKind
 
 ROUNDING = 1e-3
 STAR = tuple(TransitLink(pip, "wan", 10 * G, 1000) for pip in ("berlin", "munich", "ulm"))
@@ -364,22 +365,147 @@ def test_a_switch_may_be_at_any_provider() -> None:
 
 
 def test_what_is_short_is_told_with_how_much_and_where() -> None:
-    everywhere = short(Ask(pair(), {"berlin": told("berlin", 3), "munich": told("munich", 4)}))
+    pips = {name: told(name, 5) for name in ("berlin", "munich")}
+    third = PAIR.replace("web:", "app:").splitlines()[0]
+    everywhere = short(Ask(overlay(f"{PAIR}\n{third}", JOINED), pips))
     assert everywhere == Shortfall(
         everywhere.reason,
         "/resource/cpu",
         "all providers",
-        4000,
-        8000,
+        2000,
+        12_000,
         kind=RefusalKind.RESOURCE,
         elements=everywhere.elements,
+        shortages=everywhere.shortages,
     )
-    assert set(everywhere.elements) == {"web", "db"}
-    assert "4 cores short" in everywhere.reason
+    assert set(everywhere.elements) == {"app", "web", "db"}
+    assert "2 cores short" in everywhere.reason
     one = short(Ask(overlay(PAIR.splitlines()[0]), {"a": told("a", 1), "b": told("b", 3)}))
     assert (one.resource, one.where, one.short, one.asked) == ("/resource/cpu", "b", 1000, 4000)
     assert "for web" in one.reason
     assert one.elements == ("web",)
+
+
+def test_the_one_provider_that_could_take_any_is_told_instead_of_all() -> None:
+    none = short(Ask(pair(), {"berlin": told("berlin", 3), "munich": told("munich", 4)}))
+    assert (none.where, none.short, none.asked) == ("munich", 4000, 8000)
+    assert "4 cores short at munich" in none.reason
+
+
+@pytest.mark.parametrize("asked", ["4 TB", "999999999999 B", "3 TiB"])
+def test_what_is_short_is_told_to_the_byte(asked: str) -> None:
+    graph = overlay(f"  a: {{attribute: /node/host, resources: {{/resource/memory: {asked}}}}}")
+    (memory,) = (r.amount.value for r in graph.nodes[0].resources if r.amount)
+    none = short(Ask(graph, {"a": told("a", 1, 3), "b": told("b", 1, 7)}))
+    assert (none.where, none.short, none.asked) == ("b", memory - (7 << 30), memory)
+    assert [each.short for each in none.shortages] == [memory - (7 << 30), memory - (3 << 30)]
+
+
+def test_everything_that_is_short_is_told_at_each_provider_that_was_possible() -> None:
+    big = (
+        "  a: {attribute: /node/host, resources: {/resource/cpu: 9 cores, /resource/memory: 9 GiB}}"
+    )
+    db = "  b: {attribute: /node/host, resources: {/resource/cpu: 7 cores}}"
+    elements = by_id((graph := overlay(f"{big}\n{db}")).elements)
+    elements["b"] = replace(elements["b"], features=architecture("arm"))
+    graph = replace(graph, elements=tuple(elements.values()))
+    pips = {
+        "berlin": told("berlin", 5, 8, architecture("arm")),
+        "munich": told("munich", 6, 4, architecture("x86")),
+    }
+    none = short(Ask(graph, pips))
+    assert [(s.where, s.resource, s.short, s.elements) for s in none.shortages] == [
+        ("berlin", "/resource/cpu", 4000, ("a",)),
+        ("berlin", "/resource/memory", 1 << 30, ("a",)),
+        ("munich", "/resource/cpu", 3000, ("a",)),
+        ("munich", "/resource/memory", 5 << 30, ("a",)),
+        ("berlin", "/resource/cpu", 2000, ("b",)),
+    ]
+    assert "2 cores short at berlin, for b (no host has more than 5 cores)" in none.reason
+
+
+def test_providers_that_are_short_of_the_same_are_told_together_and_no_more_than_32() -> None:
+    one = overlay("  a: {attribute: /node/host, resources: {/resource/cpu: 9 cores}}")
+    none = short(Ask(one, {name: told(name, 5) for name in ("berlin", "munich")}))
+    assert none.where == "all providers"
+    assert len(none.shortages) == 1
+    many = short(Ask(one, {f"p{n:02}": told(f"p{n:02}", 8, 1 + n) for n in range(40)}))
+    assert len(many.shortages) == 1
+    unlike = {f"p{n:02}": told(f"p{n:02}", 0, 1 + n) for n in range(40)}
+    both = "{/resource/cpu: 9 cores, /resource/memory: 64 GiB}"
+    graph = overlay(f"  a: {{attribute: /node/host, resources: {both}}}")
+    many = short(Ask(graph, unlike))
+    assert len(many.shortages) == SHORTAGES_MAX
+    assert "and 37 more providers come less near" in many.reason
+
+
+def with_largest(aggregate: Graph, cores: int, kinds: tuple[str, ...] = ()) -> Graph:
+    """As the provider would tell it whose largest host has so many cores."""
+    largest = Feature("/feature/largest/cpu", Amount(1000 * cores, Unit.COMPUTE_MCORES))
+    features = (largest, *((Feature("/feature/kind", kinds),) if kinds else ()))
+    (node_,) = aggregate.nodes
+    return replace(aggregate, elements=(replace(node_, features=features),))
+
+
+def test_a_vnode_goes_where_one_host_is_large_enough_whatever_the_sums() -> None:
+    pips = {
+        "berlin": with_largest(told("berlin", 24), 3),
+        "munich": with_largest(told("munich", 8), 4),
+    }
+    assert mapped(Ask(pair(), pips, STAR)).placed == {"web": "munich", "db": "munich"}
+    none = short(Ask(pair(), {"berlin": pips["berlin"]}, STAR))
+    assert (none.where, none.short, none.asked) == ("berlin", 1000, 4000)
+    assert "no host has more than 3 cores" in none.reason
+
+
+def test_vnodes_that_must_be_on_one_host_are_held_against_the_largest_together() -> None:
+    graph = pair("relations:\n  r: {same: /node/host, elements: [web, db]}\n")
+    pips = {
+        "berlin": with_largest(told("berlin", 24), 7),
+        "munich": with_largest(told("munich", 9), 8),
+    }
+    assert set(mapped(Ask(graph, pips, STAR)).placed.values()) == {"munich"}
+    none = short(Ask(graph, {"berlin": pips["berlin"]}, STAR))
+    assert (none.short, none.asked, set(none.elements)) == (1000, 8000, {"web", "db"})
+
+
+def test_a_vnode_goes_only_where_hosts_are_of_the_kind_that_it_asks_for() -> None:
+    pips = {
+        "berlin": with_largest(told("berlin", 24), 24, ("node/host/kvm",)),
+        "munich": with_largest(told("munich", 5), 5, ("node/host/kvm", "node/host/server")),
+    }
+    assert mapped(Ask(pair(), pips, STAR)).placed == {"web": "berlin", "db": "munich"}
+    none = short(Ask(pair(), {"berlin": pips["berlin"]}, STAR))
+    assert (none.kind, none.resource, none.elements) == (
+        RefusalKind.FEATURE,
+        "/node/host/server",
+        ("db",),
+    )
+    assert "/node/host/server does not map on its hosts: node/host/kvm" in none.reason
+
+
+def test_of_a_vnode_that_must_be_at_a_provider_only_that_one_is_told() -> None:
+    pips = small(berlin=architecture("arm"), munich=architecture("x86"))
+    graph = pair()
+    elements = by_id(graph.elements)
+    elements["db"] = replace(elements["db"], features=architecture("x86"))
+    graph = replace(graph, elements=tuple(elements.values()))
+    none = short(Ask(graph, pips, STAR, placing={"db": "berlin"}))
+    assert (none.where, none.resource) == ("berlin", "/feature/architecture")
+    assert none.reason.startswith("berlin, where db must be, does not take it (berlin: db: ")
+    assert "munich" not in none.reason
+    few = short(Ask(pair(), small(3), STAR, placing={"db": "berlin", "web": "berlin"}))
+    assert {each.where for each in few.shortages} == {"berlin"}
+
+
+def test_providers_that_say_the_same_are_told_together() -> None:
+    pips = small(berlin=architecture("arm"), munich=architecture("arm"))
+    graph = overlay(
+        "  a: {attribute: /node/host, features: {/feature/architecture: x86}}",
+    )
+    none = short(Ask(graph, pips))
+    assert none.where == "all providers"
+    assert "(berlin, munich: a: /feature/architecture: asked x86, is arm)" in none.reason
 
 
 def test_too_few_providers_are_told_as_providers() -> None:
@@ -448,7 +574,53 @@ def test_a_latency_is_kept_over_links_that_have_the_bandwidth() -> None:
     assert set(mapped(Ask(bound, pips, slow)).placed.values()) == {"berlin", "ulm"}
     thin = (*slow, TransitLink("berlin", "munich", G // 2, 10))
     assert set(mapped(Ask(bound, pips, thin)).placed.values()) == {"berlin", "ulm"}
-    assert "latency of wire" in short(Ask(bound, small(), slow)).reason
+    none = short(Ask(bound, small(), slow))
+    assert (none.kind, none.resource, none.elements) == (
+        RefusalKind.NO_PATH,
+        "/feature/latency",
+        ("wire",),
+    )
+    assert (none.where, none.short, none.asked) == ("berlin--munich", 500, 3000)
+    assert "wire asks for 3 ms at most, and the least possible is 3500 us between " in none.reason
+    assert none.shortages[0].short == 500
+
+
+def quick(most: str, bandwidth: str = "1 Gb/s") -> Graph:
+    wanted = f"{bandwidth}}}, features: {{/feature/latency: {most}}}"
+    return overlay(PAIR.replace("1 Gb/s}", wanted), JOINED)
+
+
+def test_a_latency_that_only_thinner_links_have_is_short_of_bandwidth() -> None:
+    thin = (TransitLink("berlin", "munich", G // 2, 10),)
+    none = short(Ask(quick("1 ms"), small(), thin))
+    assert (none.kind, none.resource, none.where) == (
+        RefusalKind.BANDWIDTH,
+        BANDWIDTH,
+        "berlin--munich",
+    )
+    assert (none.short, none.asked, none.elements) == (G // 2, G, ("wire",))
+
+
+def test_a_latency_between_providers_that_nothing_joins_is_no_matter_of_latency() -> None:
+    none = short(Ask(quick("1 ms"), small()))
+    assert (none.kind, none.resource, none.short) == (RefusalKind.NO_PATH, "/link/transit", 0)
+    assert (
+        "no links with 1 Gb/s free join providers that could take the ends of wire" in none.reason
+    )
+
+
+def test_where_a_latency_leaves_too_few_pairs_it_is_told_how_many_and_which_comes_next() -> None:
+    """Near to each other are ulm and berlin, which together are too small for three."""
+    more = "  app: {attribute: /node/host, resources: {/resource/cpu: 4 cores}}"
+    near = quick("3 ms")
+    pips = {**small(), "ulm": told("ulm", 5)}
+    slow = (STAR[0], replace(STAR[1], latency_us=2500), STAR[2])
+    graph = replace(near, elements=(*near.elements, *overlay(more).elements))
+    at = {"app": "ulm"}
+    none = short(Ask(graph, pips, slow, placing=at))
+    assert "wire asks for 3 ms at most" in none.reason
+    assert "the nearest beyond are " in none.reason
+    assert "with 3500 us" in none.reason
 
 
 def test_all_objectives_by_name_and_one_of_ones_own() -> None:

@@ -116,6 +116,22 @@ def test_a_message_with_a_mistake_has_a_field_and_no_line(tmp_path: Path) -> Non
     assert done.stderr.startswith(f"{stored}: elements.wire.attribute: '/lino/generic' is not")
 
 
+def test_more_nodes_than_an_orchestrator_takes_are_told_with_line_path_and_reason(
+    tmp_path: Path,
+) -> None:
+    """Before anything is asked; RESOURCE_EXHAUSTED is what an orchestrator calls a limit."""
+    many = tmp_path / "many.yaml"
+    lines = [f"  n{i}: {{attribute: /node/host}}" for i in range(300)]
+    many.write_text("\n".join(["rdl: 1", "name: many", "layer: overlay", "elements:", *lines]))
+    reason = "elements.n256: is node 257 of 300; possible: at most 256 nodes"
+    for command in ("check", "plan", "create"):
+        done = CliRunner().invoke(app, ["cloudnet", command, str(many)])
+        assert done.exit_code == 1
+        assert done.stderr.strip() == f"{many}:261:3: {reason}"
+    (mistake,) = json.loads(check(many, "--json").stdout)["mistakes"]
+    assert (mistake["kind"], mistake["line"]) == ("limit", 261)
+
+
 def test_what_is_unsaid_can_be_completed() -> None:
     done = check(VAGUE, "--complete", "--as", "yaml")
     assert "/resource/memory: {amount: 1 GiB, by: braid}" in done.stdout

@@ -74,7 +74,8 @@ def test_a_plan_says_where_everything_would_be_and_how_good_that_is(
     path = "[100] munich [400] renet1 [400] zurich [100], 6 ms"
     assert ["left", "zurich", *amounts.split()] in lines
     assert ["wire", "left", "-", "right", "1", "Gb/s", *path.split()] in lines
-    assert done.stdout.splitlines()[-1].rstrip() == PROOF_LINE
+    told = f"{PROOF_LINE} of what providers told; hosts decide"
+    assert done.stdout.splitlines()[-1].rstrip() == told
     (asked,) = fake.asked_of(pb.Reservation)
     assert graph_from_pb(asked.cloudnet.graph) == read(PAIR.read_bytes()).graph
     assert asked.cloudnet.objective == "load"
@@ -205,6 +206,48 @@ def test_shortfalls_are_shown_in_the_units_of_their_attributes_and_each_once() -
         ["berlin", "/feature/latency", "250 us", "1 ms", "wire"],
         ["all providers", "/node/host/pip", "1", "2", "all of it"],
         ["berlin", "in no vocabulary", "-7", "all of it"],
+    ]
+
+
+def test_a_refused_plan_says_how_sure_it_is_as_far_as_that_is_told() -> None:
+    inf = float("inf")
+    proof = pb.MappingProof(
+        status="infeasible", objective=inf, bound=inf, gap=inf, proof_scope="whole"
+    )
+    refused = pb.PlanResponse(refusals=[common_pb2.Refusal(reason="no")], proof=proof)
+    line = "infeasible: objective inf, bound inf, gap inf%, scope whole of what providers told"
+    assert line in shown(views_cloudnet.plan_view(refused, pb.CloudNet()))
+    refused.ClearField("proof")
+    assert "told" not in shown(views_cloudnet.plan_view(refused, pb.CloudNet()))
+
+
+def test_all_that_a_refusal_is_short_of_is_shown_a_line_each() -> None:
+    def short(resource: str, where: str, amount: int, *elements: str) -> common_pb2.Shortage:
+        return common_pb2.Shortage(
+            resource=resource, where=where, short=amount, asked=4 * amount, elements=elements
+        )
+
+    refusal = common_pb2.Refusal(
+        domain="berlin",
+        resource="/resource/cpu",
+        short=1500,
+        asked=6000,
+        elements=["a"],
+        shortages=[
+            short("/resource/cpu", "", 1500, "a"),
+            short("/resource/memory", "", 1 << 30, "a"),
+            short("/resource/disk", "munich, ulm", 10**12, "b", "c"),
+        ],
+    )
+    console = Console(width=120, file=io.StringIO())
+    console.print(shortfalls_view([refusal]))
+    assert isinstance(console.file, io.StringIO)
+    rows = [re.split(r" {2,}", line.strip()) for line in console.file.getvalue().splitlines()]
+    assert rows == [
+        ["where", "resource", "short", "of", "for"],
+        ["berlin", "/resource/cpu", "1500 mcores", "6 cores", "a"],
+        ["berlin", "/resource/memory", "1 GiB", "4 GiB", "a"],
+        ["munich, ulm", "/resource/disk", "1 TB", "4 TB", "b, c"],
     ]
 
 

@@ -13,6 +13,7 @@ from wild_world import Wild, possible, wilds
 from embedding.answer import Answer, Shortage, Status
 from embedding.embed import embed
 from embedding.model import Host, Link, Request, Substrate, VLink, VNode
+from embedding.network import Network
 from embedding.objectives import cost
 from embedding.problem import Problem
 from embedding.rules import Rules
@@ -167,3 +168,28 @@ def test_what_only_rules_forbid_is_impossible_and_nothing_is_short() -> None:
     none = answered(Substrate(hosts, ()), one, pairs)
     assert none.status is Status.INFEASIBLE
     assert none.shortages == ()
+
+
+def three_of(amount: int) -> Answer:
+    """On two hosts that have room for one and a half each."""
+    room = amount + amount // 2 + 1
+    hosts = tuple(Host(name, {"disk": float(room)}) for name in "ab")
+    vnodes = tuple(VNode(name, {"disk": float(amount)}) for name in "xyz")
+    network = Network(Substrate(hosts, ()))
+    request = Request(vnodes, (), shares_hosts=True)
+    return embed(Problem(network, network.capacity, request), cost)
+
+
+@pytest.mark.parametrize("amount", [4 * 10**12, 3 * 2**40 + 7, 999_999_999_999, 10**15 + 1])
+def test_what_a_program_finds_short_is_told_to_the_byte(amount: int) -> None:
+    (short,) = three_of(amount).shortages
+    assert FITS in short.why
+    assert (short.short, short.asked) == (2 * amount - (amount + amount // 2 + 1), 2 * amount)
+
+
+def test_hosts_that_no_vnode_fits_on_are_left_out_where_the_others_are_short_together() -> None:
+    hosts = tuple(Host(name, {"cpu": n}) for name, n in (("a", 4.0), ("b", 1.0), ("c", 4.0)))
+    network = Network(Substrate(hosts, ()))
+    request = Request(tuple(VNode(name, {"cpu": 3.0}) for name in "xyz"), (), shares_hosts=True)
+    (short,) = embed(Problem(network, network.capacity, request), cost).shortages
+    assert (short.short, short.asked, short.at) == (1, 9, ("a", "c"))

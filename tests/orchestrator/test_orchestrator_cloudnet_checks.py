@@ -21,9 +21,10 @@ from providers_world import (
 )
 
 from braid.v1 import common_pb2, rdl_pb2, reservations_pb2 as pb
-from orchestrator.cloudnet_checks import OF_CIRCUITS, OF_ENDS, VLINKS_MAX, VNODES_MAX
+from orchestrator.cloudnet_checks import OF_CIRCUITS, OF_ENDS
 from rdl.codec import graph_to_pb
 from rdl.reading import read
+from rdl.sizes import VLINKS_MAX, VNODES_MAX
 from runtime.errors import RequestError, status_of
 
 INVALID, EXHAUSTED = StatusCode.INVALID_ARGUMENT, StatusCode.RESOURCE_EXHAUSTED
@@ -285,20 +286,21 @@ async def test_a_cloudnet_without_a_graph_is_a_wrong_one() -> None:
 
 
 @virtual
-async def test_too_many_vnodes_are_resource_exhausted_with_how_many_there_may_be() -> None:
-    many = cloudnet([f"v{i}" for i in range(VNODES_MAX + 1)], ())
+async def test_too_many_vnodes_are_resource_exhausted_with_the_first_that_is_too_many() -> None:
+    many = cloudnet([f"v{i:03}" for i in range(VNODES_MAX + 1)], ())
     async with running(world()) as one:
-        error = await error_of(one, many, EXHAUSTED, "cloudnet.graph.elements")
-        assert (error.raw, error.possible) == ("257 nodes", "at most 256 nodes")
+        error = await error_of(one, many, EXHAUSTED, "cloudnet.graph.elements.v256")
+        assert (error.raw, error.possible) == ("is node 257 of 257", "at most 256 nodes")
 
 
 @virtual
-async def test_too_many_vlinks_are_resource_exhausted_with_how_many_there_may_be() -> None:
-    names = [f"v{i}" for i in range(40)]
+async def test_too_many_vlinks_are_resource_exhausted_with_the_first_that_is_too_many() -> None:
+    names = [f"v{i:02}" for i in range(40)]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]][: VLINKS_MAX + 1]
+    field = f"cloudnet.graph.elements.{'-'.join(max(pairs))}"
     async with running(world()) as one:
-        error = await error_of(one, cloudnet(names, pairs), EXHAUSTED, "cloudnet.graph.elements")
-        assert (error.raw, error.possible) == ("513 links", "at most 512 links")
+        error = await error_of(one, cloudnet(names, pairs), EXHAUSTED, field)
+        assert (error.raw, error.possible) == ("is link 513 of 513", "at most 512 links")
 
 
 @virtual
@@ -458,10 +460,11 @@ async def test_where_a_vnode_is_to_be_cannot_be_avoided() -> None:
 @virtual
 async def test_the_two_providers_that_alone_keep_the_constraints_are_found_among_many() -> None:
     others = [f"p{i}" for i in range(7)]
-    sites = [*(provider(name, "hub") for name in others), carrier("hub", *others)]
+    large: dict[str, Any] = {"hosts": 1, "cores": 20}
+    sites = [*(provider(name, "hub", **large) for name in others), carrier("hub", *others)]
     # As this way is longer, the others are thought of first.
-    sites += [provider("west", "slow"), carrier("slow", "west", "detour")]
-    sites += [provider("east", "detour"), carrier("detour", "slow", "east")]
+    sites += [provider("west", "slow", **large), carrier("slow", "west", "detour")]
+    sites += [provider("east", "detour", **large), carrier("detour", "slow", "east")]
     async with Orchestrated(sites) as it:
         one = await it.start()
         apart = cloudnet({"a": 20, "b": 20}, [("a", "b")])
@@ -474,9 +477,9 @@ async def test_the_two_providers_that_alone_keep_the_constraints_are_found_among
 @virtual
 async def test_no_circuit_is_slower_than_is_said_for_all() -> None:
     sites = [
-        provider("near", "hub"),
-        provider("nearer", "hub"),
-        provider("far", "hub"),
+        provider("near", "hub", hosts=1, cores=20),
+        provider("nearer", "hub", hosts=1, cores=20),
+        provider("far", "hub", hosts=1, cores=20),
         carrier("hub", "near", "nearer", "far"),
     ]
     for each in sites[2]["ports"]:
@@ -491,6 +494,35 @@ async def test_no_circuit_is_slower_than_is_said_for_all() -> None:
         apart.cloudnet.placing.add(vnode="b", domain="far")
         plan = await one.reservations.Plan(apart, NO_CONTEXT)
         assert not plan.feasible
+        (refusal,) = plan.refusals
+        assert (refusal.resource, refusal.where) == ("/feature/latency", "far--near")
+        assert (refusal.asked, list(refusal.elements)) == (20_000, ["a-b"])
+        assert refusal.short == 50_000 - 20_000
+
+
+@virtual
+async def test_what_domains_add_to_the_latency_of_a_vlink_counts_and_is_told() -> None:
+    inside = {
+        "nodes": ["n", "s"],
+        "links": [{"a": "n", "b": "s", "capacity": "10G", "latency_us": 7000}],
+        "port_nodes": {"near": "n", "far": "s"},
+    }
+    sites = [
+        provider("near", "hub"),
+        provider("far", "hub"),
+        carrier("hub", "near", "far", wan=inside),
+    ]
+    async with Orchestrated(sites) as it:
+        one = await it.start()
+        apart = requested(cloudnet(("a", "b"), [("a", "b")], {"a": "near", "b": "far"}))
+        apart.constraints.max_latency_us = 5000
+        plan = await one.reservations.Plan(apart, NO_CONTEXT)
+        refusal = plan.refusals[-1]
+        assert refusal.reason.startswith("VLink a-b from near to far: /feature/latency: ")
+        assert "asks for 5 ms at most, and the least possible is" in refusal.reason
+        assert (refusal.where, refusal.asked) == ("far--near", 5000)
+        assert refusal.short == 7000 - 5000
+        assert [each.short for each in refusal.shortages] == [refusal.short]
 
 
 @virtual

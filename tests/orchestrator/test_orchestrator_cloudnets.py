@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from grpc import StatusCode
 from orchestrated import (
@@ -29,7 +30,10 @@ from providers_world import (
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from protocol.messages import ReservationPrep
+from rdl.codec import graph_to_pb
+from rdl.reading import read
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "rdl"
 SPREAD = {"a": "berlin", "b": "munich", "c": "zurich"}
 
 
@@ -112,16 +116,35 @@ async def test_the_same_request_twice_is_one_cloudnet() -> None:
 
 
 @virtual
-async def test_a_sum_that_no_host_has_is_refused_by_the_provider_and_mapped_elsewhere() -> None:
+async def test_a_vnode_that_is_larger_than_any_host_is_mapped_where_one_is_large_enough() -> None:
     # Berlin has 24 cores in three hosts of 8; the only host of 12 cores is in Munich.
     net = world()
     net[1]["cloud"]["substrate"] = substrate("munich", hosts=1, cores=12)
     async with Orchestrated(net) as it:
         one = await it.start()
+        plan = await one.reservations.Plan(requested(cloudnet({"big": 12}, ())), NO_CONTEXT)
+        assert {each.vnode: each.domain for each in plan.vnodes} == {"big": "munich"}
         record = await one.reserve(requested(cloudnet({"big": 12}, ())))
         assert record.state == pb.RESERVATION_STATE_COMMITTED, record.refusals
         assert placed(record) == {"big": "munich"}
         assert set(it.held()) == {"munich"}
+
+
+@virtual
+async def test_a_kind_of_host_that_nobody_has_is_refused_by_plan_and_before_any_hold() -> None:
+    vague = pb.CloudNet(graph=graph_to_pb(read((EXAMPLES / "vague.yaml").read_text()).graph))
+    async with Orchestrated(world()) as it:
+        one = await it.start()
+        plan = await one.reservations.Plan(requested(vague), NO_CONTEXT)
+        assert not plan.feasible
+        record = await one.reserve(requested(vague))
+        assert record.state == pb.RESERVATION_STATE_FAILED
+        assert record.refusals == plan.refusals
+        (refusal,) = record.refusals
+        assert refusal.kind == common_pb2.REFUSAL_KIND_FEATURE
+        assert (refusal.resource, list(refusal.elements)) == ("/node/host/server", ["right"])
+        told = "(berlin, munich, zurich: right: /node/host/server does not map on its hosts: "
+        assert told in refusal.reason
 
 
 @virtual
@@ -131,12 +154,45 @@ async def test_more_than_all_providers_have_is_refused_with_what_is_short_and_wh
         record = await one.reserve(requested(cloudnet({"big": 100}, ())))
         assert record.state == pb.RESERVATION_STATE_FAILED
         refusal = record.refusals[-1]
-        assert "76 cores short at" in refusal.reason
+        assert "92 cores short at all providers" in refusal.reason
         assert refusal.kind == common_pb2.REFUSAL_KIND_RESOURCE
-        assert (refusal.resource, refusal.where) == ("/resource/cpu", "berlin")
-        assert (refusal.short, refusal.asked) == (76_000, 100_000)
+        assert (refusal.resource, refusal.where) == ("/resource/cpu", "all providers")
+        assert (refusal.short, refusal.asked) == (92_000, 100_000)
         assert list(refusal.elements) == ["big"]
         assert it.held() == {}
+
+
+@virtual
+async def test_everything_that_is_short_is_told_and_stored() -> None:
+    net = [provider("berlin", "dfn"), provider("munich", "dfn", cores=12)]
+    async with Orchestrated([*net, carrier("dfn", "berlin", "munich")]) as it:
+        one = await it.start()
+        two = cloudnet({"big": 100, "large": 20}, ())
+        record = await one.reserve(requested(two))
+        assert [(s.where, s.short, s.asked, *s.elements) for s in record.refusals[0].shortages] == [
+            ("munich", 88_000, 100_000, "big"),
+            ("berlin", 92_000, 100_000, "big"),
+            ("munich", 8_000, 20_000, "large"),
+            ("berlin", 12_000, 20_000, "large"),
+        ]
+        again = await one.get(record.reservation_id)
+        assert again.refusals == record.refusals
+
+
+@virtual
+async def test_everything_that_a_provider_lacks_is_told_with_its_own_vnodes() -> None:
+    """Of its own hosts it tells no names."""
+    net = [provider("berlin", "dfn", hosts=2), carrier("dfn", "berlin")]
+    async with Orchestrated(net) as it:
+        one = await it.start()
+        # Two of 6 cores on hosts of 8; the third, and the fourth, lack something everywhere.
+        record = await one.reserve(requested(cloudnet({"a": 6, "b": 5, "c": 5}, ())))
+        (refusal, *_) = record.refusals
+        assert refusal.domain == "berlin"
+        (first, *_) = refusal.shortages
+        assert (first.resource, first.short) == (refusal.resource, refusal.short)
+        assert list(first.elements) == list(refusal.elements)
+        assert {s.where for s in refusal.shortages} == {""}
 
 
 @virtual
@@ -144,16 +200,16 @@ async def test_what_a_provider_refuses_is_told_without_its_hosts_and_links() -> 
     net = [provider("berlin", "dfn", hosts=3), carrier("dfn", "berlin")]
     async with Orchestrated(net) as it:
         one = await it.start()
-        # In sum there is enough; no host is large enough for one of them.
-        asked = requested(cloudnet({"big": 12, "small": 1}, ()))
+        # In sum there is enough, and for each of them; of three hosts none has room for two.
+        asked = requested(cloudnet(dict.fromkeys("abcd", 6), ()))
         record = await one.reserve(asked)
         assert record.state == pb.RESERVATION_STATE_FAILED
         by_provider = [refusal for refusal in record.refusals if refusal.domain == "berlin"]
         (refusal,) = by_provider
         assert refusal.kind == common_pb2.REFUSAL_KIND_RESOURCE
-        assert refusal.reason == "4 cores of /resource/cpu short for big"
+        assert refusal.reason.startswith("4 cores of /resource/cpu short for ")
         assert (refusal.resource, refusal.short, refusal.asked) == ("/resource/cpu", 4000, 12_000)
-        assert list(refusal.elements) == ["big"]
+        assert len(refusal.elements) == 2
         again = await one.reservations.Get(
             pb.GetRequest(reservation_id=record.reservation_id), NO_CONTEXT
         )

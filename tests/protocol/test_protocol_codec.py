@@ -28,6 +28,7 @@ from protocol.messages import (
     SendOffers,
 )
 from substrate.model import (
+    SHORTAGES_MAX,
     Constraints,
     DataPlaneState,
     Directionality,
@@ -38,6 +39,7 @@ from substrate.model import (
     Refusal,
     RefusalKind,
     Segment,
+    Shortage,
     Step,
     Window,
 )
@@ -83,6 +85,17 @@ refusals = st.builds(
     segment_id=names,
     available_bps=st.none() | st.integers(0, 2**62),
     short=st.none() | st.integers(1, 2**62),
+    shortages=st.lists(
+        st.builds(
+            Shortage,
+            st.text(max_size=9),
+            st.text(max_size=9),
+            st.integers(1, 2**62),
+            st.none() | st.integers(0, 2**62),
+            st.lists(st.text(max_size=9), max_size=3).map(tuple),
+        ),
+        max_size=SHORTAGES_MAX,
+    ).map(tuple),
     asked=st.none() | st.integers(1, 2**62),
     where=st.text(max_size=10),
     elements=st.lists(names, max_size=3).map(tuple),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from protocol.messages import ReservationPrep
-from substrate.model import Directionality, Refusal, RefusalKind, Segment, Window
+from substrate.model import Directionality, Refusal, RefusalKind, Segment, Shortage, Window
 from substrate.values import dataclass, replace
 
 LIVE = frozenset({pb.RESERVATION_STATE_NEGOTIATING, pb.RESERVATION_STATE_COMMITTED})
@@ -336,6 +336,16 @@ def _with_amounts(refusal: Refusal, first: common_pb2.Refusal) -> Refusal:
         short=first.short if first.HasField("short") else None,
         asked=first.asked if first.HasField("asked") else None,
         elements=tuple(first.elements),
+        shortages=tuple(
+            Shortage(
+                each.resource if each.resource.startswith("/") else "",
+                "",
+                each.short,
+                each.asked if each.HasField("asked") else None,
+                tuple(each.elements),
+            )
+            for each in first.shortages
+        ),
     )
 
 

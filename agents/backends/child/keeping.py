@@ -170,10 +170,11 @@ class Keeper:
         )
 
     def _refused(self, record: pb.ReservationRecord, asked: Asked) -> Refusal:
-        refusal = refusal_of(record, asked.segment, self._ports, self._visible)
-        if asked.whole is None:
+        refusal, whole = refusal_of(record, asked.segment, self._ports, self._visible), asked.whole
+        if whole is None:
             return refusal
-        return replace(refusal, elements=asked.whole.named(refusal.elements))
+        shortages = (replace(s, elements=whole.named(s.elements)) for s in refusal.shortages)
+        return replace(refusal, elements=whole.named(refusal.elements), shortages=tuple(shortages))
 
     def _from_s(self, window: Window) -> int:
         return max(window.start_s, self._now_s())
