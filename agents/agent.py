@@ -305,7 +305,8 @@ class Agent:
         finally:
             for step in steps:
                 self.parts.turns.give(step.key)
-        await asyncio.gather(*late)
+        if late:
+            await asyncio.gather(*late)
 
     async def _answer(self, turn: Turn, sender: Sender, message: PartMessage) -> None:
         began_s = perf_counter()
@@ -429,7 +430,7 @@ class Agent:
             self._send(Sender(part.prep.orchestrator_id), inquire)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -165,6 +165,9 @@ class Timers(Generic[T]):
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        # Nobody is to be woken for times that were replaced: of most parts, when to inquire.
+        while self._heap and self._due_ms.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
         if not self._running or not self._heap:
             return
         left_ms = max(0, self._heap[0][0] - self._clock.now_ms())

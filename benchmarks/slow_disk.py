@@ -2,22 +2,29 @@
 
     python -m benchmarks.slow_disk MILLISECONDS MODULE ARGUMENT...
 
-Every commit of SQLAlchemy takes so much longer: it has one fsync, with SQLite in WAL mode.
+Every commit of SQLite takes so much longer: in WAL mode it has one fsync.
 """
 
 from __future__ import annotations
 
 import runpy
+import sqlite3
 import sys
 import time
-
-from sqlalchemy import Engine, event
+from functools import partial
 
 
 def main() -> None:
     """See the module."""
     delay_s, module = float(sys.argv[1]) / 1000, sys.argv[2]
-    event.listen(Engine, "commit", lambda _connection: time.sleep(delay_s))
+
+    class Slow(sqlite3.Connection):
+        def commit(self) -> None:
+            time.sleep(delay_s)
+            super().commit()
+
+    # By this name SQLAlchemy opens a file.
+    sqlite3.dbapi2.connect = partial(sqlite3.connect, factory=Slow)  # type: ignore[assignment]
     sys.argv = [module, *sys.argv[3:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

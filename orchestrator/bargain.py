@@ -297,7 +297,9 @@ class LiveBargain:
             else:
                 self.offers.drop(domain)
                 self.meter.refused(domain, refusal)
-        await self.drop(frozenset(d for d, a in answers.items() if a is not None))
+        refused = frozenset([domain for domain, refusal in answers.items() if refusal is not None])
+        if refused:
+            await self.drop(refused)
         return answers
 
     def begin(self, wanted: Mapping[str, Segments]) -> tuple[CoordinatorPart, ...]:

@@ -56,6 +56,9 @@ class Breakers:
     def hear(self, domain: str, signal: Signal) -> None:
         """How the domain answered, or did not."""
         before = self.of(domain)
+        if before is CLOSED and signal is Signal.HELD:
+            # As it should be: for every part.
+            return
         after = step(before, signal, self._clock.now_ms())
         if after is before or after == before:
             return

@@ -109,8 +109,10 @@ class AgentLink:
         """Queues a message; False when the agent is down or its queue is full."""
         if not self.status.up or len(self._outbox.messages) >= QUEUE_MAX:
             return False
+        if not self._outbox.messages:
+            # Whoever waits for what these messages follow from hears of it first.
+            asyncio.get_running_loop().call_soon(self._outbox.filled.set)
         self._outbox.messages.append(message)
-        self._outbox.filled.set()
         return True
 
     async def _run(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import groupby
+from queue import SimpleQueue
+from threading import Thread
 from time import perf_counter
+from types import TracebackType
 from typing import Any, TypeVar
 
 import structlog
@@ -97,13 +99,18 @@ def _configure_postgresql(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    statement = f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}"
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.in_transaction:
+        begin = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        _by_driver(driver.execute, f"BEGIN {begin}")
+
+
+def _by_driver(do: Callable[..., object], *statement: str) -> None:
+    """What SQLite's driver does by itself, without the seventy calls that SQLAlchemy takes."""
     try:
-        # By the driver itself: SQLAlchemy takes seventy calls for it.
-        driver.execute(statement)
+        do(*statement)
     except sqlite3.Error as error:
-        raise DBAPIError(statement, None, error) from error
+        raise DBAPIError("".join(statement), None, error) from error
 
 
 class Database:
@@ -112,15 +119,14 @@ class Database:
     def __init__(self, url: str, opening: Operation[None] | None = None) -> None:
         """``opening`` runs first in every writing transaction."""
         self.engine = open_engine(url)
-        self._opening = opening
-        self._begin_writing = self.engine.begin
-        self._begin_reading = self.engine.execution_options(sqlite_begin="DEFERRED").begin
+        begin_writing: Begin = self.engine.begin
+        begin_reading: Begin = self.engine.execution_options(sqlite_begin="DEFERRED").begin
         self._kept: tuple[_Kept, ...] = ()
         if self.engine.dialect.name == "sqlite":
-            self._kept = (_Kept(self.engine), _Kept(self.engine, sqlite_begin="DEFERRED"))
-            self._begin_writing, self._begin_reading = (kept.begin for kept in self._kept)
-        self._writes = _Lane("writes", lambda: QUEUE_LIMIT, self._begin, self._observe)
-        self._reads = _Lane("reads", lambda: READS_LIMIT, self._begin_reading, self._observe)
+            self._kept = _Kept(self.engine, "BEGIN IMMEDIATE"), _Kept(self.engine, "BEGIN DEFERRED")
+            begin_writing, begin_reading = (kept.begin for kept in self._kept)
+        self._writes = _Lane("writes", lambda: QUEUE_LIMIT, begin_writing, self._observe, opening)
+        self._reads = _Lane("reads", lambda: READS_LIMIT, begin_reading, self._observe)
         self._closed = False
         self.observe: Callable[[str, int, float], None] = lambda lane, size, duration_s: None
         """Hears of every batch: which lane, how many operations, how long; in another thread."""
@@ -179,47 +185,67 @@ class Database:
     def _observe(self, lane: str, size: int, duration_s: float) -> None:
         self.observe(lane, size, duration_s)
 
-    @contextmanager
-    def _begin(self) -> Iterator[Connection]:
-        with self._begin_writing() as connection:
-            if self._opening is not None:
-                self._opening(connection)
-            yield connection
-
 
 class _Kept:
-    """One connection from one transaction to the next, until one fails: for a file.
+    """One connection from one transaction to the next, until one fails: for a file of SQLite.
 
-    To take one from the pool and give it back is a hundred calls, for each batch. A server's may
-    be lost in between, and the pool asks before it gives one out.
+    To take one from the pool and give it back is a hundred calls, for each batch, and so it is to
+    let SQLAlchemy begin and commit. A server's connection may be lost in between, and the pool asks
+    before it gives one out.
     """
 
-    def __init__(self, engine: Engine, **options: str) -> None:
-        self._engine, self._options = engine, options
+    def __init__(self, engine: Engine, statement: str) -> None:
+        """``statement`` begins a transaction."""
+        self._engine, self._statement = engine, statement
         self._connection: Connection | None = None
 
-    @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction for the length of the block. One thread at a time."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            connection = self._engine.connect().execution_options(**self._options)
+    def begin(self) -> _Kept:
+        """A transaction for the length of a block. One thread at a time."""
+        return self
+
+    def __enter__(self) -> Connection:
+        connection = self._connection = self._connection or self._engine.connect()
+        driver: Any = connection.connection.dbapi_connection
         try:
-            with connection.begin():
-                yield connection
+            _by_driver(driver.execute, self._statement)
         except BaseException:
-            connection.close()
+            self.close()
             raise
-        self._connection = connection
+        return connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        connection = self._connection
+        assert connection is not None
+        committed = False
+        try:
+            if kind is None and connection.in_transaction():
+                # SQLAlchemy takes what it was given to execute for a transaction of its own.
+                connection.commit()
+            elif kind is None:
+                driver: Any = connection.connection.dbapi_connection
+                _by_driver(driver.commit)
+            committed = kind is None
+        finally:
+            if not committed:
+                self.close()
 
     def close(self) -> None:
-        """Once nobody begins any more."""
-        if self._connection is not None:
-            self._connection.close()
+        """Gives the connection up, and what it has not committed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class _Lane:
-    """One thread that takes all that has queued through one transaction after the other."""
+    """One thread that takes all that has queued through one transaction after the other.
+
+    It is a daemon: what was not committed when the process ends was not answered either.
+    """
 
     def __init__(
         self,
@@ -227,11 +253,16 @@ class _Lane:
         limit: Callable[[], int],
         begin: Begin,
         observe: Callable[[str, int, float], None],
+        opening: Operation[None] | None = None,
     ) -> None:
         self._name, self._limit, self._begin, self._observe = name, limit, begin, observe
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"database-{name}")
+        self._opening = opening
         self._queue: list[_Pending] = []
-        self._pump: asyncio.Task[None] | None = None
+        self._given: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[_Pending]] | None]
+        self._given = SimpleQueue()
+        self._thread = Thread(target=self._work, name=f"database-{name}", daemon=True)
+        self._busy = False
+        self._rest: asyncio.Future[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -241,28 +272,54 @@ class _Lane:
         """The item's result, whatever becomes of its caller. Raises StorageBusyError at once."""
         if len(self._queue) >= self._limit():
             raise StorageBusyError(f"database {self._name}", self._limit())
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
         self._queue.append(_Pending(together, item, done))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._drain())
+        if not self._busy:
+            self._busy = True
+            # Whatever else is asked for at this moment shares its transaction.
+            loop.call_soon(self._give, loop)
         return await done
 
     async def close(self) -> None:
         """Finishes what is queued."""
-        if self._pump is not None:
-            await self._pump
-        self._thread.shutdown()
+        if self._busy:
+            self._rest = asyncio.get_running_loop().create_future()
+            await self._rest
+        if self._thread.ident is not None:
+            self._given.put(None)
+            self._thread.join()
 
-    async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._queue:
-            batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+        batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
+        self._given.put((loop, batch))
+
+    def _take(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Pending], outcomes: list[Any]
+    ) -> None:
+        """Answers a batch, and gives the thread the next one."""
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            _settle(pending.done, outcome)
+        if self._queue:
+            self._give(loop)
+            return
+        self._busy = False
+        if self._rest is not None:
+            self._rest.set_result(None)
+
+    def _work(self) -> None:
+        """What the thread does. An executor takes sixty calls to hand a batch over."""
+        while (given := self._given.get()) is not None:
+            loop, batch = given
             try:
-                outcomes = await loop.run_in_executor(self._thread, self._timed, batch)
+                outcomes = self._timed(batch)
             except Exception as error:
                 outcomes = [_failure(StorageError(str(error))) for _ in batch]
-            for pending, outcome in zip(batch, outcomes, strict=True):
-                _settle(pending.done, outcome)
+            # Nobody waits for it any more where the loop is closed.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._take, loop, batch, outcomes)
 
     def _timed(self, batch: list[_Pending]) -> list[Any]:
         began_s = perf_counter()
@@ -278,6 +335,8 @@ class _Lane:
         results: list[Any] = []
         try:
             with self._begin() as connection:
+                if self._opening is not None:
+                    self._opening(connection)
                 for together, run in groupby(batch, key=lambda pending: pending.together):
                     results += together(connection, [pending.item for pending in run])
             return results

@@ -99,14 +99,12 @@ def stream(
 
 def _run(connection: Connection, text: str, values: tuple[Any, ...]) -> Sequence[Any]:
     """By the driver itself: SQLAlchemy takes ten times as long for it."""
-    cursor = connection.connection.cursor()
+    driver: Any = connection.connection.dbapi_connection
     try:
-        cursor.execute(text, values)
+        cursor = driver.execute(text, values)
         return cursor.fetchall() if cursor.description else []
     except connection.dialect.loaded_dbapi.Error as error:
         raise DBAPIError(text, None, error) from error
-    finally:
-        cursor.close()
 
 
 def _chunks(rows: Sequence[T]) -> Sequence[Sequence[T]]:

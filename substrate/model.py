@@ -53,7 +53,7 @@ def least_bps(profile: Sequence[Step]) -> int:
 def least_within(profile: Profile, window: Window) -> int:
     """The least level in a window, which begins no earlier than the profile; 0 without steps."""
     if len(profile) < 2:
-        return least_bps(profile)
+        return profile[0].bandwidth_bps if profile else 0
     at = max(bisect_right(profile, window.start_s, key=_START) - 1, 0)
     least = profile[at].bandwidth_bps
     for step in profile[at + 1 :]:

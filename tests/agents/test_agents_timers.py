@@ -78,6 +78,20 @@ async def test_who_must_know_what_time_it_is_is_asked_at_each_look() -> None:
     assert seen == [0, 5]
 
 
+async def test_nobody_looks_because_of_a_time_that_was_replaced() -> None:
+    clock, looks = ManualClock(), list[int]()
+    timers: Timers[str] = Timers(
+        clock, lambda _: None, recheck_ms=None, asked=lambda: looks.append(clock.time_ms)
+    )
+    timers.set("a", 5)
+    timers.set("b", 6)
+    timers.set("a", 3_600_000)
+    timers.set("b", None)
+    timers.start()
+    await asyncio.sleep(0.05)
+    assert looks == [0]
+
+
 async def test_nothing_fires_after_stop() -> None:
     clock = ManualClock()
     fired: list[str] = []

@@ -7,10 +7,13 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, text
 
 from runtime import database as module
 from runtime.database import Database, StorageBusyError, StorageError
+from runtime.statements import insert_rows
+
+NUMBERS = Table("t", MetaData(), Column("n", Integer, primary_key=True))
 
 
 def sql(statement: str) -> module.Operation[None]:
@@ -191,6 +194,45 @@ async def test_a_file_s_connection_is_kept_until_a_transaction_fails(sqlite_url:
     assert len(taken) == 2
     assert await database.read(numbers) == [0, 1, 2, 3]
     await database.close()
+
+
+def by_driver(number: int) -> module.Operation[None]:
+    def run(connection: Connection) -> None:
+        insert_rows(connection, NUMBERS, ("n",), [(number,)])
+
+    return run
+
+
+async def test_what_only_the_driver_has_run_is_committed_or_undone_too(database: Database) -> None:
+    await database.write(by_driver(1))
+
+    def fail(connection: Connection) -> None:
+        by_driver(2)(connection)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await database.write(fail)
+    with pytest.raises(StorageError):
+        await database.write(by_driver(1))
+    await asyncio.gather(database.write(by_driver(3)), database.write(insert(4)))
+    assert await database.read(numbers) == [1, 3, 4]
+
+
+async def test_who_closes_it_waits_for_what_is_queued(sqlite_url: str) -> None:
+    database, gate = Database(sqlite_url), threading.Event()
+    await database.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+    held = asyncio.create_task(database.write(lambda _: gate.wait(10)))
+    await asyncio.sleep(0.05)
+    queued = asyncio.create_task(database.write(insert(1)))
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    gate.set()
+    await closing
+    await asyncio.gather(held, queued)
+    again = Database(sqlite_url)
+    assert await again.read(numbers) == [1]
+    await again.close()
 
 
 async def test_what_another_holds_locked_is_a_storage_error(
