@@ -27,7 +27,7 @@ from orchestrator.explanation import NOTHING_TO_SAY
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
-from orchestrator.negotiation import Failure, Progress, Question, SearchingBargain
+from orchestrator.negotiation import Bargain, Failure, Progress, Question
 from orchestrator.offers import Offers
 from orchestrator.ports import (
     REFUSED,
@@ -253,7 +253,7 @@ class Engine(Work):
         anew: bool = False,
         moved: tuple[str, ...] = (),
         joint: Joint | None = None,
-    ) -> SearchingBargain:
+    ) -> Bargain:
         """How that negotiation reaches the domains; without a transaction it only asks for offers.
 
         ``told``: what domains have told it already. ``anew``: offers are asked for it alone.
@@ -309,7 +309,7 @@ class Engine(Work):
         telemetry.note(reservation_id=reservation_id, version=version)
         question = replace(question, label_start=zlib.crc32(reservation_id.encode()))
 
-        def bargains(each: Question, told: Told) -> SearchingBargain:
+        def bargains(each: Question, told: Told) -> Bargain:
             return self.bargain(each, transaction_id, reservation_id, version, told)
 
         try:
