@@ -6,8 +6,9 @@ are asked to hold, in one write instead of two. See docs/decisions/0029-first-pl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
+from typing import TypeVar
 
 from orchestrator.bargain import LiveBargain
 from orchestrator.knowledge import Knowledge
@@ -17,7 +18,6 @@ from orchestrator.negotiation import (
     Planner,
     Progress,
     Question,
-    SearchingBargain,
     negotiate,
     plan_for,
 )
@@ -28,9 +28,11 @@ from substrate.model import Refusal, Window
 from substrate.options import Pair
 from substrate.values import dataclass
 
+T = TypeVar("T")
+
 
 class _AskedError(Exception):
-    """Something is not remembered."""
+    """Something is not remembered, or is to be looked for at length."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,9 @@ class _Remembering:
     async def drop(self, domains: frozenset[str]) -> None:
         raise _AskedError
 
+    async def compute(self, work: Callable[[], T]) -> T:
+        raise _AskedError
+
     def tell(self, progress: Progress) -> None:
         self.told.append(progress)
 
@@ -67,7 +72,7 @@ class Begun:
     """A negotiation whose first plan is made, and ``parts`` of it are to be written and sent."""
 
     question: Question
-    bargain: SearchingBargain
+    bargain: Bargain
     plan: Plan
     knowledge: Knowledge
     told: tuple[Progress, ...]

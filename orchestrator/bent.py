@@ -20,7 +20,6 @@ from orchestrator.negotiation import (
     Bargain,
     Failure,
     Question,
-    SearchingBargain,
     negotiate,
     plan_for,
     too_late,
@@ -47,7 +46,7 @@ OVERLAP_S = 30
 """For how long before and after a migration both the old and the new paths are there."""
 
 Told = Mapping[str, SendOffers]
-Bargains = Callable[[Question, Told], SearchingBargain]
+Bargains = Callable[[Question, Told], Bargain]
 """The bargain of a question that knows already what domains have told."""
 Lesson = tuple[Resource, Window, int]
 
@@ -243,7 +242,7 @@ def _span(question: Question, now_s: int) -> Window:
 
 
 async def _chosen(
-    ahead: Ahead, known: Sequence[Lesson], bargain: SearchingBargain
+    ahead: Ahead, known: Sequence[Lesson], bargain: Bargain
 ) -> tuple[Phase, ...] | Refusal:
     search = replace(ahead.search, forecast=ahead.search.forecast.capped(known))
     return await bargain.compute(lambda: choose(search, ahead.least))

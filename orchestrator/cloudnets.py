@@ -38,12 +38,12 @@ from orchestrator.knowledge import LEAVE_OUT, Knowledge
 from orchestrator.negotiation import (
     ROUNDS_MAX,
     Answer,
+    Bargain,
     Failure,
     HoldAnswered,
     OffersAsked,
     PlanMade,
     Question,
-    SearchingBargain,
     Segments,
     ask,
     still_wanted,
@@ -92,7 +92,7 @@ class _Vnp:
     """What the negotiation of one CloudNet has learnt so far."""
 
     question: Question
-    bargain: SearchingBargain
+    bargain: Bargain
     knowledge: Knowledge = field(default_factory=Knowledge)
     aggregates: dict[str, Graph] = field(default_factory=dict)
     lessons: tuple[Lesson, ...] = ()
@@ -348,7 +348,7 @@ class _Vnp:
             await asyncio.sleep(0)
 
 
-async def negotiate_cloudnet(question: Question, bargain: SearchingBargain) -> Plan | Failure:
+async def negotiate_cloudnet(question: Question, bargain: Bargain) -> Plan | Failure:
     """Every part of the returned plan is held; after a Failure the caller aborts what is left."""
     vnp = _Vnp(question, bargain)
     held: dict[str, tuple[Segments, bytes]] = {}
@@ -372,7 +372,7 @@ async def negotiate_cloudnet(question: Question, bargain: SearchingBargain) -> P
     return vnp.over()
 
 
-async def plan_cloudnet(question: Question, bargain: SearchingBargain) -> Plan | Failure:
+async def plan_cloudnet(question: Question, bargain: Bargain) -> Plan | Failure:
     """What ``negotiate_cloudnet`` would first try to hold; holds nothing."""
     vnp = _Vnp(question, bargain)
     found = await vnp.find()
@@ -380,7 +380,7 @@ async def plan_cloudnet(question: Question, bargain: SearchingBargain) -> Plan |
 
 
 async def _hold(
-    parts: Parts, held: dict[str, tuple[Segments, bytes]], bargain: SearchingBargain
+    parts: Parts, held: dict[str, tuple[Segments, bytes]], bargain: Bargain
 ) -> Mapping[str, Answer]:
     """Asks for what is not held yet and gives up what no longer serves."""
     wanted = await still_wanted(parts, held, bargain)

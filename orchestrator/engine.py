@@ -26,7 +26,7 @@ from orchestrator.events import Event, EventHub, prepare_event, progress_body
 from orchestrator.finder import RouteFinder
 from orchestrator.inbox import Inbox
 from orchestrator.meter import Meter
-from orchestrator.negotiation import Failure, Progress, Question, SearchingBargain, spread
+from orchestrator.negotiation import Bargain, Failure, Progress, Question, spread
 from orchestrator.offers import Offers
 from orchestrator.ports import (
     REFUSED,
@@ -310,7 +310,7 @@ class Engine(Work):
         telemetry.note(reservation_id=reservation_id, version=version)
         question = spread(question, reservation_id)
 
-        def bargains(each: Question, told: Told) -> SearchingBargain:
+        def bargains(each: Question, told: Told) -> Bargain:
             return self.bargain(each, transaction_id, reservation_id, version, told)
 
         try:

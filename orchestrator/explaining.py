@@ -25,7 +25,7 @@ from orchestrator.explanation import (
 )
 from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further
-from orchestrator.negotiation import Failure, Question, SearchingBargain, routes_of
+from orchestrator.negotiation import Bargain, Failure, Question, routes_of
 from orchestrator.records import search_window
 from orchestrator.tokens import sign
 from runtime.database import StorageError
@@ -123,7 +123,7 @@ async def _explanation(
     return explanation_of(narrow, (*found, *others), signed)
 
 
-async def _exactly(question: Question, span: Window, bargain: SearchingBargain) -> Ahead | None:
+async def _exactly(question: Question, span: Window, bargain: Bargain) -> Ahead | None:
     """Asks about this very time: VLANs that are not free all day may be free in it."""
     bargain.forgets()
     ahead = await look_ahead(question, span, bargain)

@@ -282,10 +282,17 @@ def _largest(within: Search, window: Window, duration_s: int, about_bps: int) ->
 
 def _rounded(search: Search, phase: Phase) -> Phase:
     whole_bps = phase.bandwidth_bps // ROUND_BPS * ROUND_BPS
-    # Least shares may want just what was found.
-    if whole_bps and search.fits(whole_bps, phase.window):
+    if whole_bps and (_any_less_fits(search) or search.fits(whole_bps, phase.window)):
         return replace(phase, bandwidth_bps=whole_bps)
     return phase
+
+
+def _any_less_fits(search: Search) -> bool:
+    """Whether the paths of what fits carry any less, too. Least shares may want just that much."""
+    asked, limits = search.criteria, search.criteria.constraints
+    alone = search.tariff is None and not asked.more_destinations
+    parts = asked.strategy in (Strategy.AUTO, Strategy.SINGLE_PATH)
+    return alone and parts and not limits.survive and limits.min_share_bps <= 1
 
 
 def _ready(search: Search, ready_s: int) -> tuple[Search, Window]:

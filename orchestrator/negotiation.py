@@ -39,6 +39,8 @@ from substrate.widening import widening_routes
 T = TypeVar("T")
 
 ROUNDS_MAX = 8
+FEW_PATHS = 4
+"""With more paths, and other limits, a composition may take so long that others have their turn."""
 WIDER_MAX = 24
 """Routes among which a plan for one leg is looked for, once wider ones were needed."""
 
@@ -88,10 +90,6 @@ class Bargain(Protocol):
 
     def tell(self, progress: Progress) -> None:
         """Reports progress to whoever watches."""
-
-
-class SearchingBargain(Bargain, Protocol):
-    """A Bargain for requests that bend, too."""
 
     async def compute(self, work: Callable[[], T]) -> T:
         """What a long search finds; meanwhile others have their turn."""
@@ -258,16 +256,26 @@ async def plan_for(
         knowledge = await ask(question, routes, knowledge, bargain, announce=announce)
         if knowledge.down != silent_before:
             return await plan_for(question, knowledge, bargain, announce=False)
-    plan = fit(question, routes, knowledge)
+    plan = await _apart(question, bargain, partial(fit, question, routes, knowledge))
     if isinstance(plan, Refusal):
-        wider = _wider(question, routes, plan, knowledge)
+        look = partial(_wider, question, routes, plan, knowledge)
+        wider = await _apart(question, bargain, look)
         if wider:
             knowledge = await ask(question, wider, knowledge, bargain, announce=False)
-            plan = fit(question, (*wider, *routes), knowledge)
+            work = partial(fit, question, (*wider, *routes), knowledge)
+            plan = await _apart(question, bargain, work)
     if isinstance(plan, Refusal) and bargain.forgets():
         # What was remembered may be out of date: nothing is refused for that.
         return await plan_for(question, knowledge.anew(), bargain, announce=False)
     return plan, knowledge
+
+
+async def _apart(question: Question, bargain: Bargain, work: Callable[[], T]) -> T:
+    """What that finds; where it may take long others have their turn meanwhile."""
+    asked, limits = question.criteria, question.criteria.constraints
+    spread = limits.max_latency_spread_us is not None
+    long = asked.more_destinations or limits.survive or spread or limits.max_paths > FEW_PATHS
+    return await bargain.compute(work) if long else work()
 
 
 def _wider(

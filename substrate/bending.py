@@ -7,19 +7,19 @@ composes over the given routes with what the forecast says is free.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from substrate.filling import fill
-from substrate.forecast import Forecast, Levels, Resource
+from substrate.forecast import Forecast, Resource
 from substrate.labels import Plan, assign_labels, plan_over
 from substrate.legs import PlanLeg, by_destination, legs_of, plan_legs
 from substrate.model import Criteria, Profile, Refusal, RefusalKind, Step, Strategy, Window
-from substrate.options import Options, Supply, has_vlans
+from substrate.options import Labelled, Options, Supply
+from substrate.places import ANY, Limits, Placed, Places
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, composed
 from substrate.tolls import Load, Tariff, load_of_paths, load_of_shares, toll_of
@@ -27,15 +27,12 @@ from substrate.topology import Topology
 from substrate.values import dataclass, replace
 
 BITS = 8
-ANY = np.iinfo(np.int64).max
 WIDE = 1 << 50
 """bit/s; more than any request. Sums over routes and slots stay far below 64 bits."""
 EFFORT = 4000
 """Sets of routes that one search tries, after which nothing fits any more."""
 COMPOSITION = 10
 """Looking at the routes costs as much as to try so many sets of them."""
-CROWDED_COST = 2.0
-"""What a bit costs beside the usual at a resource of which all is taken."""
 FINENESS = 1000
 """The most that fits is found to a part in so many of what is wished for."""
 GRAINS_S = (3600, 900, 300, 60, 30, 15, 5)
@@ -83,6 +80,9 @@ class Search:
     """Bounded, so that nobody keeps the others waiting."""
     tariff: Tariff | None = None
     """What takes more from others does not fit; None: it may take anything."""
+    labelled: Labelled = field(default_factory=Labelled, compare=False)
+    placed: Placed = field(default_factory=Placed, compare=False)
+    """What searches that differ in time alone need not find out again."""
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:
         """Whether that composes, and finds VLANs, with what is free during all of the window."""
@@ -154,17 +154,25 @@ class Search:
 
     def _composed(self, criteria: Criteria, options: Options, supply: Supply) -> Shares:
         def accept(shares: Shares) -> bool:
-            return isinstance(assign_labels(criteria, shares, supply, self.topology), Plan)
+            def has_plan() -> bool:
+                return isinstance(assign_labels(criteria, shares, supply, self.topology), Plan)
+
+            # How much each carries does not matter to VLANs.
+            routes = [share.route for share in shares]
+            return self.labelled.all(routes, criteria.constraints, supply, has_plan)
 
         self.effort.left -= COMPOSITION
         return composed(criteria, options, self.effort, accept) or ()
+
+    def _options(self, criteria: Criteria, routes: tuple[Route, ...], supply: Supply) -> Options:
+        return Options(criteria, routes, supply, self.topology, self.labelled)
 
     def _during(self, window: Window) -> tuple[Supply, Options]:
         """Of one window several bandwidths are tried, one after the other."""
         found = self._last.get(window)
         if found is None:
             supply = self.forecast.within(window)
-            found = supply, Options(self.criteria, self.routes, supply, self.topology)
+            found = supply, self._options(self.criteria, self.routes, supply)
             self._last.clear()
             self._last[window] = found
         return found
@@ -177,7 +185,7 @@ class Search:
     def lacks_labels(self) -> bool:
         """Whether a route is left out because no VLAN is free on it for all of the span."""
         limits, known = self.criteria.constraints, self.forecast.fixed
-        return not all(has_vlans(route, limits, known, self.topology) for route in self.routes)
+        return not all(self.labelled.one(r, limits, known, self.topology) for r in self.routes)
 
     def whatever_labels(self) -> Search:
         """As if every VLAN were free: for a part of the span it may be."""
@@ -198,7 +206,7 @@ class Search:
 
     def _fit_leg(self, criteria: Criteria, supply: Supply) -> Plan | Refusal:
         """The same, for who does not ask why not."""
-        options = Options(criteria, self.own[criteria.destination], supply, self.topology)
+        options = self._options(criteria, self.own[criteria.destination], supply)
         shares = self._composed(criteria, options, supply)
         return assign_labels(criteria, shares, supply, self.topology) if shares else DOES_NOT_FIT
 
@@ -228,6 +236,16 @@ class Search:
     @cached_property
     def limits(self) -> Limits:
         """What limits the routes that are of any use."""
+        fixed, limits = self.forecast.fixed, self.criteria.constraints
+        about = (self.forecast.resources, fixed, self.routes, self.topology, limits)
+        places = self.placed.of(about, self._places)
+        free = np.repeat(places.most[:, None], self.forecast.slots, axis=1)
+        told = places.known >= 0
+        free[told] = np.minimum(free[told], self.forecast.levels[places.known[told]])
+        whole = np.where(places.most == ANY, free.max(axis=1, initial=0), places.most)
+        return Limits(places.routes, free, whole, places.rows, places.ends)
+
+    def _places(self) -> Places:
         rows: dict[Resource, int] = {}
         every = ((route, self._limits(route)) for route in self.routes)
         routes = {
@@ -238,13 +256,10 @@ class Search:
         ports = (self.topology.ports.get(str(resource)) for resource in rows)
         most = np.array([min(p.capacity_bps, WIDE) if p else ANY for p in ports], dtype=np.int64)
         known = np.array(self.forecast.rows(rows), dtype=np.intp)
-        free = np.repeat(most[:, None], self.forecast.slots, axis=1)
-        told = known >= 0
-        free[told] = np.minimum(free[told], self.forecast.levels[known[told]])
-        whole = np.where(most == ANY, free.max(axis=1, initial=0), most)
-        return Limits(
-            list(routes.values()), free, whole, {r: own.tolist() for r, own in routes.items()}
-        )
+        own = {route: each.tolist() for route, each in routes.items()}
+        shared = set[int].intersection(*map(set, own.values())) if own else set[int]()
+        ends = np.array(sorted(shared), dtype=np.intp)
+        return Places(list(routes.values()), most, known, own, ends)
 
     def hope_bps(self, window: Window) -> int:
         """No more than this fits during all of a window, however it is split."""
@@ -254,8 +269,7 @@ class Search:
         if not limits.routes:
             return 0
         widest = np.sort(limits.alone[:, slots].min(axis=1))[-self.paths_max :]
-        ends = [limits.free[row, slots].min() for row in limits.ends]
-        return int(min(widest.sum(), *ends))
+        return int(min(widest.sum(), limits.free[limits.ends, slots].min(initial=ANY)))
 
     def _hope_of_legs_bps(self, window: Window) -> int:
         """No more than fits of each leg, and together of those that need the same."""
@@ -292,48 +306,8 @@ class Search:
             if any(stp not in topology.ports for stp in pair):
                 return []
             found += [*pair, pair] if told else pair
-        usable = has_vlans(route, self.criteria.constraints, fixed, topology)
+        usable = self.labelled.one(route, self.criteria.constraints, fixed, topology)
         return list(dict.fromkeys(found)) if usable else []
-
-
-@dataclass(frozen=True)
-class Limits:
-    """``free``: bit/s per slot, one row per resource. ``whole``: the capacity of each, or the most
-    that is free of it in any slot, where no more is known. ``routes``: the rows of each."""
-
-    routes: list[NDArray[np.intp]]
-    free: Levels
-    whole: Levels
-    rows: Mapping[Route, Sequence[int]]
-
-    @cached_property
-    def alone(self) -> Levels:
-        """What each route carries in each slot when it is the only one."""
-        alone = np.zeros((len(self.routes), self.free.shape[1]), dtype=np.int64)
-        for row, rows in zip(alone, self.routes, strict=True):
-            row[:] = self.free[rows].min(axis=0)
-        return alone
-
-    @cached_property
-    def costs(self) -> NDArray[np.float64]:
-        """What a bit costs on each route in each slot: 1 at each resource of which nothing is
-        taken, and more the more is."""
-        whole = np.maximum(self.whole, 1)[:, None]
-        taken = 1 - np.minimum(self.free, whole) / whole
-        each = 1 + CROWDED_COST * taken**2
-        return np.stack([each[rows].sum(axis=0) for rows in self.routes])
-
-    @cached_property
-    def widest(self) -> list[int]:
-        """The routes, those that carry most over all the slots first."""
-        order: list[int] = np.argsort(-self.alone.sum(axis=1), kind="stable").tolist()
-        return order
-
-    @cached_property
-    def ends(self) -> list[np.intp]:
-        """The rows that all routes have in common, such as the ports of the user."""
-        first, *others = self.routes
-        return [row for row in first if all(row in rows for rows in others)]
 
 
 def rigid(criteria: Criteria, phase: Phase) -> Criteria:

@@ -7,13 +7,13 @@ together. The most that flows over what is known finds it: what its last search 
 from __future__ import annotations
 
 from substrate.bending import BITS, Phase, Search, rigid, windows_of
-from substrate.flow import most_flow
+from substrate.cutting import least_cut
 from substrate.forecast import Forecast, Resource
 from substrate.legs import each_leg
 from substrate.model import Refusal, RefusalKind, Window, domain_of
 from substrate.options import Supply
 from substrate.values import dataclass, replace
-from substrate.widening import SINK, SOURCE, Network
+from substrate.widening import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,7 @@ def _between(search: Search, supply: Supply, wanted: int) -> list[tuple[Resource
         return [(pair, free_bps)] if free_bps < wanted else None
     avoided = {*criteria.constraints.avoid_domains, *supply.down}
     network = Network(criteria, supply, search.topology, avoided)
-    flow, reached = most_flow(network.leaving, SOURCE, SINK, wanted, to_go=network.arcs_to_go)
-    if reached is None:
-        return None
-    cut = (arc for arc in flow.arcs if arc.tail in reached and arc.head not in reached)
-    # A link may be crossed both ways, and is one place.
-    return list(dict.fromkeys((network.place(arc), arc.capacity) for arc in cut))
+    return least_cut(network, wanted)
 
 
 def _bottleneck(

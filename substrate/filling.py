@@ -23,9 +23,15 @@ def fill(limits: Sequence[Limits], wanted: int, least: int, *, whole: bool = Fal
     that leaves bandwidth over is a linear program asked for more: unless a cut proves that there
     is no more or, where only ``whole`` amounts are of use, that ``wanted`` cannot be reached.
     """
-    count = len(limits)
+    return fill_rooms(rooms_of(limits), len(limits), wanted, least, whole=whole)
+
+
+def fill_rooms(
+    rooms: Rooms, count: int, wanted: int, least: int, *, whole: bool = False
+) -> list[int]:
+    """As :func:`fill`, of so many routes that share these resources."""
     rest = wanted - least * count
-    rooms = {users: room - least * users.bit_count() for users, room in rooms_of(limits).items()}
+    rooms = {users: room - least * users.bit_count() for users, room in rooms.items()}
     if rest < 0 or any(room < 0 for room in rooms.values()):
         return [0] * count
     amounts = _progressive(count, rooms, rest)

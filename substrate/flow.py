@@ -1,15 +1,15 @@
 """The cheapest way to carry an amount over a network, split as it must be (design, section 6).
 
 Successive shortest paths with potentials: every round sends as much as fits along the cheapest way
-in the residual network, whose reduced costs are never negative. Where costs do not matter, blocking
-flows in layers (Dinic). Integers stay integers. Arcs are asked for where the search comes by: of a
-large network it sees little.
+in the residual network, whose reduced costs are never negative. Integers stay integers. Arcs are
+asked for where the search comes by: of a large network it sees little. Where costs do not matter:
+substrate.cutting.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from typing import NamedTuple
 
@@ -22,11 +22,6 @@ ARCS_MAX = 500_000
 
 Step = tuple[int, bool]
 """An arc by index, and whether along it or against it."""
-
-
-DETOUR = 4
-"""Arcs more than the shortest ways have, before all ways are looked at."""
-UNLIMITED = 1 << 60
 
 
 class Arc(NamedTuple):
@@ -105,60 +100,6 @@ def cheapest_flow(
     return flow
 
 
-def most_flow(
-    leaving: Leaving, source: Node, sink: Node, amount: int, *, to_go: ToGo = lambda _node: 0
-) -> tuple[Flow, Collection[Node] | None]:
-    """``amount`` from ``source`` to another node, or as much as fits, whatever it costs; and the
-    nodes that more could be brought to; None where it is all, or where too much was looked at.
-
-    ``leaving``: the arcs out of a node. ``to_go``: about how many arcs lead from it to the sink.
-    """
-    residual = _Residual(leaving)
-    limits = [to_go(source), to_go(source) + DETOUR, UNLIMITED]
-    while amount > 0:
-        onward, found = residual.layers(source, sink, to_go, limits[0])
-        if found:
-            amount -= _block(residual.flow, onward, source, sink, amount)
-        elif len(limits) > 1:
-            del limits[0]
-        else:
-            return residual.flow, None if residual.tired else onward.keys()
-    return residual.flow, None
-
-
-Onward = dict[Node, list[tuple[Step, Node]]]
-"""Per node the steps that lead a layer further, and where."""
-
-
-def _block(flow: Flow, onward: Onward, source: Node, sink: Node, amount: int) -> int:
-    """Sends up to ``amount`` until every way through the layers has a full step; how much."""
-    sent = 0
-    walk: list[Step] = []
-    nodes = [source]
-    while sent < amount:
-        if nodes[-1] == sink:
-            room = min(amount - sent, *[flow.room(step) for step in walk])
-            for i, forward in walk:
-                flow.send(i, room if forward else -room)
-            sent += room
-            full = next((k for k, step in enumerate(walk) if not flow.room(step)), len(walk))
-            del walk[full:], nodes[full + 1 :]
-            continue
-        steps = onward.get(nodes[-1], [])
-        while steps and not flow.room(steps[-1][0]):
-            steps.pop()
-        if steps:
-            walk.append(steps[-1][0])
-            nodes.append(steps[-1][1])
-        elif walk:
-            walk.pop()
-            nodes.pop()
-            onward[nodes[-1]].pop()
-        else:
-            break
-    return sent
-
-
 class _Residual:
     """What a flow leaves of a network."""
 
@@ -188,30 +129,6 @@ class _Residual:
     def tired(self) -> bool:
         """Whether it has looked at too many arcs."""
         return self._seen >= ARCS_MAX
-
-    def layers(self, source: Node, sink: Node, to_go: ToGo, most: int) -> tuple[Onward, bool]:
-        """By breadth first, as far as the sink, and whether there is a way to it.
-
-        Nodes from which it is likely to take more than ``most`` arcs in all are left out.
-        """
-        onward: Onward = {}
-        depths, layer, depth = {source: 0}, [source], 0
-        while layer and sink not in depths and not self.tired:
-            depth += 1
-            further: list[Node] = []
-            for here in layer:
-                own = onward[here] = []
-                for step, there, _ in self.steps(here):
-                    known = depths.get(there)
-                    if known is None:
-                        if most < UNLIMITED and depth + to_go(there) > most:
-                            continue
-                        known = depths[there] = depth
-                        further.append(there)
-                    if known == depth:
-                        own.append((step, there))
-            layer = further
-        return onward, sink in depths
 
 
 class _Search(_Residual):

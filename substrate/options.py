@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import field
 
@@ -82,6 +82,31 @@ def has_vlans(route: Route, limits: Constraints, supply: Supply, topology: Topol
     return common != 0
 
 
+class Labelled:
+    """For which routes VLANs are left: remembered for all supplies that tell the same of VLANs."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[object, bool]] = {}
+
+    def one(self, route: Route, limits: Constraints, supply: Supply, topology: Topology) -> bool:
+        """As :func:`has_vlans`."""
+        return self.all(
+            (route,), limits, supply, lambda: has_vlans(route, limits, supply, topology)
+        )
+
+    def all(
+        self, routes: Sequence[Route], limits: Constraints, supply: Supply, find: Callable[[], bool]
+    ) -> bool:
+        """Whether that is so of all of these together, as ``find`` finds it; of one topology."""
+        told = (limits, supply.port_vlans, supply.banned_vlans, *routes)
+        # What is the very same need not be compared; it is kept, so that nothing takes its place.
+        key = tuple(map(id, told))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = told, find()
+        return known[1]
+
+
 class Options:
     """What is usable of some routes. Each is looked at when it must be, and once."""
 
@@ -91,12 +116,13 @@ class Options:
         routes: tuple[Route, ...],
         supply: Supply,
         topology: Topology,
+        labelled: Labelled | None = None,
     ) -> None:
         self._criteria, self._routes = criteria, routes
         self._supply, self._topology = supply, topology
+        self._labelled = labelled or Labelled()
         self._asked = criteria.strategy is not Strategy.EQUAL_SPLITTING
         self._found: dict[int, Option | None] = {}
-        self._with_vlans: dict[int, bool] = {}
         blind = topology.blind
         if blind:
             # A blind domain on every route makes none of them blind.
@@ -132,13 +158,7 @@ class Options:
         return best
 
     def _has_vlans(self, route: Route) -> bool:
-        # The routes outlive this.
-        known = self._with_vlans.get(id(route))
-        if known is None:
-            limits = self._criteria.constraints
-            known = has_vlans(route, limits, self._supply, self._topology)
-            self._with_vlans[id(route)] = known
-        return known
+        return self._labelled.one(route, self._criteria.constraints, self._supply, self._topology)
 
     def of_bandwidth(self, criteria: Criteria) -> Options:
         """The same for criteria that differ in nothing but their bandwidth."""

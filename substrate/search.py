@@ -12,13 +12,23 @@ from collections.abc import Callable, Iterator, Sequence
 
 from substrate.disjoint import Walk
 from substrate.graph import INFINITE, Graph
+from substrate.threads import threads
 from substrate.values import dataclass
 
 EXPANSIONS_MAX = 20_000
 """Partial walks that the search looks at before it is content with what it found."""
 
+GUIDED_MAX = 3_000
+"""Hops that it looks at where domains or STPs must be crossed: each costs many times more."""
+TOUR_COST = 2
+"""Where an order of domains is to be found it costs as much as so many more."""
+
 TOUR_MAX = 8
 """Domains to be crossed in any order whose best order is still searched for the bound."""
+
+
+Distances = Callable[[int], Sequence[int]]
+"""From all domains to one; as far as back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +42,29 @@ class Need:
 
 
 def shortest_walks(graph: Graph, start: int, end: int, need: Need) -> Iterator[Walk]:
-    """Walks that keep ``need``, by ascending cost, equal ones by their hops."""
+    """Walks that keep ``need``, by ascending cost, equal ones by their hops.
+
+    All there are, unless that takes too long; then those through domains in any order go on with
+    such as are found soon.
+    """
+    if _hopeless(graph, start, end, need):
+        return
     guide = _Guide(graph, start, end, need)
     if guide.hopeless:
         return
+    found: set[Walk] = set()
+    for walk in _best_first(graph, start, end, need, guide):
+        found.add(walk)
+        yield walk
+    if guide.tired and not need.ero:
+        others = threads(graph, start, end, need.via, need.cost_max, need.domains_max)
+        yield from (walk for walk in others if walk not in found)
+
+
+def _best_first(graph: Graph, start: int, end: int, need: Need, guide: _Guide) -> Iterator[Walk]:
     queue: list[tuple[int, Walk, int, int, bool]] = [(0, (), 0, 0, False)]
     for _ in range(EXPANSIONS_MAX):
-        if not queue:
+        if not queue or guide.tired:
             return
         least, walk, cost, passed, sure = heapq.heappop(queue)
         here = graph.to[walk[-1]] if walk else start
@@ -76,12 +102,19 @@ class _Guide:
         least = self._cost(start, need.via, need.ero)
         self.hopeless = least > need.cost_max or not all(self._joins.values())
         """No walk can keep it."""
+        self._looked = 0
+
+    @property
+    def tired(self) -> bool:
+        """Whether it has looked at too many hops."""
+        return self._looked >= GUIDED_MAX
 
     def rest(self, hop: int, visited: set[int], passed: int) -> tuple[int, int]:
         """After this hop: the least cost (INFINITE: none), STPs of the explicit route behind."""
         there = self._graph.to[hop]
         if self._free:
             return self._to_end[there], 0
+        self._looked += 1 + TOUR_COST * bool(self._need.via)
         need = self._need
         passed = _passed(self._graph, need.ero, passed, hop)
         pending, via = need.ero[passed:], need.via - visited - {there}
@@ -94,6 +127,21 @@ class _Guide:
             if len(visited) + 1 + hops > need.domains_max:
                 return INFINITE, passed
         return self._cost(there, via, pending), passed
+
+
+def _hopeless(graph: Graph, start: int, end: int, need: Need) -> bool:
+    """Whether no walk can be: a domain has no way on, or would be crossed twice."""
+    if any(len({arc.to for arc in graph.ways[place]}) < 2 for place in need.via - {start, end}):
+        return True
+    # Of the explicit route's links at most two meet in a domain, one behind the other.
+    links = [graph.at[stp] for stp in need.ero if stp in graph.at]
+    links = [min(hop, graph.back[hop]) for hop in links]
+    links = [hop for i, hop in enumerate(links) if i == 0 or hop != links[i - 1]]
+    at: dict[int, list[int]] = {}
+    for i, hop in enumerate(links):
+        for place in (graph.to[hop], graph.to[graph.back[hop]]):
+            at.setdefault(place, []).append(i)
+    return any(its[-1] - its[0] > 1 for its in at.values())
 
 
 def _joins(graph: Graph, stp: str) -> set[int]:
@@ -124,25 +172,24 @@ class _Bound:
         graph: Graph,
         end: int,
         need: Need,
-        distances: Callable[[int], Sequence[int]],
+        distances: Distances,
         weights: Sequence[int],
     ) -> None:
         self._end = end
-        self._to = {place: distances(place) for place in (end, *need.via)}
+        self._toured = frozenset(sorted(need.via)[:TOUR_MAX])
+        self._to = {place: distances(place) for place in (end, *self._toured)}
         self._to_end = self._to[end]
-        self._ordered = _ordered_distances(graph, end, need.ero, weights) if need.ero else {}
+        self._ordered = _ordered_distances(graph, end, need.ero, distances, weights)
         self._tours: dict[tuple[int, frozenset[int]], int] = {}
 
     def __call__(self, here: int, via: frozenset[int], pending: tuple[str, ...]) -> int:
         if not via and not pending:
             return self._to_end[here]
-        ordered = self._ordered.get((here, len(pending)), INFINITE) if pending else 0
-        return max(ordered, self._tour(here, via))
+        ordered = self._ordered[len(pending)][here]
+        return max(ordered, self._tour(here, via & self._toured))
 
     def _tour(self, here: int, via: frozenset[int]) -> int:
-        """Through all of ``via`` in the best order; of many, through some of them."""
-        if len(via) > TOUR_MAX:
-            via = frozenset(sorted(via)[:TOUR_MAX])
+        """Through all of ``via`` in the best order."""
         key = (here, via)
         if key not in self._tours:
             self._tours[key] = min(
@@ -153,27 +200,25 @@ class _Bound:
 
 
 def _ordered_distances(
-    graph: Graph, end: int, ero: tuple[str, ...], weights: Sequence[int]
-) -> dict[tuple[int, int], int]:
-    """Least cost to ``end`` from (domain, STPs of ``ero`` still to be passed, in its order).
+    graph: Graph, end: int, ero: tuple[str, ...], distances: Distances, weights: Sequence[int]
+) -> list[Sequence[int]]:
+    """Per number of STPs of ``ero`` still to be passed, in its order: the least cost to ``end``
+    from each domain.
 
     Exact but for domains crossed twice: the search goes straight along a route far from the
     shortest one, instead of through everything that is shorter.
     """
-    before: dict[tuple[int, int], list[tuple[tuple[int, int], int]]] = {}
-    for here, arcs in enumerate(graph.ways):
-        for _, there, hop in arcs if here != end else ():
-            for passed in range(len(ero) + 1):
-                after = (there, len(ero) - _passed(graph, ero, passed, hop))
-                before.setdefault(after, []).append(((here, len(ero) - passed), weights[hop]))
-    distances: dict[tuple[int, int], int] = {}
-    queue = [(0, (end, 0))]
-    while queue:
-        distance, state = heapq.heappop(queue)
-        if state in distances:
-            continue
-        distances[state] = distance
-        for earlier, cost in before.get(state, ()):
-            if earlier not in distances:
-                heapq.heappush(queue, (distance + cost, earlier))
-    return distances
+    found = [distances(end)]
+    for passed in reversed(range(len(ero))):
+        costs: Sequence[int] = [INFINITE] * len(graph.ways)
+        hop = graph.at.get(ero[passed])
+        for way in () if hop is None else (hop, graph.back[hop]):
+            # A link has two STPs, which may both be passed there.
+            rest = found[len(ero) - _passed(graph, ero, passed, way)][graph.to[way]]
+            before = distances(graph.to[graph.back[way]])
+            costs = [
+                min(cost, far + weights[way] + rest)
+                for cost, far in zip(costs, before, strict=True)
+            ]
+        found.append(costs)
+    return found

@@ -12,7 +12,7 @@ from itertools import chain, combinations, islice
 import numpy as np
 import numpy.typing as npt
 
-from substrate.filling import Limits, rooms_of
+from substrate.filling import Limits, Rooms, fill_rooms, rooms_of
 
 COMBINATIONS_MAX = 20_000
 """Sets of routes that are looked at per size before the search is content with none."""
@@ -31,6 +31,20 @@ class Sets:
         self._widest = sorted(self._bottlenecks, reverse=True)
         self._latencies = np.array([min(us, TOP) for us in latencies_us], dtype=np.int64)
         self._prices = np.array([min(price, TOP) for price in prices], dtype=np.int64)
+        self._carried = self._lacking = -1
+
+    def carry(self, wanted: int) -> bool:
+        """Whether all of them together carry so much. What is known of more or of less tells it."""
+        if wanted <= self._carried:
+            return True
+        if 0 <= self._lacking <= wanted:
+            return False
+        carried = sum(fill_rooms(self._rooms, len(self._limits), wanted, 0, whole=True))
+        if carried < wanted:
+            self._lacking = wanted
+        else:
+            self._carried = wanted
+        return carried >= wanted
 
     def likely(self, size: int, wanted: int) -> Iterator[tuple[int, ...]]:
         """Sets of ``size`` routes, by index, that could carry ``wanted`` by what limits each.
@@ -55,10 +69,14 @@ class Sets:
             yield tuple(sets[row].tolist())
 
     @cached_property
+    def _rooms(self) -> Rooms:
+        return rooms_of(self._limits)
+
+    @cached_property
     def _scarce(self) -> list[tuple[list[int], int]]:
         """Resources that are too small for all that their users could carry, and these users."""
         found = []
-        for mask, room_bps in rooms_of(self._limits).items():
+        for mask, room_bps in self._rooms.items():
             users = [i for i in range(len(self._limits)) if mask >> i & 1]
             if sum(self._bottlenecks[i] for i in users) > room_bps:
                 found.append((users, room_bps))

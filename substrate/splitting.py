@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import is_not
 from typing import TypeVar
 
 from substrate.filling import fill
@@ -45,6 +46,17 @@ class Effort:
     """How many sets of routes may still be tried; of several compositions together."""
 
     left: int = SETS_MAX
+    _last: tuple[Sequence[Option], Sets] | None = None
+
+    def sets_of(self, options: Sequence[Option]) -> Sets:
+        """The sets of these options; made once where the last ones were the very same."""
+        last = self._last
+        if last is None or len(last[0]) != len(options) or any(map(is_not, last[0], options)):
+            limits = [option.limits for option in options]
+            latencies_us = [option.latency_us for option in options]
+            last = options, Sets(limits, latencies_us, [option.price for option in options])
+            self._last = last
+        return last[1]
 
     def takes(self, accept: Accept, shares: Shares) -> bool:
         """Whether these are accepted; to find out that they are not costs as much as many sets."""
@@ -167,7 +179,7 @@ def _auto(
     """
 
     def remainder(rest_bps: int, blind: Sequence[Option], most: int, least_bps: int) -> Several:
-        for chosen in effort.spent_on(_sets(blind, most, rest_bps)):
+        for chosen in effort.spent_on(_sets(effort, blind, most, rest_bps)):
             shares = _filled(chosen, rest_bps, least_bps)
             if shares is not None:
                 yield shares
@@ -236,9 +248,9 @@ def _fewest(
     for least_bps in _leasts(criteria):
         able = [option for option in options if option.bottleneck_bps >= least_bps]
         # What all of them do not carry together no set of them carries; there may be thousands.
-        if sum(fill([option.limits for option in able], wanted, 0, whole=True)) < wanted:
+        if not able or not effort.sets_of(able).carry(wanted):
             continue
-        for chosen in effort.spent_on(_sets(able, most_paths(criteria), wanted)):
+        for chosen in effort.spent_on(_sets(effort, able, most_paths(criteria), wanted)):
             if spread_us is not None and _spread(chosen) > spread_us:
                 continue
             if limits.survive and not _share_nothing(chosen, limits.disjoint):
@@ -249,13 +261,11 @@ def _fewest(
     return None
 
 
-def _sets(options: Sequence[Option], most: int, wanted: int) -> Iterator[tuple[Option, ...]]:
+def _sets(
+    effort: Effort, options: Sequence[Option], most: int, wanted: int
+) -> Iterator[tuple[Option, ...]]:
     """Sets of at most so many that could carry it, smallest first, then best first."""
-    sets = Sets(
-        [option.limits for option in options],
-        [option.latency_us for option in options],
-        [option.price for option in options],
-    )
+    sets = effort.sets_of(options)
     for size in range(1, min(most, len(options)) + 1):
         for chosen in sets.likely(size, wanted):
             yield tuple(options[i] for i in chosen)

@@ -8,12 +8,11 @@ is known or may be hoped for finds it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 from substrate.flow import Arc, cheapest_flow, ways_of
 from substrate.graph import INFINITE
 from substrate.model import Criteria, domain_of
-from substrate.options import Pair, Supply
+from substrate.options import Supply
 from substrate.routes import Route, acceptance, route_along
 from substrate.topology import LATENCY_COST, Topology
 
@@ -66,15 +65,15 @@ class Network:
         self, criteria: Criteria, supply: Supply, topology: Topology, avoided: set[str]
     ) -> None:
         self._wanted, self._supply, self._topology = criteria.bandwidth_bps, supply, topology
-        self._source, self._destination = criteria.source, criteria.destination
+        self.source, self.destination = criteria.source, criteria.destination
         ends = {stp for stp in (criteria.source, criteria.destination) if topology.link_at(stp)}
         closed = avoided or ends
-        self._graph = topology.graph.without(avoided, ends) if closed else topology.graph
-        self._start = self._graph.number[domain_of(criteria.source)]
-        self._end = self._graph.number[domain_of(criteria.destination)]
-        self._tree = self._graph.tree(self._end)
+        self.graph = topology.graph.without(avoided, ends) if closed else topology.graph
+        self.start = self.graph.number[domain_of(criteria.source)]
+        self.end = self.graph.number[domain_of(criteria.destination)]
+        self._tree = self.graph.tree(self.end)
         pairs = (supply.pair_bps, supply.caps, supply.pair_latency_us)
-        self._told = {ingress for known in pairs for ingress, _ in known}
+        self.told = {ingress for known in pairs for ingress, _ in known}
         """Where something is known of what domains give; elsewhere their ports alone limit."""
 
     def to_go(self, node: int) -> int:
@@ -82,87 +81,70 @@ class Network:
         if node == SINK:
             return 0
         if node == SOURCE:
-            return self._tree.cost[self._start]
+            return self._tree.cost[self.start]
         hop = node >> 1
-        after = self._tree.cost[self._graph.to[hop]]
-        return after if node & 1 else after + self._graph.costs[hop]
-
-    @cached_property
-    def _hops(self) -> list[int]:
-        return self._graph.fewest_hops(self._end)
-
-    def arcs_to_go(self, node: int) -> int:
-        """How many arcs lead from a node to the sink at least, but for turning back."""
-        if node < 0:
-            return 0 if node == SINK else 2 * self._hops[self._start] + 1
-        return 2 * self._hops[self._graph.to[node >> 1]] + 2 - (node & 1)
+        after = self._tree.cost[self.graph.to[hop]]
+        return after if node & 1 else after + self.graph.costs[hop]
 
     def leaving(self, node: int) -> Iterator[Arc]:
         """The arcs out of a node. None leads back to the source's domain, or on from the sink's."""
         if node == SOURCE:
-            yield from self._inside(node, self._source, self._start)
+            yield from self._inside(node, self.source, self.start)
         elif node & 1:
             hop = node >> 1
-            stp = self._graph.hops[hop].to_stp
-            if self._graph.to[hop] == self._end:
-                yield self._arc(node, SINK, stp, self._destination)
+            stp = self.graph.hops[hop].to_stp
+            if self.graph.to[hop] == self.end:
+                yield self._arc(node, SINK, stp, self.destination)
             else:
-                yield from self._inside(node, stp, self._graph.to[hop])
+                yield from self._inside(node, stp, self.graph.to[hop])
         else:
             hop = node >> 1
-            yield Arc(node, node + 1, self._link_bps(hop), self._graph.costs[hop])
+            yield Arc(node, node + 1, self.link_bps(hop), self.graph.costs[hop])
 
-    def place(self, arc: Arc) -> str | Pair:
-        """What limits an arc: a link's narrower port, or the way through a domain."""
-        if arc.tail == SOURCE:
-            return (self._source, self._graph.hops[arc.head >> 1].from_stp)
-        if arc.head == SINK:
-            return (self._graph.hops[arc.tail >> 1].to_stp, self._destination)
-        if arc.tail & 1:
-            ingress = self._graph.hops[arc.tail >> 1].to_stp
-            return (ingress, self._graph.hops[arc.head >> 1].from_stp)
-        hop = self._graph.hops[arc.tail >> 1]
-        known = self._supply.port_bps
-        return min(hop.from_stp, hop.to_stp, key=lambda s: known.get(s, hop.capacity_bps))
+    def narrower_stp(self, hop: int) -> str:
+        """The port of a link that limits it."""
+        way, known = self.graph.hops[hop], self._supply.port_bps
+        return min(way.from_stp, way.to_stp, key=lambda stp: known.get(stp, way.capacity_bps))
 
     def most_bps(self) -> int:
         """No more than this can leave the source, or arrive at the destination."""
-        graph = self._graph
-        if self._tree.cost[self._start] >= INFINITE:
+        graph = self.graph
+        if self._tree.cost[self.start] >= INFINITE:
             return 0
         leaves = sum(
-            min(arc.capacity, self._link_bps(arc.head >> 1)) for arc in self.leaving(SOURCE)
+            min(arc.capacity, self.link_bps(arc.head >> 1)) for arc in self.leaving(SOURCE)
         )
         arrives = sum(
-            min(self._pair_bps(graph.hops[hop].to_stp, self._destination), self._link_bps(hop))
-            for hop in (graph.back[arc.hop] for arc in graph.ways[self._end])
+            min(self.pair_bps(graph.hops[hop].to_stp, self.destination), self.link_bps(hop))
+            for hop in (graph.back[arc.hop] for arc in graph.ways[self.end])
         )
-        ports = (self._topology.ports.get(stp) for stp in (self._source, self._destination))
+        ports = (self._topology.ports.get(stp) for stp in (self.source, self.destination))
         ends = (self._supply.port_bps.get(p.stp, p.capacity_bps) if p else 0 for p in ports)
         return min(self._wanted, leaves, arrives, *ends)
 
     def _inside(self, node: int, ingress: str, domain: int) -> Iterator[Arc]:
-        graph = self._graph
+        graph = self.graph
         for _, there, hop in graph.ways[domain]:
             egress = graph.hops[hop].from_stp
-            if there != self._start and egress != ingress:
+            if there != self.start and egress != ingress:
                 yield self._arc(node, 2 * hop, ingress, egress)
 
     def _arc(self, tail: int, head: int, ingress: str, egress: str) -> Arc:
-        if ingress not in self._told:
+        if ingress not in self.told:
             return Arc(tail, head, self._wanted, 0)
         latency_us = self._supply.pair_latency_us.get((ingress, egress), 0)
-        return Arc(tail, head, self._pair_bps(ingress, egress), latency_us * LATENCY_COST)
+        return Arc(tail, head, self.pair_bps(ingress, egress), latency_us * LATENCY_COST)
 
-    def _pair_bps(self, ingress: str, egress: str) -> int:
-        """Its ports limit the links at either end."""
+    def pair_bps(self, ingress: str, egress: str) -> int:
+        """What a way through a domain carries. Its ports limit the links at either end."""
         pair = (ingress, egress)
         most_bps = self._supply.caps.get(pair, self._wanted)
         if pair in self._supply.pair_bps and domain_of(ingress) not in self._topology.blind:
             most_bps = min(most_bps, self._supply.pair_bps[pair])
         return most_bps
 
-    def _link_bps(self, hop: int) -> int:
-        way, known = self._graph.hops[hop], self._supply.port_bps
+    def link_bps(self, hop: int) -> int:
+        """What a link carries, by what both its ends tell."""
+        way, known = self.graph.hops[hop], self._supply.port_bps
         most_bps = way.capacity_bps
         return min(most_bps, known.get(way.from_stp, most_bps), known.get(way.to_stp, most_bps))

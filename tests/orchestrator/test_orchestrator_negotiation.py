@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import pytest
 from networks import VLANS, G, diamond, line
@@ -28,6 +29,7 @@ from substrate.labels import Plan
 from substrate.model import (
     Constraints,
     Criteria,
+    Port,
     Refusal,
     RefusalKind,
     Step,
@@ -37,6 +39,7 @@ from substrate.model import (
 )
 from substrate.topology import Topology
 
+T = TypeVar("T")
 WINDOW = Window(1000, 2000)
 
 
@@ -54,12 +57,17 @@ class ScriptedDomains:
     stale: dict[str, int] = field(default_factory=dict)
     hearsay: dict[str, int] = field(default_factory=dict)
     now: int = 0
+    computed: int = 0
 
     def now_ms(self) -> int:
         return self.now
 
     def tell(self, progress: Progress) -> None:
         self.told.append(progress)
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        self.computed += 1
+        return work()
 
     def remembered(
         self, domain: str, pairs: frozenset[tuple[str, str]], window: Window
@@ -165,6 +173,31 @@ async def test_what_one_path_carries_is_not_split() -> None:
     topology = diamond()
     plan = await negotiate(question(topology, 90 * G), rich(topology))
     assert len(shares(plan)) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "more", "apart"),
+    [
+        ({}, (), False),
+        ({"min_share_bps": G}, (), False),
+        ({"max_paths": 16}, (), True),
+        ({"max_latency_spread_us": 10**6}, (), True),
+        ({"survive": 1, "remaining_bps": 10 * G}, (), True),
+        ({}, ("m1:host",), True),
+    ],
+)
+async def test_compositions_that_may_take_long_are_made_while_others_have_their_turn(
+    limits: dict[str, Any], more: tuple[str, ...], apart: bool
+) -> None:
+    topology = diamond()
+    host = Port("m1:host", 100 * G, VLANS)
+    ports = (*topology.domains["m1"].ports, host)
+    topology = topology.with_domain(replace(topology.domains["m1"], ports=ports))
+    asked = question(topology, 20 * G, **{"max_paths": 4, **limits})
+    asked = replace(asked, criteria=replace(asked.criteria, more_destinations=more))
+    domains = rich(topology)
+    assert isinstance(await negotiate(asked, domains), Plan)
+    assert bool(domains.computed) == apart
 
 
 async def test_what_nobody_has_is_refused_after_asking_and_nothing_is_prepared() -> None:

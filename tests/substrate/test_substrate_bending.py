@@ -8,7 +8,7 @@ from bends import END_S, SPAN, START_S, composes, fan, search_of, searches, step
 from hypothesis import given, strategies as st
 from substrate_world import VLANS, Link, network
 
-from substrate.bending import FINENESS, Phase, Search, Shortfall, slide, soonest, widest
+from substrate.bending import FINENESS, Phase, Search, Shortfall, ever_fits, slide, soonest, widest
 from substrate.model import Window
 from substrate.vlans import VlanSet
 
@@ -121,3 +121,39 @@ def test_what_a_blind_domain_refused_is_not_tried_again() -> None:
     assert widest(search, refused, 1, 60) == 60
     assert widest(capped, refused, 1, 60) == 20
     assert soonest(capped, 60, 10) == Window(110, 120)
+
+
+def anew(search: Search) -> Search:
+    """Without anything that another search has found out."""
+    return Search(search.criteria, search.routes, search.forecast, search.topology)
+
+
+@given(searches(), windows(), st.integers(START_S + 1, END_S), st.integers(1, 100))
+def test_what_searches_of_one_request_share_changes_no_answer(
+    search: Search, window: Window, end_s: int, wish_bps: int
+) -> None:
+    """One of less time, one with VLANs whatever is told, one where something was refused."""
+    caps = [(resource, window, wish_bps // 2) for resource in search.forecast.resources[:3]]
+    others = [
+        search,
+        replace(search, forecast=search.forecast.until(end_s)),
+        replace(search, forecast=search.forecast.since(end_s - 1)),
+        search.whatever_labels(),
+        replace(search, forecast=search.forecast.capped(caps)),
+    ]
+    for other in (*others, *others):
+        span = other.forecast.span
+        assert other.hope_bps(span) == anew(other).hope_bps(span)
+        assert widest(other, span, 1, wish_bps) == widest(anew(other), span, 1, wish_bps)
+        assert ever_fits(other, wish_bps, 5) == ever_fits(anew(other), wish_bps, 5)
+
+
+def test_vlans_are_looked_at_again_where_others_are_free() -> None:
+    search = search_of(fan((1,)), {}, 10)
+    taken = replace(search.forecast.fixed, port_vlans={"b:to-a": VlanSet()})
+    within = replace(search, forecast=replace(search.forecast, fixed=taken))
+    for _ in range(2):
+        assert search.fits(10, SPAN)
+        assert not within.fits(10, SPAN)
+        assert within.lacks_labels
+        assert within.whatever_labels().fits(10, SPAN)

@@ -8,7 +8,7 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from substrate.flow import Arc, Flow, cheapest_flow, most_flow, ways_of
+from substrate.flow import Arc, Flow, cheapest_flow, ways_of
 
 NODES = st.integers(0, 6)
 ARCS = st.lists(
@@ -100,34 +100,3 @@ def test_where_there_is_no_way_nothing_flows(amount: int) -> None:
     flow = flow_over([Arc(0, 2, 5, 1), Arc(1, 2, 5, 1)], amount)
     assert not any(flow.amounts)
     assert ways_of(flow, 0, 1) == []
-
-
-@settings(max_examples=200, deadline=None)
-@given(ARCS, st.integers(1, 20), st.lists(st.integers(0, 9), min_size=7, max_size=7))
-def test_the_most_flows_and_what_more_reaches_ends_at_a_least_cut(
-    arcs: list[Arc], amount: int, to_go: list[int]
-) -> None:
-    """However wrong what is told of how far it is to the sink."""
-    flow, reached = most_flow(
-        lambda node: [arc for arc in arcs if arc.tail == node],
-        0,
-        1,
-        amount,
-        to_go=to_go.__getitem__,
-    )
-    balance: Counter[int] = Counter()
-    for arc, carried in zip(flow.arcs, flow.amounts, strict=True):
-        assert 0 <= carried <= arc.capacity
-        balance[arc.tail] -= carried
-        balance[arc.head] += carried
-    most, _ = oracle(arcs, amount)
-    assert balance[1] == -balance[0] == most
-    assert not any(left for node, left in balance.items() if node > 1)
-    if most == amount:
-        assert reached is None
-    else:
-        assert reached is not None
-        assert 0 in reached
-        assert 1 not in reached
-        across = [arc for arc in arcs if arc.tail in reached and arc.head not in reached]
-        assert sum(arc.capacity for arc in across) == most

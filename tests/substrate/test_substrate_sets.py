@@ -6,6 +6,7 @@ from itertools import combinations
 
 from hypothesis import given, strategies as st
 
+from substrate.filling import fill
 from substrate.sets import TOP, Sets
 
 routes_of = st.lists(
@@ -47,3 +48,13 @@ def test_they_are_all_that_no_single_resource_rules_out_best_first(
     ]
     sets = Sets(limits, [us for _, us, _ in routes], [price for _, _, price in routes])
     assert list(sets.likely(size, wanted)) == sorted(expected, key=rank)
+
+
+@given(routes_of, st.lists(st.integers(1, 120), min_size=1, max_size=6))
+def test_all_of_them_carry_what_fits_whatever_was_asked_before(
+    routes: list[tuple[dict[str, int], int, int]], asked: list[int]
+) -> None:
+    limits = [own for own, _, _ in routes]
+    sets = Sets(limits, [us for _, us, _ in routes], [price for _, _, price in routes])
+    for wanted in asked:
+        assert sets.carry(wanted) == (sum(fill(limits, wanted, 0)) == wanted)
