@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace as with_amount
 
 from agents import provisioner
+from agents.in_force import in_force
 from agents.values import Key, Record
 from cloudnets import vnp
 from orchestrator import lying, modifying, moving, placing, records, room
@@ -133,7 +134,6 @@ def configures_nothing() -> AbstractContextManager[None]:
 
 def keeps_the_old() -> AbstractContextManager[None]:
     """A domain goes on with the old version for as long as it holds any of it."""
-    in_force = provisioner.in_force
 
     def oldest(
         records: Iterable[Record], now_s: int, configured: Container[Key] = ()

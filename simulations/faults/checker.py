@@ -37,6 +37,7 @@ from simulations.faults.joined import unjoined
 from simulations.faults.kept import Kept, told_by
 from simulations.faults.parties import AgentParty, InstanceParty, Party
 from simulations.faults.plan import World
+from simulations.faults.tenants import Tenants
 from simulations.faults.words import short
 
 ALLOWED = {
@@ -81,6 +82,7 @@ class Checker:
         }
         self._peers, self._inside = peers(world), inside(world.hosts)
         self._kept = Kept()
+        self.tenants = Tenants(agents, now_ms, self._is_sure, self.found)
         self._memories = {party.orchestrator_id: party.memory for party in instances.values()}
         self._instances = instances
         self._decisions: dict[str, Decision] = {}
@@ -137,6 +139,7 @@ class Checker:
             self._must_be_embedded(domain, [records[key] for key, _ in sorted(fresh)])
             self._must_fit(domain)
         self._must_be_held(domain)
+        self.tenants.look()
         for problem in known.hosted.problems(self._in_force(known)):
             self.found(problem)
 
@@ -172,6 +175,7 @@ class Checker:
                 self.found(f"{short(name)} was told COMMITTED and became {record.state.name}")
             del self._committed[name]
             self._unpromise(before)
+            self.tenants.forget(name)
         return set()
 
     def _promise(self, orchestrator_id: str, record: Reservation, before: str | None) -> set[str]:
@@ -191,9 +195,14 @@ class Checker:
             problem = unjoined(record, preps, self._peers)
         if problem:
             self.found(f"{short(reservation_id)} is COMMITTED: {problem}")
+        if record.criteria.cloudnet is not None:
+            self.tenants.promise(record)
         for part in _wanted(transaction):
             self._domains[part.domain].promised[(transaction_id, part.part_id)] = part.prep
         return {part.domain for part in _wanted(transaction)}
+
+    def _is_sure(self, domain: str) -> bool:
+        return self._domains[domain].lost_epoch is None
 
     def _unpromise(self, transaction_id: str) -> None:
         for known in self._domains.values():
