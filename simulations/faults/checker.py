@@ -82,7 +82,7 @@ class Checker:
         }
         self._peers, self._inside = peers(world), inside(world.hosts)
         self._kept = Kept()
-        self.tenants = Tenants(agents, now_ms, self._is_sure, self.found)
+        self.tenants = Tenants(agents, now_ms, self.found)
         self._memories = {party.orchestrator_id: party.memory for party in instances.values()}
         self._instances = instances
         self._decisions: dict[str, Decision] = {}
@@ -145,6 +145,7 @@ class Checker:
 
     def restored(self, domain: str) -> None:
         """The domain's database was replaced by a backup."""
+        self.tenants.restored(domain)
         met = [
             memory._met[domain].epoch for memory in self._memories.values() if domain in memory._met
         ]
@@ -200,9 +201,6 @@ class Checker:
         for part in _wanted(transaction):
             self._domains[part.domain].promised[(transaction_id, part.part_id)] = part.prep
         return {part.domain for part in _wanted(transaction)}
-
-    def _is_sure(self, domain: str) -> bool:
-        return self._domains[domain].lost_epoch is None
 
     def _unpromise(self, transaction_id: str) -> None:
         for known in self._domains.values():

@@ -54,7 +54,8 @@ class Hosted:
         """What is carried away cold, for which it is stopped."""
         found = set[VNodeName]()
         for record in self._party.database.memory.records.values():
-            mapped = mapped_of(record.part.mapping) if names_of(record) else None
+            committed = record.part.state is PartState.COMMITTED
+            mapped = mapped_of(record.part.mapping) if committed and names_of(record) else None
             for vnode in set(mapped.leaves).difference(mapped.paused) if mapped else ():
                 found.add(VNodeName(_of(record), vnode))
         return found

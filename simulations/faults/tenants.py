@@ -46,19 +46,29 @@ class _Counted:
 
 
 class Tenants:
-    """All VNodes of all users. ``sure(domain)``: whether it knows all that it has promised."""
+    """All VNodes of all users."""
 
     def __init__(
         self,
         parties: Mapping[str, AgentParty],
         now_ms: Callable[[], int],
-        sure: Callable[[str], bool],
         found: Callable[[str], None],
     ) -> None:
         self._parties = {name: party for name, party in parties.items() if "cloud" in party.config}
-        self._now_ms, self._sure, self._found = now_ms, sure, found
+        self._now_ms, self._found = now_ms, found
         self._places: dict[VNodeName, _Place] = {}
         self._counted: dict[VNodeName, _Counted] = {}
+        # What was at a domain when its database became an old copy, by these domains.
+        self._restored: dict[str, set[VNodeName]] = {}
+
+    def restored(self, domain: str) -> None:
+        """Its database is an old copy, which may not know what was being carried away.
+
+        Such a VNode may run there again until the version that stands by is released, and what it
+        writes then is lost. What stays has its disk.
+        """
+        there = {name for name, known in self._counted.items() if known.domain == domain}
+        self._restored.setdefault(domain, set()).update(there)
 
     def promise(self, record: Reservation) -> None:
         """A version is in force from now on."""
@@ -90,7 +100,7 @@ class Tenants:
             guests = running.get(name, {})
             known = self._counted.get(name)
             for domain in guests.keys() - {place.domain}:
-                if known is not None and self._sure(domain):
+                if known is not None and domain not in self._restored:
                     self._found(f"{_word(name)} runs at {domain}, users have it at {place.domain}")
             if place.domain in guests:
                 self._count(name, place, guests[place.domain], known)
@@ -101,7 +111,8 @@ class Tenants:
         if known is None or known.domain == place.domain:
             return
         begun = has_begun(self._parties[place.domain].database.memory.records.values(), name)
-        if self._hosts(known.domain) is not known.hosts or (begun and hosts is None):
+        unsure = name in self._restored.get(known.domain, ())
+        if unsure or self._hosts(known.domain) is not known.hosts or (begun and hosts is None):
             del self._counted[name]
         elif begun and hosts is not None:
             self._counted[name] = _Counted(known.count, place.domain, hosts)

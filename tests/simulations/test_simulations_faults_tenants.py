@@ -128,6 +128,16 @@ def test_hosts_that_forget_when_their_agent_dies_are_excused_and_others_are_not(
         assert found.count > 100
 
 
+def test_a_source_that_is_restored_may_not_know_that_its_vnode_has_left() -> None:
+    """It lets it run until it hears otherwise; the new one has all that it wrote before."""
+    world = replace(WORLD, lasting=False)
+    cut = Item("cut", "east", 5060, 3000)
+    restore = Item("restore", "west", 5600, 300, 4500, "told")
+    outcome = play(Schedule("restored", world, (NET, EAST, cut, restore)), trace=True)
+    assert outcome.violations == ()
+    assert outcome.faults == {"cut": 1, "restore": 1}
+
+
 @pytest.mark.parametrize("word", ["before", "after", "crash"])
 @pytest.mark.parametrize("lane", ["b>west", "west>b", "b>east", "east>b"])
 def test_whatever_message_breaks_off_it_is_carried_in_the_end(lane: str, word: str) -> None:
