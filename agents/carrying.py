@@ -110,6 +110,16 @@ class Carrying:
         await self._tried(vnode, self._embedder.import_(mapped, at, carried))
         await self._arrived(record, vnode, exported)
 
+    async def must_fit(self, reservation_id: str, vnode: str) -> None:
+        """That all that is to be beside a VNode that is awaited is there. What cannot be made next
+        to the version that stands by, until all of this one runs, would be in its way for ever."""
+        record, _, _ = self.may_come(reservation_id, vnode)
+        # Before it is on the devices nobody there awaits anything.
+        await self._parts.provisioner.settled(reservation_id)
+        now = self._parts.records.get(record.key)
+        if now is not None and now.data_plane.state is DataPlaneState.FAILED:
+            raise _later(vnode, now.data_plane.reason)
+
     async def kept(self, reservation_id: str, vnode: str) -> str:
         """The mark of the copy that is kept here for a VNode that is awaited; empty: none."""
         _, _, at = self.may_come(reservation_id, vnode)
@@ -117,8 +127,6 @@ class Carrying:
             raise _never(
                 vnode, "one that comes to hosts to which VNodes can be carried as they run"
             )
-        # Before it is on the devices nobody there awaits anything.
-        await self._parts.provisioner.settled(reservation_id)
         name = VNodeName(reservation_id, vnode)
         return await self._tried(vnode, self._embedder.kept(at.host, name))
 

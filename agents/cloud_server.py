@@ -191,10 +191,9 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         reservation_id = _id("reservation_id", first.reservation_id)
         vnode = _id("vnode", first.vnode)
         carrying, kept = self._clouds.carrying, ""
+        await carrying.must_fit(reservation_id, vnode)
         if _copies(first.carry):
             kept = await carrying.kept(reservation_id, vnode)
-        else:
-            carrying.may_come(reservation_id, vnode)
         await context.send_initial_metadata(((READY, "1"), (KEPT, kept)))
         second = await anext(aiter(request_iterator), pb.ImportRequest())
         try:

@@ -29,6 +29,7 @@ from protocol.coordinator import Decision, PartStatus, Transaction
 from protocol.messages import Inquire, ReservationPrep
 from protocol.participant import Admitted, Part, PartState, Rules
 from runtime.database import StorageError
+from simulations.faults.bugs_carried import CARRIED
 from simulations.faults.bugs_changes import CHANGES
 from simulations.faults.patching import Bug, patched
 from substrate.calendar import CalendarError
@@ -250,5 +251,6 @@ BUGS: dict[str, Bug] = {
     "sweeps-all": Bug("rule 1: takes away what the new version keeps", sweeps_all),
     "runs-holds": Bug("rule 1: runs what is only held", runs_holds),
     **CHANGES,
+    **CARRIED,
 }
 """By name."""

@@ -39,6 +39,7 @@ from simulations.faults.joined import unjoined
 from simulations.faults.kept import Kept, told_by
 from simulations.faults.parties import AgentParty, InstanceParty, Party
 from simulations.faults.plan import World
+from simulations.faults.tenants import Tenants
 from simulations.faults.words import short
 
 ALLOWED = {
@@ -85,6 +86,7 @@ class Checker:
         }
         self._peers, self._inside = peers(world), inside(world.hosts)
         self._kept = Kept()
+        self.tenants = Tenants(agents, now_ms, self.found)
         self._memories = {party.orchestrator_id: party.memory for party in instances.values()}
         self._instances = instances
         self._decisions: dict[str, Decision] = {}
@@ -141,12 +143,14 @@ class Checker:
             self._must_be_embedded(domain, [records[key] for key, _ in sorted(fresh)])
             self._must_fit(domain)
         self._must_be_held(domain)
+        self.tenants.look()
         if known.hosted.watches:
             for problem in known.hosted.problems(self._in_force(known)):
                 self.found(problem)
 
     def restored(self, domain: str) -> None:
         """The domain's database was replaced by a backup."""
+        self.tenants.restored(domain)
         met = [
             memory._met[domain].epoch for memory in self._memories.values() if domain in memory._met
         ]
@@ -177,6 +181,7 @@ class Checker:
                 self.found(f"{short(name)} was told COMMITTED and became {record.state.name}")
             del self._committed[name]
             self._unpromise(before)
+            self.tenants.forget(name)
         return set()
 
     def _promise(self, orchestrator_id: str, record: Reservation, before: str | None) -> set[str]:
@@ -196,6 +201,8 @@ class Checker:
             problem = unjoined(record, preps, self._peers)
         if problem:
             self.found(f"{short(reservation_id)} is COMMITTED: {problem}")
+        if record.criteria.cloudnet is not None:
+            self.tenants.promise(record)
         for part in _wanted(transaction):
             known, key = self._domains[part.domain], (transaction_id, part.part_id)
             known.promised[key] = part.prep

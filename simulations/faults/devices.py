@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from agents.backends.hosts.embedder import Embedder
 from agents.backends.hosts.fabric import vnode_port
 from agents.backends.hosts.guest import Guest
 from agents.backends.hosts.memory import MemoryHosts
+from agents.backends.hosts.plugins import Hosts
 from agents.backends.hosts.port import PowerState, VNodeName, VNodeSpec
 from agents.backends.switch import Frame
 from agents.values import Record
@@ -37,6 +38,16 @@ def guests(embedder: Embedder) -> dict[VNodeName, Guest]:
             if vnode.guest is not None:
                 found[name] = vnode.guest
     return found
+
+
+def at_work(hosts: Hosts) -> Iterator[tuple[VNodeName, Guest]]:
+    """What runs in each VNode that runs and does not stand still."""
+    for host in hosts.specs:
+        plugin = hosts.plugin(host)
+        assert isinstance(plugin, MemoryHosts)
+        for name, vnode in plugin._vnodes[host].items():
+            if vnode.guest is not None and vnode.state is PowerState.RUNNING:
+                yield name, vnode.guest
 
 
 def undone(embedder: Embedder, in_force: Iterable[Record]) -> list[str]:

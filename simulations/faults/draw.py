@@ -13,6 +13,8 @@ Requests (``who``: the instance asked first, ``number``: which reservation, from
 
 Faults of one message or write (no time: the ``number``-th, from 1, over the whole run):
     lost, late, doubled   ``who``: "a>m1" or "m1>a"; ``for_ms``: how late
+    snap                  of those about what VNodes have; ``who`` as above; the connection breaks;
+                          ``word``: see ``lanes.Snaps``
     write                 ``who``: an instance or domain; ``word``: see ``disks.Pipeline``
 
 Faults in time (at ``at_ms``, lasting ``for_ms``; ``who``: an instance or domain, or "a>m1"):
@@ -46,14 +48,18 @@ from simulations.faults.draw_more import (
     soon,
     takers,
 )
-from simulations.faults.draw_nets import cloudnets, clouds_of
+from simulations.faults.draw_nets import cloudnets, clouds_of, moved_nets, snaps, two_clouds
 from simulations.faults.plan import Item, Schedule, World
 
 BENDS = ("slide", "", "volume", "", "range", "", "volume", "", "")
 SOUTH = 0.25
 """How many worlds have a third site, to which most requests there lead too."""
+CARRYING = 0.1
+"""How many schedules are about VNodes that are taken to other providers."""
 REQUESTS = frozenset({"reserve", "modify", "migrate", "cancel", "accept", "cloudnet", "remodel"})
 MESSAGES = frozenset({"lost", "late", "doubled"})
+COUNTED = MESSAGES | {"snap", "write"}
+"""Faults that have no time."""
 LAST_MS = 10_000
 """No fault begins much later than this; few requests are made later."""
 FAULTS_LEAST, FAULTS_MOST = 18, 26
@@ -63,6 +69,8 @@ WRITE_FAULTS = ("refused", "unknown", "crash before", "crash after")
 def draw(seed: int, number: int) -> Schedule:
     """The ``number``-th schedule of a seed."""
     name = f"{seed}.{number}"
+    if Random(f"carrying {name}").random() < CARRYING:
+        return _carrying(name)
     dice = Random(f"schedule {name}")
     # Dice of their own: the others fall as they did before there was a third site.
     world = replace(_world(dice), south=Random(f"south {name}").random() < SOUTH)
@@ -85,7 +93,21 @@ def draw(seed: int, number: int) -> Schedule:
     faults += _faults(Random(f"slide faults {name}"), world, sliding, len(sliding))
     if more:
         faults += _faults(Random(f"cloud faults {name}"), world, more, mean * len(more) // 2)
-    return Schedule(name, world, (*requests, *more, *faults))
+    moved = moved_nets(Random(f"moved {name}"), world, len(_numbers([*requests, *more])))
+    if moved:
+        faults += _faults(Random(f"moved faults {name}"), world, moved, 2 * len(moved))
+        faults += snaps(Random(f"snaps {name}"), world, moved)
+    return Schedule(name, world, (*requests, *more, *moved, *faults))
+
+
+def _carrying(name: str) -> Schedule:
+    """One that is about VNodes which are taken to other providers, and about little else: amid all
+    other faults few get so far."""
+    dice = Random(f"carried {name}")
+    world = two_clouds(dice, World(middle=dice.choice((1, 2)), rival=dice.random() < 0.2))
+    moved = moved_nets(dice, world, 0)
+    faults = _faults(dice, world, moved, dice.randint(2, FAULTS_LEAST // 2))
+    return Schedule(name, world, (*moved, *faults, *snaps(dice, world, moved)))
 
 
 def _numbers(requests: Iterable[Item]) -> set[int]:

@@ -16,6 +16,8 @@ from simulations.faults.plan import Item, World
 
 CLOUDS = 0.4
 """How many worlds have providers."""
+SOUTH = 0.3
+"""How many of the worlds of which all are to do with providers have a third one."""
 MOST_VNODES = 4
 LATEST_MS = 6000
 
@@ -28,6 +30,18 @@ def clouds_of(dice: Random, world: World) -> World:
     return replace(
         world,
         clouds=tuple(sorted(dice.sample(world.sites, count))),
+        hosts=dice.randint(1, 3),
+        lasting=dice.random() < 0.5,
+    )
+
+
+def two_clouds(dice: Random, world: World) -> World:
+    """The world, in which two sites are providers, or all three."""
+    south = dice.random() < SOUTH
+    return replace(
+        world,
+        south=south,
+        clouds=("east", "south", "west") if south else ("east", "west"),
         hosts=dice.randint(1, 3),
         lasting=dice.random() < 0.5,
     )
@@ -60,6 +74,62 @@ def _later(dice: Random, world: World, asked: Item, net: Net) -> list[Item]:
         later_ms = asked.at_ms + dice.randint(50, 9000)
         items.append(Item("cancel", dice.choice(again), later_ms, number=asked.number))
     return items
+
+
+def moved_nets(dice: Random, world: World, number: int) -> list[Item]:
+    """CloudNets that run, of which VNodes are taken from provider to provider."""
+    items: list[Item] = []
+    if len(world.clouds) < 2:
+        return items
+    for each in range(number, number + dice.randint(1, 2)):
+        at_ms, who = dice.randint(100, 1500), dice.choice(world.instances)
+        again = "ab" if who in "ab" else who
+        net = _small(dice, world)
+        word = f"{at_ms // 1000 + dice.randint(1, 2)} {3600 * dice.randint(1, 3)} 5 {net}"
+        items.append(Item("cloudnet", who, at_ms, number=each, word=word))
+        at_ms += dice.randint(1500, 3500)
+        for _ in range(dice.choice((1, 2, 2, 3))):
+            net = _elsewhere(dice, world, net)
+            who = dice.choice(again)
+            items.append(Item("remodel", who, at_ms, number=each, word=str(net)))
+            at_ms += dice.randint(100, 3000)
+    return items
+
+
+def snaps(dice: Random, world: World, moved: list[Item]) -> list[Item]:
+    """Faults of the messages that are about what VNodes have: some for each time."""
+    items = []
+    askers = [item.who for item in moved if item.kind == "remodel"]
+    for who in (who for who in askers for _ in range(dice.randint(1, 4))):
+        ends = [who, dice.choice(world.clouds)]
+        dice.shuffle(ends)
+        word = dice.choice(("before", "after", "crash"))
+        number = 1 + int(dice.expovariate(1 / 6))
+        items.append(Item("snap", ">".join(ends), number=number, word=word))
+    return items
+
+
+def _small(dice: Random, world: World) -> Net:
+    """One to three VNodes, each at a provider, that do not take much."""
+    net = Net({}, {}, {})
+    for name in "abc"[: dice.randint(1, 3)]:
+        net.vnodes[name] = dice.choice((1, 2)), dice.choice((1, 2, 4))
+        net.at[name] = dice.choice(world.clouds)
+        for other in sorted(net.vnodes.keys() - {name}):
+            if dice.random() < 0.4:
+                net.vlinks[(other, name)] = dice.choice((1, 5, 10))
+    return net
+
+
+def _elsewhere(dice: Random, world: World, before: Net) -> Net:
+    """One VNode or more at other providers; perhaps others come, go or grow with it."""
+    net = _changed(dice, world, before) if dice.random() < 0.3 else before
+    net = Net({**net.vnodes}, {**net.vlinks}, {**net.at})
+    stayed = sorted(net.vnodes.keys() & before.vnodes.keys())
+    for name in dice.sample(stayed, dice.randint(1, len(stayed))) if stayed else ():
+        others = [site for site in world.clouds if site != net.at.get(name)]
+        net.at[name] = dice.choice(others)
+    return net
 
 
 def _window(dice: Random, at_ms: int) -> str:

@@ -9,6 +9,7 @@ from agents.backends.hosts.port import VNodeName
 from agents.values import Record
 from protocol.participant import PartState
 from simulations.faults.devices import guests, names_of, running, undone
+from simulations.faults.embedded import mapped_of
 from simulations.faults.parties import AgentParty
 from simulations.faults.words import short
 
@@ -32,7 +33,7 @@ class Hosted:
 
         ``in_force``: what users are promised now. On hosts that outlive agents it goes on running,
         whatever becomes of agents and versions; except under an agent whose clock is ahead, for
-        which it is over.
+        which it is over, and while it is carried away cold.
         """
         party = self._party
         if party.embedder is None:
@@ -45,6 +46,7 @@ class Hosted:
                 yield f"{party.name} runs {_vnode(name)} uncommitted"
         sure = party.lasting and party.clock.skew_ms <= 0
         promised = {name for record in in_force for name in names_of(record) if sure}
+        promised -= self._stopped()
         now, going = guests(party.embedder), self._going(in_force)
         kept = {name: guest for name, guest in self._guests.items() if name in promised}
         for name in sorted(kept.keys() - going):
@@ -52,6 +54,16 @@ class Hosted:
                 yield f"{party.name} interrupts {_vnode(name)}"
         fresh = {n: guest for n, guest in now.items() if n in promised and n not in kept}
         self._guests = {**kept, **fresh}
+
+    def _stopped(self) -> set[VNodeName]:
+        """What is carried away cold, for which it is stopped."""
+        found = set[VNodeName]()
+        for record in self._party.database.memory.records.values():
+            committed = record.part.state is PartState.COMMITTED
+            mapped = mapped_of(record.part.mapping) if committed and names_of(record) else None
+            for vnode in set(mapped.leaves).difference(mapped.paused) if mapped else ():
+                found.add(VNodeName(_of(record), vnode))
+        return found
 
     def _going(self, in_force: Collection[Record]) -> set[VNodeName]:
         """What a new version does without that is committed here, and of which users hear soon."""

@@ -9,10 +9,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc.aio import AioRpcError
+from grpc.aio import AioRpcError, Metadata
 
 from simulations.faults.loop import Process
-from simulations.faults.rpc import Call, Inbox, rpc_error
+from simulations.faults.rpc import Call, Inbox, MetadataLike, rpc_error
 from simulations.faults.words import brief
 
 if TYPE_CHECKING:
@@ -41,7 +41,14 @@ Planned = dict[tuple[str, int], MessageFault]
 class Link:
     """A caller and whom it calls: an instance and an agent, or the users and an instance."""
 
-    def __init__(self, seed: str, client: str, server: str, faults: Planned) -> None:
+    def __init__(
+        self,
+        seed: str,
+        client: str,
+        server: str,
+        faults: Planned,
+        snaps: dict[tuple[str, int], str],
+    ) -> None:
         self.client, self.server = client, server
         self.dice = Random(f"{seed}/{client}/{server}")
         self.calls: dict[int, Running] = {}
@@ -50,6 +57,10 @@ class Link:
         self.lanes = {
             "there": Numbers(f"{client}>{server}", faults),
             "back": Numbers(f"{server}>{client}", faults),
+        }
+        self.snaps = {
+            "there": Snaps(f"{client}>{server}", snaps),
+            "back": Snaps(f"{server}>{client}", snaps),
         }
 
     def delay_s(self) -> float:
@@ -69,11 +80,37 @@ class Numbers:
     lane: Lane | None = None
 
 
+@dataclass(slots=True)
+class Snaps:
+    """The messages of one direction of a link that carry what VNodes have, or are about that.
+
+    ``planned``: at which of them, from 1 on, the connection breaks, and how: "before" it arrives or
+    "after"; or it arrives and who gets it dies ("crash").
+    """
+
+    name: str
+    planned: dict[tuple[str, int], str]
+    sent: int = 0
+
+    def next(self) -> str:
+        """What happens to another one; empty: nothing."""
+        self.sent += 1
+        return self.planned.get((self.name, self.sent), "")
+
+
 class Lane:
     """One direction of one call: the writer's end; the reader has the inbox."""
 
-    def __init__(self, wire: Wire, call: Running, inbox: Inbox[Any], count: Numbers | None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        call: Running,
+        inbox: Inbox[Any],
+        count: Numbers | None,
+        snaps: Snaps | None = None,
+    ) -> None:
         self._wire, self._call, self._inbox, self._count = wire, call, inbox, count
+        self._snaps = snaps
         self._last_s = 0.0
         self._stuck: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.error: AioRpcError | None = None
@@ -87,7 +124,7 @@ class Lane:
         if self._count is not None:
             self._put_frame(message, self._count)
         else:
-            self.post(self._inbox.arrive, message.SerializeToString())
+            self.send(self._inbox.arrive, message.SerializeToString())
 
     def end(self, error: AioRpcError | None = None) -> None:
         """The last word of this direction; an error ends the call."""
@@ -97,7 +134,18 @@ class Lane:
     def last(self, message: Any) -> None:
         """The only message, and with it the end of the call."""
         if self._call.open:
-            self.post(self._call.answered, message.SerializeToString())
+            self.send(self._call.answered, message.SerializeToString())
+
+    def send(self, arrive: Callable[..., None], *arguments: Any) -> None:
+        """As :meth:`post`, of a message, at which the connection may break."""
+        word = self._snaps.next() if self._snaps is not None else ""
+        if word != "before":
+            self.post(arrive, *arguments)
+        if word:
+            assert self._snaps is not None
+            self._wire.snapped(f"{self._snaps.name} {self._snaps.sent} {word}")
+            process = self._call.client if self is self._call.back else self._call.server
+            self.post(self._wire.snap, self._call.link, process if word == "crash" else None)
 
     def late(self, data: bytes) -> None:
         """A message from long ago arrives."""
@@ -191,10 +239,10 @@ class Running:
         if self.serving is not None and self.server is not None and self.server.alive:
             self.server.call(self.serving.cancel)
 
-    def accept(self) -> None:
+    def accept(self, metadata: MetadataLike) -> None:
         """The server has taken the call."""
         if self.open and self.handle is not None and not self.handle.accepted.done():
-            self.handle.accepted.set_result(None)
+            self.handle.accepted.set_result(Metadata(*metadata))
 
 
 def notice(call: Running) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simulations.faults.disks import AgentDatabase
-from simulations.faults.draw import MESSAGES, REQUESTS
+from simulations.faults.draw import COUNTED, REQUESTS
 from simulations.faults.lanes import Link
 from simulations.faults.parties import AgentParty, Life
 from simulations.faults.plan import Item
@@ -45,7 +45,7 @@ class Mischief:
     def begin(self) -> None:
         """Sets the times of all that is planned."""
         for item in self._stage.schedule.items:
-            if item.kind in REQUESTS or item.kind in MESSAGES or item.kind == "write":
+            if item.kind in REQUESTS or item.kind in COUNTED:
                 continue
             self._later(item.at_ms, partial(self._act, item))
             if item.kind == "restore":
@@ -55,6 +55,7 @@ class Mischief:
         """All faults are over, whatever was planned."""
         stage = self._stage
         stage.wire.planned.clear()
+        stage.wire.snaps.clear()
         stage.writes.heal()
         for number in sorted(self._lasting):
             self._end(number)

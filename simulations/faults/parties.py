@@ -17,12 +17,14 @@ from agents.backends import open_backend
 from agents.backends.base import Free
 from agents.backends.hosts.embedder import Embedder
 from agents.backends.hosts.fabric import Fabric
+from agents.backends.hosts.memory import MemoryHosts
 from agents.book import Book
 from agents.clouds import Hosting
 from agents.server import service
 from agents.streams import Streams
 from braid.v1.reservations_pb2_grpc import add_ReservationsServicer_to_server
 from orchestrator.bounds import Bounds
+from orchestrator.carrier import GrpcCarrier
 from orchestrator.domains import GrpcGateway
 from orchestrator.engine import Engine, Limits
 from orchestrator.instance import Instance
@@ -41,9 +43,11 @@ from simulations.faults.rpc import Channel, Services
 from simulations.faults.wire import Wire
 from substrate.model import Directionality, Step, Window
 
-LIMITS = Limits(offers_reuse_ms=2000)
+LIMITS = Limits(offers_reuse_ms=2000, carry_ms=15_000)
 START_AGAIN_S = 1.0
 READY_S = 1.0
+STALL_S = 10.0
+"""After how long a copy that does not go on is begun again."""
 
 
 @dataclass(slots=True)
@@ -164,6 +168,8 @@ class AgentParty(Party):
     config: Mapping[str, Any] = field(default_factory=dict)
     orchestrators: tuple[str, ...] = ()
     wrote: Callable[[str], None] = lambda _domain: None
+    dies: Callable[[], None] = lambda: None
+    """Called before its hosts may forget what they have."""
     database: AgentDatabase = field(default_factory=AgentDatabase)
     truth: int = 100
     """How many percent of the truth its offers say."""
@@ -188,6 +194,10 @@ class AgentParty(Party):
         """Of a provider that runs: what its agent has made on hosts and inner switches."""
         agent = self.agent if "cloud" in self.config else None
         return agent.clouds._backend.embedder if agent is not None and agent.clouds else None
+
+    def kill(self, life: Life | None = None) -> None:
+        self.dies()
+        super().kill(life)
 
     async def run(self, life: Life, ids: PartyIds) -> None:
         book = Book(open_backend(self.config))
@@ -217,6 +227,10 @@ class AgentParty(Party):
     def _with_machines(self, backend: Hosting) -> None:
         # The loop knows no threads.
         backend.apart = at_once
+        for host in backend.embedder.hosts.specs:
+            plugin = backend.embedder.hosts.plugin(host)
+            assert isinstance(plugin, MemoryHosts)
+            plugin._clock = self.clock
         if not self.lasting:
             return
         if self.machines is not None:
@@ -244,6 +258,7 @@ class InstanceParty(Party):
         engine = Engine(
             self.orchestrator_id, store, gateway, self.clock, ids, LIMITS, record_progress=False
         )
+        engine.carrier = GrpcCarrier(gateway, STALL_S)
         instance = Instance(engine, self.name, self.lease_ms)
         gateway.instance_epoch = lambda: engine.epoch
         await instance.start()

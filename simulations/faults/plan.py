@@ -24,7 +24,7 @@ RIVAL_INSTANCE = "r"
 KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("reserve", "modify", "migrate", "cancel", "accept", "gone"), ("instance",)),
     **dict.fromkeys(("cloudnet", "remodel"), ("instance",)),
-    **dict.fromkeys(("lost", "late", "doubled"), ("lane",)),
+    **dict.fromkeys(("lost", "late", "doubled", "snap"), ("lane",)),
     **dict.fromkeys(("write", "crash", "twin", "pause", "skew", "slow"), ("party",)),
     **dict.fromkeys(("cut", "reset"), ("party", "link")),
     **dict.fromkeys(("full", "lie", "restore"), ("domain",)),
@@ -43,6 +43,7 @@ WORDS = {
     "remodel": (NET, "VNODE:CORES:GIB[@SITE]… A-B:GBPS…"),
     "write": ("refused|unknown|crash before|crash after",) * 2,
     "restore": ("told|silent",) * 2,
+    "snap": ("before|after|crash",) * 2,
 }
 """What the word of an item must look like, if it has one, and how to say so."""
 

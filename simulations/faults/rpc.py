@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Generic, Never, Protocol, TypeVar
 
 import grpc
-from grpc.aio import AioRpcError, Metadata
+from grpc.aio import EOF, AioRpcError, Metadata
+from grpc_status.rpc_status import to_status
 
 from runtime.errors import status_of
 from simulations.faults.loop import Process, current
@@ -86,7 +87,7 @@ class Call:
     """One call as its client sees it: awaitable for one answer, or an iteration of many."""
 
     def __init__(self, client: Process, answers: Inbox[Any], cancel: Callable[[], None]) -> None:
-        self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.accepted: asyncio.Future[Metadata] = asyncio.get_running_loop().create_future()
         self._client, self._answers, self._cancel = client, answers, cancel
         self._sending: asyncio.Task[None] | None = None
 
@@ -95,9 +96,8 @@ class Call:
         self._sending = self._client.spawn(_pump(requests, pipe))
 
     async def initial_metadata(self) -> Metadata:
-        """Returns when the server has taken the call. Raises AioRpcError."""
-        await self.accepted
-        return Metadata()
+        """What the server said as it took the call. Raises AioRpcError."""
+        return await asyncio.shield(self.accepted)
 
     def refuse(self, error: AioRpcError) -> None:
         """The call was not taken; nobody need ask."""
@@ -108,6 +108,13 @@ class Call:
     async def one(self) -> Any:
         """The answer of a unary call. Raises AioRpcError."""
         return await self._answers.get()
+
+    async def read(self) -> Any:
+        """The next answer of many; EOF after the last one. Raises AioRpcError."""
+        try:
+            return await self._answers.get()
+        except StopAsyncIteration:
+            return EOF
 
     def __aiter__(self) -> Inbox[Any]:
         return self._answers
@@ -129,6 +136,36 @@ class Call:
             self._sending.cancel()
 
 
+class WrittenCall(Call):
+    """A call whose requests are written one by one, and which is awaited for its one answer."""
+
+    pipe: Pipe
+
+    async def write(self, message: Any) -> None:
+        """Sends a request. Raises asyncio.InvalidStateError when the call is over."""
+        if self.done():
+            raise asyncio.InvalidStateError("the call is over")
+        self.pipe.put(message)
+        # As gRPC does: others may go on.
+        await asyncio.sleep(0)
+
+    async def done_writing(self) -> None:
+        """No more requests follow."""
+        self.pipe.end()
+
+    def done(self) -> bool:
+        """Whether its end has arrived."""
+        return self._answers.over
+
+    def refuse(self, error: AioRpcError) -> None:
+        """As gRPC has it, who asks what was said first hears nothing, and then of the error."""
+        if not self.accepted.done():
+            self.accepted.set_result(Metadata())
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.one().__await__()
+
+
 async def _pump(requests: AsyncIterator[Any], pipe: Pipe) -> None:
     async for request in requests:
         pipe.put(request)
@@ -138,7 +175,7 @@ async def _pump(requests: AsyncIterator[Any], pipe: Pipe) -> None:
 class ServerContext:
     """What a servicer may ask of a call."""
 
-    def __init__(self, metadata: MetadataLike, accept: Callable[[], None]) -> None:
+    def __init__(self, metadata: MetadataLike, accept: Callable[[MetadataLike], None]) -> None:
         self._metadata, self._accept = tuple(metadata), accept
 
     def invocation_metadata(self) -> MetadataLike:
@@ -147,7 +184,7 @@ class ServerContext:
 
     async def send_initial_metadata(self, metadata: MetadataLike) -> None:
         """Tells the client that the call is taken."""
-        self._accept()
+        self._accept(metadata)
 
     async def abort(self, code: grpc.StatusCode, details: str = "", *_: Any) -> Never:
         """Ends the call with a status."""
@@ -186,7 +223,7 @@ async def serve(
                 answers.put(answer)
             answers.end()
         else:
-            behaviour = handler.unary_unary
+            behaviour = handler.stream_unary or handler.unary_unary
             answers.last(await behaviour(request, context))
     except AioRpcError as error:
         answers.end(error)
@@ -195,19 +232,16 @@ async def serve(
         if status is None:
             broken(error)
             return
-        answers.end(rpc_error(_code(status.code), status.message))
+        told = to_status(status)
+        answers.end(rpc_error(told.code, told.details, Metadata(*told.trailing_metadata)))
 
 
-def _code(number: int) -> grpc.StatusCode:
-    return next(code for code in grpc.StatusCode if code.value[0] == number)
-
-
-def rpc_error(code: grpc.StatusCode, details: str) -> AioRpcError:
+def rpc_error(code: grpc.StatusCode, details: str, trailing: Metadata | None = None) -> AioRpcError:
     """A status that is not OK."""
-    return AioRpcError(code, Metadata(), Metadata(), details)
+    return AioRpcError(code, Metadata(), trailing or Metadata(), details)
 
 
-class Carrier(Protocol):
+class Caller(Protocol):
     """What a channel needs: how a call to one target begins."""
 
     def begin(
@@ -218,6 +252,7 @@ class Carrier(Protocol):
         metadata: MetadataLike,
         timeout_s: float | None,
         request: Any = None,
+        kind: type[Call] = Call,
     ) -> tuple[Call, Pipe]:
         """A call that goes on its way now, with its request when that is a single one."""
 
@@ -225,8 +260,8 @@ class Carrier(Protocol):
 class Channel:
     """The part of ``grpc.aio.Channel`` that stubs use."""
 
-    def __init__(self, carrier: Carrier) -> None:
-        self._carrier = carrier
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
         self._calls: list[Call] = []
 
     async def __aenter__(self) -> Channel:
@@ -261,6 +296,19 @@ class Channel:
 
         return call
 
+    def stream_unary(
+        self, method: str, response_deserializer: Callable[[bytes], Any], **_: Any
+    ) -> Callable[..., WrittenCall]:
+        """How to call a method with many requests, to be written, and one answer."""
+
+        def call(**more: Any) -> WrittenCall:
+            begun, pipe = self._begin(method, response_deserializer, None, more, kind=WrittenCall)
+            assert isinstance(begun, WrittenCall)
+            begun.pipe = pipe
+            return begun
+
+        return call
+
     def stream_stream(
         self, method: str, response_deserializer: Callable[[bytes], Any], **_: Any
     ) -> Callable[..., Call]:
@@ -280,8 +328,9 @@ class Channel:
         timeout_s: float | None,
         more: Mapping[str, Any],
         request: Any = None,
+        kind: type[Call] = Call,
     ) -> tuple[Call, Pipe]:
         metadata = more.get("metadata") or ()
-        begun = self._carrier.begin(current(), method, parse, metadata, timeout_s, request)
+        begun = self._caller.begin(current(), method, parse, metadata, timeout_s, request, kind)
         self._calls.append(begun[0])
         return begun

@@ -29,6 +29,9 @@ LOOK_FIRST_S, LOOK_LAST_S = 0.5, 10.0
 PATIENCE_S = 300.0
 """How long that may take, beside what clocks were wrong by: retries wait for times that were."""
 
+COUNT_S, COUNT_AFTER_S = 0.05, 1.0
+"""How often VNodes write something: amid faults, and later."""
+
 ON_ITS_WAY_S = 0.45
 """Until what was decided is on all devices: a message takes up to 0.2 s. Within the same second."""
 
@@ -43,6 +46,8 @@ class Stage:
         seed, world = schedule.seed, schedule.world
         note = self.note if trace else None
         self.wire = Wire(loop, seed, _planned(schedule), self.count, note, self.broken)
+        self.wire.snaps |= {(i.who, i.number): i.word for i in schedule.of("snap")}
+        self.wire.crash = self._crash_process
         written = {(i.who, i.number): i.word for i in schedule.of("write")}
         self.writes = Writes(written, self._crash_process, self.count_noted)
         around = Surroundings(loop, seed, self.wire, self.writes, self.note)
@@ -83,6 +88,7 @@ class Stage:
                 config=config,
                 orchestrators=tuple(sorted(self.memories)),
                 wrote=self._wrote,
+                dies=lambda: self.checker.tenants.look(),
                 lasting=self.schedule.world.lasting,
             )
             for number, (name, config) in enumerate(sorted(configs(self.schedule.world).items()))
@@ -126,6 +132,8 @@ class Stage:
                 self.loop.call_later(item.at_ms / 1000, self._ask, item, context=self.wire.context)
         mischief = Mischief(self)
         mischief.begin()
+        if self.schedule.world.clouds:
+            self._let_count()
         await asyncio.sleep(HEAL_S)
         mischief.heal()
         self.note("healed")
@@ -170,6 +178,12 @@ class Stage:
             for name, record in memory._reservations.items()
         }
         return self.checker.unresolved() + self.users.contradicted(states)
+
+    def _let_count(self) -> None:
+        """VNodes write, again and again."""
+        self.checker.tenants.look()
+        after_s = COUNT_S if self.loop.time() < HEAL_S else COUNT_AFTER_S
+        self.loop.call_later(after_s, self._let_count, context=self.wire.context)
 
     def _ask(self, item: Any) -> None:
         self._users.spawn(self.users.ask(item))

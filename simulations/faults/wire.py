@@ -29,6 +29,7 @@ from simulations.faults.rpc import (
 )
 
 NEGOTIATE = "/braid.v1.DomainAgent/Negotiate"
+VNODES = "/braid.v1.CloudNets/"
 KEEPALIVE_S = 4.0
 """After how long a cut is noticed. In production about 30 s; here all is in more of a hurry."""
 
@@ -46,6 +47,9 @@ class Wire:
     count: Count
     note: Note | None
     broken: Callable[[BaseException], None]
+    snaps: dict[tuple[str, int], str] = field(default_factory=dict)
+    """See :class:`simulations.faults.lanes.Snaps`."""
+    crash: Callable[[Process], None] = lambda _process: None
     late: int = 0
     """How many messages are still to arrive late."""
     context: contextvars.Context = field(init=False)
@@ -61,7 +65,7 @@ class Wire:
         """The link between two parties."""
         key = (client, server)
         if key not in self._links:
-            self._links[key] = Link(self.seed, client, server, self.planned)
+            self._links[key] = Link(self.seed, client, server, self.planned, self.snaps)
         return self._links[key]
 
     def links_of(self, party: str) -> list[Link]:
@@ -70,7 +74,7 @@ class Wire:
 
     def channel(self, client: str, server: str) -> Channel:
         """How one party reaches another."""
-        return Channel(_Carrier(self, self.link(client, server)))
+        return Channel(_Caller(self, self.link(client, server)))
 
     def serve(self, party: str, process: Process, services: Services) -> None:
         """The party can be called, and this process of it answers."""
@@ -93,6 +97,18 @@ class Wire:
         """The connection breaks; what is under way is lost."""
         for call in list(link.calls.values()):
             call.close(rpc_error(grpc.StatusCode.UNAVAILABLE, "connection reset"))
+
+    def snapped(self, text: str) -> None:
+        """A fault of a message that is about what VNodes have took place."""
+        self.count("snap")
+        if self.note is not None:
+            self.note(f"snap {text}")
+
+    def snap(self, link: Link, process: Process | None) -> None:
+        """The connection breaks; because this process dies, if it is one."""
+        if process is not None:
+            self.crash(process)
+        self.reset(link)
 
     def cut(self, link: Link) -> None:
         """Nothing passes until it is mended; noticed after KEEPALIVE_S."""
@@ -118,6 +134,7 @@ class Wire:
         metadata: MetadataLike,
         timeout_s: float | None,
         request: Any = None,
+        kind: type[Call] = Call,
     ) -> tuple[Call, Pipe]:
         """A call that goes on its way now, with its request when that is a single one."""
         serving = self._served.get(link.server)
@@ -127,19 +144,21 @@ class Wire:
         deserialize: Any = handler.request_deserializer if handler is not None else bytes
         call = Running(self._numbers, link, client, Inbox(deserialize))
         call.answers = answers = Inbox(parse)
-        call.handle = handle = Call(client, answers, lambda: call.close(None))
-        frames = method == NEGOTIATE
-        call.there = Lane(self, call, call.requests, link.lanes["there"] if frames else None)
-        call.back = Lane(self, call, answers, link.lanes["back"] if frames else None)
+        call.handle = handle = kind(client, answers, lambda: call.close(None))
+        counts = link.lanes if method == NEGOTIATE else {}
+        snaps = link.snaps if method.startswith(VNODES) else {}
+        call.there = Lane(self, call, call.requests, counts.get("there"), snaps.get("there"))
+        call.back = Lane(self, call, answers, counts.get("back"), snaps.get("back"))
         link.calls[call.number] = call
         if served is None or handler is None:
             call.back.end(rpc_error(grpc.StatusCode.UNAVAILABLE, "connection refused"))
         else:
             back, process = call.back, served[0]
             call.server = process
-            context = ServerContext(metadata, lambda: back.post(call.accept))
+            context = ServerContext(metadata, lambda said: back.post(call.accept, said))
             data = request.SerializeToString() if request is not None else None
-            call.there.post(self._start, call, process, handler, data, context)
+            begin = call.there.send if request is not None else call.there.post
+            begin(self._start, call, process, handler, data, context)
         if timeout_s is not None:
             error = rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded")
             self.loop.call_later(timeout_s, call.close, error, context=self.context)
@@ -169,7 +188,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class _Carrier:
+class _Caller:
     wire: Wire
     link: Link
 
@@ -181,5 +200,7 @@ class _Carrier:
         metadata: MetadataLike,
         timeout_s: float | None,
         request: Any = None,
+        kind: type[Call] = Call,
     ) -> tuple[Call, Pipe]:
-        return self.wire.begin(self.link, client, method, parse, metadata, timeout_s, request)
+        wire, link = self.wire, self.link
+        return wire.begin(link, client, method, parse, metadata, timeout_s, request, kind)

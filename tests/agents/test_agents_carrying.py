@@ -271,6 +271,22 @@ async def test_it_comes_in_place_of_what_came_before_and_is_stopped_if_its_user_
         assert "it rains" in await typed(w, "b", "read diary")
 
 
+async def test_nothing_comes_while_what_is_new_beside_it_cannot_be_made() -> None:
+    async with world(hosts=1) as w:
+        await w.committed(cloud_prep(graph({"c": 4})))
+        # What leaves stands by until the new version runs, which it would be in the way of.
+        beside = graph({"b": 2, "d": 6})
+        await w.committed(replace(awaiting(beside, transaction_id="t2", version=2), leaves=("c",)))
+        await w.agent.parts.provisioner.settled("r1")
+        assert w.data_plane("t2") is DataPlaneState.FAILED
+        error = await failing(w.clouds.carrying.must_fit("r1", "b"))
+        assert error.code is StatusCode.UNAVAILABLE
+        assert "later" in error.possible
+        await w.release("t1")
+        await w.at(100)
+        await w.clouds.carrying.must_fit("r1", "b")
+
+
 async def test_what_breaks_off_leaves_nothing() -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b'{"diary": '

@@ -9,14 +9,20 @@ from typing import Any, cast
 import grpc
 import pytest
 from grpc.aio import AioRpcError
+from grpc_status import rpc_status
 
-from braid.v1 import agent_pb2 as pb
+from braid.v1 import agent_pb2 as pb, cloudnets_pb2
 from braid.v1.agent_pb2_grpc import (
     DomainAgentServicer,
     DomainAgentStub,
     add_DomainAgentServicer_to_server,
 )
-from runtime.errors import invalid
+from braid.v1.cloudnets_pb2_grpc import (
+    CloudNetsServicer,
+    CloudNetsStub,
+    add_CloudNetsServicer_to_server,
+)
+from runtime.errors import invalid, request_error_of
 from simulations.faults.lanes import MessageFault, Planned
 from simulations.faults.loop import FaultLoop, Process
 from simulations.faults.rpc import Call, Services
@@ -347,5 +353,143 @@ def test_messages_are_copies() -> None:
         sent.messages[0].req_offers.query_id = "after"
         await asyncio.sleep(5)
         assert talk.answers == ["before"]
+
+    world.run(work())
+
+
+# Calls about VNodes: written request by request, and broken at one of them ------------------------
+
+
+class Takes(CloudNetsServicer):
+    """Takes what comes after it has said so; of nothing it says that there is none."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.over = 0
+
+    async def Import(self, requests: Any, context: Any) -> cloudnets_pb2.ImportResponse:
+        first = await anext(aiter(requests))
+        if not first.vnode:
+            raise invalid("vnode", "", "a name")
+        await context.send_initial_metadata((("said", first.vnode),))
+        try:
+            async for request in requests:
+                self.taken.append(request.data)
+        finally:
+            self.over += 1
+        return cloudnets_pb2.ImportResponse()
+
+    async def Export(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        for piece in (b"1", b"2"):
+            yield cloudnets_pb2.ExportResponse(data=piece)
+
+
+class CloudWorld(World):
+    def __init__(self, snaps: dict[tuple[str, int], str] | None = None) -> None:
+        super().__init__()
+        self.wire.snaps |= snaps or {}
+        self.takes = Takes()  # type: ignore[abstract]
+        services = Services()
+        add_CloudNetsServicer_to_server(self.takes, cast(grpc.aio.Server, services))
+        self.wire.serve("m1", self.agent, services)
+        self.crashed: list[Process] = []
+        self.wire.crash = self.crashed.append
+        self.cloud: Any = CloudNetsStub(cast(grpc.aio.Channel, self.wire.channel("a", "m1")))
+
+
+def test_requests_are_written_and_the_answer_is_awaited() -> None:
+    world = CloudWorld()
+
+    async def work() -> None:
+        call = world.cloud.Import()
+        await call.write(cloudnets_pb2.ImportRequest(vnode="v"))
+        assert dict(await call.initial_metadata()) == {"said": "v"}
+        for piece in (b"1", b"2"):
+            await call.write(cloudnets_pb2.ImportRequest(data=piece))
+        await call.done_writing()
+        assert not call.done()
+        assert await call == cloudnets_pb2.ImportResponse()
+        assert call.done()
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(cloudnets_pb2.ImportRequest())
+        assert world.takes.taken == [b"1", b"2"]
+
+    world.run(work())
+
+
+def test_answers_are_read_until_there_are_no_more() -> None:
+    world = CloudWorld()
+
+    async def work() -> None:
+        call = world.cloud.Export(cloudnets_pb2.ExportRequest())
+        found = [await call.read() for _ in range(3)]
+        assert [each.data for each in found[:2]] == [b"1", b"2"]
+        assert not found[2]
+
+    world.run(work())
+
+
+def test_a_refusal_is_told_with_all_that_it_says_and_nothing_was_said_before() -> None:
+    world = CloudWorld()
+
+    async def work() -> None:
+        call = world.cloud.Import()
+        await call.write(cloudnets_pb2.ImportRequest())
+        assert not list(await call.initial_metadata())
+        with pytest.raises(AioRpcError) as caught:
+            await call
+        status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+        assert status is not None
+        error = request_error_of(status)
+        assert error is not None
+        assert (error.field, error.possible) == ("vnode", "a name")
+
+    world.run(work())
+
+
+def test_who_gives_up_is_not_served_any_more() -> None:
+    world = CloudWorld()
+
+    async def work() -> None:
+        call = world.cloud.Import()
+        await call.write(cloudnets_pb2.ImportRequest(vnode="v"))
+        await call.initial_metadata()
+        call.cancel()
+        await asyncio.sleep(1)
+        assert call.done()
+        assert world.takes.over == 1
+        assert world.wire.link("a", "m1").calls == {}
+
+    world.run(work())
+
+
+@pytest.mark.parametrize(
+    ("lane", "word", "taken"),
+    [
+        ("a>m1", "before", []),
+        ("a>m1", "after", [b"1"]),
+        ("a>m1", "crash", [b"1"]),
+        ("m1>a", "before", [b"1", b"2"]),
+    ],
+)
+def test_the_connection_breaks_at_a_message(lane: str, word: str, taken: list[bytes]) -> None:
+    world = CloudWorld({(lane, 2 if lane == "a>m1" else 1): word})
+
+    async def pour(call: Any) -> None:
+        await call.write(cloudnets_pb2.ImportRequest(vnode="v"))
+        for piece in (b"1", b"2"):
+            await asyncio.sleep(1)
+            if not call.done():
+                await call.write(cloudnets_pb2.ImportRequest(data=piece))
+        await call.done_writing()
+        await call
+
+    async def work() -> None:
+        with pytest.raises(AioRpcError) as caught:
+            await pour(world.cloud.Import())
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert world.takes.taken == taken
+        assert world.counts == ["snap"]
+        assert world.crashed == ([world.agent] if word == "crash" else [])
 
     world.run(work())
