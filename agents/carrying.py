@@ -60,20 +60,22 @@ class Carrying:
     def __init__(self, parts: Parts, embedder: Embedder, remaps: Remaps, spawn: Spawn) -> None:
         self._parts, self._embedder, self._remaps, self._spawn = parts, embedder, remaps, spawn
 
-    async def export(self, reservation_id: str, vnode: str) -> Exported:
-        """Stops a VNode durably, and tells what it has."""
+    async def export(self, reservation_id: str, vnode: str, errand: int = 0) -> Exported:
+        """Stops a VNode durably, and tells what it has. Refuses what an earlier errand asks."""
         record, mapped, at = await self._there(reservation_id, vnode)
         if not self._embedder.carries(at.host):
             raise _never(vnode, "one on hosts of which VNodes can be carried away")
         now_ms = self._parts.clock.now_ms()
-        await self._remap(record, lambda now: now.leaving(vnode, now_ms, paused=False))
+        await self._leave(record, vnode, errand, paused=False)
         name = VNodeName(reservation_id, vnode)
         carried = await self._tried(vnode, self._embedder.export(name))
         return Exported(carried, vnode in mapped.off, _stood_ms(mapped, vnode, now_ms))
 
-    async def copy(self, reservation_id: str, vnode: str, since: str, *, last: bool) -> Exported:
+    async def copy(
+        self, reservation_id: str, vnode: str, since: str, errand: int = 0, *, last: bool
+    ) -> Exported:
         """What a VNode has beyond the copy ``since``, as it runs; the ``last`` one pauses it,
-        durably."""
+        durably, and is refused to an earlier errand."""
         record, mapped, at = await self._there(reservation_id, vnode)
         if not self._embedder.carries_live(at.host):
             raise _never(vnode, "one on hosts of which VNodes can be carried as they run")
@@ -81,7 +83,7 @@ class Carrying:
             raise _never(vnode, "one that runs: its user has stopped it")
         now_ms = self._parts.clock.now_ms()
         if last:
-            await self._remap(record, lambda now: now.leaving(vnode, now_ms, paused=True))
+            await self._leave(record, vnode, errand, paused=True)
         name = VNodeName(reservation_id, vnode)
         copy = await self._tried(vnode, self._embedder.copy(name, since, pause=last))
         return Exported(
@@ -92,6 +94,26 @@ class Carrying:
             copy.since,
             copy.memory,
         )
+
+    async def _leave(self, record: Record, vnode: str, errand: int, *, paused: bool) -> None:
+        now_ms = self._parts.clock.now_ms()
+
+        def change(now: Mapped) -> Mapped:
+            if _is_late(now, vnode, errand):
+                return now
+            return now.leaving(vnode, now_ms, paused=paused).on_errand(vnode, errand)
+
+        await self._remap(record, change)
+        self._must_not_be_late(record, vnode, errand)
+
+    def _must_not_be_late(self, record: Record, vnode: str, errand: int) -> None:
+        now = self._parts.records.get(record.key)
+        if now is not None and _is_late(self._mapped(now), vnode, errand):
+            last = self._mapped(now).errand(vnode)
+            possible = (
+                f"errand {last} or a later one, which carries it now; this is errand {errand}"
+            )
+            raise _never(vnode, possible)
 
     def may_come(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
         """The part that awaits a VNode, and how that lies."""
@@ -189,16 +211,22 @@ class Carrying:
         if found.state is not PowerState.PAUSED:
             raise _never(name.vnode, "one that has arrived: what it had in memory is not here")
 
-    async def put_back(self, reservation_id: str, vnodes: Sequence[str]) -> None:
-        """Lets VNodes run again that are not carried away after all."""
+    async def put_back(self, reservation_id: str, vnodes: Sequence[str], errand: int = 0) -> None:
+        """Lets VNodes run again that are not carried away after all; not for an earlier errand."""
         for vnode in vnodes:
-            await self._put_one_back(VNodeName(reservation_id, vnode))
+            await self._put_one_back(VNodeName(reservation_id, vnode), errand)
 
-    async def _put_one_back(self, name: VNodeName) -> None:
+    async def _put_one_back(self, name: VNodeName, errand: int) -> None:
+        def change(now: Mapped) -> Mapped:
+            if _is_late(now, name.vnode, errand):
+                return now
+            return now.staying([name.vnode]).on_errand(name.vnode, errand)
+
         for record in self._live(*name):
             mapped = self._mapped(record)
             if name.vnode in mapped.leaves:
-                await self._remap(record, lambda now: now.staying([name.vnode]))
+                await self._remap(record, change)
+                self._must_not_be_late(record, name.vnode, errand)
             if name.vnode in set(mapped.leaves) & set(mapped.paused) - set(mapped.off):
                 # A newer version without it may be in force until that is given back.
                 await self._tried(name.vnode, self._embedder.resume(name))
@@ -280,6 +308,11 @@ def must_stay(mapped: Mapped, vnodes: Iterable[str]) -> None:
     for name in vnodes:
         if name in mapped.leaves:
             raise _never(name, f"one that stays here: {LEAVING}")
+
+
+def _is_late(mapped: Mapped, vnode: str, errand: int) -> bool:
+    """Whether a later errand has it; one that is not known is not late."""
+    return 0 < errand < mapped.errand(vnode)
 
 
 def _stood_ms(mapped: Mapped, vnode: str, now_ms: int) -> int | None:

@@ -158,9 +158,11 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         if _copies(request.carry):
             since = _id("since", request.since) if request.since else ""
             last = request.carry == pb.CARRY_LIVE
-            exported = await self._clouds.carrying.copy(reservation_id, vnode, since, last=last)
+            exported = await self._clouds.carrying.copy(
+                reservation_id, vnode, since, request.errand, last=last
+            )
         else:
-            exported = await self._clouds.carrying.export(reservation_id, vnode)
+            exported = await self._clouds.carrying.export(reservation_id, vnode, request.errand)
         carried, digest = exported.carried, hashlib.sha256()
         yield pb.ExportResponse(
             format=carried.format,
@@ -226,7 +228,7 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         context: ServicerContext[pb.CarriedRequest, pb.CarriedResponse],
     ) -> pb.CarriedResponse:
         """Lets VNodes run again that are not carried away after all."""
-        await self._clouds.carrying.put_back(*_carried(request))
+        await self._clouds.carrying.put_back(*_carried(request), request.errand)
         return pb.CarriedResponse()
 
     def _check_domain(self, given: str) -> None:

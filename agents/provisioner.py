@@ -82,7 +82,7 @@ class Provisioner:
                 self._touched.add(record, self._placement_of(record))
 
     def suspect(self, record: Record) -> None:
-        """A hold that a backup remembers may have been committed and configured since."""
+        """What a backup remembers as a hold, or not at all, may have been configured since."""
         prep = record.part.prep
         if prep is not None and prep.window.start_s <= self._now_s() and record.live:
             self._touched.add(record, self._placement_of(record))

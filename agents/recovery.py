@@ -202,12 +202,21 @@ class Recovery:
             except StorageError:
                 self._take_back(outcome)
                 raise
+            self._suspect(outcome)
             self.life = life
             self._greeted.clear()
             senders, self._collected = self._collected.senders, Collected()
             self._rule()
         self._tell(outcome, senders)
         self.over()
+
+    def _suspect(self, outcome: _Outcome) -> None:
+        """What was taken up by claims may be on devices from before, also where it only stands by
+        now: it must be taken off when it is released."""
+        for _, part in outcome.adopted:
+            record = self._parts.records.get((part.transaction_id, part.part_id))
+            if record is not None:
+                self._parts.provisioner.suspect(record)
 
     async def _reconciled(self) -> _Outcome:
         """Takes and gives back capacity in memory, and says what is to be written and answered."""

@@ -62,7 +62,8 @@ class Mapped:
     are ordinary segments: of them there are only the ``rules`` of the edge's switch. ``awaits``:
     VNodes that are being carried here, and do not run yet. ``leaves``: those that are being carried
     away, and do not run any more, and ``left_ms`` since when each of them stands still. ``paused``:
-    those of both that keep what they have in memory.
+    those of both that keep what they have in memory. ``errands``: which one was the last to stop,
+    pause or put back a VNode that was to be carried away.
     """
 
     reservation_id: str
@@ -76,6 +77,7 @@ class Mapped:
     leaves: tuple[str, ...] = ()
     paused: tuple[str, ...] = ()
     left_ms: tuple[tuple[str, int], ...] = ()
+    errands: tuple[tuple[str, int], ...] = ()
 
     @property
     def still(self) -> frozenset[str]:
@@ -116,6 +118,17 @@ class Mapped:
         after = replace(self, leaves=leaves, left_ms=left_ms)
         return after.pausing([name for name in names if name not in self.awaits], paused=False)
 
+    def errand(self, vnode: str) -> int:
+        """The last one that it was carried away on; 0: none."""
+        return dict(self.errands).get(vnode, 0)
+
+    def on_errand(self, vnode: str, errand: int) -> Mapped:
+        """With a VNode being carried away, or staying, on that errand; 0: it is not known."""
+        if not errand:
+            return self
+        errands = dict(self.errands) | {vnode: errand}
+        return replace(self, errands=tuple(sorted(errands.items())))
+
     def pausing(self, names: Collection[str], *, paused: bool) -> Mapped:
         """With these VNodes keeping what they have in memory while they stand still, or not."""
         kept = set(self.paused) | set(names) if paused else set(self.paused) - set(names)
@@ -136,6 +149,7 @@ class Mapped:
                 "leaves": self.leaves,
                 "paused": self.paused,
                 "left_ms": self.left_ms,
+                "errands": self.errands,
             }
         )
 
@@ -161,6 +175,7 @@ class Mapped:
             leaves=tuple(stored.get("leaves", ())),
             paused=tuple(stored.get("paused", ())),
             left_ms=tuple((vnode, ms) for vnode, ms in stored.get("left_ms", ())),
+            errands=tuple((vnode, errand) for vnode, errand in stored.get("errands", ())),
         )
 
 

@@ -99,6 +99,10 @@ class LiveBook:
         """Those whose owners let them be moved, in the order in which they came."""
         return self._movable.values()
 
+    def carried(self) -> list[Live]:
+        """Those of which anything was carried to another provider."""
+        return [live for live in self._live.values() if live.record.carried]
+
     def lose(self, reservation_id: str) -> None:
         """Drops one that another instance owns now; who waits for it hears of that."""
         live = self._live.pop(reservation_id, None)

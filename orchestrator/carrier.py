@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -49,11 +49,17 @@ class Providers(Protocol):
 class GrpcCarrier:
     """The :class:`orchestrator.ports.Carrier` of production."""
 
-    def __init__(self, providers: Providers, stall_s: float = STALL_S) -> None:
-        self._providers, self._stall_s = providers, stall_s
+    def __init__(
+        self,
+        providers: Providers,
+        stall_s: float = STALL_S,
+        errand_of: Callable[[str], int] = lambda _reservation_id: 0,
+    ) -> None:
+        """``errand_of``: on which errand the VNodes of a reservation are carried; 0: not known."""
+        self._providers, self._stall_s, self._errand_of = providers, stall_s, errand_of
 
     async def ahead(self, reservation_id: str, vnode: str, source: str, target: str) -> Ahead:
-        asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode, carry=pb.CARRY_AHEAD)
+        asked = self._asked(reservation_id, vnode, pb.CARRY_AHEAD)
         first, size = await self._pass(asked, source, target)
         return Ahead(size, first.HasField("still_ms"))
 
@@ -61,9 +67,15 @@ class GrpcCarrier:
         self, reservation_id: str, vnode: str, source: str, target: str, *, live: bool
     ) -> Brought:
         how = pb.CARRY_LIVE if live else pb.CARRY_COLD
-        asked = pb.ExportRequest(reservation_id=reservation_id, vnode=vnode, carry=how)
+        asked = self._asked(reservation_id, vnode, how)
         first, size = await self._pass(asked, source, target)
         return Brought(first.memory, first.off, first.still_ms, size)
+
+    def _asked(self, reservation_id: str, vnode: str, how: pb.Carry.ValueType) -> pb.ExportRequest:
+        errand = self._errand_of(reservation_id)
+        return pb.ExportRequest(
+            reservation_id=reservation_id, vnode=vnode, carry=how, errand=errand
+        )
 
     async def _pass(
         self, asked: pb.ExportRequest, source: str, target: str
@@ -119,8 +131,12 @@ class GrpcCarrier:
                 return
 
     async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
+        # Before anything is waited for: who has lost the reservation does not know its errand.
+        errand = self._errand_of(reservation_id)
         async with self._stub(domain) as stub:
-            request = pb.CarriedRequest(reservation_id=reservation_id, vnodes=[vnode])
+            request = pb.CarriedRequest(
+                reservation_id=reservation_id, vnodes=[vnode], errand=errand
+            )
             await self._of(domain, stub.PutBack(request))
 
     @asynccontextmanager

@@ -12,7 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from orchestrator.carried import now_running
+import structlog
+
+from orchestrator.book import Live
+from orchestrator.carried import CarriedVNode, now_running
 from orchestrator.carrying import Carry, awaited, carries
 from orchestrator.engine import Engine
 from orchestrator.errand import PAUSE_MAX_S, PAUSE_S, Errand, Outcome, refusal
@@ -23,6 +26,9 @@ from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
 from substrate.values import replace
 
+log = structlog.get_logger()
+
+COMMITTED = State.COMMITTED
 RESUMED_MS = 30_000
 """For how long it is tried in any case, however long ago it began."""
 
@@ -75,6 +81,36 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
             return
     if told:
         await _tell(engine, new, ())
+
+
+def begin_again(engine: Engine, live: Live, domain: str = "") -> None:
+    """Lets run what was carried, once more where a domain may not know that it began: it was
+    restored from a copy of before that. ``domain``: only there; empty: anywhere.
+    """
+    if engine.carrier is None:
+        return
+    for each in live.record.carried:
+        if domain in ("", each.target):
+            engine.spawn(_begin_once_more(engine, engine.carrier, live, each))
+
+
+async def _begin_once_more(
+    engine: Engine, carrier: Carrier, live: Live, each: CarriedVNode
+) -> None:
+    """For as long as it takes, while it is the version in force that has it there."""
+    name, version, pause_s = live.record.reservation_id, live.record.version, PAUSE_S
+    while not live.lost and live.record.version == version and live.record.state is COMMITTED:
+        # What a change under way brings must not begin before that is decided.
+        if live.record.change is None:
+            try:
+                await carrier.begin(name, each.vnode, each.target)
+                return
+            except NotCarriedError as error:
+                log.info("not begun", reservation=name, carry=each, reason=str(error))
+                if error.final:
+                    return
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
 async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> str:

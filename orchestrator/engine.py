@@ -184,6 +184,11 @@ class Engine(Work):
         self.book.lose(reservation_id)
         self.transactions.lose(reservation_id)
 
+    def errand_of(self, reservation_id: str) -> int:
+        """On which errand its VNodes are carried; 0: on none that this instance knows."""
+        live = self.book.get(reservation_id)
+        return live.record.errands if live is not None else 0
+
     def remembered(self) -> set[str]:
         """The reservations of which anything is in memory."""
         return self.book.ids() | self.transactions.reservations()

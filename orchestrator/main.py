@@ -65,7 +65,7 @@ async def running(settings: OrchestratorSettings) -> AsyncIterator[Running]:
     gateway = GrpcGateway(settings.orchestrator_id, instance_id, connect, clock)
     engine = Engine(settings.orchestrator_id, store, gateway, clock, ids, settings.limits())
     apart = engine.apart = OneThread()
-    engine.carrier = GrpcCarrier(gateway)
+    engine.carrier = GrpcCarrier(gateway, errand_of=engine.errand_of)
     instance = Instance(engine, instance_id, round(settings.lease_s * 1000))
     following: asyncio.Task[None] | None = None
     try:

@@ -10,6 +10,7 @@ from orchestrator.errand import Outcome
 from orchestrator.explaining import explained, let_go
 from orchestrator.negotiation import Failure
 from orchestrator.outcomes import stands, store_outcome, why_not
+from orchestrator.ports import Changes
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
@@ -64,6 +65,8 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
     done = Outcome()
     if stands(transaction) and _pending(live.record, new_id):
         since_ms = live.record.updated_ms
+        if awaited(transaction):
+            await _set_out(engine, live, new_id)
 
         def going() -> bool:
             return not live.lost and _pending(live.record, new_id)
@@ -91,6 +94,15 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
         engine.spawn(give_back(engine, old_id, new_id))
     else:
         await give_back(engine, old_id, new_id)
+
+
+async def _set_out(engine: Engine, live: Live, new_id: str) -> None:
+    """A new errand: what one before it still asks of sources, they refuse. Raises LostError."""
+    async with live.turn():
+        if _pending(live.record, new_id):
+            record = replace(live.record, errands=live.record.errands + 1)
+            await engine.persist(lambda: engine.save(Changes(reservation=record)), live)
+            live.set(record)
 
 
 async def give_back(engine: Engine, old_id: str, new_id: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from orchestrator.book import Live
+from orchestrator.carry_out import begin_again
 from orchestrator.engine import Engine
 from orchestrator.ports import DataPlaneReport, LostError, Renewal, Unfinished
 from orchestrator.recovery import adopt, resume, tend
@@ -167,6 +168,9 @@ class Owner:
                 reports = self._reports.pop((record.reservation_id, part.domain), {})
                 for report in reports.values():
                     self._report(part.domain, report)
+        for live in (engine.book.get(record.reservation_id) for record in found.reservations):
+            if live is not None:
+                begin_again(engine, live)
         for live in waiting:
             if not live.lost:
                 engine.go_on(self._go_on(live))

@@ -10,6 +10,7 @@ import asyncio
 
 import structlog
 
+from orchestrator.carry_out import begin_again
 from orchestrator.engine import Engine
 from orchestrator.ports import AgentIdentity, ConflictError, Holdings, PartKey
 from protocol.messages import Claim, Claims, Reconciled
@@ -52,8 +53,8 @@ class Reconciling:
         if identity.recovering:
             log.warning("domain was restored from a backup", domain=domain, epoch=identity.epoch)
             self._open[domain] = identity.epoch
-        else:
-            self._open.pop(domain, None)
+        elif self._open.pop(domain, None) is not None:
+            self._begin_again(domain)
 
     async def _check(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
         relied = await self._relied_on(domain)
@@ -85,9 +86,14 @@ class Reconciling:
         """The domain does not wait any more."""
         if self._open.get(domain) == message.agent_epoch:
             del self._open[domain]
+            self._begin_again(domain)
             log.info("domain is reconciled", domain=domain, epoch=message.agent_epoch)
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
+
+    def _begin_again(self, domain: str) -> None:
+        for live in self._engine.book.carried():
+            begin_again(self._engine, live, domain)
 
     async def _claim(self, domain: str, epoch: int) -> None:
         """Sends claims until they are taken, or the domain is gone (then it comes up again)."""

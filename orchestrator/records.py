@@ -128,6 +128,8 @@ class Reservation:
     """Of a CloudNet: how good its mapping is."""
     carried: tuple[CarriedVNode, ...] = ()
     """Of a CloudNet: what the version in force took to other providers."""
+    errands: int = 0
+    """How many times it was set out to carry VNodes: each time by one life of one instance."""
 
     @property
     def decided(self) -> bool:

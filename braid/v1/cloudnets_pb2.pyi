@@ -113,11 +113,16 @@ class ExportRequest(_message.Message):
     VNODE_FIELD_NUMBER: _builtins.int
     CARRY_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
+    ERRAND_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     vnode: _builtins.str
     carry: Global___Carry.ValueType
     since: _builtins.str
     """Not with COLD: the mark of the copy that is kept where it goes; empty: none."""
+    errand: _builtins.int
+    """Which errand this is of, counted for each reservation. What an earlier one asks of a VNode that a later one has
+    stopped, paused or put back is refused: FAILED_PRECONDITION. 0: it is not said, and not refused for that.
+    """
     def __init__(
         self,
         *,
@@ -125,10 +130,11 @@ class ExportRequest(_message.Message):
         vnode: _builtins.str = ...,
         carry: Global___Carry.ValueType = ...,
         since: _builtins.str = ...,
+        errand: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carry", b"carry", "reservation_id", b"reservation_id", "since", b"since", "vnode", b"vnode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carry", b"carry", "errand", b"errand", "reservation_id", b"reservation_id", "since", b"since", "vnode", b"vnode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,7 +259,10 @@ class CarriedRequest(_message.Message):
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     VNODES_FIELD_NUMBER: _builtins.int
+    ERRAND_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
+    errand: _builtins.int
+    """Of PutBack: as of an Export."""
     @_builtins.property
     def vnodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One or more."""
@@ -263,10 +272,11 @@ class CarriedRequest(_message.Message):
         *,
         reservation_id: _builtins.str = ...,
         vnodes: _abc.Iterable[_builtins.str] | None = ...,
+        errand: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id", "vnodes", b"vnodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errand", b"errand", "reservation_id", b"reservation_id", "vnodes", b"vnodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

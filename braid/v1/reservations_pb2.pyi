@@ -968,6 +968,7 @@ class ReservationRecord(_message.Message):
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
     CARRIED_FIELD_NUMBER: _builtins.int
+    ERRANDS_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
     """1 for the first criteria, one more per successful Modify."""
@@ -986,6 +987,8 @@ class ReservationRecord(_message.Message):
     """Only where a Modify under way is stored: its switch_s."""
     moves_for: _builtins.str
     """Only where a change under way is stored: the reservation that it makes room for."""
+    errands: _builtins.int
+    """Of a CloudNet: how many times it was set out to carry VNodes to other providers."""
     @_builtins.property
     def criteria(self) -> Global___Reservation:
         """The request as it stands now: Modify changes bandwidth and window."""
@@ -1048,10 +1051,11 @@ class ReservationRecord(_message.Message):
         alternatives: _abc.Iterable[Global___Alternative] | None = ...,
         proof: Global___MappingProof | None = ...,
         carried: _abc.Iterable[Global___CarriedVNode] | None = ...,
+        errands: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "asked", b"asked", "criteria", b"criteria", "modified", b"modified", "proof", b"proof", "switch_s", b"switch_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "carried", b"carried", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "proof", b"proof", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_modified", b"_modified", "_switch_s", b"_switch_s", "advice", b"advice", "alternatives", b"alternatives", "asked", b"asked", "bottlenecks", b"bottlenecks", "carried", b"carried", "created_ms", b"created_ms", "criteria", b"criteria", "data_plane", b"data_plane", "errands", b"errands", "modified", b"modified", "modifying", b"modifying", "moves_for", b"moves_for", "parts", b"parts", "paths", b"paths", "proof", b"proof", "refusals", b"refusals", "reservation_id", b"reservation_id", "state", b"state", "switch_s", b"switch_s", "updated_ms", b"updated_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__modified: _TypeAlias = _typing.Literal["modified"]  # noqa: Y015
     _WhichOneofArgType__modified: _TypeAlias = _typing.Literal["_modified", b"_modified"]  # noqa: Y015

@@ -184,9 +184,10 @@ class AgentParty(Party):
     def agent(self) -> Agent | None:
         """The running agent: of two processes that which took the database over last."""
         self.agents = [(life, agent) for life, agent in self.agents if life in self.lives]
-        if len(self.agents) == 1:
-            return self.agents[0][1]
-        running = [agent for _, agent in self.agents]
+        known = self.database.memory.life
+        since = known.boot if known is not None else 0
+        # One whose database another has taken over may run on when that one has died.
+        running = [agent for _, agent in self.agents if agent.life.boot >= since]
         return max(running, key=lambda agent: agent.life.boot, default=None)
 
     @property
@@ -258,7 +259,7 @@ class InstanceParty(Party):
         engine = Engine(
             self.orchestrator_id, store, gateway, self.clock, ids, LIMITS, record_progress=False
         )
-        engine.carrier = GrpcCarrier(gateway, STALL_S)
+        engine.carrier = GrpcCarrier(gateway, STALL_S, engine.errand_of)
         instance = Instance(engine, self.name, self.lease_ms)
         gateway.instance_epoch = lambda: engine.epoch
         await instance.start()

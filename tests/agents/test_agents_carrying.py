@@ -407,3 +407,37 @@ async def test_what_was_stored_before_anything_was_carried_is_read() -> None:
         old = text.replace(',"awaits":[],"leaves":[]', "")
         assert old != text
         assert type(w.mapped()).from_json(old) == w.mapped()
+
+
+# --- Errands --------------------------------------------------------------------------------------
+
+
+async def test_an_earlier_errand_neither_puts_back_nor_stops_what_a_later_one_has() -> None:
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(PAIR))
+        await whole(await w.clouds.carrying.export("r1", "b", 2))
+        await w.restart()
+        await w.agent.parts.provisioner.settled("r1")
+        for late in (
+            w.clouds.carrying.put_back("r1", ["b"], 1),
+            w.clouds.carrying.export("r1", "b", 1),
+            w.clouds.carrying.copy("r1", "b", "", 1, last=True),
+        ):
+            error = await failing(late)
+            assert error.code is StatusCode.FAILED_PRECONDITION
+            assert (
+                error.possible == "errand 2 or a later one, which carries it now; this is errand 1"
+            )
+        assert await states(w) == {"a": "running", "b": "stopped"}
+        await w.clouds.carrying.put_back("r1", ["b"], 3)
+        assert await states(w) == {"a": "running", "b": "running"}
+        assert (await failing(w.clouds.carrying.export("r1", "b", 2))).code
+        assert await states(w) == {"a": "running", "b": "running"}
+
+
+async def test_whose_errand_is_not_known_is_not_late() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.clouds.carrying.export("r1", "b", 7)
+        await w.clouds.carrying.put_back("r1", ["b"])
+        assert await states(w) == {"a": "running", "b": "running"}

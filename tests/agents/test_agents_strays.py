@@ -98,3 +98,18 @@ async def test_a_restart_without_recovery_takes_nothing_away() -> None:
     await world.at(200)
     assert await names(world) == {"r1:a", "r1:b", "r2:c"}
     await world.end()
+
+
+async def test_what_stands_by_and_was_taken_up_by_claims_goes_when_it_is_released() -> None:
+    world, backup = await running(ME)
+    alone = cloud_prep(graph({"a": 2}), "t3", version=2)
+    await world.committed(alone)
+    world.store = backup
+    await world.restart(restored=True)
+    solo = cloud_prep(SOLO, "t2", reservation_id="r2")
+    await told(world, claims(world, claim(cloud_prep(PAIR)), claim(alone), claim(solo)))
+    assert await names(world) == {"r1:a", "r1:b", "r2:c"}
+    await world.release("t1")
+    await world.settle()
+    assert await names(world) == {"r1:a", "r2:c"}
+    await world.end()

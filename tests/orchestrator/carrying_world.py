@@ -63,6 +63,7 @@ class MemoryCarrier:
         async def work() -> tuple[Exported, int]:
             if live:
                 return await self._copied((reservation_id, vnode, source, target), last=True)
+            await self._at(target).carrying.must_fit(reservation_id, vnode)
             exported = await self._at(source).carrying.export(reservation_id, vnode)
             await self._at(target).carrying.import_(reservation_id, vnode, exported)
             return exported, COLD_BYTES
@@ -74,6 +75,7 @@ class MemoryCarrier:
     async def _copied(self, way: tuple[str, str, str, str], *, last: bool) -> tuple[Exported, int]:
         reservation_id, vnode, source, target = way
         there, here = self._at(source).carrying, self._at(target).carrying
+        await here.must_fit(reservation_id, vnode)
         since = await here.kept(reservation_id, vnode)
         exported = await there.copy(reservation_id, vnode, since, last=last)
         pieces = [piece async for piece in exported.carried.data]

@@ -12,6 +12,7 @@ from providers_world import HOUR_S, placed
 
 from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
 from orchestrator.cloudnet_server import CloudNetsService
+from protocol.messages import Reconciled
 from simulations.clock import run_virtual
 
 CARRY, BEGIN, BACK = ("carry", "b", "zurich"), ("begin", "b", "zurich"), ("put_back", "b", "munich")
@@ -373,3 +374,45 @@ async def test_a_third_version_before_the_second_began_keeps_what_the_first_had(
         assert placed(await w.get()) == bigger
         assert await w.reads("zurich", "b")
         assert await w.reads("munich", "c")
+
+
+@virtual
+async def test_each_life_that_carries_sets_out_on_an_errand_of_its_own() -> None:
+    async with carrying() as w:
+        errands = []
+
+        async def at(step: Step) -> bool:
+            errands.append((await w.get()).errands)
+            return step[0] == "carry"
+
+        async def then(_step: Step) -> None:
+            errands.append((await w.get()).errands)
+
+        await w.move_and_die(at, then)
+        await w.settled()
+        assert (errands[0], errands[-1]) == (1, 2)
+        assert errands == sorted(errands)
+
+
+@virtual
+async def test_what_a_restored_provider_may_await_again_begins_again_there_alone() -> None:
+    async with carrying() as w:
+        await w.move()
+        await w.settled()
+        w.carrier.done.clear()
+        reconciling = w.one.instance.orchestrator.reports.reconciling
+        for domain in ("zurich", "berlin"):
+            reconciling._open[domain] = 9
+            reconciling.done(domain, Reconciled(9, "c"))
+        await until(lambda: w.carrier.done == [BEGIN])
+
+
+@virtual
+async def test_who_takes_over_lets_begin_again_what_was_carried() -> None:
+    async with carrying() as w:
+        await w.move()
+        await w.settled()
+        w.carrier.done.clear()
+        await w.it.kill("a")
+        w.one = await w.it.start("b")
+        await until(lambda: w.carrier.done == [BEGIN])

@@ -44,10 +44,12 @@ class Agent(CloudNetsServicer):
     since: list[str] = field(default_factory=list)
     heard: list[pb.ImportRequest] = field(default_factory=list)
     asked: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    errands: list[int] = field(default_factory=list)
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> Any:
         self.exports += 1
         self.since.append(request.since)
+        self.errands.append(request.errand)
         copy = request.carry in (pb.CARRY_AHEAD, pb.CARRY_LIVE)
         mark: dict[str, Any] = {"mark": "m2", "since": "m1", "memory": True} if copy else {}
         yield pb.ExportResponse(format="odd/1", off=not copy, still_ms=self.still_ms, **mark)
@@ -83,6 +85,7 @@ class Agent(CloudNetsServicer):
         if self.fails is not None:
             raise self.fails
         self.asked.append((what, request.reservation_id, list(request.vnodes)))
+        self.errands.append(request.errand)
         return pb.CarriedResponse()
 
 
@@ -107,7 +110,7 @@ class World:
 
     @property
     def carrier(self) -> GrpcCarrier:
-        return GrpcCarrier(self, self.stall_s)
+        return GrpcCarrier(self, self.stall_s, {"r1": 7}.__getitem__)
 
     async def carry(
         self, source: str = "munich", target: str = "zurich", live: bool = False
@@ -247,3 +250,11 @@ async def test_begin_and_put_back_name_the_vnode_and_what_is_gone_need_not_begin
         assert (await failing(it.carrier.begin("r1", "b", "zurich"))).final
         it.away.add("zurich")
         assert not (await failing(it.carrier.begin("r1", "b", "zurich"))).final
+
+
+async def test_sources_hear_on_which_errand_a_vnode_is_carried_and_put_back() -> None:
+    async with running() as it:
+        await it.ahead()
+        await it.carry(live=True)
+        await it.carrier.put_back("r1", "b", "munich")
+        assert it.munich.errands == [7, 7, 7]
