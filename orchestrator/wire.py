@@ -81,8 +81,7 @@ def record_to_pb(record: Reservation) -> pb.ReservationRecord:
         message.proof.CopyFrom(_proof_to_pb(record.proof))
     if record.carried:
         message.carried.extend(_carried_to_pb(each) for each in record.carried)
-    if record.errands:
-        message.errands = record.errands
+    message.errands = record.errands
     whole = fold_data_plane(record.parts)
     if whole is not None:
         message.data_plane = data_plane_to_pb(whole)
