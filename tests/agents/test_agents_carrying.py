@@ -431,8 +431,8 @@ async def test_an_earlier_errand_neither_puts_back_nor_stops_what_a_later_one_ha
         assert await states(w) == {"a": "running", "b": "stopped"}
         await w.clouds.carrying.put_back("r1", ["b"], 3)
         assert await states(w) == {"a": "running", "b": "running"}
-        late = await failing(w.clouds.carrying.export("r1", "b", 2))
-        assert late.code is StatusCode.FAILED_PRECONDITION
+        error = await failing(w.clouds.carrying.export("r1", "b", 2))
+        assert error.code is StatusCode.FAILED_PRECONDITION
         assert await states(w) == {"a": "running", "b": "running"}
 
 
