@@ -11,6 +11,7 @@ from grpc import StatusCode
 from orchestrated import One, Orchestrated, noisy, refused, sites, until, virtual, wanted
 
 from braid.v1 import reservations_pb2 as pb
+from orchestrator import begun, negotiation
 from orchestrator.ports import Changes
 from protocol.coordinator import PartStatus
 from protocol.messages import ReqOffers, ReservationPrep
@@ -158,3 +159,22 @@ async def test_a_cancel_before_the_domains_answer_leaves_nothing_behind() -> Non
         assert gone.state == pb.RESERVATION_STATE_CANCELLED
         await until(lambda: not one.engine.transactions._unsettled)
         assert [len(rows) for rows in world.held().values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("always", [False, True])
+@noisy
+async def test_a_request_whose_planning_breaks_is_recorded_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one, _ = await warm(world)
+
+        async def breaks(*_args: object, **_more: object) -> None:
+            raise KeyError("m1")
+
+        for module in (begun, negotiation) if always else (begun,):
+            monkeypatch.setattr(module, "plan_for", breaks)
+        record = await one.reserve(wanted(10))
+        assert record.state == (FAILED if always else COMMITTED)
+        again = await one.reserve(wanted(10))
+        assert again == record
