@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from orchestrated import One, Orchestrated, noisy, refused, sites, until, virtua
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator import begun, negotiation
-from orchestrator.ports import Changes
+from orchestrator.ports import Changes, Unfinished
 from protocol.coordinator import PartStatus
 from protocol.messages import ReqOffers, ReservationPrep
 from runtime.database import StorageError
@@ -178,3 +179,40 @@ async def test_a_request_whose_planning_breaks_is_recorded_all_the_same(
         assert record.state == (FAILED if always else COMMITTED)
         again = await one.reserve(wanted(10))
         assert again == record
+
+
+@pytest.mark.parametrize("turns", range(8))
+@noisy
+async def test_what_is_read_again_while_it_begins_is_negotiated_once(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one, _ = await warm(world)
+        store, engine = world.store, one.engine
+        save, take_one = store.save, store.take_one
+        written, asked = asyncio.Event(), asyncio.Event()
+        ids: list[str] = []
+
+        async def saves(changes: Changes, fence: int = 0) -> None:
+            await save(changes, fence)
+            if changes.request is not None and changes.reservation is not None:
+                ids.append(changes.reservation.reservation_id)
+                written.set()
+                await asked.wait()
+
+        async def takes(epoch: int, reservation_id: str) -> Unfinished:
+            # A database answers what was written before, and then this.
+            asked.set()
+            for _ in range(turns + 1):
+                await asyncio.sleep(0)
+            return await take_one(epoch, reservation_id)
+
+        monkeypatch.setattr(store, "save", saves)
+        monkeypatch.setattr(store, "take_one", takes)
+        reserving = asyncio.create_task(one.reserve(wanted(10)))
+        await written.wait()
+        engine.on_doubt(ids[0])
+        record = await reserving
+        await until(lambda: not engine.transactions._unsettled)
+        assert record.state == COMMITTED
+        assert [len(rows) for rows in world.held().values()] == [2, 2, 2]
