@@ -136,7 +136,12 @@ class Owner:
         self._engine.lose(reservation_id)
         # What is written in doubt from here on is in doubt again.
         self._doubtful.discard(reservation_id)
-        await self._adopt(await self._engine.store.take_one(self._engine.epoch, reservation_id))
+        found = await self._engine.store.take_one(self._engine.epoch, reservation_id)
+        if self._engine.book.get(reservation_id) is not None:
+            # It was begun here meanwhile, and is negotiated: nobody else may do so beside it.
+            self.doubt(reservation_id)
+            return
+        await self._adopt(found)
 
     async def _go_on(self, live: Live) -> None:
         await self.ready.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from orchestrator.begun import Begun, begun as begun_with
 from orchestrator.book import Live
 from orchestrator.engine import Engine
@@ -14,6 +16,8 @@ from protocol.coordinator import Transaction
 from runtime import telemetry
 from substrate.model import Refusal
 from substrate.values import replace
+
+log = structlog.get_logger()
 
 
 @telemetry.traced("Reserve")
@@ -88,7 +92,12 @@ async def begin_first(engine: Engine, record: Reservation) -> Begun | None:
         return None
     question = spread(question, record.reservation_id)
     bargain = engine.bargain(question, record.transaction_id, record.reservation_id, record.version)
-    return await begun_with(question, bargain)
+    try:
+        return await begun_with(question, bargain)
+    except Exception:
+        # It is recorded all the same: should planning break again, that is its failure.
+        log.exception("first plan broke", reservation_id=record.reservation_id)
+        return None
 
 
 def _is_plain(record: Reservation) -> bool:

@@ -205,8 +205,8 @@ class _Kept:
 
     def __enter__(self) -> Connection:
         connection = self._connection = self._connection or self._engine.connect()
-        driver: Any = connection.connection.dbapi_connection
         try:
+            driver: Any = connection.connection.dbapi_connection
             _by_driver(driver.execute, self._statement)
         except BaseException:
             self.close()
@@ -237,8 +237,14 @@ class _Kept:
     def close(self) -> None:
         """Gives the connection up, and what it has not committed."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        if connection is None:
+            return
+        try:
+            # What a failed commit leaves open, SQLAlchemy takes for ended.
+            _by_driver(connection.connection.rollback)
+        except SQLAlchemyError:
+            connection.invalidate()
+        connection.close()
 
 
 class _Lane:
@@ -262,7 +268,7 @@ class _Lane:
         self._given = SimpleQueue()
         self._thread = Thread(target=self._work, name=f"database-{name}", daemon=True)
         self._busy = False
-        self._rest: asyncio.Future[None] | None = None
+        self._rest: asyncio.Event | None = None
 
     @property
     def waiting(self) -> int:
@@ -284,17 +290,22 @@ class _Lane:
     async def close(self) -> None:
         """Finishes what is queued."""
         if self._busy:
-            self._rest = asyncio.get_running_loop().create_future()
-            await self._rest
+            self._rest = self._rest or asyncio.Event()
+            await self._rest.wait()
         if self._thread.ident is not None:
             self._given.put(None)
             self._thread.join()
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._thread.ident is None:
-            self._thread.start()
         batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
-        self._given.put((loop, batch))
+        try:
+            if self._thread.ident is None:
+                self._thread.start()
+        except RuntimeError as error:
+            # The machine has no thread to give; it may have one for who comes next.
+            self._take(loop, batch, [StorageError(str(error)) for _ in batch])
+        else:
+            self._given.put((loop, batch))
 
     def _take(
         self, loop: asyncio.AbstractEventLoop, batch: list[_Pending], outcomes: list[Any]
@@ -307,7 +318,7 @@ class _Lane:
             return
         self._busy = False
         if self._rest is not None:
-            self._rest.set_result(None)
+            self._rest.set()
 
     def _work(self) -> None:
         """What the thread does. An executor takes sixty calls to hand a batch over."""
@@ -315,8 +326,10 @@ class _Lane:
             loop, batch = given
             try:
                 outcomes = self._timed(batch)
-            except Exception as error:
-                outcomes = [_failure(StorageError(str(error))) for _ in batch]
+            except BaseException as error:
+                # Whatever it is: without the thread nobody is answered any more.
+                _log.exception("batch broke")
+                outcomes = [StorageError(repr(error)) for _ in batch]
             # Nobody waits for it any more where the loop is closed.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._take, loop, batch, outcomes)
@@ -333,16 +346,23 @@ class _Lane:
     def _run(self, batch: list[_Pending]) -> list[Any]:
         """The result of each item, or the exception that it ended with."""
         results: list[Any] = []
+        begun = False
         try:
             with self._begin() as connection:
+                begun = True
                 if self._opening is not None:
                     self._opening(connection)
                 for together, run in groupby(batch, key=lambda pending: pending.together):
-                    results += together(connection, [pending.item for pending in run])
+                    items = [pending.item for pending in run]
+                    found = together(connection, items)
+                    if len(found) != len(items):
+                        raise TypeError(f"{len(found)} results of {len(items)} items")
+                    results += found
             return results
         except Exception as error:
-            if len(results) == len(batch):
-                # The commit failed, or only its answer: run again they might find their own doing.
+            if not begun or len(results) == len(batch):
+                # To wait for a lock once more for each of them would take minutes. Or the commit
+                # failed, or only its answer: run again they might find their own doing.
                 return [_failure(error) for _ in batch]
             if len(batch) > 1:
                 return [self._run([pending])[0] for pending in batch]
@@ -355,6 +375,9 @@ def _one_by_one(connection: Connection, operations: Sequence[Operation[Any]]) ->
 
 def _failure(error: Exception) -> Exception:
     """What an operation ended with, as its caller hears of it."""
+    if isinstance(error, StopIteration):
+        # No future takes it.
+        return RuntimeError(repr(error))
     if not isinstance(error, SQLAlchemyError):
         return error
     failure = StorageError(_reason(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,8 @@ from grpc import StatusCode
 from orchestrated import One, Orchestrated, noisy, refused, sites, until, virtual, wanted
 
 from braid.v1 import reservations_pb2 as pb
-from orchestrator.ports import Changes
+from orchestrator import begun, negotiation
+from orchestrator.ports import Changes, Unfinished
 from protocol.coordinator import PartStatus
 from protocol.messages import ReqOffers, ReservationPrep
 from runtime.database import StorageError
@@ -158,3 +160,59 @@ async def test_a_cancel_before_the_domains_answer_leaves_nothing_behind() -> Non
         assert gone.state == pb.RESERVATION_STATE_CANCELLED
         await until(lambda: not one.engine.transactions._unsettled)
         assert [len(rows) for rows in world.held().values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("always", [False, True])
+@noisy
+async def test_a_request_whose_planning_breaks_is_recorded_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one, _ = await warm(world)
+
+        async def breaks(*_args: object, **_more: object) -> None:
+            raise KeyError("m1")
+
+        for module in (begun, negotiation) if always else (begun,):
+            monkeypatch.setattr(module, "plan_for", breaks)
+        record = await one.reserve(wanted(10))
+        assert record.state == (FAILED if always else COMMITTED)
+        again = await one.reserve(wanted(10))
+        assert again == record
+
+
+@pytest.mark.parametrize("turns", range(8))
+@noisy
+async def test_what_is_read_again_while_it_begins_is_negotiated_once(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one, _ = await warm(world)
+        store, engine = world.store, one.engine
+        save, take_one = store.save, store.take_one
+        written, asked = asyncio.Event(), asyncio.Event()
+        ids: list[str] = []
+
+        async def saves(changes: Changes, fence: int = 0) -> None:
+            await save(changes, fence)
+            if changes.request is not None and changes.reservation is not None:
+                ids.append(changes.reservation.reservation_id)
+                written.set()
+                await asked.wait()
+
+        async def takes(epoch: int, reservation_id: str) -> Unfinished:
+            # A database answers what was written before, and then this.
+            asked.set()
+            for _ in range(turns + 1):
+                await asyncio.sleep(0)
+            return await take_one(epoch, reservation_id)
+
+        monkeypatch.setattr(store, "save", saves)
+        monkeypatch.setattr(store, "take_one", takes)
+        reserving = asyncio.create_task(one.reserve(wanted(10)))
+        await written.wait()
+        engine.on_doubt(ids[0])
+        record = await reserving
+        await until(lambda: not engine.transactions._unsettled)
+        assert record.state == COMMITTED
+        assert [len(rows) for rows in world.held().values()] == [2, 2, 2]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, text
@@ -248,3 +249,109 @@ async def test_what_another_holds_locked_is_a_storage_error(
     assert await database.read(numbers) == [1]
     other.dispose()
     await database.close()
+
+
+async def test_all_that_wait_for_a_lock_hear_at_once_that_it_is_not_to_be_had(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module._SQLITE, "timeout", 0)
+    database, begun = Database(sqlite_url), list[object]()
+    await database.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+    by_driver = module._by_driver
+
+    def noted(do: Callable[..., object], *statement: str) -> None:
+        begun.extend(statement)
+        by_driver(do, *statement)
+
+    other = module.open_engine(sqlite_url)
+    with other.begin():
+        monkeypatch.setattr(module, "_by_driver", noted)
+        results = await asyncio.gather(
+            *(database.write(insert(n)) for n in range(5)), return_exceptions=True
+        )
+    assert [type(result) for result in results] == [StorageError] * 5
+    assert begun == ["BEGIN IMMEDIATE"]
+    other.dispose()
+    await database.close()
+
+
+async def test_a_commit_that_fails_leaves_no_transaction_open(database: Database) -> None:
+    await database.write(
+        sql(
+            "CREATE TABLE child (n INTEGER PRIMARY KEY, "
+            "t INTEGER REFERENCES t(n) DEFERRABLE INITIALLY DEFERRED)"
+        )
+    )
+    with pytest.raises(StorageError, match=r"(?i)foreign key"):
+        await database.write(sql("INSERT INTO child VALUES (1, 77)"))
+    await database.write(insert(1))
+    await database.write(sql("INSERT INTO child VALUES (2, 1)"))
+
+    def children(connection: Connection) -> list[int]:
+        return [row[0] for row in connection.execute(text("SELECT n FROM child"))]
+
+    assert await database.read(children) == [2]
+
+
+def _ends_the_interpreter(_connection: Connection) -> None:
+    raise SystemExit(3)
+
+
+def _finds_nothing(_connection: Connection) -> None:
+    next(iter(()))
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"), [(_finds_nothing, RuntimeError), (_ends_the_interpreter, StorageError)]
+)
+async def test_whatever_an_operation_raises_its_caller_hears_of_it_and_others_go_on(
+    database: Database, operation: module.Operation[None], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await asyncio.wait_for(database.write(operation), 10)
+    await asyncio.wait_for(database.write(insert(1)), 10)
+    assert await database.read(numbers) == [1]
+
+
+async def test_work_that_has_no_result_for_an_item_is_undone(database: Database) -> None:
+    def together(connection: Connection, items: Sequence[int]) -> list[int | Exception]:
+        insert(items[0])(connection)
+        return []
+
+    with pytest.raises(TypeError, match="0 results of 1 items"):
+        await asyncio.wait_for(database.write_with(together, 1), 10)
+    await asyncio.wait_for(database.write(insert(2)), 10)
+    assert await database.read(numbers) == [2]
+
+
+async def test_where_no_thread_can_be_started_callers_hear_of_it(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(sqlite_url)
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        with pytest.raises(StorageError, match="new thread"):
+            await asyncio.wait_for(database.write(sql("CREATE TABLE u (n INTEGER)")), 10)
+    await asyncio.wait_for(database.write(sql("CREATE TABLE t (n INTEGER PRIMARY KEY)")), 10)
+    assert await database.read(numbers) == []
+    await database.close()
+
+
+@pytest.mark.parametrize("first", ["waits", "goes away"])
+async def test_who_closes_it_while_another_does_waits_too(sqlite_url: str, first: str) -> None:
+    database, gate, broken = Database(sqlite_url), threading.Event(), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: broken.append(what))
+    held = asyncio.create_task(database.write(lambda _: gate.wait(10)))
+    await asyncio.sleep(0.05)
+    closing = [asyncio.create_task(database.close()) for _ in range(2)]
+    await asyncio.sleep(0)
+    if first == "goes away":
+        closing[0].cancel()
+        await asyncio.sleep(0)
+    gate.set()
+    _, waiting = await asyncio.wait(closing, timeout=10)
+    assert (waiting, broken, await held) == (set(), [], True)
