@@ -209,7 +209,8 @@ async def test_what_is_stopped_stays_so_over_a_restart_of_the_agent(sqlite_url: 
         await w.store.close()
     async with world(DatabaseStore(Database(sqlite_url))) as again:
         await again.settle()
-        await until(lambda: again.data_plane() is DataPlaneState.ACTIVE)
+        await again.agent.parts.provisioner.settled("r1")
+        assert again.data_plane() is DataPlaneState.ACTIVE
         assert await states(again) == {"a": "stopped", "b": "running"}
         await again.clouds.switch("r1", [], off=False)
         assert await states(again) == {"a": "running", "b": "running"}

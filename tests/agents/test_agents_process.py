@@ -263,6 +263,7 @@ async def test_a_full_disk_refuses_new_holds_and_works_again_without_a_hand(
         assert (await me.ask(soon("t0", bandwidth_bps=1, vlan=199))).ok
         assert (await me.ask(Commit("t0", "p1"))).ok
         assert (await me.ask(soon("t1", reservation_id="t1", bandwidth_bps=1, vlan=198))).ok
+        await data_plane(stub, "t0", ACTIVE)
         ballast = small_disk / "ballast"
         with ballast.open("wb", buffering=0) as file:
             try:

@@ -159,9 +159,10 @@ async def test_what_a_sibling_refuses_leaves_the_old_version_just_as_it_was(
     at = {"a": RESELLER, "b": RESELLER}
     async with live(tmp_path, {"a": 4, "b": 2}, (("a", "b"),), at) as net:
         first, version = guests(net.lower), (await net.below()).version
-        # Zurich has so many cores, but no host with all of them.
-        big = {**at, "c": ZURICH, "d": RESELLER}
-        after = await net.modified({"a": 2, "c": 12, "d": 3}, ("a", "d"), at=big)
+        # Zurich has so many cores, and for each of these a host, but not for all three.
+        big = {**at, **dict.fromkeys("cef", ZURICH), "d": RESELLER}
+        cores = {"a": 2, **dict.fromkeys("cef", 5), "d": 3}
+        after = await net.modified(cores, ("a", "d"), at=big)
         assert not after.modified
         await net.becomes({"a": 4, "b": 2}, "a-b")
         await net.runs(at)

@@ -20,7 +20,6 @@ QUICK = {
     "drops-holds": 26,
     "forgets-commits": 0,
     "forgets-memory": 80,
-    "forgets-to-put-back": 1,
     "halves-vlinks": 1,
     "ignores-fences": 0,
     "moves-all": 22,
@@ -55,6 +54,11 @@ BY_HAND = {
         Item("modify", "a", 3000, word="350"),
         WANTS_IT,
     ),
+    "forgets-to-put-back": (
+        Item("cloudnet", "b", 639, word="1 7200 5 a:2:1@east b:2:2@west c:2:1@east a-b:5"),
+        # East has no host with so much free beside what stands by.
+        Item("remodel", "a", 3328, word="a:2:1@west b:8:16@east c:2:1@west a-b:5"),
+    ),
     "moves-less": (VOLUME, WANTS_IT),
     "configures-nothing": (SOON,),
     "keeps-the-old": (SOON, Item("migrate", "b", 45_000, word="m1")),
@@ -64,6 +68,7 @@ BY_HAND = {
 CALM = World(last_s=120)
 WORLDS = {
     "answers-unwritten": replace(CALM, middle=1),
+    "forgets-to-put-back": World(middle=1, clouds=("east", "west"), hosts=2),
     "tells-early": replace(CALM, middle=1, expiring=("m1",), hold_timeout_s=2),
 }
 

@@ -54,12 +54,13 @@ def test_the_same_seed_counts_the_same() -> None:
 
 def test_a_reproduction_is_written_shown_and_replayed(tmp_path: Path) -> None:
     file, trace = tmp_path / "short.json", tmp_path / "trace.txt"
-    done = braid("--schedules", "1", "--seed", "1", *BUG, "--out", str(file), "--json")
+    first = "--schedules", "1", "--seed", "1", "--first", "1"
+    done = braid(*first, *BUG, "--out", str(file), "--json")
     assert done.exit_code == 1, done.output
     assert json.loads(done.stdout)["violations"] == 1
-    assert "schedule 0 violates:" in done.stderr
+    assert "schedule 1 violates:" in done.stderr
     assert file.read_text() in done.stderr
-    assert len(from_json(file.read_text()).items) < len(draw(1, 0).items)
+    assert len(from_json(file.read_text()).items) < len(draw(1, 1).items)
 
     again = braid("--replay", str(file), *BUG, "--trace", str(trace))
     assert again.exit_code == 1
@@ -83,7 +84,7 @@ def test_a_trace_of_the_first_schedule(tmp_path: Path) -> None:
         ("{", "not JSON"),
         ("{}", "seed: given None, possible: a text"),
         (
-            to_json(draw(1, 0)).replace('"kind": "reserve"', '"kind": "resreve"', 1),
+            to_json(draw(1, 1)).replace('"kind": "reserve"', '"kind": "resreve"', 1),
             "items[0].kind: given 'resreve', possible: accept, cancel, ",
         ),
     ],
