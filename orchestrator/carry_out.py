@@ -64,6 +64,7 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
     since_ms, pause_s, told = engine.now_ms(), PAUSE_S, False
     begun_ms: dict[str, int] = {}
     while left or begun_ms:
+        left = [each for each in left if _has_it(engine, each, new)]
         work = (_begin(engine, engine.carrier, each, new) for each in left)
         both = list(zip(left, await asyncio.gather(*work), strict=True))
         begun_ms |= {each.vnode: engine.now_ms() for each, reason in both if not reason}
@@ -120,14 +121,26 @@ async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction
         await carrier.begin(new.reservation_id, each.vnode, each.target)
         return ""
     except NotCarriedError as error:
-        if not error.final:
+        if not error.final or not _has_it(engine, each, new):
             return str(error)
     try:
         await _carry_once_more(engine, carrier, each, new)
+        if not _has_it(engine, each, new):
+            return "a later version has it elsewhere"
         await carrier.begin(new.reservation_id, each.vnode, each.target)
         return ""
     except NotCarriedError as error:
         return str(error)
+
+
+def _has_it(engine: Engine, each: Carry, new: Transaction) -> bool:
+    """Whether the version in force has it there. A later one may have taken it elsewhere, and one
+    that is not decided may await it here again."""
+    live = engine.book.get(new.reservation_id)
+    if live is None:
+        return True
+    here = [part for part in live.record.parts if part.domain == each.target]
+    return any(each.vnode in part.vnodes for part in here)
 
 
 async def _carry_once_more(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> None:
