@@ -44,7 +44,8 @@ class Reconciling:
         does not show by itself that it is old.
         """
         engine = self._engine
-        if identity != self._last.get(domain) and not identity.recovering:
+        fresh = identity != self._last.get(domain)
+        if fresh and not identity.recovering:
             await self._check(domain, identity, holdings)
         await engine.store.meet(domain, identity)
         self._behind.pop(domain, None)
@@ -53,7 +54,8 @@ class Reconciling:
         if identity.recovering:
             log.warning("domain was restored from a backup", domain=domain, epoch=identity.epoch)
             self._open[domain] = identity.epoch
-        elif self._open.pop(domain, None) is not None:
+        elif self._open.pop(domain, None) is not None or fresh:
+            # A copy of which nothing is missing may not know what has begun.
             self._begin_again(domain)
 
     async def _check(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
