@@ -66,7 +66,9 @@ class Carrying:
         if not self._embedder.carries(at.host):
             raise _never(vnode, "one on hosts of which VNodes can be carried away")
         now_ms = self._parts.clock.now_ms()
-        await self._leave(record, vnode, errand, paused=False)
+        await self._on_errand(
+            record, vnode, errand, lambda now: now.leaving(vnode, now_ms, paused=False)
+        )
         name = VNodeName(reservation_id, vnode)
         carried = await self._tried(vnode, self._embedder.export(name))
         return Exported(carried, vnode in mapped.off, _stood_ms(mapped, vnode, now_ms))
@@ -83,7 +85,9 @@ class Carrying:
             raise _never(vnode, "one that runs: its user has stopped it")
         now_ms = self._parts.clock.now_ms()
         if last:
-            await self._leave(record, vnode, errand, paused=True)
+            await self._on_errand(
+                record, vnode, errand, lambda now: now.leaving(vnode, now_ms, paused=True)
+            )
         name = VNodeName(reservation_id, vnode)
         copy = await self._tried(vnode, self._embedder.copy(name, since, pause=last))
         return Exported(
@@ -95,21 +99,18 @@ class Carrying:
             copy.memory,
         )
 
-    async def _leave(self, record: Record, vnode: str, errand: int, *, paused: bool) -> None:
-        now_ms = self._parts.clock.now_ms()
+    async def _on_errand(
+        self, record: Record, vnode: str, errand: int, change: Callable[[Mapped], Mapped]
+    ) -> None:
+        """As :meth:`_remap`, unless a later errand has the VNode: then it is refused."""
 
-        def change(now: Mapped) -> Mapped:
-            if _is_late(now, vnode, errand):
-                return now
-            return now.leaving(vnode, now_ms, paused=paused).on_errand(vnode, errand)
+        def change_now(now: Mapped) -> Mapped:
+            return now if _is_late(now, vnode, errand) else change(now).on_errand(vnode, errand)
 
-        await self._remap(record, change)
-        self._must_not_be_late(record, vnode, errand)
-
-    def _must_not_be_late(self, record: Record, vnode: str, errand: int) -> None:
-        now = self._parts.records.get(record.key)
-        if now is not None and _is_late(self._mapped(now), vnode, errand):
-            last = self._mapped(now).errand(vnode)
+        await self._remap(record, change_now)
+        after = self._parts.records.get(record.key)
+        if after is not None and _is_late(self._mapped(after), vnode, errand):
+            last = self._mapped(after).errand(vnode)
             possible = (
                 f"errand {last} or a later one, which carries it now; this is errand {errand}"
             )
@@ -217,16 +218,12 @@ class Carrying:
             await self._put_one_back(VNodeName(reservation_id, vnode), errand)
 
     async def _put_one_back(self, name: VNodeName, errand: int) -> None:
-        def change(now: Mapped) -> Mapped:
-            if _is_late(now, name.vnode, errand):
-                return now
-            return now.staying([name.vnode]).on_errand(name.vnode, errand)
-
         for record in self._live(*name):
             mapped = self._mapped(record)
             if name.vnode in mapped.leaves:
-                await self._remap(record, change)
-                self._must_not_be_late(record, name.vnode, errand)
+                await self._on_errand(
+                    record, name.vnode, errand, lambda now: now.staying([name.vnode])
+                )
             if name.vnode in set(mapped.leaves) & set(mapped.paused) - set(mapped.off):
                 # A newer version without it may be in force until that is given back.
                 await self._tried(name.vnode, self._embedder.resume(name))

@@ -182,7 +182,7 @@ def _together(graph: Graph, together: Iterable[Relation]) -> Iterator[set[str]]:
 def _group(graph: Graph, members: tuple[str, ...], vocabulary: Vocabulary) -> Group:
     elements: dict[str, NetworkElement] = by_id(graph.elements)
     resources = [each for name in members for each in elements[name].resources]
-    some = {_type(each.attribute, vocabulary) for each in resources if each.amount is None}
+    some = {vocabulary.type_of(each.attribute) for each in resources if each.amount is None}
     amounts = _sums(graph, members, vocabulary)
     on_one = (
         set(relation.elements) & set(members)
@@ -197,7 +197,7 @@ def _group(graph: Graph, members: tuple[str, ...], vocabulary: Vocabulary) -> Gr
     parts = {name for member in members for name in elements[member].shares}
     for shared in graph.shared:
         if shared.id in parts:
-            amounts[_type(shared.attribute, vocabulary)] += shared.amount.value
+            amounts[vocabulary.type_of(shared.attribute)] += shared.amount.value
     return Group(members, dict(amounts), frozenset(some), hosts)
 
 
@@ -207,12 +207,8 @@ def _sums(graph: Graph, members: Iterable[str], vocabulary: Vocabulary) -> Count
     sums = Counter[str]()
     for resource in (each for name in members for each in elements[name].resources):
         if resource.amount is not None:
-            sums[_type(resource.attribute, vocabulary)] += resource.amount.value
+            sums[vocabulary.type_of(resource.attribute)] += resource.amount.value
     return sums
-
-
-def _type(attribute: str, vocabulary: Vocabulary) -> str:
-    return vocabulary.resource_type(attribute) or attribute
 
 
 def apart(graph: Graph) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cloudnets.asked import BANDWIDTH, LATENCY, VLinkAsked
 from cloudnets.providers import Providers
-from cloudnets.shortfalls import Shortfall
+from cloudnets.shortfalls import Shortfall, lacking
 from embedding.network import Bools, Floats
 from embedding.problem import TOLERANCE, Problem
 from rdl.attributes import TRANSIT
@@ -106,16 +106,7 @@ def _too_far(quick: _Quick, names: list[str], least_us: int) -> Shortfall:
         f" between {names[0]} (for {vlink.a}) and {names[1]} (for {vlink.b})"
     )
     shortage = Shortage(LATENCY, where, short, quick.most_us, (vlink.id,))
-    return Shortfall(
-        reason,
-        LATENCY,
-        where,
-        short,
-        quick.most_us,
-        kind=RefusalKind.NO_PATH,
-        elements=(vlink.id,),
-        shortages=(shortage,),
-    )
+    return lacking(reason, shortage, RefusalKind.NO_PATH)
 
 
 def _unjoined(problem: Problem, providers: Providers, quick: _Quick) -> Shortfall:
@@ -130,16 +121,7 @@ def _unjoined(problem: Problem, providers: Providers, quick: _Quick) -> Shortfal
             missing = Amount(short, Unit.BANDWIDTH_BPS)
             reason = f"{BANDWIDTH}: {missing} of {asked} short at {where}, for {vlink.id}"
             reason += f" within {quick.most}"
-            whole = (Shortage(BANDWIDTH, where, short, vlink.bandwidth_bps, (vlink.id,)),)
-            return Shortfall(
-                reason,
-                BANDWIDTH,
-                where,
-                short,
-                vlink.bandwidth_bps,
-                kind=RefusalKind.BANDWIDTH,
-                elements=(vlink.id,),
-                shortages=whole,
-            )
+            shortage = Shortage(BANDWIDTH, where, short, vlink.bandwidth_bps, (vlink.id,))
+            return lacking(reason, shortage, RefusalKind.BANDWIDTH)
     reason = f"no links with {asked} free join providers that could take the ends of {vlink.id}"
     return Shortfall(reason, TRANSIT, kind=RefusalKind.NO_PATH, elements=(vlink.id,))

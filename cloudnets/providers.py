@@ -83,11 +83,11 @@ class Providers:
         sums, told = Counter[str](), set[str]()
         for node in self._own[name]:
             for attribute, amount in amounts_of(node, replace(self._pips[name], shared=())):
-                sums[self._vocabulary.resource_type(attribute) or attribute] += amount.value
+                sums[self._vocabulary.type_of(attribute)] += amount.value
             told.update(node.shares)
         for shared in self._pips[name].shared:
             if shared.id in told:
-                kind = self._vocabulary.resource_type(shared.attribute) or shared.attribute
+                kind = self._vocabulary.type_of(shared.attribute)
                 sums[kind] += shared.amount.value
         return dict(sums)
 

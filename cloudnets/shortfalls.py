@@ -46,6 +46,20 @@ class Shortfall:
     shortages: tuple[Shortage, ...] = ()
 
 
+def lacking(reason: str, shortage: Shortage, kind: RefusalKind = RefusalKind.RESOURCE) -> Shortfall:
+    """All that is wrong is one shortage."""
+    return Shortfall(
+        reason,
+        shortage.resource,
+        shortage.where,
+        shortage.short,
+        shortage.asked or 0,
+        kind=kind,
+        elements=shortage.elements,
+        shortages=(shortage,),
+    )
+
+
 def shortfall_of(
     answer: Answer,
     problem: Problem,
@@ -98,9 +112,7 @@ def _told(
         kind, scale = shortage.resource, providers.scale(shortage.resource)
     short, asked = max(round(shortage.short * scale), 1), round(shortage.asked * scale)
     reason = f"{kind}: {_shown(kind, short)} short at {where}{_who(shortage, groups)}"
-    whole = (Shortage(kind, where, short, asked, elements),)
-    told = Shortfall(reason, kind, where, short, asked, kind=kind_of(kind), elements=elements)
-    return replace(told, shortages=whole)
+    return lacking(reason, Shortage(kind, where, short, asked, elements), kind_of(kind))
 
 
 def _too_few(shortage: Embedded, where: str, elements: tuple[str, ...]) -> Shortfall:
@@ -111,8 +123,7 @@ def _too_few(shortage: Embedded, where: str, elements: tuple[str, ...]) -> Short
     else:
         reason = f"no provider may take {listed(elements)}"
     short, asked = round(shortage.short), round(shortage.asked)
-    whole = (Shortage(PIP, EVERYWHERE, short, asked, elements),)
-    return Shortfall(reason, PIP, EVERYWHERE, short, asked, elements=elements, shortages=whole)
+    return lacking(reason, Shortage(PIP, EVERYWHERE, short, asked, elements))
 
 
 def _members(name: str, groups: Mapping[str, Group]) -> tuple[str, ...]:
@@ -178,9 +189,7 @@ def _lacking(lack: Lack, where: str, group: Group) -> Shortfall:
     elif len(members) > 1:
         whom += TOGETHER
     reason = f"{kind}: {_shown(kind, lack.short)} short at {where}{whom}"
-    shortage = Shortage(kind, where, lack.short, lack.asked, members)
-    short = Shortfall(reason, kind, where, lack.short, lack.asked, kind=kind_of(kind))
-    return replace(short, elements=members, shortages=(shortage,))
+    return lacking(reason, Shortage(kind, where, lack.short, lack.asked, members), kind_of(kind))
 
 
 def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]], where: str = "") -> Shortfall:

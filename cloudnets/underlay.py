@@ -221,8 +221,7 @@ class Underlay:
         """What is free at a host, by type, with all of what it shares."""
         left: dict[str, int] = {}
         for i in self._at[host]:
-            attribute = self.supplies[i].attribute
-            kind = STANDARD.resource_type(attribute) or attribute
+            kind = STANDARD.type_of(self.supplies[i].attribute)
             left[kind] = left.get(kind, 0) + room.supplies[i]
         return left
 

@@ -18,7 +18,7 @@ from orchestrator.book import Live
 from orchestrator.carried import CarriedVNode, now_running
 from orchestrator.carrying import Carry, awaited, carries
 from orchestrator.engine import Engine
-from orchestrator.errand import PAUSE_MAX_S, PAUSE_S, Errand, Outcome, refusal
+from orchestrator.errand import PAUSE_MAX_S, PAUSE_S, Errand, Outcome, refusal, tried
 from orchestrator.ports import Carrier, LostError, NotCarriedError
 from orchestrator.records import Reservation, State
 from protocol.coordinator import Decision, Transaction
@@ -28,7 +28,6 @@ from substrate.values import replace
 
 log = structlog.get_logger()
 
-COMMITTED = State.COMMITTED
 RESUMED_MS = 30_000
 """For how long it is tried in any case, however long ago it began."""
 
@@ -99,19 +98,21 @@ async def _begin_once_more(
     engine: Engine, carrier: Carrier, live: Live, each: CarriedVNode
 ) -> None:
     """For as long as it takes, while it is the version in force that has it there."""
-    name, version, pause_s = live.record.reservation_id, live.record.version, PAUSE_S
-    while not live.lost and live.record.version == version and live.record.state is COMMITTED:
-        # What a change under way brings must not begin before that is decided.
-        if live.record.change is None:
-            try:
-                await carrier.begin(name, each.vnode, each.target)
-                return
-            except NotCarriedError as error:
-                log.info("not begun", reservation=name, carry=each, reason=str(error))
-                if error.final:
-                    return
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, PAUSE_MAX_S)
+    name, version = live.record.reservation_id, live.record.version
+
+    def going() -> bool:
+        record = live.record
+        return not live.lost and record.version == version and record.state is State.COMMITTED
+
+    async def begin() -> None:
+        if live.record.change is not None:
+            # What that brings must not begin before it is decided.
+            raise NotCarriedError("a change of it is under way", final=False)
+        await carrier.begin(name, each.vnode, each.target)
+
+    error = await tried(begin, going)
+    if error is not None:
+        log.info("not begun", reservation=name, carry=each, reason=str(error))
 
 
 async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> str:

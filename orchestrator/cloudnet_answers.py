@@ -64,7 +64,7 @@ def of_vlink(why: Refusal, circuit: Circuit, reason: str) -> Refusal:
     told = replace(why, reason=reason, elements=(circuit.vlink,))
     if why.kind is not RefusalKind.BANDWIDTH:
         return told
-    where = why.resource or f"{min(circuit.a, circuit.b)}--{max(circuit.a, circuit.b)}"
+    where = why.resource or _between(circuit)
     free_bps, asked_bps = why.available_bps, circuit.bandwidth_bps
     told = replace(told, resource=BANDWIDTH, where=where, asked=asked_bps)
     if free_bps is None:
@@ -76,7 +76,7 @@ def of_vlink(why: Refusal, circuit: Circuit, reason: str) -> Refusal:
 
 def too_late_by(circuit: Circuit, most_us: int, least_us: int) -> Refusal:
     """A VLink for which the quickest path that is known takes too long."""
-    where = f"{min(circuit.a, circuit.b)}--{max(circuit.a, circuit.b)}"
+    where = _between(circuit)
     asked, least = (str(Amount(us, Unit.DURATION_US)) for us in (most_us, least_us))
     short, elements = least_us - most_us, (circuit.vlink,)
     return Refusal(
@@ -100,6 +100,10 @@ def proof_of_none(*, proven: bool) -> Proof:
     """How sure it is that there is no mapping. Nothing costs less than 0."""
     status, bound = ("infeasible", math.inf) if proven else ("unknown", 0.0)
     return Proof(status, math.inf, bound, math.inf, WHOLE)
+
+
+def _between(circuit: Circuit) -> str:
+    return "--".join(sorted((circuit.a, circuit.b)))
 
 
 def _without(stubs: Collection[str], elements: Iterable[str]) -> tuple[str, ...]:

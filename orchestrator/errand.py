@@ -191,18 +191,7 @@ class Errand:
         self, work: Callable[[], Awaitable[None]], until_ms: int
     ) -> NotCarriedError | None:
         """Why it was not done at last; None: it was, or nobody wants it any more."""
-        pause_s = PAUSE_S
-        while self._going():
-            try:
-                await work()
-                return None
-            except NotCarriedError as error:
-                if error.final or self._engine.now_ms() >= until_ms:
-                    return error
-                log.info("tried again", reason=str(error))
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, PAUSE_MAX_S)
-        return None
+        return await tried(work, self._going, lambda: self._engine.now_ms() >= until_ms)
 
     def _of(self, each: Carry) -> tuple[str, str, str, str]:
         return self._new.reservation_id, each.vnode, each.source, each.target
@@ -222,6 +211,26 @@ class Errand:
     ) -> list[Refusal]:
         both = zip(wanted, errors, strict=True)
         return [self._refused(each, error) for each, error in both if error is not None]
+
+
+async def tried(
+    work: Callable[[], Awaitable[None]],
+    going: Callable[[], bool],
+    late: Callable[[], bool] = lambda: False,
+) -> NotCarriedError | None:
+    """Why it was not done at last; None: it was, or it is not ``going()`` any more."""
+    pause_s = PAUSE_S
+    while going():
+        try:
+            await work()
+            return None
+        except NotCarriedError as error:
+            if error.final or late():
+                return error
+            log.info("tried again", reason=str(error))
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, PAUSE_MAX_S)
+    return None
 
 
 def refusal(each: Carry, domain: str, reason: str) -> Refusal:

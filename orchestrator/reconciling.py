@@ -44,7 +44,8 @@ class Reconciling:
         does not show by itself that it is old.
         """
         engine = self._engine
-        fresh = identity != self._last.get(domain)
+        before = self._last.get(domain)
+        fresh = identity != before
         if fresh and not identity.recovering:
             await self._check(domain, identity, holdings)
         await engine.store.meet(domain, identity)
@@ -54,8 +55,9 @@ class Reconciling:
         if identity.recovering:
             log.warning("domain was restored from a backup", domain=domain, epoch=identity.epoch)
             self._open[domain] = identity.epoch
-        elif self._open.pop(domain, None) is not None or fresh:
-            # A copy of which nothing is missing may not know what has begun.
+        elif self._open.pop(domain, None) is not None or (fresh and before is not None):
+            # A copy of which nothing is missing may not know what has begun. At the first meeting
+            # all that was taken over is being begun again in any case.
             self._begin_again(domain)
 
     async def _check(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:

@@ -83,11 +83,14 @@ async def begin_first(engine: Engine, record: Reservation) -> Begun | None:
 
     Never waits.
     """
-    if not engine.limits.offers_reuse_ms or not _is_plain(record) or telemetry.on():
+    limits = engine.limits
+    if not limits.offers_reuse_ms or limits.tariff is not None or not _is_plain(record):
+        return None
+    if telemetry.on():
         # What is sent before its trace begins would be outside of it.
         return None
     question = _question(engine, record)
-    if question.trial or question.tariff is not None:
+    if question.trial:
         engine.breakers.ended(question)
         return None
     question = spread(question, record.reservation_id)

@@ -216,11 +216,12 @@ def refusal_from_pb(message: pb.Refusal) -> Refusal:
         asked=told("asked"),
         where=message.where,
         elements=tuple(message.elements),
-        shortages=tuple(map(_shortage_from_pb, message.shortages[:SHORTAGES_MAX])),
+        shortages=tuple(map(shortage_from_pb, message.shortages[:SHORTAGES_MAX])),
     )
 
 
-def _shortage_from_pb(message: pb.Shortage) -> Shortage:
+def shortage_from_pb(message: pb.Shortage) -> Shortage:
+    """How much of what is short where."""
     asked = message.asked if message.HasField("asked") else None
     elements = tuple(message.elements)
     return Shortage(message.resource, message.where, message.short, asked, elements)

@@ -70,7 +70,7 @@ def largest_of(
     """
     has = Counter[str]()
     for attribute, amount in amounts_of(node, substrate):
-        has[vocabulary.resource_type(attribute) or attribute] += amount.value
+        has[vocabulary.type_of(attribute)] += amount.value
     told = {kind: amount_told(node, largest_feature(kind)) for kind in vocabulary.resources}
     return {**has, **{kind: most for kind, most in told.items() if most is not None}}
 
@@ -109,7 +109,7 @@ def kinds_of(nodes: Iterable[NetworkElement]) -> tuple[Feature, ...]:
 def _add(
     sums: Counter[tuple[str, Unit]], attribute: str, amount: Amount, vocabulary: Vocabulary
 ) -> None:
-    sums[vocabulary.resource_type(attribute) or attribute, amount.unit] += amount.value
+    sums[vocabulary.type_of(attribute), amount.unit] += amount.value
 
 
 def _edge(substrate: Graph, name: str) -> tuple[list[NetworkElement], tuple[NetworkInterface, ...]]:

@@ -76,7 +76,7 @@ def _short_of(
     for resource in asked.resources:
         wanted = resource.attribute
         if offered.attribute in AGGREGATES:
-            wanted = vocabulary.resource_type(wanted) or wanted
+            wanted = vocabulary.type_of(wanted)
         found = [amount for attribute, amount in has if matches(wanted, attribute)]
         total = sum(amount.value for amount in found)
         if not found:

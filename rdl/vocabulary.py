@@ -63,6 +63,10 @@ class Vocabulary:
         """The known attribute of a resource: of ``/resource/disk/ssd``, ``/resource/disk``."""
         return _longest(attribute, self.resources)
 
+    def type_of(self, attribute: str) -> str:
+        """As :meth:`resource_type`; one that is not known is a type of its own."""
+        return self.resource_type(attribute) or attribute
+
     def kind_of(self, attribute: str) -> FeatureKind | None:
         """What a feature's value is; None when the feature is not known."""
         known = _longest(attribute, self.features)

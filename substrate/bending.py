@@ -19,7 +19,8 @@ from substrate.labels import Plan, assign_labels, plan_over
 from substrate.legs import PlanLeg, by_destination, legs_of, plan_legs
 from substrate.model import Criteria, Profile, Refusal, RefusalKind, Step, Strategy, Window
 from substrate.options import Labelled, Options, Supply
-from substrate.places import ANY, Limits, Placed, Places
+from substrate.places import ANY, Limits, Places
+from substrate.remembered import Remembered
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, composed
 from substrate.tolls import Load, Tariff, load_of_paths, load_of_shares, toll_of
@@ -81,7 +82,7 @@ class Search:
     tariff: Tariff | None = None
     """What takes more from others does not fit; None: it may take anything."""
     labelled: Labelled = field(default_factory=Labelled, compare=False)
-    placed: Placed = field(default_factory=Placed, compare=False)
+    placed: Remembered[Places] = field(default_factory=Remembered, compare=False)
     """What searches that differ in time alone need not find out again."""
 
     def fits(self, bandwidth_bps: int, window: Window) -> bool:

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import field
 
 from substrate.model import Constraints, Criteria, Strategy
+from substrate.remembered import Remembered
 from substrate.routes import Route, disjoint_routes
 from substrate.topology import Topology
 from substrate.values import dataclass
@@ -82,11 +83,8 @@ def has_vlans(route: Route, limits: Constraints, supply: Supply, topology: Topol
     return common != 0
 
 
-class Labelled:
+class Labelled(Remembered[bool]):
     """For which routes VLANs are left: remembered for all supplies that tell the same of VLANs."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], tuple[object, bool]] = {}
 
     def one(self, route: Route, limits: Constraints, supply: Supply, topology: Topology) -> bool:
         """As :func:`has_vlans`."""
@@ -98,13 +96,7 @@ class Labelled:
         self, routes: Sequence[Route], limits: Constraints, supply: Supply, find: Callable[[], bool]
     ) -> bool:
         """Whether that is so of all of these together, as ``find`` finds it; of one topology."""
-        told = (limits, supply.port_vlans, supply.banned_vlans, *routes)
-        # What is the very same need not be compared; it is kept, so that nothing takes its place.
-        key = tuple(map(id, told))
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = told, find()
-        return known[1]
+        return self.of((limits, supply.port_vlans, supply.banned_vlans, *routes), find)
 
 
 class Options:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -28,21 +28,6 @@ class Places:
     known: NDArray[np.intp]
     rows: Mapping[Route, Sequence[int]]
     ends: NDArray[np.intp]
-
-
-class Placed:
-    """The places of searches: the same where only times or bandwidths are others."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], tuple[object, Places]] = {}
-
-    def of(self, about: tuple[object, ...], find: Callable[[], Places]) -> Places:
-        """Those of a search, as ``find`` finds them; ``about``: all that they depend on."""
-        # What is the very same need not be compared; it is kept, so that nothing takes its place.
-        key = tuple(map(id, about))
-        if key not in self._known:
-            self._known[key] = about, find()
-        return self._known[key][1]
 
 
 @dataclass(frozen=True)

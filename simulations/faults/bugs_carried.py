@@ -40,9 +40,9 @@ def runs_on() -> AbstractContextManager[None]:
     copy = Carrying.copy
 
     async def running(
-        self: Carrying, reservation_id: str, vnode: str, since: str, *, last: bool
+        self: Carrying, reservation_id: str, vnode: str, since: str, errand: int, *, last: bool
     ) -> Exported:
-        return await copy(self, reservation_id, vnode, since, last=False)
+        return await copy(self, reservation_id, vnode, since, errand, last=False)
 
     return patched(Carrying, "copy", running)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace as with_amount
 
@@ -12,6 +12,7 @@ from agents.values import Key, Record
 from cloudnets import vnp
 from orchestrator import lying, modifying, moving, placing, records, room
 from orchestrator.book import Live, LiveBook
+from orchestrator.carried import CarriedVNode
 from orchestrator.engine import Engine
 from orchestrator.events import state_event
 from orchestrator.memory import MemoryStore
@@ -121,8 +122,10 @@ def forgets_changes() -> AbstractContextManager[None]:
     """What was asked for before a Modify counts again when it is moved."""
     change = records.changed
 
-    def forgetful(reservation: Reservation, now_ms: int) -> Reservation:
-        return replace(change(reservation, now_ms), asked=reservation.asked)
+    def forgetful(
+        reservation: Reservation, now_ms: int, carried: Collection[CarriedVNode] = ()
+    ) -> Reservation:
+        return replace(change(reservation, now_ms, carried), asked=reservation.asked)
 
     return patched(modifying, "changed", forgetful)
 

@@ -126,6 +126,18 @@ def test_a_patch_is_undone_even_after_an_error() -> None:
     assert Thing.word == "before"
 
 
+def test_a_patch_that_cannot_be_called_as_what_it_replaces_is_refused() -> None:
+    class Thing:
+        def copy(self, name: str, *, last: bool) -> None:
+            """Replaced."""
+
+    def other(self: Thing, name: str) -> None:
+        raise AssertionError(name)
+
+    with pytest.raises(TypeError, match="last"), patched(Thing, "copy", other):
+        pass
+
+
 def test_every_bug_says_which_rule_it_breaks() -> None:
     assert len(BUGS) >= 10
     assert all(bug.breaks.startswith("rule") for bug in BUGS.values())

@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
+from protocol.codec_values import shortage_from_pb
 from protocol.messages import ReservationPrep
-from substrate.model import Directionality, Refusal, RefusalKind, Segment, Shortage, Window
+from substrate.model import Directionality, Refusal, RefusalKind, Segment, Window
 from substrate.values import dataclass, replace
 
 LIVE = frozenset({pb.RESERVATION_STATE_NEGOTIATING, pb.RESERVATION_STATE_COMMITTED})
@@ -337,14 +338,8 @@ def _with_amounts(refusal: Refusal, first: common_pb2.Refusal) -> Refusal:
         asked=first.asked if first.HasField("asked") else None,
         elements=tuple(first.elements),
         shortages=tuple(
-            Shortage(
-                each.resource if each.resource.startswith("/") else "",
-                "",
-                each.short,
-                each.asked if each.HasField("asked") else None,
-                tuple(each.elements),
-            )
-            for each in first.shortages
+            replace(each, resource=each.resource if each.resource.startswith("/") else "", where="")
+            for each in map(shortage_from_pb, first.shortages)
         ),
     )
 
