@@ -186,18 +186,23 @@ class Carrying:
             raise _never(vnode, "one that is there: nothing of it is on its host")
         return record, mapped, at
 
-    async def begin(self, reservation_id: str, vnodes: Sequence[str]) -> None:
-        """Lets VNodes run that have arrived."""
+    async def begin(
+        self, reservation_id: str, vnodes: Sequence[str], *, begun: bool = False
+    ) -> None:
+        """Lets VNodes run that have arrived. ``begun``: they had begun here, which this provider
+        may have forgotten; what its hosts have lost since then is made anew."""
         for vnode in vnodes:
-            await self._begin_one(VNodeName(reservation_id, vnode))
+            await self._begin_one(VNodeName(reservation_id, vnode), begun)
 
-    async def _begin_one(self, name: VNodeName) -> None:
+    async def _begin_one(self, name: VNodeName, begun: bool) -> None:
         records = self._live(*name)
         awaiting = [record for record in records if name.vnode in self._mapped(record).awaits]
-        if awaiting and not await self._tried(name.vnode, self._embedder.is_there(name)):
+        there = not awaiting or await self._tried(name.vnode, self._embedder.is_there(name))
+        if not there and not begun:
             raise _never(name.vnode, "one that has arrived: nothing of it is here")
         for record in awaiting:
-            await self._must_have_memory(self._mapped(record), name)
+            if not begun:
+                await self._must_have_memory(self._mapped(record), name)
             await self._remap(record, lambda now: now.begun([name.vnode]))
         for record in awaiting or records[:1]:
             after = self._parts.records.get(record.key)

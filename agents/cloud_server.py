@@ -219,7 +219,7 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         context: ServicerContext[pb.CarriedRequest, pb.CarriedResponse],
     ) -> pb.CarriedResponse:
         """Lets VNodes run that have arrived."""
-        await self._clouds.carrying.begin(*_carried(request))
+        await self._clouds.carrying.begin(*_carried(request), begun=request.begun)
         return pb.CarriedResponse()
 
     async def PutBack(

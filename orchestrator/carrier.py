@@ -122,9 +122,11 @@ class GrpcCarrier:
             export.cancel()
         return first or pb.ExportResponse(), size
 
-    async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
+    async def begin(
+        self, reservation_id: str, vnode: str, domain: str, *, begun: bool = False
+    ) -> None:
         async with self._stub(domain) as stub:
-            request = pb.CarriedRequest(reservation_id=reservation_id, vnodes=[vnode])
+            request = pb.CarriedRequest(reservation_id=reservation_id, vnodes=[vnode], begun=begun)
             try:
                 await self._of(domain, stub.Begin(request))
             except _GoneError:

@@ -108,7 +108,8 @@ async def _begin_once_more(
         if live.record.change is not None:
             # What that brings must not begin before it is decided.
             raise NotCarriedError("a change of it is under way", final=False)
-        await carrier.begin(name, each.vnode, each.target)
+        begun = not _any_stands_by(engine, live.record)
+        await carrier.begin(name, each.vnode, each.target, begun=begun)
 
     error = await tried(begin, going)
     if error is not None:
@@ -212,3 +213,9 @@ async def _written(
 
 def _stands_by(transaction: Transaction) -> bool:
     return transaction.decision is Decision.COMMIT and not transaction.given_back
+
+
+def _any_stands_by(engine: Engine, record: Reservation) -> bool:
+    """Whether a version that was replaced is held still, as until all of the next one has begun."""
+    others = set(engine.transactions.of(record.reservation_id)) - {record.transaction_id}
+    return any(map(_stands_by, filter(None, map(engine.transactions.get, others))))

@@ -112,8 +112,13 @@ class Carrier(Protocol):
         """Stops a VNode at one domain, ``live``: pauses it; what it has then is at the other, where
         it waits."""
 
-    async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
-        """Lets one run that has arrived; final: it has not. Nothing where none is awaited."""
+    async def begin(
+        self, reservation_id: str, vnode: str, domain: str, *, begun: bool = False
+    ) -> None:
+        """Lets one run that has arrived; final: it has not. Nothing where none is awaited.
+
+        ``begun``: it had begun there before; what hosts have lost of it is made anew.
+        """
 
     async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
         """Lets one run again that is not carried away after all."""

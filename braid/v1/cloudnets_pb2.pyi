@@ -260,9 +260,14 @@ class CarriedRequest(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     VNODES_FIELD_NUMBER: _builtins.int
     ERRAND_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     errand: _builtins.int
     """Of PutBack: as of an Export."""
+    begun: _builtins.bool
+    """Of Begin: they had begun here before, and nothing of them stands by elsewhere. Those of which hosts have lost
+    what they had are made anew, as they would have been had their provider not forgotten that they began.
+    """
     @_builtins.property
     def vnodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One or more."""
@@ -273,10 +278,11 @@ class CarriedRequest(_message.Message):
         reservation_id: _builtins.str = ...,
         vnodes: _abc.Iterable[_builtins.str] | None = ...,
         errand: _builtins.int = ...,
+        begun: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["errand", b"errand", "reservation_id", b"reservation_id", "vnodes", b"vnodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "errand", b"errand", "reservation_id", b"reservation_id", "vnodes", b"vnodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -258,6 +258,24 @@ async def test_what_hosts_have_forgotten_has_not_arrived() -> None:
         assert await states(w) == {"a": "running", "b": "running"}
 
 
+async def test_what_had_begun_and_was_lost_by_its_hosts_begins_anew() -> None:
+    async with world() as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.begin("r1", ["b"], begun=True)
+        assert await states(w) == {"a": "running", "b": "running"}
+        await w.clouds.carrying.begin("r1", ["b"], begun=True)
+        assert await states(w) == {"a": "running", "b": "running"}
+
+
+async def test_what_is_there_still_has_what_it_had_however_it_begins() -> None:
+    async with world(lasting=True) as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.import_("r1", "b", exported())
+        await w.restart()
+        await w.clouds.carrying.begin("r1", ["b"], begun=True)
+        assert "it rains" in await typed(w, "b", "read diary")
+
+
 async def test_it_comes_in_place_of_what_came_before_and_is_stopped_if_its_user_stopped_it() -> (
     None
 ):

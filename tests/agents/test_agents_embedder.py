@@ -56,6 +56,15 @@ def empty(of: Embedder) -> bool:
     return not any(s.rules() for s in switches if isinstance(s, MemorySwitch))
 
 
+async def test_of_what_may_be_on_a_host_that_does_not_answer_nothing_is_said() -> None:
+    made, name = embedder(), VNodeName("r1", "a")
+    memory(made).broken["h1"] = "no power"
+    with pytest.raises(DeviceError, match=r"hosts that do not answer: h1"):
+        await made.is_there(name)
+    memory(made).broken.clear()
+    assert not await made.is_there(name)
+
+
 # --- Making and taking away ---------------------------------------------------------------------
 
 

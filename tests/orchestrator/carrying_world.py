@@ -38,8 +38,8 @@ class MemoryCarrier:
 
     ``fails``: what a step ends with before anything is done, the first of the list each time.
     ``before``: what happens before it. ``done``: all of it but copies that went ahead; these are
-    in ``aheads``, with how many bytes each had. ``live``: how each was carried. ``wrong``: what
-    must never be.
+    in ``aheads``, with how many bytes each had. ``live``: how each was carried;
+    ``begun``: whether who began was said to have begun before. ``wrong``: what must never be.
     """
 
     it: Orchestrated
@@ -48,6 +48,7 @@ class MemoryCarrier:
     done: list[Step] = field(default_factory=list)
     aheads: list[tuple[Step, int]] = field(default_factory=list)
     live: list[bool] = field(default_factory=list)
+    begun: list[bool] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     async def ahead(self, reservation_id: str, vnode: str, source: str, target: str) -> Ahead:
@@ -83,9 +84,12 @@ class MemoryCarrier:
         await here.keep(reservation_id, vnode, again, last=last)
         return exported, sum(map(len, pieces))
 
-    async def begin(self, reservation_id: str, vnode: str, domain: str) -> None:
+    async def begin(
+        self, reservation_id: str, vnode: str, domain: str, *, begun: bool = False
+    ) -> None:
         async def work() -> None:
-            await self._at(domain).carrying.begin(reservation_id, [vnode])
+            await self._at(domain).carrying.begin(reservation_id, [vnode], begun=begun)
+            self.begun.append(begun)
 
         await self._do(("begin", vnode, domain), work)
 

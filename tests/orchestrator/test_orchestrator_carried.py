@@ -405,6 +405,7 @@ async def test_what_a_restored_provider_may_await_again_begins_again_there_alone
             reconciling._open[domain] = 9
             reconciling.done(domain, Reconciled(9, "c"))
         await until(lambda: w.carrier.done == [BEGIN])
+        assert w.carrier.begun == [False, True]
 
 
 @virtual

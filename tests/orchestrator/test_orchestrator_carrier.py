@@ -45,6 +45,7 @@ class Agent(CloudNetsServicer):
     heard: list[pb.ImportRequest] = field(default_factory=list)
     asked: list[tuple[str, str, list[str]]] = field(default_factory=list)
     errands: list[int] = field(default_factory=list)
+    begun: list[bool] = field(default_factory=list)
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> Any:
         self.exports += 1
@@ -76,6 +77,7 @@ class Agent(CloudNetsServicer):
         return pb.ImportResponse()
 
     async def Begin(self, request: pb.CarriedRequest, context: Any) -> pb.CarriedResponse:
+        self.begun.append(request.begun)
         return self._noted("begin", request)
 
     async def PutBack(self, request: pb.CarriedRequest, context: Any) -> pb.CarriedResponse:
@@ -242,6 +244,8 @@ async def test_begin_and_put_back_name_the_vnode_and_what_is_gone_need_not_begin
         await it.carrier.begin("r1", "b", "zurich")
         await it.carrier.put_back("r1", "b", "zurich")
         assert it.zurich.asked == [("begin", "r1", ["b"]), ("put_back", "r1", ["b"])]
+        await it.carrier.begin("r1", "b", "zurich", begun=True)
+        assert it.zurich.begun == [False, True]
         it.zurich.fails = ABSENT
         await it.carrier.begin("r1", "b", "zurich")
         await it.carrier.begin("r1", "b", "old")

@@ -158,6 +158,9 @@ class Embedder:
             await self._look()
         host = self._at.get(name)
         if host is None:
+            if self._unseen:
+                unseen = ", ".join(sorted(self._unseen))
+                raise DeviceError(f"{name} may be on hosts that do not answer: {unseen}")
             return False
         condition = await self.hosts.plugin(host).condition(host, name)
         return condition.state is not PowerState.GONE
