@@ -194,16 +194,17 @@ class Provisioner:
         try:
             while await self._owned() and not self._stopped:
                 self._again.discard(reservation_id)
-                arranged = await self._arrange(reservation_id)
+                now_s = self._now_s()
+                arranged = await self._arrange(reservation_id, now_s)
                 if reservation_id not in self._again:
-                    self._rest(reservation_id, arranged)
+                    self._rest(reservation_id, arranged, now_s)
                     return
         finally:
             del self._tasks[reservation_id]
 
-    def _rest(self, reservation_id: str, arranged: bool) -> None:
-        records = self._parts_of(reservation_id)
-        boundary_ms = self._next_ms(reservation_id, records, self._now_s())
+    def _rest(self, reservation_id: str, arranged: bool, now_s: int) -> None:
+        """``now_s``: of the arrangement: what has begun or ended since then is due at once."""
+        boundary_ms = self._next_ms(reservation_id, self._parts_of(reservation_id), now_s)
         if arranged:
             self._failures.pop(reservation_id, None)
             self._wake(reservation_id, boundary_ms)
@@ -213,9 +214,8 @@ class Provisioner:
         retry_ms = self._clock.now_ms() + min(RETRY_MAX_MS, RETRY_MS << min(failures, 16))
         self._wake(reservation_id, min(retry_ms, boundary_ms or retry_ms))
 
-    async def _arrange(self, reservation_id: str) -> bool:
+    async def _arrange(self, reservation_id: str, now_s: int) -> bool:
         """Acts once on what is known now; false when something must be tried again."""
-        now_s = self._now_s()
         records = self._parts_of(reservation_id)
         chosen = in_force(records, now_s, self._touched)
         others = [record for record in records if record is not chosen]

@@ -648,6 +648,21 @@ async def test_a_release_while_an_activation_is_written_is_not_lost() -> None:
     assert world.device.calls == []
 
 
+async def test_an_end_during_a_slow_activation_is_not_missed() -> None:
+    world = await World().start()
+    await world.hold(prep())
+    await world.at(199)
+    world.device.hangs = "t1/p1"
+    await world.commit()
+    await world.at(200)
+    world.device.gate.set()
+    await world.settle()
+    await world.at(200)
+    assert world.device.calls == [("provision", "t1/p1"), ("withdraw", "t1/p1")]
+    assert world.device.on == set()
+    assert world.data_plane() is RELEASED
+
+
 async def test_a_release_during_a_slow_activation_ends_withdrawn() -> None:
     world = await World().start()
     await world.committed(prep())
