@@ -80,6 +80,7 @@ class Parts:
             self._settle_data_plane,
             lambda reservation, due_ms: timers.set(ReservationDue(reservation), due_ms),
             self.owned,
+            lambda: self.rules.recovering,
         )
 
     def take_up(self, loaded: Loaded) -> None:

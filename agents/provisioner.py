@@ -38,7 +38,8 @@ class Provisioner:
     ``settle(key, data_plane)`` makes a new state durable and tells who watches; it may raise
     StorageError. ``wake(reservation_id, due_ms)`` asks for a :meth:`look` at that time.
     ``owned()``: whether the records are still this agent's to carry out; not, if another one has
-    taken them over and does so.
+    taken them over and does so. ``recovering()``: whether versions may be in force of which the
+    records do not tell: as long as they may, no VNode is taken away that one of them may have.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Provisioner:
         settle: Callable[[Key, DataPlane], Awaitable[None]],
         wake: Callable[[str, int | None], None],
         owned: Callable[[], Awaitable[bool]],
+        recovering: Callable[[], bool],
     ) -> None:
         self._backend = backend
         self._placement_of = placement_of
@@ -58,12 +60,15 @@ class Provisioner:
         self._settle = settle
         self._wake = wake
         self._owned = owned
+        self._recovering = recovering
         # What may be on the devices, and of which of it what mapping is known to be there entirely.
         self._touched = Touched()
         self._active: dict[Key, str] = {}
         self._failures: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        # Of which something is to be taken away once it is known what is in force.
+        self._put_off: set[str] = set()
         # Of which something was over when it was last looked, at the latest time so far.
         self._over: set[str] = set()
         self._latest_s = 0
@@ -130,6 +135,12 @@ class Provisioner:
             return
         self._latest_s = now_s
         for reservation_id in sorted(self._over):
+            self.look(reservation_id)
+
+    def recovered(self) -> None:
+        """The records tell again what is in force."""
+        put_off, self._put_off = self._put_off, set()
+        for reservation_id in sorted(put_off):
             self.look(reservation_id)
 
     def forget(self, reservation_id: str) -> None:
@@ -221,6 +232,9 @@ class Provisioner:
         others = [record for record in records if record is not chosen]
         try:
             if chosen is None:
+                if self._recovering() and any(_may_last(record, now_s) for record in others):
+                    self._put_off.add(reservation_id)
+                    return True
                 return await self._clear(others, now_s)
             return await self._switch(chosen, others, now_s)
         except StorageError as error:
@@ -354,6 +368,11 @@ def _stands_by(record: Record, chosen: Record, now_s: int) -> bool:
     if prep is None or newer is None or not record.has_vnodes or prep.version >= newer.version:
         return False
     return record.part.state is PartState.COMMITTED and now_s < end_s(record)
+
+
+def _may_last(record: Record, now_s: int) -> bool:
+    """Whether it has VNodes that another version, in force now, may have too."""
+    return record.has_vnodes and now_s < end_s(record)
 
 
 def _idle_state(record: Record, now_s: int) -> DataPlaneState:

@@ -207,6 +207,7 @@ class Recovery:
             self._greeted.clear()
             senders, self._collected = self._collected.senders, Collected()
             self._rule()
+            self._parts.provisioner.recovered()
         self._tell(outcome, senders)
         self.over()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_world import ME
+import pytest
+from agent_world import ME, NOW_S
 from cloud_site import memory
 from cloud_world import CloudWorld, cloud_prep, graph
 from test_agents_recovery import claim, claims
@@ -13,6 +14,7 @@ from agents.agent import IDLE_MS
 from agents.backends.switch import MemorySwitch
 from agents.store import MemoryStore
 from protocol.messages import Claims
+from substrate.model import DataPlaneState
 
 PAIR = graph({"a": 2, "b": 2}, [("a", "b")], apart=["a", "b"])
 SOLO = graph({"c": 1})
@@ -34,6 +36,12 @@ async def running(*orchestrators: str) -> tuple[CloudWorld, MemoryStore]:
 
 async def names(world: CloudWorld) -> set[str]:
     return {name for some in (await world.runs()).values() for name in some}
+
+
+def guests(world: CloudWorld) -> dict[str, object]:
+    """What runs in each VNode: the same for as long as it is not interrupted."""
+    hosts = memory(world.embedder)._vnodes.values()
+    return {str(name): vnode.guest for vnodes in hosts for name, vnode in vnodes.items()}
 
 
 async def restored(*claimed: Any) -> CloudWorld:
@@ -112,4 +120,45 @@ async def test_what_stands_by_and_was_taken_up_by_claims_goes_when_it_is_release
     await world.release("t1")
     await world.settle()
     assert await names(world) == {"r1:a", "r2:c"}
+    await world.end()
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_is_released_before_the_next_version_is_known_keeps_its_vnodes(
+    held: bool,
+) -> None:
+    world = CloudWorld(MemoryStore(), lasting=True, orchestrators=[ME])
+    await world.start()
+    assert isinstance(world.store, MemoryStore)
+    await world.committed(cloud_prep(PAIR))
+    next_one = cloud_prep(PAIR, "t2", version=2)
+    if held:
+        await world.hold(next_one)
+    backup = world.store.copy()
+    if not held:
+        await world.hold(next_one)
+    await world.commit("t2")
+    before = guests(world)
+    world.store = backup
+    await world.restart(restored=True)
+    await world.release("t1")
+    await world.at(200)
+    assert await names(world) == {"r1:a", "r1:b"}
+    await told(world, claims(world, claim(next_one)))
+    await world.at(201)
+    assert guests(world) == before
+    await world.release("t2")
+    await world.at(202)
+    assert await names(world) == set()
+    assert world.data_plane("t1") is world.data_plane("t2") is DataPlaneState.RELEASED
+    await world.end()
+
+
+async def test_what_is_over_goes_though_it_is_not_known_what_is_in_force() -> None:
+    world = CloudWorld(MemoryStore(), lasting=True, orchestrators=[ME])
+    await world.start()
+    await world.committed(cloud_prep(PAIR, end_s=NOW_S + 300))
+    await world.restart(restored=True)
+    await world.at(301)
+    assert await names(world) == set()
     await world.end()
