@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# As commands/main.py has it for the services.
+export OPENBLAS_NUM_THREADS ?= 1
 PACKAGES := braid substrate embedding rdl cloudnets protocol runtime orchestrator agents simulations commands migrations
 
 .PHONY: help setup demo test hunt check format protos lock testbed chaos bench clean

@@ -110,11 +110,7 @@ class Carrying:
         await self._remap(record, change_now)
         after = self._parts.records.get(record.key)
         if after is not None and _is_late(self._mapped(after), vnode, errand):
-            last = self._mapped(after).errand(vnode)
-            possible = (
-                f"errand {last} or a later one, which carries it now; this is errand {errand}"
-            )
-            raise _never(vnode, possible)
+            raise _late(vnode, errand, self._mapped(after))
 
     def may_come(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
         """The part that awaits a VNode, and how that lies."""
@@ -126,10 +122,23 @@ class Carrying:
             raise _never(vnode, "one that is awaited: it has begun here")
         return record, mapped, at
 
-    async def import_(self, reservation_id: str, vnode: str, exported: Exported) -> None:
+    async def comes(self, reservation_id: str, vnode: str, errand: int, *, last: bool) -> None:
+        """That a VNode is about to be brought on an errand. With the ``last`` of it only this
+        errand or a later one brings it from now on, durably: what an earlier one still pours in
+        is of before its source was let run on."""
+        record, mapped, _ = self.may_come(reservation_id, vnode)
+        if last and errand:
+            await self._on_errand(record, vnode, errand, lambda now: now)
+        elif _is_late(mapped, vnode, errand):
+            raise _late(vnode, errand, mapped)
+
+    async def import_(
+        self, reservation_id: str, vnode: str, exported: Exported, errand: int = 0
+    ) -> None:
         """Makes a VNode that is awaited of what was exported, and leaves it stopped."""
         record, mapped, at = self.may_come(reservation_id, vnode)
-        carried = replace(exported.carried, data=self._awaited(record, vnode, exported.carried))
+        data = self._awaited(record, vnode, exported.carried, errand)
+        carried = replace(exported.carried, data=data)
         await self._tried(vnode, self._embedder.import_(mapped, at, carried))
         await self._arrived(record, vnode, exported)
 
@@ -154,7 +163,7 @@ class Carrying:
         return await self._tried(vnode, self._embedder.kept(at.host, name))
 
     async def keep(
-        self, reservation_id: str, vnode: str, exported: Exported, *, last: bool
+        self, reservation_id: str, vnode: str, exported: Exported, errand: int = 0, *, last: bool
     ) -> None:
         """Keeps a copy for a VNode that is awaited; of the ``last`` one it is made, and waits."""
         record, mapped, at = self.may_come(reservation_id, vnode)
@@ -163,7 +172,7 @@ class Carrying:
             exported.mark,
             exported.since,
             exported.memory,
-            self._awaited(record, vnode, exported.carried),
+            self._awaited(record, vnode, exported.carried, errand),
         )
         await self._tried(vnode, self._embedder.keep(mapped, at, copy, make=last))
         if last:
@@ -233,13 +242,18 @@ class Carrying:
                 # A newer version without it may be in force until that is given back.
                 await self._tried(name.vnode, self._embedder.resume(name))
 
-    async def _awaited(self, record: Record, vnode: str, carried: Carried) -> AsyncIterator[bytes]:
-        """What comes; at its end the VNode must be awaited still, not have begun meanwhile."""
+    async def _awaited(
+        self, record: Record, vnode: str, carried: Carried, errand: int
+    ) -> AsyncIterator[bytes]:
+        """What comes; at its end the VNode must be awaited still, not have begun meanwhile, and on
+        no later errand."""
         async for piece in carried.data:
             yield piece
         now = self._parts.records.get(record.key)
         if now is None or not now.live or vnode not in self._mapped(now).awaits:
             raise NeverError("it is not awaited any more")
+        if _is_late(self._mapped(now), vnode, errand):
+            raise NeverError("a later errand brings it now")
 
     def _live(self, reservation_id: str, vnode: str) -> list[Record]:
         """The committed parts that have a VNode, the newest first; one at least."""
@@ -315,6 +329,12 @@ def must_stay(mapped: Mapped, vnodes: Iterable[str]) -> None:
 def _is_late(mapped: Mapped, vnode: str, errand: int) -> bool:
     """Whether a later errand has it; one that is not known is not late."""
     return 0 < errand < mapped.errand(vnode)
+
+
+def _late(vnode: str, errand: int, mapped: Mapped) -> RequestError:
+    last = mapped.errand(vnode)
+    possible = f"errand {last} or a later one, which carries it now; this is errand {errand}"
+    return _never(vnode, possible)
 
 
 def _stood_ms(mapped: Mapped, vnode: str, now_ms: int) -> int | None:

@@ -193,19 +193,20 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
         reservation_id = _id("reservation_id", first.reservation_id)
         vnode = _id("vnode", first.vnode)
         carrying, kept = self._clouds.carrying, ""
+        copies, last, errand = _copies(first.carry), first.carry != pb.CARRY_AHEAD, first.errand
         await carrying.must_fit(reservation_id, vnode)
-        if _copies(first.carry):
+        await carrying.comes(reservation_id, vnode, errand, last=last)
+        if copies:
             kept = await carrying.kept(reservation_id, vnode)
         await context.send_initial_metadata(((READY, "1"), (KEPT, kept)))
         second = await anext(aiter(request_iterator), pb.ImportRequest())
         try:
             exported = _exported(second, request_iterator)
-            if _copies(first.carry):
+            if copies:
                 _id("mark", second.mark)
-                last = first.carry == pb.CARRY_LIVE
-                await carrying.keep(reservation_id, vnode, exported, last=last)
+                await carrying.keep(reservation_id, vnode, exported, errand, last=last)
             else:
-                await carrying.import_(reservation_id, vnode, exported)
+                await carrying.import_(reservation_id, vnode, exported, errand)
         except RequestError:
             # Who is still sending would not hear why.
             async for _ in request_iterator:

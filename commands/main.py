@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from commands.lazy import group_of
@@ -47,6 +49,9 @@ def braid() -> None:
 
 def main() -> None:
     """The entry point of the ``braid`` command."""
+    # Read when numpy is imported. Arrays here are small: to share a product of two out to threads
+    # takes longer than the product, above all where other processes want the cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()
 
 

@@ -86,7 +86,10 @@ class GrpcCarrier:
             into = here.Import()
             try:
                 first = pb.ImportRequest(
-                    reservation_id=asked.reservation_id, vnode=asked.vnode, carry=asked.carry
+                    reservation_id=asked.reservation_id,
+                    vnode=asked.vnode,
+                    carry=asked.carry,
+                    errand=asked.errand,
                 )
                 await self._of(target, into.write(first))
                 # It says so once the VNode may come: before that its source is left alone.

@@ -25,53 +25,53 @@ _sym_db = _symbol_database.Default()
 from braid.v1 import rdl_pb2 as braid_dot_v1_dot_rdl__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62raid/v1/cloudnets.proto\x12\x08\x62raid.v1\x1a\x12\x62raid/v1/rdl.proto\"u\n\rExportRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x1e\n\x05\x63\x61rry\x18\x03 \x01(\x0e\x32\x0f.braid.v1.Carry\x12\r\n\x05since\x18\x04 \x01(\t\x12\x0e\n\x06\x65rrand\x18\x05 \x01(\r\"\x9c\x01\n\x0e\x45xportResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x0b\n\x03off\x18\x02 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x15\n\x08still_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04mark\x18\x06 \x01(\t\x12\r\n\x05since\x18\x07 \x01(\t\x12\x0e\n\x06memory\x18\x08 \x01(\x08\x42\x0b\n\t_still_ms\"\xbe\x01\n\rImportRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x1e\n\x05\x63\x61rry\x18\x07 \x01(\x0e\x32\x0f.braid.v1.Carry\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0b\n\x03off\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0c\n\x04mark\x18\x08 \x01(\t\x12\r\n\x05since\x18\t \x01(\t\x12\x0e\n\x06memory\x18\n \x01(\x08\"\x10\n\x0eImportResponse\"W\n\x0e\x43\x61rriedRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0e\n\x06vnodes\x18\x02 \x03(\t\x12\x0e\n\x06\x65rrand\x18\x03 \x01(\r\x12\r\n\x05\x62\x65gun\x18\x04 \x01(\x08\"\x11\n\x0f\x43\x61rriedResponse\"-\n\x13ShowCloudNetRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"n\n\nVNodeState\x12\r\n\x05vnode\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.braid.v1.PowerState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\"q\n\rCloudNetState\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12$\n\x06vnodes\x18\x02 \x03(\x0b\x32\x14.braid.v1.VNodeState\x12\"\n\tcompleted\x18\x03 \x01(\x0b\x32\x0f.braid.v1.Graph\"]\n\x0cPowerRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12%\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x15.braid.v1.PowerAction\x12\x0e\n\x06vnodes\x18\x03 \x03(\t\"C\n\x0c\x43onsoleInput\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x1d\n\rConsoleOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"3\n\rWhatIfRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x12\n\nfree_share\x18\x02 \x01(\x01\"`\n\tVNodeMove\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0c\n\x04\x63ost\x18\x05 \x01(\x01\"\x7f\n\x0eWhatIfResponse\x12\r\n\x05\x66reed\x18\x01 \x01(\r\x12\r\n\x05hosts\x18\x02 \x01(\r\x12\x0e\n\x06wanted\x18\x03 \x01(\r\x12\"\n\x05moves\x18\x04 \x03(\x0b\x32\x13.braid.v1.VNodeMove\x12\x0c\n\x04\x63ost\x18\x05 \x01(\x01\x12\r\n\x05\x62ound\x18\x06 \x01(\x01\"\x8b\x01\n\x0eMigrateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\r\n\x05vnode\x18\x03 \x01(\t\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\x12\x12\n\nfree_share\x18\x06 \x01(\x01\x12\x0c\n\x04\x61new\x18\x07 \x01(\x08\"c\n\x0fMigrateResponse\x12\"\n\x05moves\x18\x01 \x03(\x0b\x32\x13.braid.v1.VNodeMove\x12\r\n\x05\x66reed\x18\x02 \x01(\r\x12\r\n\x05hosts\x18\x03 \x01(\r\x12\x0e\n\x06wanted\x18\x04 \x01(\r*O\n\x05\x43\x61rry\x12\x15\n\x11\x43\x41RRY_UNSPECIFIED\x10\x00\x12\x0e\n\nCARRY_COLD\x10\x01\x12\x0f\n\x0b\x43\x41RRY_AHEAD\x10\x02\x12\x0e\n\nCARRY_LIVE\x10\x03*\xbf\x01\n\nPowerState\x12\x1b\n\x17POWER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13POWER_STATE_DEFINED\x10\x01\x12\x19\n\x15POWER_STATE_PREPARING\x10\x02\x12\x17\n\x13POWER_STATE_RUNNING\x10\x03\x12\x17\n\x13POWER_STATE_STOPPED\x10\x04\x12\x16\n\x12POWER_STATE_FAILED\x10\x05\x12\x16\n\x12POWER_STATE_PAUSED\x10\x06*r\n\x0bPowerAction\x12\x1c\n\x18POWER_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12POWER_ACTION_START\x10\x01\x12\x15\n\x11POWER_ACTION_STOP\x10\x02\x12\x16\n\x12POWER_ACTION_CYCLE\x10\x03\x32\xbe\x04\n\tCloudNets\x12>\n\x04Show\x12\x1d.braid.v1.ShowCloudNetRequest\x1a\x17.braid.v1.CloudNetState\x12\x38\n\x05Power\x12\x16.braid.v1.PowerRequest\x1a\x17.braid.v1.CloudNetState\x12>\n\x07\x43onsole\x12\x16.braid.v1.ConsoleInput\x1a\x17.braid.v1.ConsoleOutput(\x01\x30\x01\x12;\n\x06WhatIf\x12\x17.braid.v1.WhatIfRequest\x1a\x18.braid.v1.WhatIfResponse\x12>\n\x07Migrate\x12\x18.braid.v1.MigrateRequest\x1a\x19.braid.v1.MigrateResponse\x12=\n\x06\x45xport\x12\x17.braid.v1.ExportRequest\x1a\x18.braid.v1.ExportResponse0\x01\x12=\n\x06Import\x12\x17.braid.v1.ImportRequest\x1a\x18.braid.v1.ImportResponse(\x01\x12<\n\x05\x42\x65gin\x12\x18.braid.v1.CarriedRequest\x1a\x19.braid.v1.CarriedResponse\x12>\n\x07PutBack\x12\x18.braid.v1.CarriedRequest\x1a\x19.braid.v1.CarriedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62raid/v1/cloudnets.proto\x12\x08\x62raid.v1\x1a\x12\x62raid/v1/rdl.proto\"u\n\rExportRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x1e\n\x05\x63\x61rry\x18\x03 \x01(\x0e\x32\x0f.braid.v1.Carry\x12\r\n\x05since\x18\x04 \x01(\t\x12\x0e\n\x06\x65rrand\x18\x05 \x01(\r\"\x9c\x01\n\x0e\x45xportResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x0b\n\x03off\x18\x02 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x15\n\x08still_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04mark\x18\x06 \x01(\t\x12\r\n\x05since\x18\x07 \x01(\t\x12\x0e\n\x06memory\x18\x08 \x01(\x08\x42\x0b\n\t_still_ms\"\xce\x01\n\rImportRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x1e\n\x05\x63\x61rry\x18\x07 \x01(\x0e\x32\x0f.braid.v1.Carry\x12\x0e\n\x06\x65rrand\x18\x0b \x01(\r\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0b\n\x03off\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0c\n\x04mark\x18\x08 \x01(\t\x12\r\n\x05since\x18\t \x01(\t\x12\x0e\n\x06memory\x18\n \x01(\x08\"\x10\n\x0eImportResponse\"W\n\x0e\x43\x61rriedRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0e\n\x06vnodes\x18\x02 \x03(\t\x12\x0e\n\x06\x65rrand\x18\x03 \x01(\r\x12\r\n\x05\x62\x65gun\x18\x04 \x01(\x08\"\x11\n\x0f\x43\x61rriedResponse\"-\n\x13ShowCloudNetRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"n\n\nVNodeState\x12\r\n\x05vnode\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.braid.v1.PowerState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\"q\n\rCloudNetState\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12$\n\x06vnodes\x18\x02 \x03(\x0b\x32\x14.braid.v1.VNodeState\x12\"\n\tcompleted\x18\x03 \x01(\x0b\x32\x0f.braid.v1.Graph\"]\n\x0cPowerRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12%\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x15.braid.v1.PowerAction\x12\x0e\n\x06vnodes\x18\x03 \x03(\t\"C\n\x0c\x43onsoleInput\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x1d\n\rConsoleOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"3\n\rWhatIfRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x12\n\nfree_share\x18\x02 \x01(\x01\"`\n\tVNodeMove\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\r\n\x05vnode\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0c\n\x04\x63ost\x18\x05 \x01(\x01\"\x7f\n\x0eWhatIfResponse\x12\r\n\x05\x66reed\x18\x01 \x01(\r\x12\r\n\x05hosts\x18\x02 \x01(\r\x12\x0e\n\x06wanted\x18\x03 \x01(\r\x12\"\n\x05moves\x18\x04 \x03(\x0b\x32\x13.braid.v1.VNodeMove\x12\x0c\n\x04\x63ost\x18\x05 \x01(\x01\x12\r\n\x05\x62ound\x18\x06 \x01(\x01\"\x8b\x01\n\x0eMigrateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\r\n\x05vnode\x18\x03 \x01(\t\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\x12\x12\n\nfree_share\x18\x06 \x01(\x01\x12\x0c\n\x04\x61new\x18\x07 \x01(\x08\"c\n\x0fMigrateResponse\x12\"\n\x05moves\x18\x01 \x03(\x0b\x32\x13.braid.v1.VNodeMove\x12\r\n\x05\x66reed\x18\x02 \x01(\r\x12\r\n\x05hosts\x18\x03 \x01(\r\x12\x0e\n\x06wanted\x18\x04 \x01(\r*O\n\x05\x43\x61rry\x12\x15\n\x11\x43\x41RRY_UNSPECIFIED\x10\x00\x12\x0e\n\nCARRY_COLD\x10\x01\x12\x0f\n\x0b\x43\x41RRY_AHEAD\x10\x02\x12\x0e\n\nCARRY_LIVE\x10\x03*\xbf\x01\n\nPowerState\x12\x1b\n\x17POWER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13POWER_STATE_DEFINED\x10\x01\x12\x19\n\x15POWER_STATE_PREPARING\x10\x02\x12\x17\n\x13POWER_STATE_RUNNING\x10\x03\x12\x17\n\x13POWER_STATE_STOPPED\x10\x04\x12\x16\n\x12POWER_STATE_FAILED\x10\x05\x12\x16\n\x12POWER_STATE_PAUSED\x10\x06*r\n\x0bPowerAction\x12\x1c\n\x18POWER_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12POWER_ACTION_START\x10\x01\x12\x15\n\x11POWER_ACTION_STOP\x10\x02\x12\x16\n\x12POWER_ACTION_CYCLE\x10\x03\x32\xbe\x04\n\tCloudNets\x12>\n\x04Show\x12\x1d.braid.v1.ShowCloudNetRequest\x1a\x17.braid.v1.CloudNetState\x12\x38\n\x05Power\x12\x16.braid.v1.PowerRequest\x1a\x17.braid.v1.CloudNetState\x12>\n\x07\x43onsole\x12\x16.braid.v1.ConsoleInput\x1a\x17.braid.v1.ConsoleOutput(\x01\x30\x01\x12;\n\x06WhatIf\x12\x17.braid.v1.WhatIfRequest\x1a\x18.braid.v1.WhatIfResponse\x12>\n\x07Migrate\x12\x18.braid.v1.MigrateRequest\x1a\x19.braid.v1.MigrateResponse\x12=\n\x06\x45xport\x12\x17.braid.v1.ExportRequest\x1a\x18.braid.v1.ExportResponse0\x01\x12=\n\x06Import\x12\x17.braid.v1.ImportRequest\x1a\x18.braid.v1.ImportResponse(\x01\x12<\n\x05\x42\x65gin\x12\x18.braid.v1.CarriedRequest\x1a\x19.braid.v1.CarriedResponse\x12>\n\x07PutBack\x12\x18.braid.v1.CarriedRequest\x1a\x19.braid.v1.CarriedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'braid.v1.cloudnets_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CARRY']._serialized_start=1647
-  _globals['_CARRY']._serialized_end=1726
-  _globals['_POWERSTATE']._serialized_start=1729
-  _globals['_POWERSTATE']._serialized_end=1920
-  _globals['_POWERACTION']._serialized_start=1922
-  _globals['_POWERACTION']._serialized_end=2036
+  _globals['_CARRY']._serialized_start=1663
+  _globals['_CARRY']._serialized_end=1742
+  _globals['_POWERSTATE']._serialized_start=1745
+  _globals['_POWERSTATE']._serialized_end=1936
+  _globals['_POWERACTION']._serialized_start=1938
+  _globals['_POWERACTION']._serialized_end=2052
   _globals['_EXPORTREQUEST']._serialized_start=58
   _globals['_EXPORTREQUEST']._serialized_end=175
   _globals['_EXPORTRESPONSE']._serialized_start=178
   _globals['_EXPORTRESPONSE']._serialized_end=334
   _globals['_IMPORTREQUEST']._serialized_start=337
-  _globals['_IMPORTREQUEST']._serialized_end=527
-  _globals['_IMPORTRESPONSE']._serialized_start=529
-  _globals['_IMPORTRESPONSE']._serialized_end=545
-  _globals['_CARRIEDREQUEST']._serialized_start=547
-  _globals['_CARRIEDREQUEST']._serialized_end=634
-  _globals['_CARRIEDRESPONSE']._serialized_start=636
-  _globals['_CARRIEDRESPONSE']._serialized_end=653
-  _globals['_SHOWCLOUDNETREQUEST']._serialized_start=655
-  _globals['_SHOWCLOUDNETREQUEST']._serialized_end=700
-  _globals['_VNODESTATE']._serialized_start=702
-  _globals['_VNODESTATE']._serialized_end=812
-  _globals['_CLOUDNETSTATE']._serialized_start=814
-  _globals['_CLOUDNETSTATE']._serialized_end=927
-  _globals['_POWERREQUEST']._serialized_start=929
-  _globals['_POWERREQUEST']._serialized_end=1022
-  _globals['_CONSOLEINPUT']._serialized_start=1024
-  _globals['_CONSOLEINPUT']._serialized_end=1091
-  _globals['_CONSOLEOUTPUT']._serialized_start=1093
-  _globals['_CONSOLEOUTPUT']._serialized_end=1122
-  _globals['_WHATIFREQUEST']._serialized_start=1124
-  _globals['_WHATIFREQUEST']._serialized_end=1175
-  _globals['_VNODEMOVE']._serialized_start=1177
-  _globals['_VNODEMOVE']._serialized_end=1273
-  _globals['_WHATIFRESPONSE']._serialized_start=1275
-  _globals['_WHATIFRESPONSE']._serialized_end=1402
-  _globals['_MIGRATEREQUEST']._serialized_start=1405
-  _globals['_MIGRATEREQUEST']._serialized_end=1544
-  _globals['_MIGRATERESPONSE']._serialized_start=1546
-  _globals['_MIGRATERESPONSE']._serialized_end=1645
-  _globals['_CLOUDNETS']._serialized_start=2039
-  _globals['_CLOUDNETS']._serialized_end=2613
+  _globals['_IMPORTREQUEST']._serialized_end=543
+  _globals['_IMPORTRESPONSE']._serialized_start=545
+  _globals['_IMPORTRESPONSE']._serialized_end=561
+  _globals['_CARRIEDREQUEST']._serialized_start=563
+  _globals['_CARRIEDREQUEST']._serialized_end=650
+  _globals['_CARRIEDRESPONSE']._serialized_start=652
+  _globals['_CARRIEDRESPONSE']._serialized_end=669
+  _globals['_SHOWCLOUDNETREQUEST']._serialized_start=671
+  _globals['_SHOWCLOUDNETREQUEST']._serialized_end=716
+  _globals['_VNODESTATE']._serialized_start=718
+  _globals['_VNODESTATE']._serialized_end=828
+  _globals['_CLOUDNETSTATE']._serialized_start=830
+  _globals['_CLOUDNETSTATE']._serialized_end=943
+  _globals['_POWERREQUEST']._serialized_start=945
+  _globals['_POWERREQUEST']._serialized_end=1038
+  _globals['_CONSOLEINPUT']._serialized_start=1040
+  _globals['_CONSOLEINPUT']._serialized_end=1107
+  _globals['_CONSOLEOUTPUT']._serialized_start=1109
+  _globals['_CONSOLEOUTPUT']._serialized_end=1138
+  _globals['_WHATIFREQUEST']._serialized_start=1140
+  _globals['_WHATIFREQUEST']._serialized_end=1191
+  _globals['_VNODEMOVE']._serialized_start=1193
+  _globals['_VNODEMOVE']._serialized_end=1289
+  _globals['_WHATIFRESPONSE']._serialized_start=1291
+  _globals['_WHATIFRESPONSE']._serialized_end=1418
+  _globals['_MIGRATEREQUEST']._serialized_start=1421
+  _globals['_MIGRATEREQUEST']._serialized_end=1560
+  _globals['_MIGRATERESPONSE']._serialized_start=1562
+  _globals['_MIGRATERESPONSE']._serialized_end=1661
+  _globals['_CLOUDNETS']._serialized_start=2055
+  _globals['_CLOUDNETS']._serialized_end=2629
 # @@protoc_insertion_point(module_scope)

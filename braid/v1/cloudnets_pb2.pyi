@@ -195,6 +195,7 @@ class ImportRequest(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     VNODE_FIELD_NUMBER: _builtins.int
     CARRY_FIELD_NUMBER: _builtins.int
+    ERRAND_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     OFF_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
@@ -206,6 +207,10 @@ class ImportRequest(_message.Message):
     """Only in the first message, and alone in it."""
     vnode: _builtins.str
     carry: Global___Carry.ValueType
+    errand: _builtins.int
+    """As of the Export. What an earlier errand brings is refused, also at its end, once a later one has begun to bring
+    all that the VNode has: FAILED_PRECONDITION.
+    """
     format: _builtins.str
     """Only in the second, as Export told it."""
     off: _builtins.bool
@@ -222,6 +227,7 @@ class ImportRequest(_message.Message):
         reservation_id: _builtins.str = ...,
         vnode: _builtins.str = ...,
         carry: Global___Carry.ValueType = ...,
+        errand: _builtins.int = ...,
         format: _builtins.str = ...,
         off: _builtins.bool = ...,
         data: _builtins.bytes = ...,
@@ -232,7 +238,7 @@ class ImportRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carry", b"carry", "data", b"data", "digest", b"digest", "format", b"format", "mark", b"mark", "memory", b"memory", "off", b"off", "reservation_id", b"reservation_id", "since", b"since", "vnode", b"vnode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carry", b"carry", "data", b"data", "digest", b"digest", "errand", b"errand", "format", b"format", "mark", b"mark", "memory", b"memory", "off", b"off", "reservation_id", b"reservation_id", "since", b"since", "vnode", b"vnode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,6 +21,7 @@ from agents.carrying import Exported
 from agents.discretion import discreet
 from protocol.messages import ReservationPrep
 from runtime.clock import SystemClock
+from runtime.errors import RequestError
 from substrate.model import DataPlaneState, RefusalKind
 from substrate.values import replace
 
@@ -459,4 +460,44 @@ async def test_whose_errand_is_not_known_is_not_late() -> None:
         await w.committed(cloud_prep(PAIR))
         await w.clouds.carrying.export("r1", "b", 7)
         await w.clouds.carrying.put_back("r1", ["b"])
+        assert await states(w) == {"a": "running", "b": "running"}
+
+
+async def test_what_an_earlier_errand_still_pours_in_does_not_come_over_a_later_one() -> None:
+    flows, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        flows.set()
+        await goes_on.wait()
+        yield b'{"diary": "of before"}'
+
+    async with world(lasting=True) as w:
+        await w.committed(awaiting())
+        carrying = w.clouds.carrying
+        await carrying.comes("r1", "b", 1, last=True)
+        early = Exported(Carried("memory/1", slowly()), off=False)
+        late = asyncio.create_task(carrying.import_("r1", "b", early, 1))
+        await flows.wait()
+        await carrying.comes("r1", "b", 2, last=True)
+        await carrying.import_("r1", "b", exported(), 2)
+        goes_on.set()
+        with pytest.raises(RequestError, match="a later errand brings it now") as refused:
+            await late
+        assert refused.value.code is StatusCode.FAILED_PRECONDITION
+        await w.restart()
+        await w.agent.parts.provisioner.settled("r1")
+        for last in (False, True):
+            error = await failing(w.clouds.carrying.comes("r1", "b", 1, last=last))
+            assert error.possible.startswith("errand 2 or a later one")
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert "it rains" in await typed(w, "b", "read diary")
+
+
+async def test_copies_that_go_ahead_leave_an_earlier_errand_alone() -> None:
+    async with world() as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.comes("r1", "b", 2, last=False)
+        await w.clouds.carrying.comes("r1", "b", 1, last=True)
+        await w.clouds.carrying.import_("r1", "b", exported(), 1)
+        await w.clouds.carrying.begin("r1", ["b"])
         assert await states(w) == {"a": "running", "b": "running"}

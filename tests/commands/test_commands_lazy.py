@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -51,3 +52,22 @@ def test_every_command_is_where_it_is_said_to_be(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0, result.output
     assert f"braid {name}" in result.output.replace("root", "braid")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("4", "4")])
+def test_products_of_small_arrays_are_not_shared_out_to_threads_unless_one_says_so(
+    given: str | None, expected: str
+) -> None:
+    program = (
+        "import os, sys; from commands import main\n"
+        "main.app = lambda: print('numpy' in sys.modules, os.environ['OPENBLAS_NUM_THREADS'])\n"
+        "main.main()"
+    )
+    name = "OPENBLAS_NUM_THREADS"
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    if given is not None:
+        environment[name] = given
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == f"False {expected}\n"

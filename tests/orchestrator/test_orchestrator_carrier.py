@@ -149,7 +149,7 @@ async def test_everything_is_passed_on_in_order() -> None:
         await it.carry()
         first, second, *rest = it.zurich.heard
         cold = pb.CARRY_COLD
-        assert first == pb.ImportRequest(reservation_id="r1", vnode="b", carry=cold)
+        assert first == pb.ImportRequest(reservation_id="r1", vnode="b", carry=cold, errand=7)
         assert second == pb.ImportRequest(format="odd/1", off=True)
         assert [message.data for message in rest[:-1]] == PIECES
         assert rest[-1].digest == b"digest"
