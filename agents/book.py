@@ -61,18 +61,21 @@ class Book:
         self._owner: dict[Key, str] = {}
         self._last_number = 0
 
-    def admit(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
+    def admit(
+        self, prep: ReservationPrep, advice: object = None, now_s: int = 0
+    ) -> Admitted | Refusal:
         """Holds the part, or says why not; a part that is held already is held once.
 
         A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
-        ``advice``: what the backend has thought of it before: a Refusal is the answer.
+        ``advice``: what the backend has thought of it before: a Refusal is the answer. ``now_s``:
+        what has begun by then may run already; 0: nothing does.
         """
         key = (prep.transaction_id, prep.part_id)
         self._wake_for(prep)
         if key in self._owner:
             placement = self._held[self._owner[key]].parts[key].placement
             return Admitted(placement.to_json(prep.joint is not None))
-        outcome = advice if isinstance(advice, Refusal) else self._placed(prep, advice)
+        outcome = advice if isinstance(advice, Refusal) else self._placed(prep, advice, now_s)
         if isinstance(outcome, Refusal):
             named = replace(outcome, domain=self.domain.name)
             return named if self.domain.visible else discreet(named, self.domain)
@@ -86,7 +89,7 @@ class Book:
         self._wake_for(prep)
         if (prep.transaction_id, prep.part_id) in self._owner:
             return Admitted("")
-        outcome = self._placed(prep, None)
+        outcome = self._placed(prep, None, 0)
         return outcome if isinstance(outcome, Refusal) else Admitted("")
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
@@ -232,7 +235,9 @@ class Book:
         own = {vlan for part in parts for at, vlan in part.placement.labels if at == stp}
         return self.labels.free_vlans(stp, window, held.number, own)
 
-    def partial(self, prep: ReservationPrep, advice: object = None) -> tuple[Partial, FreeFor]:
+    def partial(
+        self, prep: ReservationPrep, advice: object = None, now_s: int = 0
+    ) -> tuple[Partial, FreeFor]:
         """What a backend is asked of a part that has a graph, and what is free for it now."""
         self._wake_for(prep)
         held = self._held.get(prep.reservation_id)
@@ -248,10 +253,11 @@ class Book:
             present.placement if present is not None else None,
             advice,
             prep.awaits,
+            runs=prep.window.start_s <= now_s,
         )
         return partial, FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
 
-    def _placed(self, prep: ReservationPrep, advice: object) -> Placement | Refusal:
+    def _placed(self, prep: ReservationPrep, advice: object, now_s: int) -> Placement | Refusal:
         wrong = self._wrong(prep)
         if wrong is not None:
             return wrong
@@ -259,7 +265,7 @@ class Book:
             if self.cloud is None:
                 reason = f"{self.domain.name} runs no VNodes"
                 return Refusal(RefusalKind.TOPOLOGY, reason, resource=self.domain.name)
-            partial, free = self.partial(prep, advice)
+            partial, free = self.partial(prep, advice, now_s)
             placement = self.cloud.place_graph(partial, free)
         else:
             free = FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))

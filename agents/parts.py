@@ -119,7 +119,8 @@ class Parts:
 
     def admit(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
         """Takes capacity for a part in memory, or says why not; ``advice``: as for the book."""
-        outcome = self._wrong_time(prep) or self.book.admit(prep, advice)
+        now_s = self.clock.now_ms() // 1000
+        outcome = self._wrong_time(prep) or self.book.admit(prep, advice, now_s)
         if prep.graph and isinstance(outcome, Refusal):
             # Others are told no names of the inside; the operator is.
             why = outcome.inside or outcome.reason

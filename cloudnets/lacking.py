@@ -6,7 +6,7 @@ for the operator with the names of hosts and links (``inside``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -55,6 +55,13 @@ def refused(
     else:
         reason = "no mapping was found in the time given, and nothing shows that there is none"
     return Refused(RefusalKind.RESOURCE, reason)
+
+
+def in_their_way(names: Sequence[str]) -> Refused:
+    """Of VNodes that would have to change places with one another while they run."""
+    reason = f"{listed(names)} run where others of them would have to be, and nowhere is room"
+    reason += " to make way; ask for less, or for one change after the other"
+    return Refused(RefusalKind.RESOURCE, reason, elements=names)
 
 
 def lacks(underlay: Underlay, lack: Lack) -> Refused:

@@ -207,7 +207,7 @@ class Underlay:
             kind = supply.attribute, supply.amount.unit
             sums[kind] = sums.get(kind, 0) + left
         resources = tuple(Quantity(kind, Amount(n, unit)) for (kind, unit), n in sums.items())
-        largest = largest_told(self._left_at(host, room) for host in self.hosts)
+        largest = largest_told(self.left_at(host, room) for host in self.hosts)
         features = (*dearest(self.hosts.values()), *largest, *self._kinds)
         whole = NetworkElement("inside", HOST, resources, features)
         told = aggregate(replace(self._told, elements=(*self._told.elements, whole)), name)
@@ -217,7 +217,7 @@ class Underlay:
         )
         return replace(told, elements=tuple(elements))
 
-    def _left_at(self, host: str, room: Room) -> dict[str, int]:
+    def left_at(self, host: str, room: Room) -> dict[str, int]:
         """What is free at a host, by type, with all of what it shares."""
         left: dict[str, int] = {}
         for i in self._at[host]:

@@ -147,7 +147,7 @@ class Partial:
 
     ``present``: how an earlier version of the same reservation lies here; what stays should not
     move. ``advice``: what ``consult`` found for this part, if it was asked. ``awaits``: VNodes that
-    are carried here, and are not made before that.
+    are carried here, and are not made before that. ``runs``: what is present may be running now.
     """
 
     reservation_id: str
@@ -158,6 +158,7 @@ class Partial:
     present: Placement | None = None
     advice: object = None
     awaits: tuple[str, ...] = ()
+    runs: bool = False
 
 
 class CloudBackend(Backend, Protocol):

@@ -25,7 +25,9 @@ from agents.backends.exchange import ExchangeBackend, clash, rules_of
 from agents.backends.hosts.plugins import HostingSettings
 from agents.backends.substrates import embedder_of, open_underlay, vlans_of
 from agents.backends.switch import Rule, Switch
+from cloudnets.changing import stuck
 from cloudnets.holding import Found, Settled, settle
+from cloudnets.lacking import in_their_way
 from cloudnets.mapped import Mapped
 from cloudnets.partials import Asked, Refused, read_partial
 from cloudnets.pip import think
@@ -153,6 +155,9 @@ class ProviderBackend(ExchangeBackend):
             settled = self._settled(partial, free)
         except Refused as refused:
             return refused.refusal
+        waiting = self._stuck(partial, settled.mapped, free)
+        if waiting is not None:
+            return waiting
         cannot = self._not_carried(settled.mapped, partial.awaits)
         if cannot:
             return not_carried_to(self._domain.name, (cannot,))
@@ -219,6 +224,16 @@ class ProviderBackend(ExchangeBackend):
             ):
                 return name
         return ""
+
+    def _stuck(self, partial: Partial, mapped: Mapped, free: Free) -> Refusal | None:
+        """Where VNodes that run would have to change places with one another, for which there is
+        no room while all of them run."""
+        present = _mapped(partial.present)
+        if present is None or not partial.runs:
+            return None
+        room = self._room(free)
+        names = stuck(present, mapped, lambda host: self.underlay.left_at(host, room))
+        return in_their_way(names).refusal if names else None
 
     def _asked(self, partial: Partial) -> Asked:
         name = self._domain.name

@@ -607,3 +607,31 @@ async def test_what_will_begin_finds_its_images() -> None:
         assert set(w.embedder.images.ready()) == {(v.host, "debian") for v in w.mapped().vnodes}
         await w.at(200)
         assert (w.embedder.images.hits, w.embedder.images.misses) == (2, 0)
+
+
+# --- Changes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start_s", [NOW_S - 10, NOW_S + 100])
+async def test_vnodes_that_would_have_to_change_places_as_they_run_stay_where_they_are(
+    start_s: int,
+) -> None:
+    async with world(hosts=2) as w:
+        both = {"a": 6, "b": 6}
+        await w.committed(cloud_prep(graph(both, apart=["a", "b"]), start_s=start_s))
+        beside = cloud_prep(graph({"x": 2}), "t2", reservation_id="r2", start_s=start_s)
+        await w.committed(beside)
+        hosts = {vnode.id: vnode.host for vnode in w.mapped().vnodes}
+        (x,) = w.mapped("t2").vnodes
+        crowded = next(name for name, host in hosts.items() if host == x.host)
+        larger = graph(both | {crowded: 8}, apart=["a", "b"])
+        held = await w.hold(cloud_prep(larger, "t3", version=2, start_s=start_s))
+        assert held.ok == (start_s > NOW_S)
+        if held.refusal is not None:
+            assert held.refusal.kind is RefusalKind.RESOURCE
+            assert held.refusal.elements == ("a", "b")
+            assert held.refusal.reason.startswith("a, b run where others of them would have to be")
+            assert "h1" not in held.refusal.reason
+            assert flat(await w.runs()) == {f"r1:{k}": v for k, v in hosts.items()} | {
+                "r2:x": x.host
+            }

@@ -522,3 +522,25 @@ async def test_a_host_that_does_not_answer_is_swept_another_time() -> None:
 
 def running_of(found: dict[str, dict[str, str]]) -> list[str]:
     return [name for vnodes in found.values() for name in vnodes]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_those_that_must_wait_for_others_to_leave_come_after_them(order: int) -> None:
+    made = embedder()
+    before = mapped(vnode("a", "h1", 8000), vnode("b", "h2", 7000), vnode("c", "h3", 1000))
+    await made.provision("t1/p1", placement(before))
+    after = (vnode("c", "h1", 1000), vnode("a", "h2", 8000), vnode("b", "h3", 7000))
+    await made.provision("t2/p1", placement(mapped(*after[::order], version=2)))
+    assert await on(made) == {
+        "h1": {"r1:c": "running"},
+        "h2": {"r1:a": "running"},
+        "h3": {"r1:b": "running"},
+    }
+
+
+async def test_those_that_are_in_the_way_of_one_another_are_told() -> None:
+    made = embedder()
+    await made.provision("t1/p1", placement(mapped(vnode("a", "h1", 8000), vnode("b", "h2", 8000))))
+    swapped = mapped(vnode("a", "h2", 8000), vnode("b", "h1", 8000), version=2)
+    with pytest.raises(DeviceError, match="host h2 has 0 mcores free"):
+        await made.provision("t2/p1", placement(swapped))

@@ -68,7 +68,7 @@ class Embedder:
             # What is new comes first: if there is no room for it, nothing has moved.
             await _all(self._make(mapped, vnode) for vnode in new if vnode.id not in absent)
             here = [vnode for vnode in mapped.vnodes if vnode.id not in absent]
-            await _all(self._bring(mapped, vnode) for vnode in here)
+            await self._bring_all(mapped, here)
             await self.fabric.arrange(mapped.reservation_id, self._newest_first(mapped))
             await _all(self._switch(mapped, vnode) for vnode in here)
             if before is not None:
@@ -246,6 +246,19 @@ class Embedder:
         # Noted first: whatever comes of it must be taken away.
         self._at[spec.name] = vnode.host
         await plugin.ensure(vnode.host, spec)
+
+    async def _bring_all(self, mapped: Mapped, here: Iterable[MappedVNode]) -> None:
+        """Where some must go before others have room, these come after them."""
+        left = list(here)
+        while left:
+            work = (self._bring(mapped, vnode) for vnode in left)
+            outcomes = await asyncio.gather(*work, return_exceptions=True)
+            both = list(zip(left, outcomes, strict=True))
+            errors = [outcome for _, outcome in both if isinstance(outcome, BaseException)]
+            final = [error for error in errors if not isinstance(error, DeviceError)]
+            if final or len(errors) == len(left):
+                raise (final or errors)[0]
+            left = [vnode for vnode, outcome in both if outcome is not None]
 
     async def _bring(self, mapped: Mapped, vnode: MappedVNode) -> None:
         """To its host, with what it has there."""

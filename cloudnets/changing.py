@@ -1,0 +1,45 @@
+"""From one version of a CloudNet to the next while it runs: one VNode after the other moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cloudnets.mapped import Mapped, MappedVNode
+
+RESOURCES = ("/resource/cpu", "/resource/memory", "/resource/disk")
+
+
+def stuck(
+    present: Mapped, after: Mapped, room: Callable[[str], Mapping[str, int]]
+) -> tuple[str, ...]:
+    """VNodes that cannot come to their hosts while all run, as others must leave there before and
+    cannot either; empty: all can.
+
+    ``room``: what a host has for this CloudNet alone, by type of resource. VNodes that ``after``
+    does without make way.
+    """
+    lies = {vnode.id: vnode for vnode in present.vnodes if after.vnode(vnode.id) is not None}
+    left = list(after.vnodes)
+    if all(lies.get(vnode.id, vnode).host == vnode.host for vnode in left):
+        return ()
+    while left:
+        waiting = [vnode for vnode in left if not _comes(vnode, lies, room(vnode.host))]
+        if len(waiting) == len(left):
+            return tuple(vnode.id for vnode in left)
+        left = waiting
+    return ()
+
+
+def _comes(vnode: MappedVNode, lies: dict[str, MappedVNode], room: Mapping[str, int]) -> bool:
+    """Whether there is room for it beside what lies there; then it lies there."""
+    beside = [each for each in lies.values() if each.host == vnode.host and each.id != vnode.id]
+    amounts = zip(*map(_amounts, (*beside, vnode)), strict=True)
+    for resource, taken in zip(RESOURCES, map(sum, amounts), strict=True):
+        if taken > room.get(resource, 0):
+            return False
+    lies[vnode.id] = vnode
+    return True
+
+
+def _amounts(vnode: MappedVNode) -> tuple[int, int, int]:
+    return vnode.mcores, vnode.memory_bytes, vnode.disk_bytes
