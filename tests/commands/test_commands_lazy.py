@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -51,3 +52,8 @@ def test_every_command_is_where_it_is_said_to_be(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0, result.output
     assert f"braid {name}" in result.output.replace("root", "braid")
+
+
+def test_the_version_is_told_without_any_command() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.output) == (0, f"braid {version('braid-orchestrator')}\n")
