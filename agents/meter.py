@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter
-
 from protocol.messages import ReservationResp, SendOffers, ToAgent, ToOrchestrator
 from protocol.participant import PartState
-from runtime.metrics import Distribution, Gauge, Gauges, Rows, histogram
+from runtime.metrics import Distribution, Gauge, Gauges, Rows, counts, histogram, new_registry
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -18,7 +16,7 @@ class Meter:
     """``registry`` is what Prometheus reads."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = new_registry()
         self._seconds = histogram(
             self.registry,
             "braid_agent_answer_seconds",
@@ -26,11 +24,11 @@ class Meter:
             "message",
         )
         self._of: dict[type[ToAgent], Distribution] = {}
-        self._refused = Counter(
+        self._refused = counts(
+            self.registry,
             "braid_agent_refusals",
             "Messages that were answered with no",
             ("message", "kind"),
-            registry=self.registry,
         )
 
     def answered(self, message: ToAgent, answer: ToOrchestrator | None, seconds: float) -> None:
@@ -43,9 +41,9 @@ class Meter:
         if isinstance(answer, ReservationResp):
             if not answer.ok:
                 why = answer.refusal.kind.name.lower() if answer.refusal is not None else "unknown"
-                self._refused.labels(kind.__name__, why).inc()
+                self._refused.add(kind.__name__, why)
         elif isinstance(answer, SendOffers) and not answer.offers:
-            self._refused.labels(kind.__name__, "no_offer").inc()
+            self._refused.add(kind.__name__, "no_offer")
 
     def watch(self, agent: Agent) -> None:
         """Lets Prometheus see how much the agent holds."""

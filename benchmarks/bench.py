@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -83,6 +84,11 @@ def _ran(name: str, setting: Setting) -> bool:
         SCENARIOS[name](setting)
     except BrokenError as error:
         setting.results.skip(name, str(error))
+        return False
+    except Exception as error:
+        # A quarter of an hour's figures are not lost for a fault in one of them.
+        traceback.print_exc()
+        setting.results.skip(name, repr(error))
         return False
     return True
 

@@ -34,7 +34,7 @@ from agents.book import Book
 from agents.rows import PARTS, prep_to_bytes, record_to_row
 from agents.store import DatabaseStore
 from agents.values import DataPlane, Record
-from benchmarks.world import cpu_s_of
+from benchmarks.world import BrokenError, cpu_s_of
 from braid.v1 import agent_pb2
 from braid.v1.agent_pb2_grpc import DomainAgentStub
 from protocol.messages import ReservationPrep
@@ -74,16 +74,19 @@ def measure(count: int) -> dict[str, float]:
     Holdings. ``hold_us`` and ``free_us``: of Book.admit and Book.free, in this process.
     """
     with tempfile.TemporaryDirectory(prefix="braid-restart-") as folder:
-        empty = _started(_made(Path(folder) / "empty", 0))
-        url = _made(Path(folder) / "full", count)
+        empty = _started(made(Path(folder) / "empty", 0))
+        url = made(Path(folder) / "full", count)
         found = _started(url)
         found["bytes_each"] = (found["rss_bytes"] - empty["rss_bytes"]) / max(1, count)
-        return {"count": float(count), **found, **asyncio.run(_held(url))}
+        return {"count": float(count), **found, **asyncio.run(held(url))}
 
 
-def preps(count: int, begin_s: int) -> Iterator[ReservationPrep]:
-    """Reservations in the order of their starts, so that VLANs in turn never meet."""
-    dice = random.Random(count)
+def preps(count: int, begin_s: int, what: str = "live") -> Iterator[ReservationPrep]:
+    """Reservations in the order of their starts, so that VLANs in turn never meet.
+
+    The same for the same ``count`` and ``what``, and none of another's ids.
+    """
+    dice = random.Random(f"{what} {count}")
     for number, start_s in enumerate(sorted(dice.randrange(YEAR_S) for _ in range(count))):
         vlan = number % VLANS + 1
         segment = Segment("s1", PORTS[0], vlan, PORTS[1], vlan, dice.randint(1, 1000) * MBPS)
@@ -103,7 +106,7 @@ def _hex(dice: random.Random) -> str:
     return uuid.UUID(int=dice.getrandbits(128), version=4).hex
 
 
-def _made(folder: Path, count: int) -> str:
+def made(folder: Path, count: int) -> str:
     """A database with so many committed parts; its URL."""
     folder.mkdir()
     url = f"sqlite:///{folder / 'agent.db'}"
@@ -202,7 +205,7 @@ def _asked(process: _Process, began_s: float) -> dict[str, float]:
     return found
 
 
-async def _held(url: str) -> dict[str, float]:
+async def held(url: str) -> dict[str, float]:
     """Holds and gives back on top of what the database holds."""
     book = Book(open_backend(SETTINGS))
     database = Database(url)
@@ -211,7 +214,7 @@ async def _held(url: str) -> dict[str, float]:
     await agent.start()
     # Once before, to choose VLANs that are free for all of them together.
     wanted: list[ReservationPrep] = []
-    for prep in preps(HOLDS, int(time.time()) + 2 * 86_400):
+    for prep in preps(HOLDS, int(time.time()) + 2 * 86_400, "held"):
         wanted.append(_with_free_vlans(book, prep))
         _hold(book, wanted[-1:])
     _free(book, wanted)
@@ -235,7 +238,7 @@ def _hold(book: Book, wanted: list[ReservationPrep]) -> None:
     for prep in wanted:
         outcome = book.admit(prep)
         if isinstance(outcome, Refusal):
-            raise SystemExit(f"refused: {outcome.reason}")
+            raise BrokenError(f"a hold was refused: {outcome.reason}")
 
 
 def _free(book: Book, held: list[ReservationPrep]) -> None:

@@ -14,6 +14,9 @@ from braid.v1 import reservations_pb2 as pb
 
 FRAME_REQUESTS = 512
 FRAME_BYTES = 2 << 20
+REQUEST_BYTES = 3 << 19
+"""Most of one request, more than any CloudNet has. A frame that is too large would end the
+stream, with all that is on it."""
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 BREAKS = RETRYABLE | {grpc.StatusCode.INTERNAL}
 """INTERNAL is what grpc makes of a stream that ends while a frame is being sent."""
@@ -39,7 +42,8 @@ class Asking:
 
     Drive it: send ``frame()`` whenever there is one, ``hear()`` every response, and when the stream
     ends too early ``broken()`` and begin anew. Times are seconds of any steady clock. Raises
-    ValueError for a request without an id, or with one of another that has no outcome yet.
+    ValueError for a request without an id, with one of another that has no outcome yet, or of more
+    than REQUEST_BYTES.
     """
 
     def __init__(self, reservations: Iterable[pb.Reservation], in_flight: int) -> None:
@@ -80,7 +84,7 @@ class Asking:
             size += reservation.ByteSize()
             frame.reservations.append(reservation)
             self._waiting[reservation.request_id] = reservation
-            if len(frame.reservations) == FRAME_REQUESTS or size > FRAME_BYTES // 2:
+            if len(frame.reservations) == FRAME_REQUESTS or size > FRAME_BYTES - REQUEST_BYTES:
                 break
         return frame if frame.reservations else None
 
@@ -147,6 +151,12 @@ class Asking:
             request_id = self._next.request_id
             if not request_id or request_id in self._open:
                 raise ValueError(f"request_id: given '{request_id}', possible: one of its own")
+            size = self._next.ByteSize()
+            if size > REQUEST_BYTES:
+                raise ValueError(
+                    f"reservation '{request_id}': given {size} bytes, possible: at most"
+                    f" {REQUEST_BYTES}; reserve() takes more"
+                )
             self._open.add(request_id)
 
     def _ended(self, outcome: Outcome) -> Outcome:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -42,8 +44,21 @@ app = typer.Typer(
 )
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"braid {version('braid-orchestrator')}")
+        raise typer.Exit
+
+
 @app.callback()
-def braid() -> None:
+def braid(
+    version_: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """Reserve bandwidth across many networks at once: all of it or nothing."""
 
 

@@ -22,7 +22,9 @@ Start = Annotated[
     str, typer.Option("--start", help='now, +10m, "tomorrow 06:00", "friday 18:00", ISO 8601')
 ]
 End = Annotated[str | None, typer.Option("--end", help="a time, as --start")]
-Duration = Annotated[str | None, typer.Option("--duration", help="such as 90m, 2h, 1d12h")]
+Duration = Annotated[
+    str | None, typer.Option("--duration", help="such as 90m, 2h, 1d12h; an hour without --end")
+]
 SearchWindow = Annotated[
     str | None,
     typer.Option("--window", help="anywhere in it: a duration from --start, or a time it ends"),
@@ -41,7 +43,9 @@ RateAtMost = Annotated[
 ]
 MaxPhases = Annotated[
     int | None,
-    typer.Option("--max-phases", help="with --volume: most phases, each of one rate, 1 to 64"),
+    typer.Option(
+        "--max-phases", help="with --volume: most phases, each of one rate, 1 to 64; else 16"
+    ),
 ]
 Soonest = Annotated[
     bool,
@@ -58,7 +62,7 @@ Strategy = Annotated[
     str, typer.Option("--strategy", help="one of " + ", ".join(requests.STRATEGIES))
 ]
 MaxPaths = Annotated[
-    int | None, typer.Option("--max-paths", help="most paths to split over, 1 to 16")
+    int | None, typer.Option("--max-paths", help="most paths to split over, 1 to 16; else 4")
 ]
 MinShare = Annotated[str | None, typer.Option("--min-share", help="least bandwidth of one path")]
 MaxLatency = Annotated[
@@ -99,7 +103,7 @@ RequestId = Annotated[
 ]
 Description = Annotated[str, typer.Option("--description", help="a name for people")]
 Patience = Annotated[
-    int | None, typer.Option("--timeout", help="most seconds to negotiate, 1 to 600")
+    int | None, typer.Option("--timeout", help="most seconds to negotiate, 1 to 600; else 30")
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="do not wait for the outcome")]
 ReservationId = Annotated[str, typer.Argument(help="the id that reserve answered")]

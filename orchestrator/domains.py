@@ -121,7 +121,7 @@ class GrpcGateway:
 
     def states(self) -> dict[str, bool]:
         statuses = [link.status for link in list(self._links.values())]
-        return {status.name: status.up for status in statuses if status.domain is not None}
+        return {status.name: status.up for status in statuses}
 
     def awaited(self) -> frozenset[str]:
         return frozenset(status.name for status in self.statuses() if status.domain is None)

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter
-
+from orchestrator.breaker import BreakerState
 from orchestrator.records import Reservation, State
 from protocol.coordinator import Decision, Transaction
-from runtime.metrics import Gauge, Gauges, Rows, histogram
+from runtime.metrics import Gauge, Gauges, Rows, counts, histogram, new_registry
 from substrate.model import Refusal
 
 if TYPE_CHECKING:
     from orchestrator.engine import Engine
 
 
+_WORDS = {state: state.name.lower() for state in State}
+
+
 class Meter:
     """``registry`` is what Prometheus reads."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._decided = Counter(
+        self.registry = new_registry()
+        self._decided = counts(
+            self.registry,
             "braid_reservations",
             "Reservations by the state that they came to",
             ("state",),
-            registry=self.registry,
+            [(word,) for state, word in _WORDS.items() if state is not State.NEGOTIATING],
         )
-        self._decided_as: dict[State, Counter] = {}
-        self._refused = Counter(
+        self._refused = counts(
+            self.registry,
             "braid_refusals",
             "ReservationPreps that a domain refused or did not answer",
             ("domain", "kind"),
-            registry=self.registry,
         )
         self._phases = histogram(
             self.registry,
@@ -45,12 +47,7 @@ class Meter:
         """A record was written; counts new states."""
         if before.state is after.state:
             return
-        decided = self._decided_as.get(after.state)
-        if decided is None:
-            # Looking a label up costs more than counting.
-            decided = self._decided.labels(after.state.name.lower())
-            self._decided_as[after.state] = decided
-        decided.inc()
+        self._decided.add(_WORDS[after.state])
         if before.state is State.NEGOTIATING:
             self.phase("reserve", (after.updated_ms - after.created_ms) / 1000)
 
@@ -60,7 +57,7 @@ class Meter:
 
     def refused(self, domain: str, refusal: Refusal) -> None:
         """A domain does not hold what it was asked to."""
-        self._refused.labels(domain, refusal.kind.name.lower()).inc()
+        self._refused.add(domain, refusal.kind.name.lower())
 
     def watch(self, engine: Engine) -> None:
         """Lets Prometheus see how much the instance has in hand."""
@@ -86,9 +83,21 @@ class Meter:
             ),
             Gauge(
                 "braid_domain_up",
-                "1: connected, and not left out; 0: not",
+                "1: connected; 0: not, or not yet",
                 ("domain",),
                 lambda: _domains(engine),
+            ),
+            Gauge(
+                "braid_domain_left_out",
+                "1: its circuit breaker is open, as it did not answer in time; 0: not",
+                ("domain",),
+                lambda: _left_out(engine),
+            ),
+            Gauge(
+                "braid_in_doubt_oldest_seconds",
+                "Since the decision of which a domain's word is missing for longest; 0: of none",
+                (),
+                lambda: [((), _oldest_s(engine))],
             ),
             Gauge(
                 "braid_inbox",
@@ -113,6 +122,16 @@ def _by_state(transactions: list[Transaction]) -> Rows:
 
 def _domains(engine: Engine) -> Rows:
     return [((name,), float(up)) for name, up in engine.gateway.states().items()]
+
+
+def _left_out(engine: Engine) -> Rows:
+    closed, breakers = BreakerState.CLOSED, engine.breakers
+    return [((name,), float(breakers.of(name).state is not closed)) for name in _names(engine)]
+
+
+def _oldest_s(engine: Engine) -> float:
+    since_ms = engine.transactions.in_doubt_since_ms()
+    return max(0, engine.now_ms() - since_ms) / 1000 if since_ms is not None else 0.0
 
 
 def _names(engine: Engine) -> list[str]:

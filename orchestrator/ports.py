@@ -134,7 +134,8 @@ class Gateway(Protocol):
         """All domains that ever described themselves, up or not."""
 
     def states(self) -> dict[str, bool]:
-        """Whether each domain that ever described itself is up. Any thread may ask."""
+        """Whether each domain is up, also of those that never described themselves.
+        Any thread may ask."""
 
     def awaited(self) -> frozenset[str]:
         """Domains that are to be connected and have not described themselves yet."""

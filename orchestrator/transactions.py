@@ -75,7 +75,8 @@ class Transactions:
         self._store, self._gateway, self._clock = store, gateway, clock
         self._live: dict[str, _Live] = {}
         self._of_reservation: dict[str, set[str]] = {}
-        self._unsettled: set[str] = set()
+        # Since when; of those that were decided before they were taken up, since that.
+        self._unsettled: dict[str, int] = {}
         self.on_settled: Callable[[float], None] = lambda seconds: None
         """Hears how long after its decision each transaction was settled."""
 
@@ -83,7 +84,7 @@ class Transactions:
         """Takes up a transaction as it is in the store; what is to be sent now that it is there."""
         live = self._live.setdefault(transaction.transaction_id, _Live(transaction, transaction))
         if not live.state.settled:
-            self._unsettled.add(transaction.transaction_id)
+            self._unsettled[transaction.transaction_id] = self._clock.now_ms()
         ids = self._of_reservation.setdefault(transaction.reservation_id, set())
         ids.add(transaction.transaction_id)
         self._send(outbound)
@@ -91,6 +92,17 @@ class Transactions:
     def all(self) -> list[Transaction]:
         """Those that are live, as they are now."""
         return [live.state for live in list(self._live.values())]
+
+    def in_doubt_since_ms(self) -> int | None:
+        """Since when a domain's word has been missing for longest after a decision, or since it is
+        known here; None: nowhere. Any thread may ask."""
+        found = [
+            since_ms
+            for transaction_id, since_ms in self._unsettled.copy().items()
+            if (live := self._live.get(transaction_id)) is not None
+            and live.state.decision is not Decision.UNDECIDED
+        ]
+        return min(found, default=None)
 
     def get(self, transaction_id: str) -> Transaction | None:
         """The present state of a live transaction."""
@@ -100,7 +112,7 @@ class Transactions:
     def forget(self, transaction_id: str) -> None:
         """Drops one from memory; the store keeps it."""
         live = self._live.pop(transaction_id, None)
-        self._unsettled.discard(transaction_id)
+        self._unsettled.pop(transaction_id, None)
         if live is None:
             return
         ids = self._of_reservation[live.state.reservation_id]
@@ -219,9 +231,9 @@ class Transactions:
         if self._live.get(after.transaction_id) is not live:
             return
         if settled:
-            self._unsettled.discard(after.transaction_id)
-        else:
-            self._unsettled.add(after.transaction_id)
+            self._unsettled.pop(after.transaction_id, None)
+        elif before.decision is not after.decision or after.transaction_id not in self._unsettled:
+            self._unsettled[after.transaction_id] = self._clock.now_ms()
 
     async def _steps(
         self, live: _Live, causes: Sequence[Cause], extra: Extra | None

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -45,6 +49,35 @@ class Gauges(Collector):
             for labels, value in gauge.read():
                 family.add_metric(labels, value)
             yield family
+
+
+class Counts(Collector):
+    """How often something happened, by labels. One thread may count.
+
+    ``known``: values of labels that are told from the start, as 0: Prometheus does not see the
+    first of what it has never heard of. When each began is not told: of Prometheus's own counters
+    that is a series more, whose name reads like a count.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        about: str,
+        labels: tuple[str, ...],
+        known: Iterable[tuple[str, ...]] = (),
+    ) -> None:
+        self._name, self._about, self._labels = name, about, labels
+        self._of = dict.fromkeys(known, 0)
+
+    def add(self, *labels: str) -> None:
+        """Once more, with these values of the labels."""
+        self._of[labels] = self._of.get(labels, 0) + 1
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(self._name, self._about, labels=self._labels)
+        for labels, count in self._of.copy().items():
+            family.add_metric(labels, count)
+        yield family
 
 
 class Distribution:
@@ -88,6 +121,26 @@ class Distributions(Collector):
         for value, found in list(self._of.items()):
             family.add_metric((value,), *found.buckets())
         yield family
+
+
+def new_registry() -> CollectorRegistry:
+    """What Prometheus reads of a service; memory and processor time of its process are in it."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def counts(
+    registry: CollectorRegistry,
+    name: str,
+    about: str,
+    labels: tuple[str, ...],
+    known: Iterable[tuple[str, ...]] = (),
+) -> Counts:
+    """Counts that Prometheus reads; see there."""
+    found = Counts(name, about, labels, known)
+    registry.register(found)
+    return found
 
 
 def histogram(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from substrate.filling import fill
 from substrate.model import Criteria, Refusal, RefusalKind, Strategy
 from substrate.options import PATH, Option, Pair, Supply, disjoint_options, most_paths, nearby
+from substrate.rates import about
 from substrate.routes import Route
 
 
@@ -71,16 +72,16 @@ def _too_little(
         paths += f" within a latency spread of {limits.max_latency_spread_us} us"
     if fits_bps >= wanted:
         reason = (
-            f"fits over {paths} only with shares below {_human(limits.min_share_bps)} or unequal"
+            f"fits over {paths} only with shares below {about(limits.min_share_bps)} or unequal"
             if not limits.survive
             else f"fits, but not over {paths}"
         )
     else:
-        reason = f"was asked for, about {_human(fits_bps)} fits over {paths}"
+        reason = f"was asked for, about {about(fits_bps)} fits over {paths}"
     return Refusal(
         RefusalKind.BANDWIDTH,
-        f"{_human(wanted)} {reason};"
-        f" the widest is limited to {_human(widest[0].bottleneck_bps)} {where}",
+        f"{about(wanted)} {reason};"
+        f" the widest is limited to {about(widest[0].bottleneck_bps)} {where}",
         domain=place.partition(":")[0],
         resource=place,
         available_bps=fits_bps if fits_bps < wanted else None,
@@ -106,8 +107,8 @@ def nothing_usable(criteria: Criteria, routes: tuple[Route, ...], supply: Supply
     if place and free[place] < max(1, criteria.constraints.min_share_bps):
         return Refusal(
             RefusalKind.BANDWIDTH,
-            f"nothing of {_human(criteria.bandwidth_bps)} fits: {place} has "
-            f"{_human(free[place])} free",
+            f"nothing of {about(criteria.bandwidth_bps)} fits: {place} has "
+            f"{about(free[place])} free",
             domain=place.partition(":")[0],
             resource=place,
             available_bps=0,
@@ -117,10 +118,3 @@ def nothing_usable(criteria: Criteria, routes: tuple[Route, ...], supply: Supply
         "no path is within the limits on latency and least share, or every path has a domain that"
         " offers nothing",
     )
-
-
-def _human(bandwidth_bps: int) -> str:
-    for unit, size in (("Tb/s", 10**12), ("Gb/s", 10**9), ("Mb/s", 10**6), ("kb/s", 10**3)):
-        if bandwidth_bps >= size:
-            return f"{bandwidth_bps / size:.6g} {unit}"
-    return f"{bandwidth_bps} b/s"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from agents.backends.base import Claim, Free
 from substrate.calendar import Direction, Resource
 from substrate.model import Directionality, Domain, Profile, Refusal, RefusalKind, Segment
+from substrate.rates import exactly
 
 WAYS_MAX = 16_384
 """Ways whose resources are remembered: few are taken most of the time."""
@@ -126,8 +127,8 @@ def over_claimed(
             name, direction = claim.resource
             return Refusal(
                 RefusalKind.BANDWIDTH,
-                f"{claim.bandwidth_bps} bit/s asked for at {name} ({direction}), "
-                f"{max(0, available)} free during the whole window",
+                f"{exactly(claim.bandwidth_bps)} asked for at {name} ({direction}), "
+                f"{exactly(max(0, available))} free during the whole window",
                 resource=name,
                 available_bps=max(0, available),
             )

@@ -30,6 +30,7 @@ from substrate.model import (
     Window,
     least_profile,
 )
+from substrate.rates import exactly
 from substrate.vlans import VlanSet
 
 SINGLE_NODE = "node"
@@ -182,8 +183,9 @@ def _room(free: Free, directionality: Directionality, enough_bps: int) -> Callab
 def _full(segment: Segment, resource: Resource, room: int) -> Refusal:
     return Refusal(
         RefusalKind.BANDWIDTH,
-        f"{segment.bandwidth_bps} bit/s asked for from {segment.ingress_stp} to "
-        f"{segment.egress_stp}; {resource.name} has {max(0, room)} free during the whole window",
+        f"{exactly(segment.bandwidth_bps)} asked for from {segment.ingress_stp} to "
+        f"{segment.egress_stp}; {resource.name} has {exactly(max(0, room))} free during the whole "
+        "window",
         resource=resource.name,
         segment_id=segment.segment_id,
         available_bps=max(0, room),

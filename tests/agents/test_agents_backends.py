@@ -176,6 +176,7 @@ def test_a_wan_takes_the_quickest_path_with_room() -> None:
         ledger.admit(prep(3, segment("west", "east", 60 * G, (102, 102)))), RefusalKind.BANDWIDTH
     )
     assert none.available_bps == 40 * G
+    assert " 40 Gb/s free during the whole window" in none.reason
 
 
 def test_a_wan_offers_its_widest_path_over_time() -> None:

@@ -14,7 +14,7 @@ from agents.agent import Agent
 from agents.backends import open_backend
 from agents.book import Book
 from agents.store import DatabaseStore
-from benchmarks import bench as bench_module, live, networks, plots, proofs
+from benchmarks import bench as bench_module, live, networks, plots, proofs, restart
 from benchmarks.results import Results, Row
 from benchmarks.setting import Setting
 from benchmarks.world import HOT, BrokenError, chain
@@ -145,15 +145,29 @@ def test_a_scenario_that_breaks_leaves_the_others_and_says_why(
     def works(setting: Setting) -> None:
         setting.results.note("other", "hold_us", 1.0)
 
+    def has_a_bug(_setting: Setting) -> None:
+        raise KeyError("d9")
+
     out = tmp_path / "results.json"
-    monkeypatch.setattr(bench_module, "SCENARIOS", {"plan": breaks, "live": works})
-    monkeypatch.setattr(sys, "argv", ["bench", "--scenario", "plan", "live", "--out", str(out)])
+    scenarios = {"plan": breaks, "bend": has_a_bug, "live": works}
+    monkeypatch.setattr(bench_module, "SCENARIOS", scenarios)
+    monkeypatch.setattr(sys, "argv", ["bench", "--scenario", *scenarios, "--out", str(out)])
     with pytest.raises(SystemExit) as ended:
         bench_module.main()
     assert ended.value.code == 1
     document = json.loads(out.read_text())
-    assert document["skipped"] == {"plan": "no disk"}
+    assert document["skipped"] == {"plan": "no disk", "bend": "KeyError('d9')"}
     assert [figure["scenario"] for figure in document["figures"]] == ["other"]
+
+
+async def test_as_many_are_held_on_top_of_as_many_that_are_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart, "HOLDS", 60)
+    monkeypatch.setattr(restart, "YEAR_S", 86_400)
+    figures = await restart.held(restart.made(tmp_path / "agent", 60))
+    assert figures["hold_us"] > 0
+    assert figures["free_us"] > 0
 
 
 def test_mapping_is_beside_a_plain_program(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from client_world import ROUTE, Either
 from fake_orchestrator import FakeOrchestrator
 
 from braid.client import AsyncClient, CircuitRefused, Client, NotFound, Unreachable
-from braid.many import Asking
+from braid.many import FRAME_BYTES, REQUEST_BYTES, Asking
 from braid.requests import reservation
 from braid.v1 import reservations_pb2 as pb
 
@@ -128,3 +128,23 @@ def test_ids_must_tell_requests_apart(request_ids: list[str]) -> None:
 def test_in_flight_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="in_flight: given 0"):
         Asking([], 0)
+
+
+def test_a_request_that_would_break_the_stream_is_said_by_its_id() -> None:
+    large = pb.Reservation(request_id="b", description="x" * REQUEST_BYTES)
+    asking = Asking([pb.Reservation(request_id="a"), large], 10)
+    with pytest.raises(ValueError, match=r"reservation 'b': given 15\d+ bytes, possible: at most"):
+        asking.frame(0)
+
+
+def test_frames_of_large_requests_stay_below_their_bound() -> None:
+    sizes = [REQUEST_BYTES // 2, REQUEST_BYTES // 2, *[REQUEST_BYTES - 100] * 4]
+    wanted = [
+        pb.Reservation(request_id=str(n), description="x" * (size - 50))
+        for n, size in enumerate(sizes)
+    ]
+    asking, asked_for = Asking(wanted, 10), 0
+    while frame := asking.frame(0):
+        assert frame.ByteSize() <= FRAME_BYTES
+        asked_for += len(frame.reservations)
+    assert asked_for == len(wanted)

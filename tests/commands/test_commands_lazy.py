@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -71,3 +72,8 @@ def test_products_of_small_arrays_are_not_shared_out_to_threads_unless_one_says_
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == f"False {expected}\n"
+
+
+def test_the_version_is_told_without_any_command() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.output) == (0, f"braid {version('braid-orchestrator')}\n")

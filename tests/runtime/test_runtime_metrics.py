@@ -13,7 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
 from runtime.database import Database
-from runtime.metrics import Gauge, Gauges, exposed, histogram, measure_database
+from runtime.metrics import (
+    Gauge,
+    Gauges,
+    counts,
+    exposed,
+    histogram,
+    measure_database,
+    new_registry,
+)
 from runtime.server import ListenError
 
 
@@ -96,3 +104,23 @@ def test_a_histogram_says_what_prometheus_s_own_says() -> None:
         theirs.labels(lane).observe(value)
     expected = {k: v for k, v in samples(reference).items() if not k[0].endswith("_created")}
     assert samples(registry) == expected
+
+
+def test_counts_say_what_prometheus_s_own_say_and_what_is_known_from_the_start() -> None:
+    registry, reference = CollectorRegistry(), CollectorRegistry()
+    mine = counts(registry, "braid_things", "things", ("kind", "where"), [("a", "x"), ("c", "x")])
+    theirs = Counter("braid_things", "things", ["kind", "where"], registry=reference)
+    theirs.labels("c", "x")
+    for kind, where in (("a", "x"), ("b", "x"), ("a", "y"), ("a", "x")):
+        mine.add(kind, where)
+        theirs.labels(kind, where).inc()
+    expected = {k: v for k, v in samples(reference).items() if not k[0].endswith("_created")}
+    assert samples(registry) == expected
+    assert expected["braid_things_total", "a", "x"] == 2
+    assert expected["braid_things_total", "c", "x"] == 0
+
+
+def test_a_service_tells_what_its_process_uses() -> None:
+    found = samples(new_registry())
+    assert found["process_resident_memory_bytes",] > 0
+    assert found["process_cpu_seconds_total",] > 0
