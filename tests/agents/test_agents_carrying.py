@@ -115,7 +115,7 @@ async def test_what_leaves_stays_until_it_is_released_though_others_need_its_roo
     async with world(hosts=1) as w:
         await w.committed(cloud_prep(graph({"a": 2, "b": 6})))
         await typed(w, "b", "write diary it rains")
-        larger = replace(cloud_prep(graph({"a": 8}), "t2", version=2), leaves=("b",))
+        larger = cloud_prep(graph({"a": 8}), "t2", version=2)
         await w.committed(larger)
         await w.agent.parts.provisioner.settled("r1")
         # The host has no room for both, and says so.
@@ -295,7 +295,7 @@ async def test_nothing_comes_while_what_is_new_beside_it_cannot_be_made() -> Non
         await w.committed(cloud_prep(graph({"c": 4})))
         # What leaves stands by until the new version runs, which it would be in the way of.
         beside = graph({"b": 2, "d": 6})
-        await w.committed(replace(awaiting(beside, transaction_id="t2", version=2), leaves=("c",)))
+        await w.committed(awaiting(beside, transaction_id="t2", version=2))
         await w.agent.parts.provisioner.settled("r1")
         assert w.data_plane("t2") is DataPlaneState.FAILED
         error = await failing(w.clouds.carrying.must_fit("r1", "b"))
