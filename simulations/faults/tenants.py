@@ -1,8 +1,8 @@
 """What VNodes write as they run, and whether they find it wherever they run later.
 
 Every VNode that runs where users are promised it counts: on its disk and in its memory, many times
-a second. Taken to another provider it must find what it counted last: on disk always, in memory
-where the record says that it was carried live. It runs nowhere else meanwhile.
+a second. Taken to another provider it must find what it counted last, on disk and in memory: all
+are carried live. It runs nowhere else meanwhile.
 """
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ class Tenants:
         """A version is in force from now on."""
         name, places = record.reservation_id, _places(record)
         live = {each.vnode for each in record.carried if each.live}
+        for each in record.carried:
+            # All hosts can, nobody stops a VNode, and what has not begun is waited for.
+            if not each.live:
+                self._found(f"{short(name)}:{each.vnode} was carried cold: {each.reason}")
         # What runs on where it was cannot have been carried.
         self.forget(name, keep=places)
         for vnode, domain in places.items():

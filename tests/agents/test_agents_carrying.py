@@ -144,11 +144,37 @@ async def test_what_is_not_there_is_not_exported_and_nothing_stops() -> None:
     async with world() as w:
         error = await failing(w.clouds.carrying.export("r1", "b"))
         assert (error.code, error.possible) == (StatusCode.NOT_FOUND, "one that is at berlin")
-        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        await w.committed(cloud_prep(PAIR))
+        for host in ("h1", "h2", "h3"):
+            await memory(w.embedder).remove(host, B)
         error = await failing(w.clouds.carrying.export("r1", "b"))
         assert error.code is StatusCode.FAILED_PRECONDITION
         assert error.possible == "one that is there: nothing of it is on its host"
         assert w.mapped().leaves == ()
+
+
+async def test_what_is_made_when_its_window_begins_is_to_be_asked_for_again() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        for work in (
+            w.clouds.carrying.copy("r1", "b", "", last=False),
+            w.clouds.carrying.export("r1", "b"),
+        ):
+            error = await failing(work)
+            assert error.code is StatusCode.UNAVAILABLE
+            assert "once it has been made here" in error.possible
+        assert w.mapped().leaves == ()
+        await w.at(100)
+        await w.agent.parts.provisioner.settled("r1")
+        assert (await w.clouds.carrying.copy("r1", "b", "", last=False)).memory
+
+
+async def test_what_a_newer_version_leaves_out_before_it_was_made_is_never_made() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        await w.committed(cloud_prep(ALONE, "t2", version=2, start_s=NOW_S + 100))
+        error = await failing(w.clouds.carrying.export("r1", "b"))
+        assert error.code is StatusCode.FAILED_PRECONDITION
 
 
 class OwnHosts:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from agents.backends.hosts.embedder import Embedder
 from simulations.faults.devices import at_work
 from simulations.faults.loop import FaultLoop
 from simulations.faults.mischief import Mischief
+from simulations.faults.patching import patched
 from simulations.faults.plan import Item, Schedule, World
 from simulations.faults.run import _quiet, _without_cycles, play
 from simulations.faults.stage import Stage
@@ -105,6 +107,15 @@ def test_memory_may_be_lost_where_it_runs_but_not_on_the_way() -> None:
 
     (found,) = played(EAST, at_s=4.0, act=forgetful).violations
     assert found.endswith("has not what it had in memory, although it was carried live")
+
+
+def test_one_that_is_carried_cold_although_hosts_could_do_it_live_is_found() -> None:
+    def cannot(_self: Embedder, _host: str) -> bool:
+        return False
+
+    with patched(Embedder, "carries_live", cannot):
+        (found,) = played(EAST).violations
+    assert ":v was carried cold: " in found
 
 
 def test_one_that_runs_where_its_user_does_not_have_it_is_found() -> None:
