@@ -36,6 +36,7 @@ from substrate.values import dataclass, replace
 
 T = TypeVar("T")
 AGAIN_S = 1.0
+NOT_THERE = "one that is there: nothing of it is on its host"
 AWAITED = "it is being carried here from another provider"
 LEAVING = "it is being carried to another provider"
 
@@ -194,7 +195,7 @@ class Carrying:
         if not await self._tried(vnode, self._embedder.is_there(name)):
             if self._is_to_come(record):
                 raise _later(vnode, "once it has been made here, when its window has begun")
-            raise _never(vnode, "one that is there: nothing of it is on its host")
+            raise _never(vnode, NOT_THERE)
         return record, mapped, at
 
     def _is_to_come(self, record: Record) -> bool:
