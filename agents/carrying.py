@@ -36,6 +36,7 @@ from substrate.values import dataclass, replace
 
 T = TypeVar("T")
 AGAIN_S = 1.0
+NOT_THERE = "one that is there: nothing of it is on its host"
 AWAITED = "it is being carried here from another provider"
 LEAVING = "it is being carried to another provider"
 
@@ -192,8 +193,22 @@ class Carrying:
         at = mapped.vnode(vnode)
         assert at is not None
         if not await self._tried(vnode, self._embedder.is_there(name)):
-            raise _never(vnode, "one that is there: nothing of it is on its host")
+            if self._is_to_come(record):
+                raise _later(vnode, "once it has been made here, when its window has begun")
+            raise _never(vnode, NOT_THERE)
         return record, mapped, at
+
+    def _is_to_come(self, record: Record) -> bool:
+        """Whether what a part has is yet to be made: its window has not begun, or just so. What a
+        newer version leaves out is made no more. ``record``: as it was before anyone looked."""
+        reservation_id = record.part.prep.reservation_id if record.part.prep else ""
+        committed = [
+            _version(each)
+            for each in self._parts.records.parts_of(reservation_id)
+            if each.part.state is PartState.COMMITTED
+        ]
+        coming = record.data_plane.state in (DataPlaneState.SCHEDULED, DataPlaneState.FAILED)
+        return coming and _version(record) >= max(committed, default=0)
 
     async def begin(
         self, reservation_id: str, vnodes: Sequence[str], *, begun: bool = False

@@ -3,8 +3,9 @@
 All parts of a reservation are alternatives. The committed ones of the newest version count, each
 during its window: a phase of the rate; hence a Modify switches, and releasing the new version
 switches back. VNodes have disks: those of an older version stand by until that is released, as the
-new one may be taken back; and once they were made, a clock that is set back to before their window
-does not end them. Circuits begin and end by the clock alone.
+new one may be taken back; where there is no room for both the new one waits. And once they were
+made, a clock that is set back to before their window does not end them. Circuits begin and end by
+the clock alone.
 """
 
 from __future__ import annotations
@@ -249,19 +250,18 @@ class Provisioner:
         """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""
         before = [r for r in others if self.configured(r.key) and r.live]
         problem = await self._provision(chosen)
-        # Where there is no room for both, the new one takes the place of the old one; but of what
-        # is carried away there must be something left to be carried.
-        yields = problem and not (chosen.part.prep and chosen.part.prep.leaves)
-        kept = [] if yields else [r for r in others if _stands_by(r, chosen, now_s)]
+        # They stay as they are also where there is no room beside them: the new one may be given
+        # back, and until it is certain that it stands, what they have is what their user has.
+        kept = [r for r in others if _stands_by(r, chosen, now_s)]
         for record in kept:
             # Should it be in force again, all of it has to be made as it was.
             self._active.pop(record.key, None)
         gone = [r for r in others if r not in kept]
+        in_the_way = any(self.configured(record.key) for record in gone)
         # Between what is withdrawn and what takes its place no database is waited for.
         problems = [await self._withdraw(record) for record in gone]
         cleared, stood_in = not any(problems), []
-        if problem and cleared and before:
-            # The version before may have been in the way on the device.
+        if problem and cleared and in_the_way:
             problem = await self._provision(chosen)
         if problem and cleared:
             stood_in = [record for record in before if not await self._provision(record)]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from orchestrator.breaker import Signal
 from orchestrator.breakers import Breakers
-from orchestrator.carrying import awaits, leaves
+from orchestrator.carrying import awaits
 from orchestrator.meter import Meter
 from orchestrator.negotiation import NO_GRAPHS, Answer, OffersCame, Progress, Segments
 from orchestrator.offers import Offers, more_pairs, only
@@ -339,7 +339,6 @@ class LiveBargain:
             joint=self.joint,
             graph=graph,
             awaits=awaits(graph, domain, self.carried),
-            leaves=leaves(graph, domain, self.carried),
         )
         return CoordinatorPart(
             domain=domain,

@@ -47,14 +47,6 @@ def awaits(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, 
     return tuple(sorted(name for name in names if carried.get(name, domain) != domain))
 
 
-def leaves(graph: bytes, domain: str, carried: Mapping[str, str]) -> tuple[str, ...]:
-    """The VNodes that a domain has and a partial graph for it has not."""
-    if not carried:
-        return ()
-    stay = {node.id for node in graph_of(graph).nodes} if graph else set()
-    return tuple(sorted(name for name, at in carried.items() if at == domain and name not in stay))
-
-
 def awaited(transaction: Transaction) -> bool:
     """Whether VNodes must be carried before a transaction that is decided may be told."""
     return any(part.prep.awaits for part in transaction.parts if part.status in EVER)

@@ -207,7 +207,6 @@ def prep_from_pb(message: pb.ReservationPrep) -> ReservationPrep:
         _joint_from_pb(message) if message.HasField("joint") else None,
         graph,
         tuple(message.awaits[:]),
-        tuple(message.leaves[:]),
     )
 
 
@@ -241,9 +240,8 @@ def _fill_prep(message: pb.ReservationPrep, prep: ReservationPrep) -> None:
             message.joint.members.add(reservation_id=reservation_id, version=version)
     if prep.graph:
         message.graph.MergeFromString(prep.graph)
-    if prep.awaits or prep.leaves:
+    if prep.awaits:
         message.awaits.extend(prep.awaits)
-        message.leaves.extend(prep.leaves)
 
 
 def _fill_ids(found: pb.Commit | pb.Abort | pb.Release, message: Commit | Abort | Release) -> None:

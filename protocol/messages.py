@@ -89,8 +89,7 @@ class ReservationPrep:
     """Asks a domain to hold segments, and a partial graph: all of it or nothing.
 
     ``graph``: in canonical bytes (rdl.codec); empty: there are only segments. ``awaits``: VNodes
-    of it that are carried here from another provider, sorted. ``leaves``: VNodes of the version
-    before that are carried away from here, sorted.
+    of it that are carried here from another provider, sorted.
     """
 
     transaction_id: str
@@ -105,7 +104,6 @@ class ReservationPrep:
     joint: Joint | None = None
     graph: bytes = b""
     awaits: tuple[str, ...] = ()
-    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ the edge's switch has the rules of segments that do not end at a VNode.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial as bound
 from typing import Protocol
 
@@ -24,7 +25,8 @@ from agents.backends.config import CLOUD_PORT, CloudConfig, PipDomainConfig
 from agents.backends.exchange import ExchangeBackend, clash, rules_of
 from agents.backends.hosts.plugins import HostingSettings
 from agents.backends.substrates import embedder_of, open_underlay, vlans_of
-from agents.backends.switch import Rule, Switch
+from agents.backends.switch import Rule, Switch, collide
+from cloudnets.beside import beside, stays
 from cloudnets.changing import stuck
 from cloudnets.holding import Found, Settled, settle
 from cloudnets.lacking import in_their_way
@@ -102,6 +104,8 @@ class ProviderBackend(ExchangeBackend):
         self.apart: Apart = threaded
         """Where programs are solved."""
         self._thinking = False
+        # Per reservation the rules at the edge of what is provisioned of it, by key.
+        self._edge: dict[str, dict[str, tuple[Rule, ...]]] = {}
 
     def place(self, segments: Sequence[Segment], window: Window, free: Free) -> Placement | Refusal:
         for segment in segments:
@@ -175,13 +179,19 @@ class ProviderBackend(ExchangeBackend):
         )
 
     async def provision(self, key: str, placement: Placement) -> None:
-        if _mapped(placement) is not None:
+        mapped = _mapped(placement)
+        if mapped is not None:
             await self.embedder.provision(key, placement)
+            await self._make_way(mapped.reservation_id, key, self.switch_rules(placement))
         await super().provision(key, placement)
 
     async def withdraw(self, key: str, placement: Placement) -> None:
         await super().withdraw(key, placement)
-        if _mapped(placement) is not None:
+        mapped = _mapped(placement)
+        if mapped is not None:
+            self._edge.get(mapped.reservation_id, {}).pop(key, None)
+            if not self._edge.get(mapped.reservation_id):
+                self._edge.pop(mapped.reservation_id, None)
             await self.embedder.withdraw(key, placement)
 
     def rules(self, placement: Placement) -> tuple[str, ...]:
@@ -195,6 +205,16 @@ class ProviderBackend(ExchangeBackend):
         if mapped is None:
             return super().switch_rules(placement)
         return tuple(Rule(*rule) for rule in mapped.rules)
+
+    async def _make_way(self, reservation_id: str, key: str, rules: Sequence[Rule]) -> None:
+        """Takes from other versions, whose VNodes stand by, what passes here as ``rules`` say."""
+        edge = self._edge.setdefault(reservation_id, {})
+        for other, theirs in edge.items():
+            left = tuple(rule for rule in theirs if not any(collide(rule, one) for one in rules))
+            if other != key and left != theirs:
+                await self.switch.install(other, left)
+                edge[other] = left
+        edge[key] = tuple(rules)
 
     def _settled(self, partial: Partial, free: Free) -> Settled:
         """As was advised, if there is room for that still; else by the first stage alone."""
@@ -242,6 +262,13 @@ class ProviderBackend(ExchangeBackend):
     def _thought(
         self, asked: Asked, room: Room, present: Mapped | None, time_limit_s: float = 0.0
     ) -> Found:
+        """Beside what a version before has and this one has not, if nothing must move for that."""
+        both = beside(self.underlay, asked, room, present)
+        if both is not None:
+            with suppress(Refused):
+                found = think(self.underlay, asked, both, self._objective, present, time_limit_s)
+                if stays(found, present):
+                    return found
         return think(self.underlay, asked, room, self._objective, present, time_limit_s)
 
     def _thought_longer(

@@ -86,7 +86,7 @@ class MemorySwitch:
         for other, theirs in self._rules.items():
             for rule in rules if other != key else ():
                 for their in theirs:
-                    if _collide(rule, their):
+                    if collide(rule, their):
                         raise DeviceError(f"rule '{rule}' of {key} meets '{their}' of {other}")
         self._rules[key] = tuple(rules)
 
@@ -113,7 +113,8 @@ class MemorySwitch:
             raise DeviceError(self.broken)
 
 
-def _collide(one: Rule, other: Rule) -> bool:
+def collide(one: Rule, other: Rule) -> bool:
+    """Whether both want the same frames."""
     if (one.in_port, one.in_vlan) != (other.in_port, other.in_vlan):
         return False
     return one.slot_count != other.slot_count or bool(set(one.slots) & set(other.slots))

@@ -491,7 +491,6 @@ class ReservationPrep(_message.Message):
     JOINT_FIELD_NUMBER: _builtins.int
     GRAPH_FIELD_NUMBER: _builtins.int
     AWAITS_FIELD_NUMBER: _builtins.int
-    LEAVES_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     part_id: _builtins.str
     """Distinguishes the rounds of a negotiation: another plan for this domain is another part."""
@@ -523,12 +522,6 @@ class ReservationPrep(_message.Message):
         Import (cloudnets.proto) has brought what they have; they run from Begin on.
         """
 
-    @_builtins.property
-    def leaves(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """VNodes of the version before that are carried from here to another provider: what they have stays until
-        that version is released, even where this one has no room beside it.
-        """
-
     def __init__(
         self,
         *,
@@ -544,11 +537,10 @@ class ReservationPrep(_message.Message):
         joint: Global___Joint | None = ...,
         graph: _rdl_pb2.Graph | None = ...,
         awaits: _abc.Iterable[_builtins.str] | None = ...,
-        leaves: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["graph", b"graph", "joint", b"joint", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaits", b"awaits", "deadline_ms", b"deadline_ms", "graph", b"graph", "joint", b"joint", "leaves", b"leaves", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaits", b"awaits", "deadline_ms", b"deadline_ms", "graph", b"graph", "joint", b"joint", "orchestrator_id", b"orchestrator_id", "part_id", b"part_id", "reservation_id", b"reservation_id", "segments", b"segments", "traceparent", b"traceparent", "transaction_id", b"transaction_id", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from agents import provisioner
 from agents.backends.hosts.embedder import Embedder
 from agents.backends.hosts.port import VNodeName
 from agents.carrying import Carrying, Exported
+from agents.values import Record
 from cloudnets.mapped import Mapped
 from orchestrator import modifying
 from orchestrator.carrying import Carry
@@ -65,10 +67,31 @@ def forgets_to_put_back() -> AbstractContextManager[None]:
     return patched(Errand, "put_back", nothing)
 
 
+def takes_away_at_once() -> AbstractContextManager[None]:
+    """What a new version leaves out goes when that is committed, not when the old one is
+    released."""
+
+    def nothing(_record: Record, _chosen: Record, _now_s: int) -> bool:
+        return False
+
+    return patched(provisioner, "_stands_by", nothing)
+
+
+def takes_not_yet_for_never() -> AbstractContextManager[None]:
+    """Of what is to be made in a moment it is said that it is not there."""
+
+    def never(_self: Carrying, _record: Record) -> bool:
+        return False
+
+    return patched(Carrying, "_is_to_come", never)
+
+
 CARRIED: dict[str, Bug] = {
     "releases-uncarried": Bug("rule 1: VNodes begin anew elsewhere", releases_uncarried),
     "runs-on": Bug("rule 1: loses what is written after the last copy", runs_on),
     "stops-unwritten": Bug("rule 1: lets run again what is carried", stops_unwritten),
     "forgets-to-put-back": Bug("rule 1: leaves VNodes stopped", forgets_to_put_back),
+    "takes-away-at-once": Bug("rule 1: loses what it may take back", takes_away_at_once),
+    "takes-not-yet-for-never": Bug("rule 1: loses memory", takes_not_yet_for_never),
 }
 """By name."""

@@ -26,7 +26,7 @@ from simulations.faults.nets import BANDWIDTH
 from simulations.faults.patching import Bug, patched
 from substrate import sliding
 from substrate.forecast import Forecast
-from substrate.model import Bend, Criteria, Window
+from substrate.model import Bend, Criteria, DataPlaneState, Window
 from substrate.settling import Mover
 from substrate.values import replace
 
@@ -136,12 +136,13 @@ def configures_nothing() -> AbstractContextManager[None]:
 
 
 def keeps_the_old() -> AbstractContextManager[None]:
-    """A domain goes on with the old version for as long as it holds any of it."""
+    """A domain goes on with the old version for as long as any of it is on its devices."""
 
     def oldest(
         records: Iterable[Record], now_s: int, configured: Container[Key] = ()
     ) -> Record | None:
-        live = [record for record in records if record.live and record.part.prep is not None]
+        gone = DataPlaneState.RELEASED
+        live = [r for r in records if r.part.prep and (r.live or r.data_plane.state is not gone)]
         keys = sorted((r.part.prep.version, r.key[0]) for r in live if r.part.prep)
         return in_force([r for r in live if r.key[0] == keys[0][1]], now_s, configured)
 

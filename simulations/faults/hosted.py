@@ -47,9 +47,9 @@ class Hosted:
         sure = party.lasting and party.clock.skew_ms <= 0
         promised = {name for record in in_force for name in names_of(record) if sure}
         promised -= self._stopped()
-        now, going = guests(party.embedder), self._going(in_force)
+        now = guests(party.embedder)
         kept = {name: guest for name, guest in self._guests.items() if name in promised}
-        for name in sorted(kept.keys() - going):
+        for name in sorted(kept):
             if now.get(name) is not kept[name]:
                 yield f"{party.name} interrupts {_vnode(name)}"
         fresh = {n: guest for n, guest in now.items() if n in promised and n not in kept}
@@ -64,19 +64,6 @@ class Hosted:
             for vnode in set(mapped.leaves).difference(mapped.paused) if mapped else ():
                 found.add(VNodeName(_of(record), vnode))
         return found
-
-    def _going(self, in_force: Collection[Record]) -> set[VNodeName]:
-        """What a new version does without that is committed here, and of which users hear soon."""
-        stay, go = set[VNodeName](), set[VNodeName]()
-        versions = {prep.reservation_id: prep.version for r in in_force if (prep := r.part.prep)}
-        for record in self._party.database.memory.records.values():
-            prep = record.part.prep
-            if record.part.state is not PartState.COMMITTED or prep is None:
-                continue
-            if prep.version > versions.get(prep.reservation_id, prep.version):
-                go.update(n for r in in_force for n in names_of(r) if _of(r) == _of(record))
-                stay.update(names_of(record))
-        return go - stay
 
     def unresolved(self, in_force: Collection[Record]) -> list[str]:
         """Where hosts and switches do not do just what is in force."""

@@ -2,7 +2,8 @@
 
 Every VNode that runs where users are promised it counts: on its disk and in its memory, many times
 a second. Taken to another provider it must find what it counted last: on disk always, in memory
-where the record says that it was carried live. It runs nowhere else meanwhile.
+where the record says that it was carried live, as all are that are only about to begin. It runs
+nowhere else meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from agents.backends.hosts.guest import Guest
 from agents.backends.hosts.plugins import Hosts
 from agents.backends.hosts.port import VNodeName
+from agents.carrying import NOT_THERE
 from agents.values import Record
 from orchestrator.records import Reservation
 from protocol.participant import PartState
@@ -74,6 +76,10 @@ class Tenants:
         """A version is in force from now on."""
         name, places = record.reservation_id, _places(record)
         live = {each.vnode for each in record.carried if each.live}
+        for each in record.carried:
+            # What has not begun is waited for.
+            if not each.live and NOT_THERE in each.reason:
+                self._found(f"{short(name)}:{each.vnode} was carried cold: {each.reason}")
         # What runs on where it was cannot have been carried.
         self.forget(name, keep=places)
         for vnode, domain in places.items():

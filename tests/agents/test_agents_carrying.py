@@ -115,7 +115,7 @@ async def test_what_leaves_stays_until_it_is_released_though_others_need_its_roo
     async with world(hosts=1) as w:
         await w.committed(cloud_prep(graph({"a": 2, "b": 6})))
         await typed(w, "b", "write diary it rains")
-        larger = replace(cloud_prep(graph({"a": 8}), "t2", version=2), leaves=("b",))
+        larger = cloud_prep(graph({"a": 8}), "t2", version=2)
         await w.committed(larger)
         await w.agent.parts.provisioner.settled("r1")
         # The host has no room for both, and says so.
@@ -144,11 +144,37 @@ async def test_what_is_not_there_is_not_exported_and_nothing_stops() -> None:
     async with world() as w:
         error = await failing(w.clouds.carrying.export("r1", "b"))
         assert (error.code, error.possible) == (StatusCode.NOT_FOUND, "one that is at berlin")
-        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        await w.committed(cloud_prep(PAIR))
+        for host in ("h1", "h2", "h3"):
+            await memory(w.embedder).remove(host, B)
         error = await failing(w.clouds.carrying.export("r1", "b"))
         assert error.code is StatusCode.FAILED_PRECONDITION
         assert error.possible == "one that is there: nothing of it is on its host"
         assert w.mapped().leaves == ()
+
+
+async def test_what_is_made_when_its_window_begins_is_to_be_asked_for_again() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        for work in (
+            w.clouds.carrying.copy("r1", "b", "", last=False),
+            w.clouds.carrying.export("r1", "b"),
+        ):
+            error = await failing(work)
+            assert error.code is StatusCode.UNAVAILABLE
+            assert "once it has been made here" in error.possible
+        assert w.mapped().leaves == ()
+        await w.at(100)
+        await w.agent.parts.provisioner.settled("r1")
+        assert (await w.clouds.carrying.copy("r1", "b", "", last=False)).memory
+
+
+async def test_what_a_newer_version_leaves_out_before_it_was_made_is_never_made() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
+        await w.committed(cloud_prep(ALONE, "t2", version=2, start_s=NOW_S + 100))
+        error = await failing(w.clouds.carrying.export("r1", "b"))
+        assert error.code is StatusCode.FAILED_PRECONDITION
 
 
 class OwnHosts:
@@ -295,7 +321,7 @@ async def test_nothing_comes_while_what_is_new_beside_it_cannot_be_made() -> Non
         await w.committed(cloud_prep(graph({"c": 4})))
         # What leaves stands by until the new version runs, which it would be in the way of.
         beside = graph({"b": 2, "d": 6})
-        await w.committed(replace(awaiting(beside, transaction_id="t2", version=2), leaves=("c",)))
+        await w.committed(awaiting(beside, transaction_id="t2", version=2))
         await w.agent.parts.provisioner.settled("r1")
         assert w.data_plane("t2") is DataPlaneState.FAILED
         error = await failing(w.clouds.carrying.must_fit("r1", "b"))

@@ -241,6 +241,39 @@ def test_a_segment_that_passes_through_is_carried_beside_a_graph_and_switched() 
     assert made.switch.rules() == ()
 
 
+def test_what_passes_is_switched_as_the_version_says_that_was_provisioned_last() -> None:
+    """The version before stands by with its VNodes, and what passes as it says where they differ
+    only."""
+    made = backend()
+    assert isinstance(made.switch, MemorySwitch)
+    book = Book(made)
+    through = Segment("one", NORTH, 150, EAST, 160, G)
+    leads = [
+        (through, Segment("two", NORTH, 151, EAST, 161, G)),
+        (through, Segment("three", NORTH, 152, EAST, 161, G)),
+    ]
+    old, new = (
+        held(book.admit(prep(i, pair(), wire(), *some, of="r1", version=i)))
+        for i, some in enumerate(leads, start=1)
+    )
+
+    def goes(vlan: int) -> tuple[str, int] | None:
+        assert isinstance(made.switch, MemorySwitch)
+        return made.switch.forward(Frame(NORTH, vlan, "a", "b", 1, 2))
+
+    asyncio.run(made.provision("t1/p", old))
+    asyncio.run(made.provision("t2/p", new))
+    assert [goes(vlan) for vlan in (150, 151, 152)] == [(EAST, 160), (EAST, 161), (EAST, 161)]
+    back = Frame(EAST, 161, "b", "a", 2, 1)
+    assert made.switch.forward(back) == (NORTH, 152)
+    asyncio.run(made.provision("t1/p", old))
+    assert made.switch.forward(back) == (NORTH, 151)
+    asyncio.run(made.withdraw("t2/p", new))
+    assert [goes(vlan) for vlan in (150, 151, 152)] == [(EAST, 160), (EAST, 161), None]
+    asyncio.run(made.withdraw("t1/p", old))
+    assert made.switch.rules() == ()
+
+
 class Embedder:
     """Notes what it is told to make."""
 

@@ -297,13 +297,69 @@ async def test_what_is_taken_back_is_as_large_as_it_was() -> None:
         assert (await said(console, "free")).startswith("2 cores")
 
 
-async def test_where_there_is_room_for_one_version_only_the_new_one_takes_it() -> None:
+async def test_where_there_is_room_for_one_version_only_the_old_one_stands_until_released() -> None:
     async with world(hosts=1) as w:
         await w.committed(cloud_prep(graph({"a": 8})))
+        console = await w.clouds.console("r1", "a")
+        await shown(console, "$ ")
+        await said(console, "write diary it rains")
         await w.committed(cloud_prep(graph({"b": 8}), "t2", version=2))
-        assert await states(w) == {"b": "running"}
+        assert (w.data_plane(), w.data_plane("t2")) == (
+            DataPlaneState.ACTIVE,
+            DataPlaneState.FAILED,
+        )
+        for later_s in (2, 4, 8, 16):
+            await w.at(later_s)
+        assert await said(console, "read diary") == "it rains"
+        await w.release("t2")
+        assert await said(console, "read diary") == "it rains"
+        await w.committed(cloud_prep(graph({"b": 8}), "t3", version=3))
         await w.release("t1")
-        assert flat(await w.runs()) == {"r1:b": "h1"}
+        assert await w.runs() == {"h1": {"r1:b": "running"}}
+        assert w.data_plane("t3") is DataPlaneState.ACTIVE
+
+
+async def test_a_new_version_is_made_beside_what_it_leaves_out_where_there_is_room() -> None:
+    async with world(hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 6, "c": 1})))
+        before = flat(await w.runs())
+        await w.committed(cloud_prep(graph({"b": 6, "c": 1}), "t2", version=2))
+        assert w.data_plane("t2") is DataPlaneState.ACTIVE
+        both = flat(await w.runs())
+        assert before.items() < both.items()
+        await w.release("t1")
+        assert flat(await w.runs()) == {n: h for n, h in both.items() if n != "r1:a"}
+
+
+async def test_what_grows_where_something_is_left_out_stays_and_grows_when_that_is_gone() -> None:
+    async with world(hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 4, "b": 4}), end_s=NOW_S + 1000))
+        together = flat(await w.runs())
+        if len(set(together.values())) == 2:
+            await w.clouds.migrate("r1", "b", together["r1:a"])
+        (host,) = await w.runs()
+        await w.committed(cloud_prep(graph({"a": 8}), "t2", version=2))
+        assert set(flat(await w.runs()).values()) == {host}
+        await w.release("t1")
+        assert await w.runs() == {host: {"r1:a": "running"}}
+        assert w.data_plane("t2") is DataPlaneState.ACTIVE
+
+
+async def test_a_host_that_fails_for_the_new_version_takes_nothing_of_the_old_one() -> None:
+    async with world(hosts=2) as w:
+        await w.committed(cloud_prep(graph({"a": 2})))
+        console = await w.clouds.console("r1", "a")
+        (there,) = await w.runs()
+        (other,) = {"h1", "h2"} - {there}
+        memory(w.embedder).broken[other] = "no power"
+        await w.committed(cloud_prep(graph({"b": 8}), "t2", version=2))
+        assert w.data_plane("t2") is DataPlaneState.FAILED
+        await shown(console, "$ ")
+        assert await said(console, "id") == "r1:a"
+        memory(w.embedder).broken.clear()
+        await w.at(2)
+        assert w.data_plane("t2") is DataPlaneState.ACTIVE
+        assert await said(console, "id") == "r1:a"
 
 
 async def test_a_host_that_fails_is_told_and_tried_again() -> None:

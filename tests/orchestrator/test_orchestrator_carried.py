@@ -8,7 +8,7 @@ import pytest
 from carrying_world import AWAY, MOVED, NEVER, SPREAD, Step, carrying
 from grpc import StatusCode
 from orchestrated import NO_CONTEXT, noisy, refused, until, virtual
-from providers_world import HOUR_S, placed
+from providers_world import HOUR_S, cloudnet, placed
 
 from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
 from orchestrator.cloudnet_server import CloudNetsService
@@ -217,6 +217,33 @@ async def test_of_what_has_not_begun_there_is_nothing_to_carry() -> None:
         await asyncio.sleep(2 * HOUR_S)
         assert await w.states("zurich") == {"b": "running", "c": "running"}
         assert w.carrier.done == []
+
+
+@virtual
+async def test_what_begins_amid_its_change_is_waited_for_and_goes_live() -> None:
+    async with carrying(start_in_s=5) as w:
+        assert (await w.move()).modified
+        await w.settled()
+        assert await w.states("zurich") == {"b": "running", "c": "running"}
+        assert await w.states("munich") == {}
+        assert w.carrier.live == [True]
+
+
+@virtual
+async def test_what_is_left_out_elsewhere_stays_as_it_was_where_a_vnode_cannot_be_carried() -> None:
+    async with carrying() as w:
+        w.carrier.fails[CARRY] = [NEVER]
+        # Berlin has no room for these beside a.
+        net = cloudnet({"b": 2, "c": 2, "e": 8, "f": 8, "g": 8}, [("b", "c")])
+        at = {"b": "zurich", "c": "zurich", **dict.fromkeys("efg", "berlin")}
+        for vnode, domain in sorted(at.items()):
+            net.placing.add(vnode=vnode, domain=domain)
+        change = pb.ModifyRequest(reservation_id=w.id, request_id="m", cloudnet=net)
+        after = await w.one.reservations.Modify(change, NO_CONTEXT)
+        assert (after.modified, placed(after)) == (False, SPREAD)
+        await w.settled()
+        for vnode, domain in SPREAD.items():
+            assert await w.reads(domain, vnode)
 
 
 @pytest.mark.parametrize("name", ["b", "zoe"])

@@ -17,7 +17,6 @@ from orchestrator.carrying import (
     carried,
     carries,
     goes_on,
-    leaves,
 )
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import Question
@@ -92,14 +91,6 @@ def test_a_domain_awaits_what_comes_from_another(
     assert awaits(of(*vnodes), domain, FROM) == found
     assert awaits(of(*vnodes), domain, {}) == ()
     assert awaits(b"", domain, FROM) == ()
-
-
-def test_a_domain_is_told_what_leaves_it_and_what_does_not() -> None:
-    assert leaves(of("c"), "munich", FROM) == ("b",)
-    assert leaves(of("b"), "munich", FROM) == ()
-    assert leaves(of("c"), "zurich", FROM) == ()
-    assert leaves(b"", "berlin", FROM) == ("a",)
-    assert leaves(of("c"), "munich", {}) == ()
 
 
 def test_what_is_carried_is_what_is_awaited_from_where_it_was() -> None:

@@ -62,6 +62,16 @@ BY_HAND = {
     "moves-less": (VOLUME, WANTS_IT),
     "configures-nothing": (SOON,),
     "keeps-the-old": (SOON, Item("migrate", "b", 45_000, word="m1")),
+    "takes-away-at-once": (
+        Item("cloudnet", "a", 1000, word="2 7200 30 a:1:1@east b:1:1@west a-b:1"),
+        Item("remodel", "a", 5000, word="b:1:1@west c:1:1@east b-c:1"),
+        # Every Commit of the change.
+        *(Item("late", "a>m1", for_ms=8000, number=number) for number in range(6, 10)),
+    ),
+    "takes-not-yet-for-never": (
+        Item("cloudnet", "a", 1000, word="3 7200 5 a:1:1@west b:1:1@east a-b:1"),
+        Item("remodel", "a", 2880, word="a:1:1@east b:1:1@east a-b:1"),
+    ),
     "tells-early": (Item("reserve", "a", 1000, word="40 40 100 30 via"), *LATE),
 }
 """Where it would take long to draw what shows it."""
@@ -69,6 +79,10 @@ CALM = World(last_s=120)
 WORLDS = {
     "answers-unwritten": replace(CALM, middle=1),
     "forgets-to-put-back": World(middle=1, clouds=("east", "west"), hosts=2),
+    "takes-away-at-once": World(
+        middle=1, expiring=("m1",), hold_timeout_s=2, clouds=("east", "west"), lasting=True
+    ),
+    "takes-not-yet-for-never": World(middle=1, clouds=("east", "west"), lasting=True),
     "tells-early": replace(CALM, middle=1, expiring=("m1",), hold_timeout_s=2),
 }
 

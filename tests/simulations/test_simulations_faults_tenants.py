@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from agents.backends.hosts.embedder import Embedder
+from agents.carrying import NOT_THERE
+from orchestrator.carried import CarriedVNode
 from simulations.faults.devices import at_work
 from simulations.faults.loop import FaultLoop
 from simulations.faults.mischief import Mischief
+from simulations.faults.patching import patched
 from simulations.faults.plan import Item, Schedule, World
 from simulations.faults.run import _quiet, _without_cycles, play
 from simulations.faults.stage import Stage
+from substrate.values import replace as with_carried
 
 WORLD = World(middle=1, clouds=("east", "west"), lasting=True)
 NET = Item("cloudnet", "a", 1000, word="3 3600 30 v:2:2@west")
@@ -105,6 +110,22 @@ def test_memory_may_be_lost_where_it_runs_but_not_on_the_way() -> None:
 
     (found,) = played(EAST, at_s=4.0, act=forgetful).violations
     assert found.endswith("has not what it had in memory, although it was carried live")
+
+
+def test_one_that_is_carried_cold_as_it_was_not_there_yet_is_found_and_no_other_one() -> None:
+    def cannot(_self: Embedder, _host: str) -> bool:
+        return False
+
+    def found(stage: Stage, reason: str) -> None:
+        (record,) = stage.memories["braid"]._reservations.values()
+        cold = CarriedVNode("v", "west", "east", live=False, reason=reason)
+        stage.checker.tenants.promise(with_carried(record, carried=(cold,)))
+
+    with patched(Embedder, "carries_live", cannot):
+        assert played(EAST).violations == []
+    assert played(at_s=6, act=lambda stage: found(stage, "west says: no")).violations == []
+    (wrong,) = played(at_s=6, act=lambda stage: found(stage, NOT_THERE)).violations
+    assert ":v was carried cold: " in wrong
 
 
 def test_one_that_runs_where_its_user_does_not_have_it_is_found() -> None:
