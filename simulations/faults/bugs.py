@@ -78,8 +78,10 @@ def checks_first() -> Iterator[None]:
     """The agent checks capacity before its write and takes it after it."""
     advance = Parts.advance
 
-    def only_check(self: Book, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
-        outcome = self._placed(prep, advice)
+    def only_check(
+        self: Book, prep: ReservationPrep, advice: object = None, now_s: int = 0
+    ) -> Admitted | Refusal:
+        outcome = self._placed(prep, advice, now_s)
         return outcome if isinstance(outcome, Refusal) else Admitted(outcome.to_json())
 
     async def then_take(self: Parts, *changes: Change, **more: Any) -> None:
