@@ -41,11 +41,12 @@ def _all_share(criteria: Criteria, options: Sequence[Option]) -> Refusal | None:
     if shared is None or len(options) == 1:
         return None
     reason = (
-        f"{_human(criteria.bandwidth_bps)} cannot survive the loss of a path: every path crosses"
-        f" the {what} {'at ' if what == 'link' else ''}{shared}, and no two may share a {what}"
+        f"{_human(criteria.bandwidth_bps)} cannot survive the loss of a path: every path with room"
+        f" crosses the {what} {'at ' if what == 'link' else ''}{shared}, and no two may share a {what}"
     )
     domain = shared.partition(":")[0]
-    return Refusal(RefusalKind.NO_PATH, reason, domain=domain, resource=shared)
+    # As any other lack of room: at another time there may be paths around it.
+    return Refusal(RefusalKind.BANDWIDTH, reason, domain=domain, resource=shared)
 
 
 def _widest(options: Sequence[Option]) -> list[Option]:

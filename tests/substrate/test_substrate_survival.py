@@ -84,8 +84,8 @@ def test_what_every_path_crosses_is_named_where_none_may_be_lost(
     topology = build(edges, ["a", "z"], exchanges=["a", "z", "m"])
     refused = composed(topology, 100, survive=1, remaining_bps=50, disjoint=shared)
     assert isinstance(refused, Refusal)
-    assert refused.kind is RefusalKind.NO_PATH
-    assert f"every path crosses {where}" in refused.reason
+    assert refused.kind is RefusalKind.BANDWIDTH
+    assert f"every path with room crosses {where}" in refused.reason
     assert refused.resource.partition(":")[0] == refused.domain == where.split()[-1][0]
 
 
