@@ -42,7 +42,8 @@ def _all_share(criteria: Criteria, options: Sequence[Option]) -> Refusal | None:
         return None
     reason = (
         f"{_human(criteria.bandwidth_bps)} cannot survive the loss of a path: every path with room"
-        f" crosses the {what} {'at ' if what == 'link' else ''}{shared}, and no two may share a {what}"
+        f" crosses the {what} {'at ' if what == 'link' else ''}{shared},"
+        f" and no two may share a {what}"
     )
     domain = shared.partition(":")[0]
     # As any other lack of room: at another time there may be paths around it.
