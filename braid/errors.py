@@ -31,6 +31,8 @@ class BraidError(Exception):
     """``code`` is the gRPC status, ``message`` what the orchestrator said.
 
     ``retry_after_s``: after how many seconds it said to ask again; None: it did not say.
+    ``instead``: what would be granted now in place of an alternative that can no longer be
+    accepted; None: it did not say.
     """
 
     def __init__(
@@ -38,9 +40,16 @@ class BraidError(Exception):
         message: str,
         code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
         retry_after_s: float | None = None,
+        instead: pb.PlanResponse | None = None,
     ) -> None:
         super().__init__(message)
-        self.message, self.code, self.retry_after_s = message, code, retry_after_s
+        self.message, self.code = message, code
+        self.retry_after_s, self.instead = retry_after_s, instead
+
+    @property
+    def alternatives(self) -> Sequence[pb.Alternative]:
+        """What would be granted instead; may be empty. ``Client.accept`` takes their tokens."""
+        return () if self.instead is None else self.instead.alternatives
 
     @property
     def field(self) -> str:
@@ -130,8 +139,9 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 def error_of(error: grpc.RpcError) -> BraidError:
     """The exception for a failed call."""
-    code = error.code()
-    return KINDS.get(code, BraidError)(error.details() or code.name, code, retry_after_s(error))
+    code, status = error.code(), _status_of(error)
+    kind = KINDS.get(code, BraidError)
+    return kind(error.details() or code.name, code, *_details_of(status))
 
 
 def error_of_status(status: bytes) -> BraidError:
@@ -141,30 +151,41 @@ def error_of_status(status: bytes) -> BraidError:
     code = CODES.get(numbers[-1] if numbers else 0, grpc.StatusCode.UNKNOWN)
     texts = _fields(status, 2)
     message = texts[-1].decode(errors="replace") if texts else code.name
-    return KINDS.get(code, BraidError)(message, code, _delay_s(status))
+    return KINDS.get(code, BraidError)(message, code, *_details(status))
 
 
 def retry_after_s(error: grpc.RpcError) -> float | None:
     """The delay that google.rpc.RetryInfo asks for, in the details of a failed call; None: none."""
+    return _details_of(_status_of(error))[0]
+
+
+def _status_of(error: grpc.RpcError) -> bytes:
     call: Any = error
-    for key, value in getattr(call, "trailing_metadata", tuple)() or ():
-        if key == _DETAILS:
-            try:
-                return _delay_s(bytes(value))
-            except DecodeError:
-                return None
-    return None
+    metadata: Any = getattr(call, "trailing_metadata", tuple)() or ()
+    return next((bytes(value) for key, value in metadata if key == _DETAILS), b"")
 
 
-def _delay_s(status: bytes) -> float | None:
+def _details_of(status: bytes) -> tuple[float | None, pb.PlanResponse | None]:
+    """As ``_details``; nothing of what cannot be read."""
+    try:
+        return _details(status)
+    except DecodeError:
+        return None, None
+
+
+def _details(status: bytes) -> tuple[float | None, pb.PlanResponse | None]:
+    """After how long to ask again, and what would be granted instead. Raises DecodeError."""
     # google.rpc.Status and RetryInfo by their field numbers: their distribution is not needed here.
+    delay_s, instead = None, None
     for packed in _fields(status, 3):
         detail = any_pb2.Any.FromString(packed)
         if detail.TypeName() == "google.rpc.RetryInfo":
             delays = _fields(detail.value, 1)
             delay = duration_pb2.Duration.FromString(delays[-1] if delays else b"")
-            return max(0.0, delay.seconds + delay.nanos / 1e9)
-    return None
+            delay_s = max(0.0, delay.seconds + delay.nanos / 1e9)
+        elif detail.TypeName() == pb.PlanResponse.DESCRIPTOR.full_name:
+            instead = pb.PlanResponse.FromString(detail.value)
+    return delay_s, instead
 
 
 def _fields(message: bytes, number: int) -> list[bytes]:

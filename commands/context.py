@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from braid.client import (
     Refused,
     Unreachable,
 )
+from braid.units import format_time
 
 OK, UNEXPECTED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, CONFLICT, DEADLINE = range(8)
 
@@ -65,6 +67,9 @@ PrivateKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 DEFAULT_TARGET = "127.0.0.1:7000"
+TIMES = ("start_s", "end_s", "switch_s")
+"""How names of fields end that are times, in UTC seconds."""
+UTC_SECONDS = re.compile(r"\b\d{10}\b")
 
 
 def console(width: int = 160) -> Console:
@@ -97,7 +102,14 @@ def reporting() -> Iterator[None]:
     try:
         yield
     except (BraidError, ValueError, TimeoutError, OSError) as error:
-        fail(str(error), exit_code(error))
+        fail(_readable(error), exit_code(error))
+
+
+def _readable(error: Exception) -> str:
+    """What it says; where that is of a time, as people write it."""
+    if isinstance(error, BraidError) and error.field.endswith(TIMES):
+        return UTC_SECONDS.sub(lambda found: format_time(int(found[0])), str(error))
+    return str(error)
 
 
 def exit_code(error: Exception) -> int:

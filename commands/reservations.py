@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from braid import requests
-from braid.client import Client
+from braid.client import Client, Conflict
 from braid.units import parse_duration
 from braid.v1 import reservations_pb2 as pb
 from commands.context import (
@@ -67,6 +67,7 @@ from commands.options import (
     wishes,
 )
 from commands.views import event_text, list_view, plan_view, record_view
+from commands.views_refused import instead_view
 
 
 def plan(
@@ -168,7 +169,14 @@ def reserve(
         wanted = wishes(context)
         # Detached, so that it can be watched meanwhile.
         call = client.reserve if accept is None else partial(client.accept, accept)
-        record: pb.ReservationRecord = call(**{**wanted, "detach": True})
+        try:
+            record: pb.ReservationRecord = call(**{**wanted, "detach": True})
+        except Conflict as error:
+            if error.instead is not None:
+                print_json(error.instead) if as_json else console().print(
+                    instead_view(error.instead)
+                )
+            raise
         if not detach:
             record = _followed(client, record, quiet=as_json)
     print_json(record) if as_json else console().print(record_view(record))

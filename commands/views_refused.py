@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +28,11 @@ def refused_rows(answer: pb.ReservationRecord | pb.PlanResponse) -> list[Rendera
         for number, alternative in enumerate(answer.alternatives, start=1):
             rows += alternative_lines(number, alternative)
     return rows
+
+
+def instead_view(answer: pb.PlanResponse) -> Group:
+    """What would be granted in place of an alternative that can no longer be accepted."""
+    return Group(*refused_rows(answer))
 
 
 def refusal_lines(refusals: Iterable[common_pb2.Refusal]) -> list[RenderableType]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from orchestrator.begun import Begun
 from orchestrator.cloudnets import negotiate_cloudnet, plan_cloudnet
-from orchestrator.explanation import LEAD_S, Least
+from orchestrator.explanation import LEAD_S, Least, told_apart
 from orchestrator.finder import ROUTES_MAX
 from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, look_ahead
@@ -282,7 +282,7 @@ def _phases_of(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
         )
         if not isinstance(phases, Shortfall):
             return phases
-        return _short(f"{bend.volume_bytes} bytes do not fit", f"about {phases.most} bytes do")
+        return _short(bend.volume_bytes, phases.most, "B")
     least_bps = bend.least_bps or criteria.bandwidth_bps
     if bend.duration_s:
         phase = slide(search, criteria.bandwidth_bps, least_bps, bend.duration_s)
@@ -295,16 +295,17 @@ def _phases_of(search: Search, least: Least) -> tuple[Phase, ...] | Refusal:
         if most_bps:
             return (Phase(criteria.window, most_bps),)
         most_bps = widest(search, window, 1, least_bps)
-    refusal = _short(f"{least_bps} bit/s do not fit", f"about {most_bps} bit/s do")
-    return replace(refusal, available_bps=most_bps)
+    return replace(_short(least_bps, most_bps, "b/s"), available_bps=most_bps)
 
 
 def _of(question: Question, phase: Phase, routes: tuple[Route, ...] = ()) -> Question:
     return replace(question, criteria=rigid(question.criteria, phase), routes=routes)
 
 
-def _short(what: str, instead: str) -> Refusal:
-    return Refusal(RefusalKind.BANDWIDTH, f"{what} within the window, {instead}")
+def _short(asked: int, most: int, unit: str) -> Refusal:
+    asked_text, most_text = told_apart(asked, most, unit)
+    reason = f"{asked_text} do not fit within the window, about {most_text} do"
+    return Refusal(RefusalKind.BANDWIDTH, reason)
 
 
 def lessons(refusals: Iterable[Refusal], question: Question) -> list[Lesson]:

@@ -324,13 +324,17 @@ def _volume_bytes(criteria: Criteria) -> int:
     return criteria.bandwidth_bps * duration_of(criteria) // BITS
 
 
-def _instead(amount: int, asked: int, unit: str, each: str = "") -> str:
-    """So precise that the two can be told apart."""
+def told_apart(one: int, other: int, unit: str) -> tuple[str, str]:
+    """Both as people write them, so precise that the two can be told apart."""
     for digits in range(4, 17):
-        texts = _scaled(amount, unit, digits), _scaled(asked, unit, digits)
+        texts = _scaled(one, unit, digits), _scaled(other, unit, digits)
         if texts[0] != texts[1]:
             break
-    return f"{each} instead of ".join(texts)
+    return texts
+
+
+def _instead(amount: int, asked: int, unit: str, each: str = "") -> str:
+    return f"{each} instead of ".join(told_apart(amount, asked, unit))
 
 
 def _scaled(amount: int, unit: str, digits: int = 4) -> str:

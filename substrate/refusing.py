@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from substrate.filling import fill
-from substrate.model import Criteria, Refusal, RefusalKind, Strategy
+from substrate.model import Criteria, Disjointness, Refusal, RefusalKind, Strategy
 from substrate.options import PATH, Option, Pair, Supply, disjoint_options, most_paths, nearby
 from substrate.rates import about
 from substrate.routes import Route
@@ -15,7 +15,7 @@ def why_not(criteria: Criteria, options: Sequence[Option]) -> Refusal:
     """What stands in the way of criteria that do not compose over these options, one or more."""
     most = most_paths(criteria)
     if criteria.constraints.survive:
-        return _too_little(criteria, options, most)
+        return _all_share(criteria, options) or _too_little(criteria, options, most)
     if criteria.strategy is Strategy.SINGLE_PATH:
         return _too_little(criteria, options, 1)
     if criteria.strategy is Strategy.EQUAL_SPLITTING:
@@ -27,6 +27,28 @@ def why_not(criteria: Criteria, options: Sequence[Option]) -> Refusal:
             reason = "every path crosses a blind domain: no full offers"
             return Refusal(RefusalKind.NO_PATH, reason)
     return _too_little(criteria, options, most)
+
+
+def _all_share(criteria: Criteria, options: Sequence[Option]) -> Refusal | None:
+    """The first link or domain that several paths all cross, though no two may; None: no such."""
+    first = options[0].route
+    if criteria.constraints.disjoint is Disjointness.DOMAIN:
+        what, places = "domain", first.domains[1:-1]
+        crossed = [set(option.route.domains) for option in options]
+    else:
+        what, places = "link", tuple(c.egress_stp for c in first.crossings[:-1])
+        crossed = [set(option.route.link_stps) for option in options]
+    shared = next((place for place in places if all(place in each for each in crossed)), None)
+    if shared is None or len(options) == 1:
+        return None
+    reason = (
+        f"{_human(criteria.bandwidth_bps)} cannot survive the loss of a path: every path with room"
+        f" crosses the {what} {'at ' if what == 'link' else ''}{shared},"
+        f" and no two may share a {what}"
+    )
+    domain = shared.partition(":")[0]
+    # As any other lack of room: at another time there may be paths around it.
+    return Refusal(RefusalKind.BANDWIDTH, reason, domain=domain, resource=shared)
 
 
 def _widest(options: Sequence[Option]) -> list[Option]:

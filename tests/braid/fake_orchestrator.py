@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import grpc
 import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from braid.v1 import common_pb2, rdl_pb2, reservations_pb2 as pb, topology_pb2
 from braid.v1.reservations_pb2_grpc import (
@@ -107,6 +108,14 @@ def refusal(bandwidth_bps: int) -> common_pb2.Refusal:
         reason=f"{bandwidth_bps} bit/s was asked for, {MOST_BPS} bit/s is free",
         available_bps=MOST_BPS,
     )
+
+
+def late_status(text: str, fresh: Iterable[pb.Alternative]) -> Any:
+    """A token is of no use any more, and these are."""
+    detail = any_pb2.Any()
+    detail.Pack(pb.PlanResponse(alternatives=fresh))
+    code = grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    return rpc_status.to_status(status_pb2.Status(code=code, message=text, details=[detail]))
 
 
 def full_status() -> status_pb2.Status:
@@ -333,7 +342,7 @@ class FakeOrchestrator(Notes, ReservationsServicer):
             if alternative.token == request.accept:
                 return self.alternatives.pop(number).request
         text = f"accept: given '{request.accept}', possible: a token that has not expired"
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        context.abort_with_status(late_status(text, self.alternatives))
 
     def _negotiate(self, request: pb.Reservation) -> pb.ReservationRecord:
         name = f"r{len(self.records) + 1}"

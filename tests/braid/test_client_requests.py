@@ -123,6 +123,21 @@ def test_a_delay_counts_also_for_what_is_repeated_anyway_and_for_nothing_else() 
         retries.pause_before(1, told_to_wait(7, grpc.StatusCode.FAILED_PRECONDITION))
 
 
+def test_a_token_that_is_of_no_use_any_more_is_answered_with_fresh_alternatives() -> None:
+    fresh = pb.PlanResponse(alternatives=[pb.Alternative(token="t2")])
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    status = status_of(RequestError(code, "accept", "t1", "a fresh alternative", more=(fresh,)))
+    assert status is not None
+    for error in (
+        errors.error_of(Failed(code, status.message, status.SerializeToString())),
+        errors.error_of_status(status.SerializeToString()),
+    ):
+        assert isinstance(error, errors.Conflict)
+        assert error.instead == fresh
+        assert [each.token for each in error.alternatives] == ["t2"]
+    assert list(errors.error_of(Failed(code, "why")).alternatives) == []
+
+
 @pytest.mark.parametrize("status", [None, b"", b"\xff\xff", b"\x1a\x02\x08"])
 def test_without_a_delay_a_full_server_is_not_asked_again(status: bytes | None) -> None:
     with pytest.raises(errors.Refused) as caught:

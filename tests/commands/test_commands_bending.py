@@ -152,6 +152,18 @@ def test_an_alternative_is_accepted_once_by_its_token(target: str, fake: FakeOrc
     assert "accept: given 'Zt0m-8hRb1'" in again.stderr
 
 
+def test_a_token_that_was_taken_shows_what_can_be_accepted_now(
+    target: str, fake: FakeOrchestrator
+) -> None:
+    fake.alternatives = list(ALTERNATIVES)
+    late = ("reserve", "--accept", "gone")
+    result = braid(target, *late)
+    assert result.exit_code == 6
+    assert "\n   braid reserve --accept Zt0m-8hRb1\n" in result.stdout
+    told = json.loads(braid(target, *late, "--json").stdout)
+    assert [one["token"] for one in told["alternatives"]] == ["q7Xw-2fLk9", "Zt0m-8hRb1", "a b"]
+
+
 def test_an_acceptance_may_be_repeated_under_its_request_id(
     target: str, fake: FakeOrchestrator
 ) -> None:

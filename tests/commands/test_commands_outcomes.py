@@ -14,6 +14,7 @@ from rich.console import Console
 
 from braid import retries
 from braid.client import Client
+from braid.units import format_time
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from commands import live, reservations
 from tests.braid.fake_orchestrator import FakeOrchestrator
@@ -67,6 +68,33 @@ def test_a_failed_call_is_one_line_on_standard_error_and_its_exit_code(
     assert result.exit_code == exit_code
     assert result.stderr == "braid: the orchestrator's own words\n"
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            "window.end_s: given 1795500000, possible: a time after the start (1795503600)",
+            f"window.end_s: given {format_time(1795500000)},"
+            f" possible: a time after the start ({format_time(1795503600)})",
+        ),
+        (
+            "window.end_s: given '34560000 s', possible: a window of at most 31622400 s",
+            "window.end_s: given '34560000 s', possible: a window of at most 31622400 s",
+        ),
+        (
+            "bandwidth_bps: given 3000000000, possible: at most 2000000000 bit/s",
+            "bandwidth_bps: given 3000000000, possible: at most 2000000000 bit/s",
+        ),
+    ],
+)
+def test_a_wrong_time_is_shown_as_people_write_it(
+    target: str, fake: FakeOrchestrator, told: str, shown: str
+) -> None:
+    fake.fail(Code.INVALID_ARGUMENT, told)
+    result = braid(target, "plan", *ROUTE, "1G", "--duration", "1h")
+    assert result.exit_code == 2
+    assert result.stderr == f"braid: {shown}\n"
 
 
 def test_a_negotiation_is_followed_over_a_lost_connection(

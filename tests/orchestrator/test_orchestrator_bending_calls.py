@@ -102,6 +102,28 @@ async def test_an_alternative_whose_time_has_begun_comes_back_later() -> None:
 
 
 @virtual
+async def test_a_refusal_of_what_bends_names_amounts_as_people_write_them() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        assert (await one.reserve(asked(80, "first", (1, 9)))).state == COMMITTED
+        for gbps, flexibility, reason in (
+            (
+                60,
+                pb.Flexibility(duration_s=HOUR_S),
+                "60 Gb/s do not fit within the window, about 20",
+            ),
+            (
+                100,
+                pb.Flexibility(volume_bytes=10**14),
+                "100 TB do not fit within the window, about ",
+            ),
+        ):
+            failed = await one.reserve(asked(gbps, f"of-{gbps}", (1, 9), flexibility=flexibility))
+            assert failed.state == FAILED
+            assert failed.refusals[0].reason.startswith(reason)
+
+
+@virtual
 async def test_an_alternative_outlives_the_instance_that_made_it() -> None:
     async with Orchestrated(sites("m1")) as world:
         alternative = await an_alternative(await world.start("a"))

@@ -68,7 +68,25 @@ def test_paths_through_one_domain_share_it_although_they_share_no_link() -> None
     assert not isinstance(composed(topology, 100, survive=1, remaining_bps=50), Refusal)
     refused = composed(topology, 100, survive=1, remaining_bps=50, disjoint=DOMAIN)
     assert isinstance(refused, Refusal)
-    assert "share no domain" in refused.reason
+    assert "no two may share a domain" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("edges", "shared", "where"),
+    [
+        ([("a", "m", 1), ("m", "z", 1), ("m", "z", 1)], LINK, "the link at a:"),
+        ([("a", "m", 1), ("a", "m", 1), ("m", "z", 1), ("m", "z", 1)], DOMAIN, "the domain m,"),
+    ],
+)
+def test_what_every_path_crosses_is_named_where_none_may_be_lost(
+    edges: list[tuple[str, str, int]], shared: Disjointness, where: str
+) -> None:
+    topology = build(edges, ["a", "z"], exchanges=["a", "z", "m"])
+    refused = composed(topology, 100, survive=1, remaining_bps=50, disjoint=shared)
+    assert isinstance(refused, Refusal)
+    assert refused.kind is RefusalKind.BANDWIDTH
+    assert f"every path with room crosses {where}" in refused.reason
+    assert refused.resource.partition(":")[0] == refused.domain == where.split()[-1][0]
 
 
 @settings(max_examples=60, deadline=None)
