@@ -42,7 +42,7 @@ def _all_share(criteria: Criteria, options: Sequence[Option]) -> Refusal | None:
     if shared is None or len(options) == 1:
         return None
     reason = (
-        f"{_human(criteria.bandwidth_bps)} cannot survive the loss of a path: every path with room"
+        f"{about(criteria.bandwidth_bps)} cannot survive the loss of a path: every path with room"
         f" crosses the {what} {'at ' if what == 'link' else ''}{shared},"
         f" and no two may share a {what}"
     )
