@@ -149,6 +149,10 @@ class Carrying:
         record, _, _ = self.may_come(reservation_id, vnode)
         # Before it is on the devices nobody there awaits anything.
         await self._parts.provisioner.settled(reservation_id)
+        self._must_be_made(record, vnode)
+
+    def _must_be_made(self, record: Record, vnode: str) -> None:
+        """That the devices do not refuse what a part is to have, as it is now."""
         now = self._parts.records.get(record.key)
         if now is not None and now.data_plane.state is DataPlaneState.FAILED:
             raise _later(vnode, now.data_plane.reason)
@@ -229,9 +233,7 @@ class Carrying:
                 await self._must_have_memory(self._mapped(record), name)
             await self._remap(record, lambda now: now.begun([name.vnode]))
         for record in awaiting or records[:1]:
-            after = self._parts.records.get(record.key)
-            if after is not None and after.data_plane.state is DataPlaneState.FAILED:
-                raise _later(name.vnode, after.data_plane.reason)
+            self._must_be_made(record, name.vnode)
 
     async def _must_have_memory(self, mapped: Mapped, name: VNodeName) -> None:
         """That one that came with its memory has it still: else it would begin anew."""

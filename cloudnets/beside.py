@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cloudnets.drawing import Demand, Lack, draw
 from cloudnets.holding import Found
-from cloudnets.mapped import Mapped
+from cloudnets.mapped import RESOURCES, Mapped
 from cloudnets.partials import Asked
 from cloudnets.underlay import Room, Underlay
 
@@ -21,13 +21,9 @@ def beside(underlay: Underlay, asked: Asked, room: Room, present: Mapped | None)
     if not over or any(vnode.host not in underlay.hosts for vnode in over):
         return None
     demands = [
-        Demand(vnode.id, f"/resource/{kind}", amount)
+        Demand(vnode.id, resource, amount)
         for vnode in over
-        for kind, amount in (
-            ("cpu", vnode.mcores),
-            ("memory", vnode.memory_bytes),
-            ("disk", vnode.disk_bytes),
-        )
+        for resource, amount in zip(RESOURCES, vnode.amounts, strict=True)
         if amount
     ]
     drawn = draw(underlay, room.supplies, demands, {vnode.id: vnode.host for vnode in over})

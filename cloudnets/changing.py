@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cloudnets.mapped import Mapped, MappedVNode
-
-RESOURCES = ("/resource/cpu", "/resource/memory", "/resource/disk")
+from cloudnets.mapped import RESOURCES, Mapped, MappedVNode
 
 
 def stuck(
@@ -33,13 +31,9 @@ def stuck(
 def _comes(vnode: MappedVNode, lies: dict[str, MappedVNode], room: Mapping[str, int]) -> bool:
     """Whether there is room for it beside what lies there; then it lies there."""
     beside = [each for each in lies.values() if each.host == vnode.host and each.id != vnode.id]
-    amounts = zip(*map(_amounts, (*beside, vnode)), strict=True)
+    amounts = zip(*(each.amounts for each in (*beside, vnode)), strict=True)
     for resource, taken in zip(RESOURCES, map(sum, amounts), strict=True):
         if taken > room.get(resource, 0):
             return False
     lies[vnode.id] = vnode
     return True
-
-
-def _amounts(vnode: MappedVNode) -> tuple[int, int, int]:
-    return vnode.mcores, vnode.memory_bytes, vnode.disk_bytes

@@ -13,6 +13,9 @@ from dataclasses import fields
 
 from substrate.values import dataclass, replace
 
+RESOURCES = ("/resource/cpu", "/resource/memory", "/resource/disk")
+"""What a VNode takes of its host."""
+
 # json.dumps would make an encoder each time.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -31,6 +34,11 @@ class MappedVNode:
     memory_bytes: int = 0
     disk_bytes: int = 0
     image: str = ""
+
+    @property
+    def amounts(self) -> tuple[int, int, int]:
+        """What it takes of its host, in the order of RESOURCES."""
+        return self.mcores, self.memory_bytes, self.disk_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,12 @@ from substrate.bending import (
 )
 from substrate.bottleneck import Bottleneck
 from substrate.model import Bend, Criteria, RefusalKind, Strategy, Window
+from substrate.rates import scaled
 from substrate.spreading import spread_admitted
 from substrate.values import dataclass, replace
 
+DIGITS = 4
+"""Of amounts in what is told."""
 EXPLAINED = frozenset({RefusalKind.BANDWIDTH, RefusalKind.LABEL, RefusalKind.TOLL})
 """Refusals for want of something that another time or amount may not want."""
 VOLUME_MAX_BYTES = 2**53
@@ -196,9 +199,9 @@ def _same_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alterna
         window=Window(window.start_s, max(last_s, window.end_s)),
         bend=Bend(volume_bytes=volume_bytes),
     )
-    text = f"the same {_scaled(volume_bytes, 'B')} by {_time(last_s)}"
+    text = f"the same {scaled(volume_bytes, 'B', DIGITS)} by {_time(last_s)}"
     count = "1 phase" if len(phases) == 1 else f"{len(phases)} phases"
-    text += f" in {count} of up to {_scaled(max(p.bandwidth_bps for p in phases), 'b/s')}"
+    text += f" in {count} of up to {scaled(max(p.bandwidth_bps for p in phases), 'b/s', DIGITS)}"
     change = max(0, last_s - window.end_s) / duration_s
     yield Alternative(AlternativeKind.SAME_VOLUME, criteria, text, change)
 
@@ -326,8 +329,8 @@ def _volume_bytes(criteria: Criteria) -> int:
 
 def told_apart(one: int, other: int, unit: str) -> tuple[str, str]:
     """Both as people write them, so precise that the two can be told apart."""
-    for digits in range(4, 17):
-        texts = _scaled(one, unit, digits), _scaled(other, unit, digits)
+    for digits in range(DIGITS, 17):
+        texts = scaled(one, unit, digits), scaled(other, unit, digits)
         if texts[0] != texts[1]:
             break
     return texts
@@ -335,13 +338,6 @@ def told_apart(one: int, other: int, unit: str) -> tuple[str, str]:
 
 def _instead(amount: int, asked: int, unit: str, each: str = "") -> str:
     return f"{each} instead of ".join(told_apart(amount, asked, unit))
-
-
-def _scaled(amount: int, unit: str, digits: int = 4) -> str:
-    for prefix, size in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if amount >= size:
-            return f"{amount / size:.{digits}g} {prefix}{unit}"
-    return f"{amount} {unit}"
 
 
 def _time(time_s: int) -> str:

@@ -1,23 +1,26 @@
-"""Rates as people write them."""
+"""Rates, and other amounts, as people write them."""
 
 from __future__ import annotations
 
-UNITS = (("Tb/s", 10**12), ("Gb/s", 10**9), ("Mb/s", 10**6), ("kb/s", 10**3))
+PREFIXES = (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
 EXACT, ROUND = 15, 6
 
 
 def about(bandwidth_bps: int) -> str:
     """Such as "2.5 Gb/s", of six digits."""
-    return _told(bandwidth_bps, ROUND)
+    return scaled(bandwidth_bps, "b/s", ROUND, PREFIXES[1:])
 
 
 def exactly(bandwidth_bps: int) -> str:
     """To the last bit, below a Pb/s: what is short may be one."""
-    return _told(bandwidth_bps, EXACT)
+    return scaled(bandwidth_bps, "b/s", EXACT, PREFIXES[1:])
 
 
-def _told(bandwidth_bps: int, digits: int) -> str:
-    for unit, size in UNITS:
-        if bandwidth_bps >= size:
-            return f"{bandwidth_bps / size:.{digits}g} {unit}"
-    return f"{bandwidth_bps} b/s"
+def scaled(
+    amount: int, unit: str, digits: int, prefixes: tuple[tuple[str, int], ...] = PREFIXES
+) -> str:
+    """Such as "40 TB": with the largest prefix that is not larger, of so many digits."""
+    for prefix, size in prefixes:
+        if amount >= size:
+            return f"{amount / size:.{digits}g} {prefix}{unit}"
+    return f"{amount} {unit}"

@@ -52,6 +52,7 @@ from substrate.model import (
     Window,
 )
 from substrate.values import dataclass, replace
+from substrate.vlans import VlanSet
 
 
 class Embeds(Protocol):
@@ -155,11 +156,12 @@ class ProviderBackend(ExchangeBackend):
         refusal = over_claimed(claims, free, self._capacities)
         if refusal is not None:
             return refusal
+        room = self._room(free)
         try:
-            settled = self._settled(partial, free)
+            settled = self._settled(partial, room, free.free_vlans(self.cloud_stp))
         except Refused as refused:
             return refused.refusal
-        waiting = self._stuck(partial, settled.mapped, free)
+        waiting = self._stuck(partial, settled.mapped, room)
         if waiting is not None:
             return waiting
         cannot = self._not_carried(settled.mapped, partial.awaits)
@@ -189,8 +191,9 @@ class ProviderBackend(ExchangeBackend):
         await super().withdraw(key, placement)
         mapped = _mapped(placement)
         if mapped is not None:
-            self._edge.get(mapped.reservation_id, {}).pop(key, None)
-            if not self._edge.get(mapped.reservation_id):
+            edge = self._edge.get(mapped.reservation_id, {})
+            edge.pop(key, None)
+            if not edge:
                 self._edge.pop(mapped.reservation_id, None)
             await self.embedder.withdraw(key, placement)
 
@@ -216,10 +219,9 @@ class ProviderBackend(ExchangeBackend):
                 edge[other] = left
         edge[key] = tuple(rules)
 
-    def _settled(self, partial: Partial, free: Free) -> Settled:
+    def _settled(self, partial: Partial, room: Room, vlans: VlanSet) -> Settled:
         """As was advised, if there is room for that still; else by the first stage alone."""
-        room, present = self._room(free), _mapped(partial.present)
-        vlans = free.free_vlans(self.cloud_stp)
+        present = _mapped(partial.present)
         part, awaits = (partial.reservation_id, partial.version), partial.awaits
         advice = _advice(partial)
         if advice is not None and advice.found is not None:
@@ -245,13 +247,12 @@ class ProviderBackend(ExchangeBackend):
                 return name
         return ""
 
-    def _stuck(self, partial: Partial, mapped: Mapped, free: Free) -> Refusal | None:
+    def _stuck(self, partial: Partial, mapped: Mapped, room: Room) -> Refusal | None:
         """Where VNodes that run would have to change places with one another, for which there is
         no room while all of them run."""
         present = _mapped(partial.present)
         if present is None or not partial.runs:
             return None
-        room = self._room(free)
         names = stuck(present, mapped, lambda host: self.underlay.left_at(host, room))
         return in_their_way(names).refusal if names else None
 

@@ -9,6 +9,7 @@ from agents.backends.hosts.embedder import Embedder, open_embedder
 from agents.backends.hosts.fabric import Wiring
 from agents.backends.hosts.plugins import HostingSettings
 from agents.backends.hosts.port import HostSpec
+from cloudnets.mapped import RESOURCES
 from cloudnets.underlay import Underlay, UnderlayError
 from rdl.errors import RdlError
 from rdl.limits import LIMITS
@@ -45,7 +46,7 @@ def embedder_of(underlay: Underlay, settings: HostingSettings) -> Embedder:
             host.attribute,
             *(
                 sum(underlay.supplies[i].amount.value for i in underlay.serving(name, kind))
-                for kind in ("/resource/cpu", "/resource/memory", "/resource/disk")
+                for kind in RESOURCES
             ),
         )
         for name, host in underlay.hosts.items()

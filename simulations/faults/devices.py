@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from agents.backends.hosts.embedder import Embedder
 from agents.backends.hosts.fabric import vnode_port
 from agents.backends.hosts.guest import Guest
-from agents.backends.hosts.memory import MemoryHosts
+from agents.backends.hosts.memory import MemoryHosts, _VNode
 from agents.backends.hosts.plugins import Hosts
 from agents.backends.hosts.port import PowerState, VNodeName, VNodeSpec
 from agents.backends.switch import Frame
@@ -19,35 +19,31 @@ from simulations.faults.words import short
 
 def running(embedder: Embedder) -> dict[tuple[str, VNodeName], tuple[VNodeSpec, PowerState]]:
     """All that is on any host."""
-    found = {}
-    for host in embedder.hosts.specs:
-        plugin = embedder.hosts.plugin(host)
-        assert isinstance(plugin, MemoryHosts)
-        for name, vnode in plugin._vnodes[host].items():
-            found[(host, name)] = vnode.spec, vnode.state
-    return found
+    return {
+        (host, name): (vnode.spec, vnode.state) for host, name, vnode in _on_all(embedder.hosts)
+    }
 
 
 def guests(embedder: Embedder) -> dict[VNodeName, Guest]:
     """What runs in each VNode that runs: the same for as long as it is not interrupted."""
-    found = {}
-    for host in embedder.hosts.specs:
-        plugin = embedder.hosts.plugin(host)
-        assert isinstance(plugin, MemoryHosts)
-        for name, vnode in plugin._vnodes[host].items():
-            if vnode.guest is not None:
-                found[name] = vnode.guest
-    return found
+    return {
+        name: vnode.guest for _, name, vnode in _on_all(embedder.hosts) if vnode.guest is not None
+    }
 
 
 def at_work(hosts: Hosts) -> Iterator[tuple[VNodeName, Guest]]:
     """What runs in each VNode that runs and does not stand still."""
+    for _, name, vnode in _on_all(hosts):
+        if vnode.guest is not None and vnode.state is PowerState.RUNNING:
+            yield name, vnode.guest
+
+
+def _on_all(hosts: Hosts) -> Iterator[tuple[str, VNodeName, _VNode]]:
     for host in hosts.specs:
         plugin = hosts.plugin(host)
         assert isinstance(plugin, MemoryHosts)
         for name, vnode in plugin._vnodes[host].items():
-            if vnode.guest is not None and vnode.state is PowerState.RUNNING:
-                yield name, vnode.guest
+            yield host, name, vnode
 
 
 def undone(embedder: Embedder, in_force: Iterable[Record]) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, strategies as st
 
-from cloudnets.changing import RESOURCES, stuck
-from cloudnets.mapped import Mapped, MappedVNode
+from cloudnets.changing import stuck
+from cloudnets.mapped import RESOURCES, Mapped, MappedVNode
 
 Places = Mapping[str, tuple[str, int]]
 

@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from substrate.rates import UNITS, about, exactly
+from substrate.rates import PREFIXES, about, exactly
+
+UNITS = {f"{prefix}b/s": size for prefix, size in PREFIXES}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_a_rate_is_told_in_the_largest_unit_of_which_it_has_one(
 @given(st.integers(0, 10**15 - 1))
 def test_what_is_told_exactly_is_the_very_same(bandwidth_bps: int) -> None:
     amount, unit = exactly(bandwidth_bps).split()
-    assert Decimal(amount) * dict(UNITS).get(unit, 1) == bandwidth_bps
+    assert Decimal(amount) * UNITS.get(unit, 1) == bandwidth_bps
 
 
 def test_what_is_one_bit_short_is_told_apart_where_it_matters() -> None:
