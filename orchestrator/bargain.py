@@ -169,7 +169,9 @@ class LiveBargain:
         found = self.told.get(domain)
         if found is None:
             directionality, now_ms = self.criteria.directionality, self.now_ms()
-            found = self.offers.find(domain, pairs, window, directionality, now_ms)
+            # A hold tells whether there still is as much; without one only the domain does.
+            untaken = not self.transaction_id
+            found = self.offers.find(domain, pairs, window, directionality, now_ms, untaken)
             if found is not None and self.offers.ages(domain, window, directionality, now_ms):
                 self._renew(domain, pairs, window)
         self.used_again = self.used_again or found is not None

@@ -44,6 +44,8 @@ class _Told:
     """Until when it may serve once the domain has said that it is stale."""
     renewed: bool = False
     """Whether it was asked for again."""
+    taken: bool = False
+    """Whether this instance has held something of it since."""
     pairs: set[Pair] = field(default_factory=set)
     offers: dict[Pair, Offer] = field(default_factory=dict)
     ports: dict[str, PortOffer] = field(default_factory=dict)
@@ -80,11 +82,14 @@ class Offers:
         window: Window,
         directionality: Directionality,
         now_ms: int,
+        untaken: bool = False,
     ) -> SendOffers | None:
         """What the domain has told of all these pairs for the days of the window; None: not, or
-        not now."""
+        not now. ``untaken``: only if this instance has held nothing of it since."""
         told = self._told.get((domain, directionality, *_days(window)))
         if told is None or now_ms >= told.until_ms or not told.pairs.issuperset(pairs):
+            return None
+        if untaken and told.taken:
             return None
         return _of(domain, told, sorted(pairs))
 
@@ -127,12 +132,15 @@ class Offers:
             self._told.popitem(last=False)
 
     def took(self, domain: str, segments: Sequence[Segment], window: Window) -> None:
-        """The domain holds these now: their VLANs are not free any more."""
+        """The domain holds these now: their VLANs are not free any more.
+
+        Nor is their bandwidth: a hold will tell, but who only plans must ask (``find``)."""
         days = _days(window)
         for directionality in EITHER:
             told = self._told.get((domain, directionality, *days))
             if told is None:
                 continue
+            told.taken = True
             for segment in segments:
                 told.take(segment.ingress_stp, segment.ingress_vlan)
                 told.take(segment.egress_stp, segment.egress_vlan)

@@ -166,6 +166,7 @@ def test_a_vlan_that_was_taken_is_not_free_any_more() -> None:
         "m1:west": {2, 3},
         "m1:east": {1, 2},
     }
+    assert offers.find("m1", [PAIR], HOUR, BOTH, 0, untaken=True) is None
     offers.drop("m1")
     assert offers.find("m1", [PAIR], HOUR, BOTH, 0) is None
 
@@ -227,6 +228,18 @@ async def test_while_nothing_changes_nobody_is_asked_again() -> None:
         before = questions.count
         assert (await one.reservations.Plan(at(8, 90), NO_CONTEXT)).feasible
         assert questions.count == before
+
+
+@virtual
+async def test_a_plan_sees_what_was_held_a_moment_ago() -> None:
+    async with Orchestrated(sites("m1"), offers_reuse_ms=60_000) as world:
+        one, questions = await world.start(), Questions(world)
+        assert (await one.reservations.Plan(at(7, 90), NO_CONTEXT)).feasible
+        assert (await one.reserve(at(7, 90))).state == COMMITTED
+        assert questions.count == 3
+        best = at(7, 20, flexibility={"least_bandwidth_bps": 10**9})
+        planned = await one.reservations.Plan(best, NO_CONTEXT)
+        assert sum(path.bandwidth_bps for path in planned.paths) == 10 * 10**9
 
 
 @virtual
