@@ -44,6 +44,7 @@ from protocol.messages import (
 from protocol.participant import PartState
 from runtime.clock import Clock
 from runtime.errors import RequestError, invalid
+from runtime.remembered import Remembered
 from runtime.server import Add
 from substrate.model import Refusal, RefusalKind, Window
 
@@ -93,6 +94,7 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
         self._agent = agent
         self._streams = streams
         self._clock = clock
+        self._described = Remembered(domain_to_pb, 1)
 
     async def Describe(
         self,
@@ -101,7 +103,7 @@ class DomainAgentServicer(agent_pb2_grpc.DomainAgentServicer):
     ) -> agent_pb2.DescribeResponse:
         """Who this domain is, and what time it is here."""
         return agent_pb2.DescribeResponse(
-            domain=domain_to_pb(self._agent.domain),
+            domain=self._described(self._agent.domain),
             agent_epoch=self._agent.epoch,
             now_ms=self._clock.now_ms(),
             recovering=self._agent.recovering,

@@ -10,11 +10,14 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Sequence
 from dataclasses import fields
+from functools import lru_cache
 
 from substrate.values import dataclass, replace
 
 RESOURCES = ("/resource/cpu", "/resource/memory", "/resource/disk")
 """What a VNode takes of its host."""
+MAPPED_MAX = 64
+"""Mappings that are remembered as they are read: a large one takes some MB."""
 
 # json.dumps would make an encoder each time.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -164,27 +167,31 @@ class Mapped:
     @classmethod
     def from_json(cls, text: str) -> Mapped:
         """The inverse of to_json."""
-        stored = json.loads(text)
-        return cls(
-            reservation_id=stored["reservation_id"],
-            version=stored["version"],
-            vnodes=tuple(MappedVNode(**vnode) for vnode in stored["vnodes"]),
-            vlinks=tuple(
-                MappedVLink(
-                    **{**vlink, "ends": tuple(vlink["ends"]), "links": tuple(vlink["links"])}
-                )
-                for vlink in stored["vlinks"]
-            ),
-            graph=b64decode(stored["graph"]),
-            off=tuple(stored["off"]),
-            rules=tuple((*rule[:4], tuple(rule[4]), rule[5]) for rule in stored["rules"]),
-            # Not in what was stored before VNodes could be carried.
-            awaits=tuple(stored.get("awaits", ())),
-            leaves=tuple(stored.get("leaves", ())),
-            paused=tuple(stored.get("paused", ())),
-            left_ms=tuple((vnode, ms) for vnode, ms in stored.get("left_ms", ())),
-            errands=tuple((vnode, errand) for vnode, errand in stored.get("errands", ())),
-        )
+        return _mapped(text)
+
+
+@lru_cache(MAPPED_MAX)
+def _mapped(text: str) -> Mapped:
+    """Who carries VNodes asks for what is stored of all parts again and again."""
+    stored = json.loads(text)
+    return Mapped(
+        reservation_id=stored["reservation_id"],
+        version=stored["version"],
+        vnodes=tuple(MappedVNode(**vnode) for vnode in stored["vnodes"]),
+        vlinks=tuple(
+            MappedVLink(**{**vlink, "ends": tuple(vlink["ends"]), "links": tuple(vlink["links"])})
+            for vlink in stored["vlinks"]
+        ),
+        graph=b64decode(stored["graph"]),
+        off=tuple(stored["off"]),
+        rules=tuple((*rule[:4], tuple(rule[4]), rule[5]) for rule in stored["rules"]),
+        # Not in what was stored before VNodes could be carried.
+        awaits=tuple(stored.get("awaits", ())),
+        leaves=tuple(stored.get("leaves", ())),
+        paused=tuple(stored.get("paused", ())),
+        left_ms=tuple((vnode, ms) for vnode, ms in stored.get("left_ms", ())),
+        errands=tuple((vnode, errand) for vnode, errand in stored.get("errands", ())),
+    )
 
 
 def _fields(value: MappedVNode | MappedVLink) -> dict[str, object]:

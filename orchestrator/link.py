@@ -92,6 +92,8 @@ class AgentLink:
         self._caller = caller
         self._open_channel, self._clock, self._listener = open_channel, clock, listener
         self._changed = changed
+        # The last description, as it came and as it is read: it is mostly the same again.
+        self._told: tuple[pb.DescribeResponse, Domain | None] = pb.DescribeResponse(), None
         self._outbox = _Outbox()
         self._task: asyncio.Task[None] | None = None
 
@@ -165,7 +167,10 @@ class AgentLink:
         answer: pb.DescribeResponse = await stub.Describe(
             pb.DescribeRequest(), timeout=DESCRIBE_TIMEOUT_S
         )
-        domain = domain_from_pb(answer.domain)
+        before, domain = self._told
+        if domain is None or before.domain != answer.domain:
+            domain = domain_from_pb(answer.domain)
+            self._told = answer, domain
         if domain.name != self.status.name:
             raise WrongDomainError(
                 f"the agent at {self.status.target} speaks for '{domain.name}', "

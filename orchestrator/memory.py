@@ -160,7 +160,7 @@ class MemoryStore:
             for reservation_id, owner in self._owners.items()
             if owner not in self._leases and not self._is_over(reservation_id)
         ]
-        return self._owned(epoch, ids[:limit])
+        return self._owned(epoch, ids[:limit]) if ids else Unfinished()
 
     async def take_one(self, epoch: int, reservation_id: str) -> Unfinished:
         if reservation_id not in self._reservations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
@@ -135,6 +135,7 @@ def _related(attribute: str, known: Iterable[str]) -> bool:
     return any(within(asked, each) or within(each, asked) for each in known)
 
 
-def _longest(attribute: str, known: Iterable[str]) -> str | None:
-    above = [each for each in known if within(attribute, each)]
-    return max(above, key=len, default=None)
+def _longest(attribute: str, known: Container[str]) -> str | None:
+    while attribute and attribute not in known:
+        attribute = attribute.rpartition("/")[0]
+    return attribute or None

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
@@ -126,8 +127,14 @@ class Distributions(Collector):
 def new_registry() -> CollectorRegistry:
     """What Prometheus reads of a service; memory and processor time of its process are in it."""
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+    registry.register(_of_process())
     return registry
+
+
+@cache
+def _of_process() -> Collector:
+    """One for all services of the process: to make one reads all of ``/proc/stat``."""
+    return ProcessCollector(registry=None)
 
 
 def counts(

@@ -31,6 +31,8 @@ from substrate.vlans import VlanSet
 
 NAMES_MAX = 16_384
 """Names whose JSON is remembered: few occur in most placements."""
+PLACEMENTS_MAX = 256
+"""Placements that are remembered as they are read."""
 
 to_json = json.JSONEncoder().encode
 """As ``json.dumps``, a few calls sooner. Of a text it takes one."""
@@ -69,13 +71,19 @@ class Placement:
     @classmethod
     def from_json(cls, text: str) -> Placement:
         """The inverse of to_json."""
-        stored = json.loads(text)
-        claims = tuple(
-            Claim(Resource(name, Direction(direction)), bps)
-            for name, direction, bps in stored["claims"]
-        )
-        labels = tuple((str(stp), int(vlan)) for stp, vlan in stored["labels"])
-        return cls(claims, labels, stored["detail"])
+        return _placement(text)
+
+
+@lru_cache(PLACEMENTS_MAX)
+def _placement(text: str) -> Placement:
+    """Each part's is read several times within moments."""
+    stored = json.loads(text)
+    claims = tuple(
+        Claim(Resource(name, Direction(direction)), bps)
+        for name, direction, bps in stored["claims"]
+    )
+    labels = tuple((str(stp), int(vlan)) for stp, vlan in stored["labels"])
+    return Placement(claims, labels, stored["detail"])
 
 
 @lru_cache(NAMES_MAX)

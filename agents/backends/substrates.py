@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from agents.backends.config import CloudConfig, PipDomainConfig
@@ -26,12 +28,20 @@ def open_underlay(config: PipDomainConfig, cloud: CloudConfig) -> Underlay:
     """Reads and indexes it. Raises SettingsError."""
     source = f"{config.domain}: cloud.substrate"
     graph = _graph(cloud.substrate, source)
-    ports = {f"{config.domain}:{port}": node for port, node in cloud.port_nodes.items()}
+    ports = [(f"{config.domain}:{port}", node) for port, node in cloud.port_nodes.items()]
     try:
-        underlay = Underlay(graph, ports, cloud.tells)
-        underlay.aggregate(underlay.room(underlay.capacities.__getitem__), config.domain)
+        return _underlay(graph, tuple(ports), cloud.tells, config.domain)
     except (UnderlayError, RdlError) as error:
         raise SettingsError(f"{source}: {error}") from error
+
+
+@lru_cache(16)
+def _underlay(
+    graph: Graph, ports: Iterable[tuple[str, str]], tells: Iterable[str], domain: str
+) -> Underlay:
+    """Nothing of one changes: agents that are started again in one process share it."""
+    underlay = Underlay(graph, dict(ports), tells)
+    underlay.aggregate(underlay.room(underlay.capacities.__getitem__), domain)
     return underlay
 
 
@@ -84,6 +94,11 @@ def _graph(substrate: str, source: str) -> Graph:
             why = error.strerror if isinstance(error, OSError) else error
             raise SettingsError(f"{source}: cannot be read: {why}") from error
     try:
-        return read(text).graph
+        return _read(text)
     except RdlError as error:
         raise SettingsError("\n".join(f"{source}: {each}" for each in error.mistakes)) from error
+
+
+@lru_cache(16)
+def _read(text: str | bytes) -> Graph:
+    return read(text).graph

@@ -32,6 +32,7 @@ def mapped_of(mapping: str) -> Mapped | None:
     return Mapped.from_json(detail) if detail.startswith("{") else None
 
 
+@lru_cache(1024)
 def uses_of(mapping: str) -> Uses:
     """What it takes of hosts and of links inside."""
     found, mapped = Uses(), mapped_of(mapping)
@@ -46,6 +47,7 @@ def uses_of(mapping: str) -> Uses:
     return found
 
 
+@lru_cache(1024)
 def labels_of(domain: str, mapping: str) -> frozenset[tuple[str, int]]:
     """The VLANs that it has inside, at the cloud STP."""
     mapped = mapped_of(mapping)

@@ -164,7 +164,7 @@ class Lane:
             self._stuck.append((arrive, arguments))
             return
         loop = self._wire.loop
-        self._last_s = max(self._last_s, loop.time() + self._call.link.delay_s())
+        self._last_s = max(self._last_s, loop.now_s + self._call.link.delay_s())
         loop.call_at(self._last_s, arrive, *arguments, context=self._wire.context)
 
     def _put_frame(self, frame: Any, count: Numbers) -> None:

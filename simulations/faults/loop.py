@@ -99,7 +99,8 @@ class FaultLoop(asyncio.BaseEventLoop):
 
     def __init__(self, seed: int | str) -> None:
         super().__init__()
-        self._virtual_s = 0.0
+        self.now_s = 0.0
+        """As :meth:`time`, without a call."""
         self._dice = Random(seed)
         self._runnable: list[Process] = []
         self.processes: list[Process] = []
@@ -110,7 +111,7 @@ class FaultLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """Seconds since the loop was made."""
-        return self._virtual_s
+        return self.now_s
 
     get_debug = staticmethod(bool)
     """Always false, without a Python function: asyncio asks at every future."""
@@ -157,7 +158,7 @@ class FaultLoop(asyncio.BaseEventLoop):
         handle = _Handle((callback, args, context))
         process = context.get(_PROCESS) or self.outside
         self._count += 1
-        heappush(self._timers, (self._virtual_s + delay, self._count, handle, process))
+        heappush(self._timers, (self.now_s + delay, self._count, handle, process))
         return handle  # type: ignore[return-value]
 
     def call_at(
@@ -230,12 +231,12 @@ class FaultLoop(asyncio.BaseEventLoop):
                 break
         else:
             raise StalledError("every task waits for another, and no timer is set")
-        if when_s > self._virtual_s:
-            self._virtual_s = when_s
-        if not process.paused and not (timers and timers[0][0] <= self._virtual_s):
+        if when_s > self.now_s:
+            self.now_s = when_s
+        if not process.paused and not (timers and timers[0][0] <= self.now_s):
             return handle
         self._come_due(handle, process)
-        while timers and timers[0][0] <= self._virtual_s:
+        while timers and timers[0][0] <= self.now_s:
             _, _, handle, process = heappop(timers)
             self._come_due(handle, process)
         return None

@@ -82,7 +82,7 @@ class PartyClock:
 
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC."""
-        return EPOCH_MS + self.skew_ms + round(self.loop.time() * 1000)
+        return EPOCH_MS + self.skew_ms + round(self.loop.now_s * 1000)
 
 
 @dataclass(slots=True)
@@ -183,12 +183,13 @@ class AgentParty(Party):
     @property
     def agent(self) -> Agent | None:
         """The running agent: of two processes that which took the database over last."""
-        self.agents = [(life, agent) for life, agent in self.agents if life in self.lives]
         known = self.database.memory.life
         since = known.boot if known is not None else 0
         # One whose database another has taken over may run on when that one has died.
-        running = [agent for _, agent in self.agents if agent.life.boot >= since]
-        return max(running, key=lambda agent: agent.life.boot, default=None)
+        running = [a for life, a in self.agents if life in self.lives and a.life.boot >= since]
+        if len(running) < 2:
+            return running[0] if running else None
+        return max(running, key=lambda agent: agent.life.boot)
 
     @property
     def embedder(self) -> Embedder | None:
@@ -199,6 +200,7 @@ class AgentParty(Party):
     def kill(self, life: Life | None = None) -> None:
         self.dies()
         super().kill(life)
+        self.agents = [(life, agent) for life, agent in self.agents if life in self.lives]
 
     async def run(self, life: Life, ids: PartyIds) -> None:
         book = Book(open_backend(self.config))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, TypeVar
@@ -68,7 +67,7 @@ class Pipeline:
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]], write: bool) -> T:
         """One operation. Raises StorageError, or what ``work`` raises."""
         mean_s = (WRITE_S if write else READ_S) * self.slow
-        loop, asked_s = self._loop, self._loop.time()
+        loop, asked_s = self._loop, self._loop.now_s
         begins_s = self._last_s if self._last_s > asked_s else asked_s
         self._last_s = begins_s + mean_s * (0.5 + self._dice.random())
         self._number = number = self._number + 1
@@ -118,8 +117,8 @@ class Writes:
     ) -> None:
         self._planned, self.crash, self._count = planned, crash, count
         self._numbers: dict[str, int] = {}
-        self._full: Counter[str] = Counter()
-        self._gone: Counter[str] = Counter()
+        self._full: dict[str, int] = {}
+        self._gone: dict[str, int] = {}
         self._healed = False
 
     def next(self, name: str) -> str:
@@ -132,7 +131,7 @@ class Writes:
 
     def away(self, name: str, write: bool) -> bool:
         """Whether an operation fails because nothing can be written, or the database is away."""
-        return self._gone[name] > 0 or (write and self._full[name] > 0)
+        return self._gone.get(name, 0) > 0 or (write and self._full.get(name, 0) > 0)
 
     def fill(self, name: str) -> Callable[[], None]:
         """No write succeeds until what is returned is called."""
@@ -147,8 +146,8 @@ class Writes:
         self._healed = True
 
 
-def _counted(counter: Counter[str], name: str) -> Callable[[], None]:
-    counter[name] += 1
+def _counted(counter: dict[str, int], name: str) -> Callable[[], None]:
+    counter[name] = counter.get(name, 0) + 1
 
     def less() -> None:
         counter[name] -= 1

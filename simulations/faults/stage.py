@@ -96,7 +96,7 @@ class Stage:
 
     def now_ms(self) -> int:
         """The time by the world's own clock."""
-        return EPOCH_MS + round(self.loop.time() * 1000)
+        return EPOCH_MS + round(self.loop.now_s * 1000)
 
     def note(self, text: str) -> None:
         """A line of the trace."""

@@ -97,11 +97,14 @@ class Tenants:
     def look(self) -> None:
         """VNodes that run now find what they have, and go on counting."""
         now_s = self._now_ms() / 1000
-        running = self._running()
         self._excuse()
-        for name, place in self._places.items():
-            if not place.window.start_s <= now_s < place.window.end_s:
-                continue
+        now = [
+            (name, place)
+            for name, place in self._places.items()
+            if place.window.start_s <= now_s < place.window.end_s
+        ]
+        running = self._running() if now else {}
+        for name, place in now:
             self._take(name, place)
             guests = running.get(name, {})
             known = self._counted.get(name)
@@ -146,10 +149,11 @@ class Tenants:
 
     def _excuse(self) -> None:
         """To an agent whose clock is ahead of its end a VNode is over."""
+        now_ms = self._now_ms()
         for name, known in list(self._counted.items()):
             ahead_ms = self._parties[known.domain].clock.skew_ms
             end_ms = self._places[name].window.end_s * 1000
-            if ahead_ms > 0 and self._now_ms() + ahead_ms >= end_ms:
+            if ahead_ms > 0 and now_ms + ahead_ms >= end_ms:
                 del self._counted[name]
 
     def _running(self) -> dict[VNodeName, dict[str, Guest]]:

@@ -146,6 +146,27 @@ def test_what_is_full_is_refused_and_free_again_at_another_time() -> None:
     held(book.admit(prep(4, pair(123), wire(253, 123), window=Window(200, 300))))
 
 
+def test_two_backends_of_the_same_settings_share_what_they_read_and_nothing_that_is_held() -> None:
+    first, second = backend(), backend()
+    assert first.underlay is second.underlay
+    one, other = Book(first), Book(second)
+    for i in range(3):
+        held(one.admit(prep(i, pair(120 + i), wire(250 + i, 120 + i))))
+    refused(one.admit(prep(3, pair(123), wire(253, 123))), RefusalKind.RESOURCE)
+    held(other.admit(prep(3, pair(123), wire(253, 123))))
+
+
+def test_a_substrate_that_has_changed_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "inside.yaml"
+    file.write_text((RDL / "berlin.yaml").read_text())
+    before = backend(substrate=str(file)).underlay
+    file.write_text(file.read_text() + "\n")
+    assert backend(substrate=str(file)).underlay.capacities == before.capacities
+    file.write_text("rdl: 1\nname: none\nlayer: underlay\n")
+    with pytest.raises(SettingsError, match="elements"):
+        backend(substrate=str(file))
+
+
 Step = tuple[int, tuple[int, ...], int, int]
 steps = st.lists(
     st.tuples(

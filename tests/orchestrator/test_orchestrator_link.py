@@ -204,6 +204,15 @@ async def test_a_closed_stream_is_noticed_and_opened_again(scene: Scene) -> None
     assert scene.up()
 
 
+async def test_an_agent_that_describes_itself_otherwise_next_time_is_heard(scene: Scene) -> None:
+    await scene.gateway.join("m1", scene.target)
+    await scene.gateway.settled("m1", 5)
+    scene.agent.description.ports[0].capacity_bps = 2
+    await scene.agent.to_say.put(None)
+    await scene.until(lambda: scene.heard.ups == 2)
+    assert scene.gateway.topology().domains["m1"].ports[0].capacity_bps == 2
+
+
 async def test_an_agent_that_goes_away_is_down_and_comes_back_by_itself(scene: Scene) -> None:
     await scene.gateway.join("m1", scene.target)
     await scene.gateway.settled("m1", 5)

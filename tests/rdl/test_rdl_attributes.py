@@ -105,6 +105,9 @@ def test_below_what_is_known_everything_is_known() -> None:
     assert STANDARD.kind_of("/feature") is None
     assert STANDARD.kind_of("/feature/image/kernel") == FeatureKind(Meaning.GIVEN)
     assert STANDARD.kind_of("/feature/colour") is None
+    assert STANDARD.kind_of("") is None
+    assert STANDARD.resource_type("resource/cpu") is None
+    assert STANDARD.resource_type("/resource/cpus") is None
 
 
 def test_a_slip_of_the_pen_is_answered_with_what_comes_nearest() -> None:

@@ -78,26 +78,14 @@ class Guest:
             return Said("going down", halts=True)
         if word == "panic":
             return Said("kernel panic", fails=f"kernel panic: {rest or 'for no reason'}")
-        answers: dict[str, Callable[[], str]] = {
-            "echo": lambda: rest,
-            "hostname": lambda: self.vnode.name.vnode,
-            "id": lambda: str(self.vnode.name),
-            "uptime": lambda: f"up {self.ran_ms(now_ms) / 1000:.1f} s",
-            "count": lambda: str(self.heard),
-            "free": lambda: amounts(self.vnode),
-            "ip": lambda: "\r\n".join(f"{nic.vlink} vlan {nic.vlan}" for nic in self.vnode.nics),
-            "ls": lambda: "\r\n".join(sorted(self.files)),
-            "read": lambda: self.files.get(rest, f"{rest or 'nothing'}: no such file"),
-            "write": lambda: self._written(*rest.partition(" ")[::2]),
-            "get": lambda: self.memory.get(rest, f"{rest or 'nothing'}: not set"),
-            "set": lambda: self._set(*rest.partition(" ")[::2]),
-        }
-        if word in answers:
-            return Said(answers[word]())
-        possible = ", ".join(sorted([*answers, "panic", "poweroff"]))
+        answer = _ANSWERS.get(word)
+        if answer is not None:
+            return Said(answer(self, rest, now_ms))
+        possible = ", ".join(sorted([*_ANSWERS, "panic", "poweroff"]))
         return Said(f"{word[:40]}: not known; possible: {possible}")
 
-    def _written(self, name: str, text: str) -> str:
+    def _written(self, rest: str, _now_ms: int) -> str:
+        name, _, text = rest.partition(" ")
         if not name:
             return "write what? possible: write NAME TEXT"
         after = {**self.files, name: text}
@@ -106,13 +94,37 @@ class Guest:
         self.files[name] = text
         return ""
 
-    def _set(self, name: str, text: str) -> str:
+    def _set(self, rest: str, _now_ms: int) -> str:
+        name, _, text = rest.partition(" ")
         if not name:
             return "set what? possible: set NAME TEXT"
         if bytes_of({**self.memory, name: text}) > memory_max(self.vnode):
             return f"{name}: the memory is full"
         self.memory[name] = text
         return ""
+
+
+def _nics(guest: Guest, _rest: str, _now_ms: int) -> str:
+    return "\r\n".join(f"{nic.vlink} vlan {nic.vlan}" for nic in guest.vnode.nics)
+
+
+_ANSWERS: Mapping[str, Callable[[Guest, str, int], str]] = {
+    "echo": lambda _guest, rest, _now_ms: rest,
+    "hostname": lambda guest, _rest, _now_ms: guest.vnode.name.vnode,
+    "id": lambda guest, _rest, _now_ms: str(guest.vnode.name),
+    "uptime": lambda guest, _rest, now_ms: f"up {guest.ran_ms(now_ms) / 1000:.1f} s",
+    "count": lambda guest, _rest, _now_ms: str(guest.heard),
+    "free": lambda guest, _rest, _now_ms: amounts(guest.vnode),
+    "ip": _nics,
+    "ls": lambda guest, _rest, _now_ms: "\r\n".join(sorted(guest.files)),
+    "read": lambda guest, rest, _now_ms: guest.files.get(
+        rest, f"{rest or 'nothing'}: no such file"
+    ),
+    "write": Guest._written,
+    "get": lambda guest, rest, _now_ms: guest.memory.get(rest, f"{rest or 'nothing'}: not set"),
+    "set": Guest._set,
+}
+"""What it says to a word and the rest of its line, at a time in ms."""
 
 
 def memory_max(vnode: VNodeSpec) -> int:
