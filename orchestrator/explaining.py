@@ -27,6 +27,7 @@ from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further
 from orchestrator.negotiation import Bargain, Failure, Question, routes_of
 from orchestrator.records import search_window
+from orchestrator.surviving import surviving_less
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.bending import Search
@@ -94,6 +95,7 @@ async def _explanation(
     learnt = lessons(short, question) if asked.bend is None else []
     within = await _exactly(question, span, bargain) if ahead.search.lacks_labels else None
     during, search = _searched(within or ahead, learnt), _searched(ahead, learnt)
+    milder = replace(during, effort=Effort(EFFORT))
     about_bps, least, ready_s = refusal.available_bps or 0, ahead.least, now_s + BEGUN_S + LEAD_S
     longest_s = engine.limits.bounds.window_max_s
     look = partial(later, least=least, longest_s=longest_s, ready_s=ready_s)
@@ -103,6 +105,7 @@ async def _explanation(
         found = less(during, least, about_bps, ready_s)
         if reservation_id:
             return narrow, found, frozenset(), []
+        found += surviving_less(milder, narrower=not found)
         kinds = kinds_later(search)
         search.effort.left = EFFORT
         return narrow, found, kinds, look(search, kinds=kinds)

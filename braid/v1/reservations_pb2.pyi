@@ -133,6 +133,10 @@ class _AlternativeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Alter
     """
     ALTERNATIVE_KIND_SAME_VOLUME: _AlternativeKind.ValueType  # 3
     """The same data, moved as soon as it can be at a rate that changes."""
+    ALTERNATIVE_KIND_LESS_SURVIVAL: _AlternativeKind.ValueType  # 4
+    """The same bandwidth, of which less survives the loss of paths, or nothing: fewer of them, less
+    that remains, or paths that share domains.
+    """
 
 class AlternativeKind(_AlternativeKind, metaclass=_AlternativeKindEnumTypeWrapper): ...
 
@@ -145,6 +149,10 @@ for the volume.
 """
 ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
 """The same data, moved as soon as it can be at a rate that changes."""
+ALTERNATIVE_KIND_LESS_SURVIVAL: AlternativeKind.ValueType  # 4
+"""The same bandwidth, of which less survives the loss of paths, or nothing: fewer of them, less
+that remains, or paths that share domains.
+"""
 Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
 class _ReservationKind:
