@@ -21,6 +21,7 @@ from orchestrator.explanation import (
 from substrate.bending import FINENESS, Phase, Search, rigid, soonest
 from substrate.model import Constraints, Criteria, Disjointness, Window
 from substrate.rates import scaled
+from substrate.splitting import Effort
 from substrate.values import replace
 
 T = TypeVar("T")
@@ -46,11 +47,27 @@ def surviving_less(search: Search, *, narrower: bool) -> list[Alternative]:
         return []
     if asked.window.end_s < search.forecast.span.end_s:
         search = replace(search, forecast=search.forecast.until(asked.window.end_s))
+    if _never(search):
+        return _any(_without(search))
     less = _mild(search) or _any(_mildest(search))
     found = [_changed(search, each) for each in less] or _any(_without(search))
     if narrower:
         found += [_changed(search, each) for each in _any(_less_of_all(search))]
     return found
+
+
+def _never(search: Search) -> bool:
+    """Whether to one of the destinations all routes have a link in common."""
+    own = search.own.values()
+    return any(
+        len(routes) < 2 or frozenset.intersection(*(route.link_stps for route in routes))
+        for routes in own
+    )
+
+
+def _own(search: Search) -> Search:
+    """With an effort of its own, so that one that fails leaves the others theirs."""
+    return replace(search, effort=Effort(search.effort.left))
 
 
 def _any(found: T | None) -> list[T]:
@@ -62,10 +79,9 @@ def _mild(search: Search) -> list[Criteria]:
     limits = search.criteria.constraints
     found = []
     if limits.disjoint is Disjointness.DOMAIN:
-        found += _any(_placed(search, replace(limits, disjoint=Disjointness.LINK)))
-    fewer = (
-        _placed(search, replace(limits, survive=lost)) for lost in range(limits.survive - 1, 0, -1)
-    )
+        found += _any(_placed(_own(search), replace(limits, disjoint=Disjointness.LINK)))
+    within, losses = _own(search), range(limits.survive - 1, 0, -1)
+    fewer = (_placed(within, replace(limits, survive=lost)) for lost in losses)
     found += _any(next((each for each in fewer if each is not None), None))
     return found + _any(_strongest(search, limits))
 
@@ -73,21 +89,22 @@ def _mild(search: Search) -> list[Criteria]:
 def _mildest(search: Search) -> Criteria | None:
     """With all three of them taken back, the last as little as serves."""
     limits = replace(search.criteria.constraints, survive=1, disjoint=Disjointness.LINK)
-    return _placed(search, limits) or _strongest(search, limits)
+    return _placed(_own(search), limits) or _strongest(search, limits)
 
 
 def _strongest(search: Search, limits: Constraints) -> Criteria | None:
     """With the most left after a loss that is less than was to be left."""
+    within = _own(search)
 
     def placed(remaining_bps: int) -> Criteria | None:
-        return _placed(search, replace(limits, remaining_bps=remaining_bps))
+        return _placed(within, replace(limits, remaining_bps=remaining_bps))
 
     return _most(placed, limits.remaining_bps)
 
 
 def _less_of_all(search: Search) -> Criteria | None:
     """The most bandwidth of which as large a part survives as was asked for."""
-    asked = search.criteria
+    asked, within = search.criteria, _own(search)
     limits = asked.constraints
 
     def placed(bandwidth_bps: int) -> Criteria | None:
@@ -95,7 +112,7 @@ def _less_of_all(search: Search) -> Criteria | None:
         if left_bps < 1 or bandwidth_bps < limits.min_share_bps:
             return None
         less = replace(asked, bandwidth_bps=bandwidth_bps)
-        narrow = replace(search, criteria=less)
+        narrow = replace(within, criteria=less)
         return _placed(narrow, replace(limits, remaining_bps=left_bps))
 
     return _most(placed, asked.bandwidth_bps)
@@ -104,19 +121,21 @@ def _less_of_all(search: Search) -> Criteria | None:
 def _most(placed: Callable[[int], Criteria | None], fails_bps: int) -> Criteria | None:
     """What is placed of the most bit/s below ``fails_bps``; what is placed of more is of less."""
     fits_bps = -(-fails_bps // LEAST_PARTS)
-    if fits_bps >= fails_bps or placed(fits_bps) is None:
+    best = placed(fits_bps) if fits_bps < fails_bps else None
+    if best is None:
         return None
     fine_bps = max(1, min(ROUND_BPS, fails_bps // FINENESS))
     while fails_bps - fits_bps > fine_bps:
         next_bps = (fits_bps + fails_bps) // 2
-        if placed(next_bps) is not None:
-            fits_bps = next_bps
+        found = placed(next_bps)
+        if found is not None:
+            fits_bps, best = next_bps, found
         else:
             fails_bps = next_bps
     below_bps = fits_bps // ROUND_BPS * ROUND_BPS
     whole = (bps for bps in (below_bps + ROUND_BPS, below_bps) if 0 < bps < fails_bps)
-    found = (placed(bps) for bps in (*whole, fits_bps))
-    return next((each for each in found if each is not None), None)
+    rounded = (each for each in map(placed, whole) if each is not None)
+    return next(rounded, best)
 
 
 def _placed(search: Search, limits: Constraints) -> Criteria | None:
@@ -165,7 +184,7 @@ def _without(search: Search) -> Alternative | None:
         remaining_bps=usual.remaining_bps,
         disjoint=usual.disjoint,
     )
-    found = _placed(search, limits)
+    found = _placed(_own(search), limits)
     if found is None:
         return None
     text = "all of it, but without survive: nothing need remain after the loss of a path"

@@ -17,6 +17,7 @@ from substrate.forecast import Resource, forecast
 from substrate.model import Bend, Constraints, Criteria, Disjointness, Step, Window
 from substrate.options import Supply
 from substrate.routes import candidate_routes
+from substrate.splitting import Effort
 from substrate.topology import Topology
 
 START_S = 1_800_000_000
@@ -71,6 +72,15 @@ def bridged() -> Topology:
             domain("east", east, exchange=True),
         ]
     )
+
+
+def tailed() -> Topology:
+    """The bridge, and east of it one link more."""
+    topology = bridged()
+    east = topology.domains["east"]
+    east = replace(east, ports=(*east.ports[1:], port("east:tail", "tail:east")))
+    tail = domain("tail", [port("tail:east", "east:tail"), port("tail:host")])
+    return topology.with_domain(east).with_domain(tail)
 
 
 def survives(lost: int, remaining: int, disjoint: Disjointness = Disjointness.LINK) -> Constraints:
@@ -138,6 +148,19 @@ def test_where_nothing_survives_it_is_offered_without_and_said_so() -> None:
     assert limits.max_paths == 4
     assert "without survive" in without.text
     assert without.change == 1
+
+
+def test_of_many_routes_none_takes_the_effort_of_the_others() -> None:
+    limits = survives(3, 90, Disjointness.DOMAIN)
+    search = search_of((200, *(1,) * 11), 100, limits)
+    (without,) = found(replace(search, effort=Effort(60)))
+    assert without.criteria.constraints == Constraints(max_paths=4)
+
+
+def test_where_all_ways_have_a_link_in_common_no_set_of_them_is_tried() -> None:
+    criteria = Criteria("west:host", "tail:host", G, ASKED, constraints=survives(1, 0))
+    (without,) = found(search_over(tailed(), criteria, {}))
+    assert without.criteria.constraints.survive == 0
 
 
 def test_what_slides_may_survive_less_at_a_later_time() -> None:
