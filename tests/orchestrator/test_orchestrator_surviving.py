@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from networks import G, diamond, domain, port
-from orchestrated import Orchestrated, sites, virtual, wanted
+from orchestrated import Orchestrated, port as port_of, sites, virtual, wanted
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.explanation import Alternative, AlternativeKind
@@ -206,6 +206,33 @@ async def test_a_refusal_offers_it_by_a_token_and_what_is_accepted_is_granted() 
         accepted = await one.reserve(pb.Reservation(request_id="second", accept=without.token))
         assert accepted.state == pb.RESERVATION_STATE_COMMITTED
         assert accepted.criteria.bandwidth_bps == 100 * G
+
+
+@virtual
+async def test_what_several_ways_have_in_common_is_not_taken_for_what_is_free_there() -> None:
+    west, east, *middle = sites("m1", "m2")
+    east["ports"].append(port_of("tail", "tail:east"))
+    tail = {
+        "domain": "tail",
+        "backend": "pip",
+        "ports": [port_of("east", "east:tail"), port_of("host")],
+    }
+    async with Orchestrated([west, east, *middle, tail]) as world:
+        one = await world.start()
+        limits = pb.Constraints(max_paths=4, survive=1)
+        asked = wanted(80, destination="tail:host", constraints=limits)
+        record = await one.reserve(asked)
+        assert "crosses the link at east:tail" in record.refusals[0].reason
+        (without,) = record.alternatives
+        assert without.kind == pb.ALTERNATIVE_KIND_LESS_SURVIVAL
+        assert without.request.bandwidth_bps == 80 * G
+        assert [place.resource for place in record.bottlenecks] == ["east:tail"]
+        slides = pb.Flexibility(duration_s=600)
+        asked = wanted(80, "s", destination="tail:host", constraints=limits, flexibility=slides)
+        slid = await one.reserve(asked)
+        (without,) = slid.alternatives
+        assert without.kind == pb.ALTERNATIVE_KIND_LESS_SURVIVAL
+        assert without.request.window.end_s - without.request.window.start_s == 600
 
 
 @virtual
