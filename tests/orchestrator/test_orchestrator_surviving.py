@@ -210,25 +210,25 @@ async def test_a_refusal_offers_it_by_a_token_and_what_is_accepted_is_granted() 
 
 @virtual
 async def test_what_several_ways_have_in_common_is_not_taken_for_what_is_free_there() -> None:
-    west, east, *middle = sites("m1", "m2")
-    east["ports"].append(port_of("tail", "tail:east"))
-    tail = {
-        "domain": "tail",
+    west, *others = sites("m1", "m2")
+    west["ports"].append(port_of("head", "head:west"))
+    head = {
+        "domain": "head",
         "backend": "pip",
-        "ports": [port_of("east", "east:tail"), port_of("host")],
+        "ports": [port_of("host"), port_of("west", "west:head")],
     }
-    async with Orchestrated([west, east, *middle, tail]) as world:
+    async with Orchestrated([head, west, *others]) as world:
         one = await world.start()
         limits = pb.Constraints(max_paths=4, survive=1)
-        asked = wanted(80, destination="tail:host", constraints=limits)
+        asked = wanted(80, source="head:host", constraints=limits)
         record = await one.reserve(asked)
-        assert "crosses the link at east:tail" in record.refusals[0].reason
+        assert "crosses the link at head:west" in record.refusals[0].reason
         (without,) = record.alternatives
         assert without.kind == pb.ALTERNATIVE_KIND_LESS_SURVIVAL
         assert without.request.bandwidth_bps == 80 * G
-        assert [place.resource for place in record.bottlenecks] == ["east:tail"]
+        assert [place.resource for place in record.bottlenecks] == ["head:west"]
         slides = pb.Flexibility(duration_s=600)
-        asked = wanted(80, "s", destination="tail:host", constraints=limits, flexibility=slides)
+        asked = wanted(80, "s", source="head:host", constraints=limits, flexibility=slides)
         slid = await one.reserve(asked)
         (without,) = slid.alternatives
         assert without.kind == pb.ALTERNATIVE_KIND_LESS_SURVIVAL
