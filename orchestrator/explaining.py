@@ -144,7 +144,7 @@ async def _labelled(engine: Engine, question: Question, span: Window) -> list[Al
     )
     if isinstance(outcome, Failure) or outcome.criteria.window == asked.window:
         return []
-    return [in_window(asked, outcome.criteria.window)]
+    return [in_window(asked, outcome.criteria.window, asked.bandwidth_bps)]
 
 
 def _searched(ahead: Ahead, learnt: list[Lesson]) -> Search:

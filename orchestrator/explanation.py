@@ -123,7 +123,7 @@ def kinds_later(search: Search) -> frozenset[AlternativeKind]:
     if _volume(asked):
         return frozenset({AlternativeKind.EARLIEST_START})
     found = set[AlternativeKind]()
-    if ever_fits(search, asked.bandwidth_bps, duration_of(asked)):
+    if ever_fits(search, _least_bps(asked), duration_of(asked)):
         found.add(AlternativeKind.EARLIEST_START)
     rigid_only = asked.constraints.survive or asked.more_destinations
     if not rigid_only and 1 <= _volume_bytes(asked) <= VOLUME_MAX_BYTES:
@@ -174,16 +174,22 @@ def may_bend(asked: Criteria) -> bool:
 
 def _later_window(search: Search) -> Iterator[Alternative]:
     asked = search.criteria
-    found = soonest(search, asked.bandwidth_bps, duration_of(asked))
+    least_bps = _least_bps(asked)
+    found = soonest(search, least_bps, duration_of(asked))
     if found is not None and found != asked.window:
-        yield in_window(asked, found)
+        most_bps = asked.bandwidth_bps
+        if least_bps < most_bps:
+            most_bps = max(least_bps, widest(search, found, least_bps, most_bps))
+        yield in_window(asked, found, most_bps)
 
 
-def in_window(asked: Criteria, window: Window) -> Alternative:
-    """All of it at another time."""
+def in_window(asked: Criteria, window: Window, bandwidth_bps: int) -> Alternative:
+    """At another time, with as much as is asked for, or as much of it as serves."""
     wait_s = max(0, window.start_s - asked.window.start_s)
     text = f"{times(window)}: {_span(wait_s)} later"
-    criteria = rigid(asked, Phase(window, asked.bandwidth_bps))
+    if bandwidth_bps < asked.bandwidth_bps:
+        text += f", with {scaled(bandwidth_bps, 'b/s', DIGITS)}"
+    criteria = rigid(asked, Phase(window, bandwidth_bps))
     change = wait_s / duration_of(asked)
     return Alternative(AlternativeKind.EARLIEST_START, criteria, text, change)
 
@@ -323,6 +329,11 @@ def _volume(criteria: Criteria) -> bool:
 def duration_of(criteria: Criteria) -> int:
     """How long a circuit is to be there."""
     return (criteria.bend and criteria.bend.duration_s) or criteria.window.duration_s
+
+
+def _least_bps(criteria: Criteria) -> int:
+    """What serves: all of it, unless less was said to do."""
+    return (criteria.bend and criteria.bend.least_bps) or criteria.bandwidth_bps
 
 
 def _volume_bytes(criteria: Criteria) -> int:

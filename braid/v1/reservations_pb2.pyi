@@ -128,8 +128,8 @@ class _AlternativeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Alter
     ALTERNATIVE_KIND_LARGEST_BANDWIDTH: _AlternativeKind.ValueType  # 1
     """The largest bandwidth, or volume, in the window that was asked for."""
     ALTERNATIVE_KIND_EARLIEST_START: _AlternativeKind.ValueType  # 2
-    """The earliest start for the bandwidth and duration that were asked for, or the earliest deadline
-    for the volume.
+    """The earliest start for the bandwidth (of a range any of it) and duration that were asked for, or
+    the earliest deadline for the volume.
     """
     ALTERNATIVE_KIND_SAME_VOLUME: _AlternativeKind.ValueType  # 3
     """The same data, moved as soon as it can be at a rate that changes."""
@@ -144,8 +144,8 @@ ALTERNATIVE_KIND_UNSPECIFIED: AlternativeKind.ValueType  # 0
 ALTERNATIVE_KIND_LARGEST_BANDWIDTH: AlternativeKind.ValueType  # 1
 """The largest bandwidth, or volume, in the window that was asked for."""
 ALTERNATIVE_KIND_EARLIEST_START: AlternativeKind.ValueType  # 2
-"""The earliest start for the bandwidth and duration that were asked for, or the earliest deadline
-for the volume.
+"""The earliest start for the bandwidth (of a range any of it) and duration that were asked for, or
+the earliest deadline for the volume.
 """
 ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
 """The same data, moved as soon as it can be at a rate that changes."""
