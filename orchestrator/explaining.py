@@ -27,7 +27,7 @@ from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further
 from orchestrator.negotiation import Bargain, Failure, Question, routes_of
 from orchestrator.records import search_window
-from orchestrator.surviving import surviving_less
+from orchestrator.surviving import surviving_less, surviving_narrower
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.bending import Search
@@ -104,7 +104,9 @@ async def _explanation(
         narrow = bottlenecks(during, span, refusal)
         found = less(during, least, about_bps, ready_s)
         if reservation_id:
-            return narrow, found, frozenset(), []
+            # Another bandwidth is of what is to survive of it another part of the same size.
+            own = surviving_narrower(milder) if asked.constraints.survive else found
+            return narrow, own, frozenset(), []
         found += surviving_less(milder, narrower=not found)
         kinds = kinds_later(search)
         search.effort.left = EFFORT

@@ -18,6 +18,7 @@ from orchestrator.explanation import (
     instead,
     may_bend,
 )
+from orchestrator.flexibility import of_bandwidth
 from substrate.bending import FINENESS, Phase, Search, rigid, soonest
 from substrate.model import Constraints, Criteria, Disjointness, Window
 from substrate.rates import scaled
@@ -38,22 +39,38 @@ def surviving_less(search: Search, *, narrower: bool) -> list[Alternative]:
     Without any survival where no less of it is to be had, and that is. Nothing where it was not
     asked for.
     """
-    asked = search.criteria
-    if (
-        not asked.constraints.survive
-        or not may_bend(asked)
-        or inside(search, asked.window).duration_s <= 0
-    ):
+    if not _looks(search):
         return []
-    if asked.window.end_s < search.forecast.span.end_s:
-        search = replace(search, forecast=search.forecast.until(asked.window.end_s))
+    search = _within(search)
     if _never(search):
         return _any(_without(search))
     less = _mild(search) or _any(_mildest(search))
     found = [_changed(search, each) for each in less] or _any(_without(search))
     if narrower:
-        found += [_changed(search, each) for each in _any(_less_of_all(search))]
+        found += surviving_narrower(search)
     return found
+
+
+def surviving_narrower(search: Search) -> list[Alternative]:
+    """The most bandwidth of which as large a part survives as was asked for, at the same time."""
+    if not _looks(search):
+        return []
+    search = _within(search)
+    return [_changed(search, each) for each in _any(_less_of_all(search))]
+
+
+def _looks(search: Search) -> bool:
+    asked = search.criteria
+    ahead = inside(search, asked.window).duration_s > 0
+    return bool(asked.constraints.survive) and may_bend(asked) and ahead
+
+
+def _within(search: Search) -> Search:
+    """Of which nothing is known after the window that was asked for."""
+    end_s = search.criteria.window.end_s
+    if end_s >= search.forecast.span.end_s:
+        return search
+    return replace(search, forecast=search.forecast.until(end_s))
 
 
 def _never(search: Search) -> bool:
@@ -105,15 +122,12 @@ def _strongest(search: Search, limits: Constraints) -> Criteria | None:
 def _less_of_all(search: Search) -> Criteria | None:
     """The most bandwidth of which as large a part survives as was asked for."""
     asked, within = search.criteria, _own(search)
-    limits = asked.constraints
 
     def placed(bandwidth_bps: int) -> Criteria | None:
-        left_bps = limits.remaining_bps * bandwidth_bps // asked.bandwidth_bps
-        if left_bps < 1 or bandwidth_bps < limits.min_share_bps:
+        if bandwidth_bps < max(2, asked.constraints.min_share_bps):
             return None
-        less = replace(asked, bandwidth_bps=bandwidth_bps)
-        narrow = replace(within, criteria=less)
-        return _placed(narrow, replace(limits, remaining_bps=left_bps))
+        less = of_bandwidth(asked, bandwidth_bps)
+        return _placed(replace(within, criteria=less), less.constraints)
 
     return _most(placed, asked.bandwidth_bps)
 

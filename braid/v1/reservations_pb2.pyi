@@ -1754,7 +1754,9 @@ class ModifyRequest(_message.Message):
     """Made by the caller: the same id with the same body gives the recorded answer."""
     reservation_id: _builtins.str
     bandwidth_bps: _builtins.int
-    """Absent: as it is. More than 0."""
+    """Absent: as it is. More than 0. Without constraints as large a part of it remains after losses
+    (remaining_bps) as before.
+    """
     end_s: _builtins.int
     """Absent: as it is. After now and after the start."""
     negotiation_timeout_s: _builtins.int

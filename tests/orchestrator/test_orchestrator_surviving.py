@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 from networks import G, diamond, domain, port
-from orchestrated import Orchestrated, port as port_of, sites, virtual, wanted
+from orchestrated import NO_CONTEXT, Orchestrated, port as port_of, sites, virtual, wanted
 
 from braid.v1 import reservations_pb2 as pb
 from orchestrator.explanation import Alternative, AlternativeKind
 from orchestrator.surviving import surviving_less
+from runtime.errors import RequestError
 from substrate.bending import Search
 from substrate.forecast import Resource, forecast
 from substrate.model import Bend, Constraints, Criteria, Disjointness, Step, Window
@@ -251,3 +252,45 @@ async def test_less_that_remains_is_accepted_as_it_was_offered() -> None:
         accepted = await one.reserve(pb.Reservation(request_id="second", accept=less.token))
         assert accepted.state == pb.RESERVATION_STATE_COMMITTED
         assert sorted(path.bandwidth_bps for path in accepted.paths) == [40 * G, 80 * G]
+
+
+@pytest.mark.parametrize("gbps", [150, 200, 50, 40, 1])
+@virtual
+async def test_of_another_bandwidth_as_large_a_part_survives(gbps: int) -> None:
+    async with Orchestrated(sites("m1", "m2")) as world:
+        one = await world.start()
+        limits = pb.Constraints(max_paths=4, survive=1)
+        record = await one.reserve(wanted(100, "first", constraints=limits))
+        changed = await one.modify(record.reservation_id, "second", gbps)
+        assert changed.modified
+        assert changed.criteria.constraints.remaining_bps == gbps * G // 2
+        assert [path.bandwidth_bps for path in changed.paths] == [gbps * G // 2] * 2
+
+
+@virtual
+async def test_a_refused_change_tells_how_much_survives_as_well() -> None:
+    async with Orchestrated(sites("m1", "m2")) as world:
+        one = await world.start()
+        await one.reserve(wanted(60, "other"))
+        limits = pb.Constraints(max_paths=4, survive=1)
+        record = await one.reserve(wanted(40, "first", constraints=limits))
+        refused = await one.modify(record.reservation_id, "second", 100)
+        assert not refused.modified
+        (narrow,) = refused.alternatives
+        assert (narrow.kind, narrow.token) == (pb.ALTERNATIVE_KIND_LARGEST_BANDWIDTH, "")
+        assert narrow.request.bandwidth_bps == 80 * G
+        granted = await one.modify(record.reservation_id, "third", 80)
+        assert granted.modified
+
+
+@virtual
+async def test_of_a_single_bit_nothing_can_survive() -> None:
+    async with Orchestrated(sites("m1", "m2")) as world:
+        one = await world.start()
+        limits = pb.Constraints(max_paths=4, survive=1)
+        record = await one.reserve(wanted(40, "first", constraints=limits))
+        change = pb.ModifyRequest(
+            reservation_id=record.reservation_id, request_id="second", bandwidth_bps=1
+        )
+        with pytest.raises(RequestError, match="bandwidth_bps: given 1, possible: 2 bit/s or more"):
+            await one.reservations.Modify(change, NO_CONTEXT)
