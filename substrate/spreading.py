@@ -96,7 +96,9 @@ def spread_admitted(
             return first
         if search.admits_all(found):
             return found
-        slower_bps = int(freely.criteria.bandwidth_bps * SLOWER)
+        # The ports may carry far more than the links, and be all that is wished for.
+        fastest_bps = max(phase.bandwidth_bps for phase in found)
+        slower_bps = int(fastest_bps * SLOWER)
         freely = replace(freely, criteria=replace(freely.criteria, bandwidth_bps=slower_bps))
         found = spread(freely, volume_bytes, max_phases, *least, sparing=sparing)
     return first
