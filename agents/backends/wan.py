@@ -100,11 +100,12 @@ class WanBackend:
             if ways is None:
                 continue
             profile = _profile(ingress, egress, ways, directionality, free)
-            usual = self._usual(ingress, egress) if len(profile) > 1 else ways
+            usual = self._usual(ingress, egress)
             if usual != ways:
                 # Where the ports are full for a moment, any way is as wide as the widest.
+                most_bps = _ports_bps(ingress, egress, directionality, free)
                 other = _profile(ingress, egress, usual, directionality, free)
-                if _worth(other, window) > _worth(profile, window):
+                if _worth(other, window, most_bps) > _worth(profile, window, most_bps):
                     ways, profile = usual, other
             latency_us = self._latency_us + self._inside.latency_us(ways)
             found.append(Offer("", ingress, egress, profile, latency_us, self._price))
@@ -132,8 +133,7 @@ class WanBackend:
     ) -> tuple[LinkWay, ...] | None:
         if self._inside.at_one_node(ingress, egress):
             return ()
-        ports = way_resources(ingress, egress, (), directionality)
-        port_bps = min(free.free_bps(port) for port in ports)
+        port_bps = _ports_bps(ingress, egress, directionality, free)
         return self._inside.widest(ingress, egress, _room(free, directionality, port_bps), port_bps)
 
     def _usual(self, ingress: str, egress: str) -> tuple[LinkWay, ...]:
@@ -173,15 +173,20 @@ def _profile(
     return least_profile([free.profile(resource) for resource in used])
 
 
-def _worth(profile: Profile, window: Window) -> tuple[int, int]:
-    """What is free at every time; then how much in all."""
+def _ports_bps(ingress: str, egress: str, directionality: Directionality, free: Free) -> int:
+    """What is free at both ports at every time, whether or not they are told apart."""
+    return min(free.free_bps(port) for port in way_resources(ingress, egress, (), directionality))
+
+
+def _worth(profile: Profile, window: Window, most_bps: int) -> tuple[int, int]:
+    """What is free at every time, no more than ``most_bps``; then how much in all."""
     ends_s = (*(step.start_s for step in profile[1:]), window.end_s)
     levels = [step.bandwidth_bps for step in profile]
     bits = (
         step.bandwidth_bps * (end_s - step.start_s)
         for step, end_s in zip(profile, ends_s, strict=True)
     )
-    return min(levels, default=0), sum(bits)
+    return min([most_bps, *levels]), sum(bits)
 
 
 class _Lessened:
