@@ -274,6 +274,8 @@ def modify(
 ) -> None:
     """Change bandwidth or end: the new version, or the old one stands. Exit 3: it was refused."""
     with connected(target, insecure, ca, cert, key, context) as client:
+        if bandwidth is None and end is None and duration is None:
+            raise WishError("say {}, {} or {}", "bandwidth", "end", "duration")
         wanted = _new_end(client, reservation_id, end, duration)
         record: pb.ReservationRecord = client.modify(
             reservation_id,

@@ -136,6 +136,11 @@ def test_an_error_of_a_change_is_about_its_options_too(target: str, fake: FakeOr
     assert result.stderr == f"braid: --end (end_s): {EARLY_SHOWN}\n"
     result = braid(target, "modify", "r1", "--end", "+1h", "--duration", "1h")
     assert result.stderr == "braid: --end: not together with --duration\n"
+    result = braid(target, "modify", "r1")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "braid: say --bandwidth, --end or --duration\n",
+    )
     # Only the first call of a migration asks what there is.
     result = braid(target, "migrate", "r1", "--at", "soon")
     assert "'soon' is not a time" in result.stderr
