@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from braid.keywords import WishError
 from braid.units import (
     Amount,
     parse_bandwidth,
@@ -94,7 +95,7 @@ def _check(**given: Amount | None) -> None:
     said = {name for name, value in given.items() if value is not None}
     for one, other in _EXCLUDES:
         if {one, other} <= said:
-            raise ValueError(f"{one}: not together with {other}")
+            raise WishError("{}: not together with {}", one, other)
     for name, needed in _NEEDS.items():
         if name in said and needed not in said:
-            raise ValueError(f"{name}: only together with {needed}")
+            raise WishError("{}: only together with {}", name, needed)

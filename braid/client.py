@@ -218,7 +218,7 @@ class Client(Calls):
                 return method(message, timeout=timeout_s)
             except grpc.RpcError as error:
                 attempt += 1
-                time.sleep(retries.pause_before(attempt, error))
+                time.sleep(retries.pause_before(attempt, error, asked=message))
 
 
 class AsyncClient(Calls):
@@ -355,7 +355,7 @@ class AsyncClient(Calls):
                 return await method(message, timeout=timeout_s)
             except grpc.RpcError as error:
                 attempt += 1
-                await asyncio.sleep(retries.pause_before(attempt, error))
+                await asyncio.sleep(retries.pause_before(attempt, error, asked=message))
 
 
 async def _taken(frames: asyncio.Queue[T | None]) -> AsyncIterator[T]:

@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from braid import requests
+from braid.keywords import names
 from braid.units import Amount, parse_duration, parse_share, parse_time
 from braid.v1 import cloudnets_pb2, common_pb2, rdl_pb2, reservations_pb2 as pb
 
@@ -48,7 +49,7 @@ def cloudnet(
             pb.VLinkExit(vlink=vlink, stp=stp, vlan=vlan)
             for vlink, (stp, vlan) in (exits or {}).items()
         ],
-        anew=anew,
+        anew=names("anew", anew),
     )
     if isinstance(graph, bytes):
         try:
@@ -104,7 +105,7 @@ def power(
     if action not in ACTIONS:
         raise ValueError(f"action: given '{action}', possible: {', '.join(ACTIONS)}")
     return cloudnets_pb2.PowerRequest(
-        reservation_id=reservation_id, action=ACTIONS[action], vnodes=vnodes
+        reservation_id=reservation_id, action=ACTIONS[action], vnodes=names("vnodes", vnodes)
     )
 
 

@@ -13,14 +13,15 @@ BraidError                  anything below
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, empty_pb2
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from braid.keywords import in_keywords, keywords_of, named
 from braid.v1 import common_pb2, reservations_pb2 as pb
 
 _DETAILS = "grpc-status-details-bin"
@@ -29,6 +30,9 @@ _TOLD = re.compile(r"([a-z][a-z0-9_.\[\]]*): given (?:(.*?), possible: (.*))?", 
 
 class BraidError(Exception):
     """``code`` is the gRPC status, ``message`` what the orchestrator said.
+
+    ``keywords``: the arguments that may have said ``field``, where they are called otherwise. Its
+    text names them beside the field.
 
     ``retry_after_s``: after how many seconds it said to ask again; None: it did not say.
     ``instead``: what would be granted now in place of an alternative that can no longer be
@@ -45,6 +49,22 @@ class BraidError(Exception):
         super().__init__(message)
         self.message, self.code = message, code
         self.retry_after_s, self.instead = retry_after_s, instead
+        self.keywords: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.told(self.keywords)
+
+    def told(self, written: Sequence[str], spell: Callable[[str], str] = str) -> str:
+        """``message`` with what was ``written`` before the field that it became, and keywords, as
+        ``spell`` writes them, in place of other fields.
+        """
+        said = _TOLD.match(self.message)
+        if said is None or not written:
+            return self.message
+        text = f"{named(written, said[1])}: given "
+        if said[3] is None:
+            return text + self.message[said.end() :]
+        return f"{text}{said[2]}, possible: {in_keywords(said[3], spell)}"
 
     @property
     def alternatives(self) -> Sequence[pb.Alternative]:
@@ -137,21 +157,26 @@ KINDS: dict[grpc.StatusCode, type[BraidError]] = {
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def error_of(error: grpc.RpcError) -> BraidError:
-    """The exception for a failed call."""
+def error_of(error: grpc.RpcError, asked: Message | None = None) -> BraidError:
+    """The exception for a failed call; ``asked``: with what, if fields of it may be named."""
     code, status = error.code(), _status_of(error)
     kind = KINDS.get(code, BraidError)
-    return kind(error.details() or code.name, code, *_details_of(status))
+    return _about(kind(error.details() or code.name, code, *_details_of(status)), asked)
 
 
-def error_of_status(status: bytes) -> BraidError:
+def error_of_status(status: bytes, asked: Message | None = None) -> BraidError:
     """As ``error_of``, for a serialized google.rpc.Status. Raises DecodeError."""
     unknown: Any = UnknownFieldSet(empty_pb2.Empty.FromString(status))
     numbers = [f.data for f in unknown if f.field_number == 1 and isinstance(f.data, int)]
     code = CODES.get(numbers[-1] if numbers else 0, grpc.StatusCode.UNKNOWN)
     texts = _fields(status, 2)
     message = texts[-1].decode(errors="replace") if texts else code.name
-    return KINDS.get(code, BraidError)(message, code, *_details(status))
+    return _about(KINDS.get(code, BraidError)(message, code, *_details(status)), asked)
+
+
+def _about(error: BraidError, asked: Message | None) -> BraidError:
+    error.keywords = keywords_of(error.field, asked)
+    return error
 
 
 def retry_after_s(error: grpc.RpcError) -> float | None:

@@ -98,7 +98,7 @@ class Asking:
                 self._breaks = 0
                 yield self._ended(Outcome(outcome.request_id, record=outcome.record))
                 continue
-            error = error_of_status(outcome.status)
+            error = error_of_status(outcome.status, asked)
             # This instance takes nothing new: another one does.
             self.leaves = self.leaves or error.code is UNAVAILABLE
             attempt = self._attempts[outcome.request_id] = 1 + self._attempts.get(

@@ -12,6 +12,7 @@ import grpc
 
 from braid.bending import asked
 from braid.errors import CircuitRefused
+from braid.keywords import WishError, names
 from braid.units import (
     Amount,
     parse_bandwidth,
@@ -95,7 +96,7 @@ def reservation(
         request_id=request_id or new_request_id(),
         source=source,
         destination=destination,
-        more_destinations=more_destinations,
+        more_destinations=names("more_destinations", more_destinations),
         directionality=one_way if unidirectional else both_ways,
         strategy=STRATEGIES[strategy],
         constraints=constraints(**limits),
@@ -143,7 +144,7 @@ def constraints(
     ``disjoint``: "link" or "domain", what no two paths share then.
     """
     if survive is None and (remaining is not None or disjoint is not None):
-        raise ValueError("remaining, disjoint: only together with survive")
+        raise WishError("{}, {}: only together with {}", "remaining", "disjoint", "survive")
     if disjoint is not None and disjoint not in ("link", "domain"):
         raise ValueError(f"disjoint: given '{disjoint}', possible: link, domain")
     return pb.Constraints(
@@ -157,9 +158,9 @@ def constraints(
             parse_latency(max_latency_spread, least=0) if max_latency_spread is not None else None
         ),
         max_domains=max_domains,
-        via_domains=via,
-        avoid_domains=avoid,
-        ero=ero,
+        via_domains=names("via", via),
+        avoid_domains=names("avoid", avoid),
+        ero=names("ero", ero),
         source_vlans=_vlans(source_vlans),
         destination_vlans=_vlans(destination_vlans),
     )
@@ -201,7 +202,7 @@ def modify(
     :func:`braid.cloudnets.cloudnet`. Raises ValueError.
     """
     if at is not None and limits is None:
-        raise ValueError("at: only together with limits")
+        raise WishError("{}: only together with {}", "at", "limits")
     return pb.ModifyRequest(
         request_id=request_id or new_request_id(),
         reservation_id=reservation_id,
@@ -229,11 +230,11 @@ def listing(
         raise ValueError(f"kind: given '{kind}', possible: {', '.join(filter(None, KINDS))}")
     known = dict(pb.ReservationState.items())
     values = []
-    for state in states:
+    for state in names("states", states):
         value = known.get(f"RESERVATION_STATE_{state.upper()}")
         if not value:
-            names = ", ".join(state_name(v) for v in known.values() if v)
-            raise ValueError(f"state: given '{state}', possible: {names}")
+            possible = ", ".join(state_name(v) for v in known.values() if v)
+            raise ValueError(f"state: given '{state}', possible: {possible}")
         values.append(value)
     return pb.ListRequest(states=values, page_size=page_size, kind=KINDS[kind])
 

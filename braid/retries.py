@@ -30,14 +30,19 @@ WORK_TIMEOUT_S = 570
 
 
 def pause_before(
-    attempt: int, error: grpc.RpcError, retryable: Set[grpc.StatusCode] = RETRYABLE
+    attempt: int,
+    error: grpc.RpcError,
+    retryable: Set[grpc.StatusCode] = RETRYABLE,
+    asked: Message | None = None,
 ) -> float:
     """Seconds to wait before that attempt, as the server asks where it does.
+
+    ``asked``: the request, of which the error may name a field.
 
     RESOURCE_EXHAUSTED with such a hint may be repeated like ``retryable`` codes: nothing was done.
     Raises a BraidError when there should be no other attempt.
     """
-    known = error_of(error)
+    known = error_of(error, asked)
     pause_s = repeats_after_s(attempt, known, retryable)
     if pause_s is None:
         raise known from error

@@ -9,12 +9,12 @@ from decimal import Decimal
 Amount = str | float
 """As people write it ("10G", "2h", "tomorrow 06:00") or a plain number in the wire's unit."""
 
-_PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+_PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15, "e": 10**18}
 _NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
 _BANDWIDTH = re.compile(rf"\s*{_NUMBER}\s*([kKmMgGtTpP]?)\s*(?:(?i:bits?/s|bits?)|bps|b/s|b)?\s*")
 _BYTES = re.compile(r"[^B]*[kKmMgGtTpP\d\s]B(?:ps|/s)?\s*")
-_BITS = re.compile(r".*[kKmMgGtTpP\d\s]b(?:its?)?\s*")
-_VOLUME = re.compile(rf"\s*{_NUMBER}\s*(?:([kKmMgGtTpP])(i?))?\s*B?\s*")
+_BITS = re.compile(r".*[kKmMgGtTpPE\d\s]b(?:its?)?\s*")
+_VOLUME = re.compile(rf"\s*{_NUMBER}\s*(?:([kKmMgGtTpPE])(i?))?\s*B?\s*")
 _PIECE = re.compile(rf"{_NUMBER}\s*(w|d|h|min|m|s)\s*", re.I)
 _LATENCY = re.compile(rf"\s*{_NUMBER}\s*(us|µs|ms|s|)\s*", re.I)
 _MICROSECONDS = {"us": 1, "µs": 1, "": 1, "ms": 1000, "s": 1_000_000}

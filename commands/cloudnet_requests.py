@@ -60,6 +60,7 @@ FAR_S = 30.0
 
 
 def plan(
+    context: typer.Context,
     file: File,
     start: Start = "now",
     end: End = None,
@@ -83,7 +84,7 @@ def plan(
     check_forms(as_json, draw, png)
     check_drawing(png)
     graph = read_overlay(file, as_json)
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         answer: pb.PlanResponse = client.plan_cloudnet(
             graph,
             start=start,
@@ -104,6 +105,7 @@ def plan(
 
 
 def create(
+    context: typer.Context,
     file: File,
     start: Start = "now",
     end: End = None,
@@ -130,7 +132,7 @@ def create(
         fail("--detach: not together with --wait", USAGE)
     graph = read_overlay(file, as_json)
     state = None
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         # Detached, so that it can be watched meanwhile.
         record: pb.ReservationRecord = client.create_cloudnet(
             graph,
@@ -160,6 +162,7 @@ def create(
 
 
 def modify(
+    context: typer.Context,
     reservation_id: CloudNetId,
     file: File,
     objective: Objective = "",
@@ -184,7 +187,7 @@ def modify(
     --avoid stay as they were where they are not said.
     """
     graph = read_overlay(file, as_json)
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         record: pb.ReservationRecord = client.get(reservation_id)
         old, limits = cloudnet_of(record), record.criteria.constraints
         limited = changed(limits, max_latency, via, avoid)

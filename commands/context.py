@@ -33,6 +33,7 @@ from braid.client import (
     Unreachable,
 )
 from braid.units import format_time
+from commands.spelling import in_options
 
 OK, UNEXPECTED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, CONFLICT, DEADLINE = range(8)
 
@@ -81,10 +82,18 @@ def console(width: int = 160) -> Console:
 
 @contextmanager
 def connected(
-    target: str, insecure: bool, ca: Path | None, cert: Path | None, key: Path | None
+    target: str,
+    insecure: bool,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    context: typer.Context | None = None,
 ) -> Iterator[Client]:
-    """A client for the length of a command; its errors become messages and exit codes."""
-    with reporting():
+    """A client for the length of a command; its errors become messages and exit codes.
+
+    ``context``: of a command whose options an error may be about.
+    """
+    with reporting(context):
         client = Client(
             target,
             insecure=insecure,
@@ -97,19 +106,23 @@ def connected(
 
 
 @contextmanager
-def reporting() -> Iterator[None]:
-    """Turns known errors into one line on standard error and the exit code of their kind."""
+def reporting(context: typer.Context | None = None) -> Iterator[None]:
+    """Turns known errors into one line on standard error and the exit code of their kind.
+
+    ``context``: as for ``connected``.
+    """
     try:
         yield
     except (BraidError, ValueError, TimeoutError, OSError) as error:
-        fail(_readable(error), exit_code(error))
+        fail(_readable(error, context), exit_code(error))
 
 
-def _readable(error: Exception) -> str:
-    """What it says; where that is of a time, as people write it."""
+def _readable(error: Exception, context: typer.Context | None) -> str:
+    """What it says, in words of the command line; where that is of a time, as people write it."""
+    text = in_options(error, context)
     if isinstance(error, BraidError) and error.field.endswith(TIMES):
-        return UTC_SECONDS.sub(lambda found: format_time(int(found[0])), str(error))
-    return str(error)
+        return UTC_SECONDS.sub(lambda found: format_time(int(found[0])), text)
+    return text
 
 
 def exit_code(error: Exception) -> int:

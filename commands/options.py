@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from braid import requests
+from braid.keywords import WishError
+from commands.spelling import given
 
 Source = Annotated[str | None, typer.Argument(help="STP where it begins, domain:port")]
 Destination = Annotated[str | None, typer.Argument(help="STP where it ends, domain:port")]
@@ -123,18 +125,18 @@ def wishes(context: typer.Context) -> dict[str, Any]:
 
     Raises ValueError for what does not go together.
     """
-    given = {name: value for name, value in context.params.items() if value is not None}
-    rate = given.get("rate_at_most")
-    if "accept" in given:
+    said = {name: value for name, value in context.params.items() if value is not None}
+    rate = said.get("rate_at_most")
+    if "accept" in said:
         _check_acceptance(context)
-        return {name: value for name, value in given.items() if name in ANSWERING}
-    if not {"source", "destination"} <= given.keys():
+        return {name: value for name, value in said.items() if name in ANSWERING}
+    if not {"source", "destination"} <= said.keys():
         raise ValueError("say SOURCE and DESTINATION, or --accept and a token")
-    if rate is not None and "volume" not in given:
-        raise ValueError("rate_at_most: only together with volume")
-    if rate is not None and "bandwidth" in given:
-        raise ValueError("rate_at_most: not together with bandwidth")
-    wanted = {name: value for name, value in given.items() if name in WISHES}
+    if rate is not None and "volume" not in said:
+        raise WishError("{}: only together with {}", "rate_at_most", "volume")
+    if rate is not None and "bandwidth" in said:
+        raise WishError("{}: not together with {}", "rate_at_most", "bandwidth")
+    wanted = {name: value for name, value in said.items() if name in WISHES}
     if rate is not None:
         wanted["bandwidth"] = rate
     if not wanted.keys() & {"end", "duration", "window", "volume", "deadline"}:
@@ -144,7 +146,6 @@ def wishes(context: typer.Context) -> dict[str, Any]:
 
 def _check_acceptance(context: typer.Context) -> None:
     for name in context.params:
-        said = context.get_parameter_source(name)
         about = name in WISHES - ANSWERING or name == "rate_at_most"
-        if about and said is not None and said.name == "COMMANDLINE":
-            raise ValueError(f"accept: not together with {name}")
+        if about and given(context, name):
+            raise WishError("{}: not together with {}", "accept", name)

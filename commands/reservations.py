@@ -9,6 +9,7 @@ import typer
 
 from braid import requests
 from braid.client import Client, Conflict
+from braid.keywords import WishError
 from braid.units import parse_duration
 from braid.v1 import reservations_pb2 as pb
 from commands.context import (
@@ -111,7 +112,7 @@ def plan(
     key: PrivateKey = None,
 ) -> None:
     """Tell what reserve would do now, or why not; hold nothing. Exit 3: it does not fit."""
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         wanted = wishes(context)
         answer: pb.PlanResponse = client.plan(**wanted)
         asked = requests.reservation(**wanted)
@@ -165,7 +166,7 @@ def reserve(
     key: PrivateKey = None,
 ) -> None:
     """Reserve a circuit: all of it or nothing. Exit 3: it was refused, with the reason."""
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         wanted = wishes(context)
         # Detached, so that it can be watched meanwhile.
         call = client.reserve if accept is None else partial(client.accept, accept)
@@ -255,6 +256,7 @@ def watch(
 
 
 def modify(
+    context: typer.Context,
     reservation_id: ReservationId,
     bandwidth: Annotated[str | None, typer.Option("--bandwidth", help="the new one")] = None,
     end: End = None,
@@ -271,7 +273,9 @@ def modify(
     key: PrivateKey = None,
 ) -> None:
     """Change bandwidth or end: the new version, or the old one stands. Exit 3: it was refused."""
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
+        if bandwidth is None and end is None and duration is None:
+            raise WishError("say {}, {} or {}", "bandwidth", "end", "duration")
         wanted = _new_end(client, reservation_id, end, duration)
         record: pb.ReservationRecord = client.modify(
             reservation_id,
@@ -286,6 +290,7 @@ def modify(
 
 
 def migrate(
+    context: typer.Context,
     reservation_id: ReservationId,
     via: Via = None,
     avoid: Avoid = None,
@@ -303,7 +308,7 @@ def migrate(
     key: PrivateKey = None,
 ) -> None:
     """Move a live circuit to other paths, new before old: all of it or not. Exit 3: refused."""
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         limits = client.get(reservation_id).criteria.constraints
         for kept, given in (
             (limits.via_domains, via),
@@ -349,6 +354,6 @@ def _new_end(
     if duration is None:
         return end
     if end is not None:
-        raise ValueError("say either --end or --duration")
+        raise WishError("{}: not together with {}", "end", "duration")
     record: pb.ReservationRecord = client.get(reservation_id)
     return record.criteria.window.start_s + parse_duration(duration)

@@ -310,13 +310,16 @@ def _short(asked: int, most: int, unit: str) -> Refusal:
 
 def lessons(refusals: Iterable[Refusal], question: Question) -> list[Lesson]:
     """What is not to be tried again of rigid criteria. Where a domain does not say what it has:
-    half of it. A port without a VLAN: nothing.
+    half of it. A port without a VLAN: nothing. That paths have too much in common to survive a loss
+    says nothing about what is free.
     """
     criteria = question.criteria
     found: list[Lesson] = []
     for refusal in refusals:
         if refusal.kind is RefusalKind.LABEL:
             found.append((refusal.resource, criteria.window, 0))
+            continue
+        if criteria.constraints.survive and not refusal.segment_id:
             continue
         most_bps = refusal.available_bps
         if most_bps is None or most_bps >= criteria.bandwidth_bps:

@@ -27,6 +27,7 @@ from orchestrator.knowledge import Knowledge
 from orchestrator.lookahead import Ahead, ends_beyond, look_ahead, look_further
 from orchestrator.negotiation import Bargain, Failure, Question, routes_of
 from orchestrator.records import search_window
+from orchestrator.surviving import surviving_less, surviving_narrower
 from orchestrator.tokens import sign
 from runtime.database import StorageError
 from substrate.bending import Search
@@ -94,6 +95,7 @@ async def _explanation(
     learnt = lessons(short, question) if asked.bend is None else []
     within = await _exactly(question, span, bargain) if ahead.search.lacks_labels else None
     during, search = _searched(within or ahead, learnt), _searched(ahead, learnt)
+    milder = replace(during, effort=Effort(EFFORT))
     about_bps, least, ready_s = refusal.available_bps or 0, ahead.least, now_s + BEGUN_S + LEAD_S
     longest_s = engine.limits.bounds.window_max_s
     look = partial(later, least=least, longest_s=longest_s, ready_s=ready_s)
@@ -102,7 +104,10 @@ async def _explanation(
         narrow = bottlenecks(during, span, refusal)
         found = less(during, least, about_bps, ready_s)
         if reservation_id:
-            return narrow, found, frozenset(), []
+            # Another bandwidth is of what is to survive of it another part of the same size.
+            own = surviving_narrower(milder) if asked.constraints.survive else found
+            return narrow, own, frozenset(), []
+        found += surviving_less(milder, narrower=not found)
         kinds = kinds_later(search)
         search.effort.left = EFFORT
         return narrow, found, kinds, look(search, kinds=kinds)
@@ -141,7 +146,7 @@ async def _labelled(engine: Engine, question: Question, span: Window) -> list[Al
     )
     if isinstance(outcome, Failure) or outcome.criteria.window == asked.window:
         return []
-    return [in_window(asked, outcome.criteria.window)]
+    return [in_window(asked, outcome.criteria.window, asked.bandwidth_bps)]
 
 
 def _searched(ahead: Ahead, learnt: list[Lesson]) -> Search:

@@ -51,6 +51,7 @@ class AlternativeKind(Enum):
     LARGEST_BANDWIDTH = 1
     EARLIEST_START = 2
     SAME_VOLUME = 3
+    LESS_SURVIVAL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
     ``about_bps``: how much was said to fit. ``ready_s``: when what bends may begin at the soonest.
     """
     asked = search.criteria
-    window = _inside(search, asked.window)
-    if window.duration_s <= 0 or not _may_bend(asked):
+    window = inside(search, asked.window)
+    if window.duration_s <= 0 or not may_bend(asked):
         return []
     within = search
     if window.end_s < search.forecast.span.end_s:
@@ -107,7 +108,7 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
     if narrower is None:
         return []
     each = " to each" if asked.more_destinations else ""
-    text = _instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s", each)
+    text = instead(narrower.bandwidth_bps, asked.bandwidth_bps, "b/s", each)
     if narrower.window != asked.window:
         text += f", {times(narrower.window)}"
     change = 1 - narrower.bandwidth_bps / asked.bandwidth_bps
@@ -117,12 +118,12 @@ def less(search: Search, least: Least, about_bps: int = 0, ready_s: int = 0) -> 
 def kinds_later(search: Search) -> frozenset[AlternativeKind]:
     """What may be found at another time than what was refused."""
     asked = search.criteria
-    if not _may_bend(asked) or _inside(search, asked.window).duration_s <= 0:
+    if not may_bend(asked) or inside(search, asked.window).duration_s <= 0:
         return frozenset()
     if _volume(asked):
         return frozenset({AlternativeKind.EARLIEST_START})
     found = set[AlternativeKind]()
-    if ever_fits(search, asked.bandwidth_bps, duration_of(asked)):
+    if ever_fits(search, _least_bps(asked), duration_of(asked)):
         found.add(AlternativeKind.EARLIEST_START)
     rigid_only = asked.constraints.survive or asked.more_destinations
     if not rigid_only and 1 <= _volume_bytes(asked) <= VOLUME_MAX_BYTES:
@@ -165,23 +166,30 @@ def explanation_of(
     return Explanation(bottlenecks, tuple(sign(each) for each in marked))
 
 
-def _may_bend(asked: Criteria) -> bool:
+def may_bend(asked: Criteria) -> bool:
+    """Whether anything else is looked for at all."""
     # Of equal parts nobody is asked: what was offered does not tell whether they would be granted.
     return asked.strategy is not Strategy.EQUAL_SPLITTING
 
 
 def _later_window(search: Search) -> Iterator[Alternative]:
     asked = search.criteria
-    found = soonest(search, asked.bandwidth_bps, duration_of(asked))
+    least_bps = _least_bps(asked)
+    found = soonest(search, least_bps, duration_of(asked))
     if found is not None and found != asked.window:
-        yield in_window(asked, found)
+        most_bps = asked.bandwidth_bps
+        if least_bps < most_bps:
+            most_bps = max(least_bps, widest(search, found, least_bps, most_bps))
+        yield in_window(asked, found, most_bps)
 
 
-def in_window(asked: Criteria, window: Window) -> Alternative:
-    """All of it at another time."""
+def in_window(asked: Criteria, window: Window, bandwidth_bps: int) -> Alternative:
+    """At another time, with as much as is asked for, or as much of it as serves."""
     wait_s = max(0, window.start_s - asked.window.start_s)
     text = f"{times(window)}: {_span(wait_s)} later"
-    criteria = rigid(asked, Phase(window, asked.bandwidth_bps))
+    if bandwidth_bps < asked.bandwidth_bps:
+        text += f", with {scaled(bandwidth_bps, 'b/s', DIGITS)}"
+    criteria = rigid(asked, Phase(window, bandwidth_bps))
     change = wait_s / duration_of(asked)
     return Alternative(AlternativeKind.EARLIEST_START, criteria, text, change)
 
@@ -216,7 +224,7 @@ def _part_of_volume(search: Search, ready_s: int, least: Least) -> Iterator[Alte
     most = fits.most if isinstance(fits, Shortfall) else bend.volume_bytes
     most = _admitted(within, most, least)
     if 0 < most < bend.volume_bytes:
-        text = f"{_instead(most, bend.volume_bytes, 'B')} by {_time(window.end_s)}"
+        text = f"{instead(most, bend.volume_bytes, 'B')} by {_time(window.end_s)}"
         criteria = replace(asked, window=window, bend=replace(bend, volume_bytes=most))
         change = 1 - most / bend.volume_bytes
         yield Alternative(AlternativeKind.LARGEST_BANDWIDTH, criteria, text, change)
@@ -300,7 +308,7 @@ def _any_less_fits(search: Search) -> bool:
 
 def _ready(search: Search, ready_s: int) -> tuple[Search, Window]:
     """What may begin no sooner, and the part of the window in which it may."""
-    window = _inside(search, search.criteria.window)
+    window = inside(search, search.criteria.window)
     if window.start_s >= ready_s:
         return search, window
     start_s = min(ready_s, search.forecast.span.end_s - 1)
@@ -308,7 +316,7 @@ def _ready(search: Search, ready_s: int) -> tuple[Search, Window]:
     return replace(search, forecast=known), Window(start_s, window.end_s)
 
 
-def _inside(search: Search, window: Window) -> Window:
+def inside(search: Search, window: Window) -> Window:
     """The part of a window that is not over."""
     span = search.forecast.span
     return Window(max(window.start_s, span.start_s), min(window.end_s, span.end_s))
@@ -321,6 +329,11 @@ def _volume(criteria: Criteria) -> bool:
 def duration_of(criteria: Criteria) -> int:
     """How long a circuit is to be there."""
     return (criteria.bend and criteria.bend.duration_s) or criteria.window.duration_s
+
+
+def _least_bps(criteria: Criteria) -> int:
+    """What serves: all of it, unless less was said to do."""
+    return (criteria.bend and criteria.bend.least_bps) or criteria.bandwidth_bps
 
 
 def _volume_bytes(criteria: Criteria) -> int:
@@ -336,7 +349,8 @@ def told_apart(one: int, other: int, unit: str) -> tuple[str, str]:
     return texts
 
 
-def _instead(amount: int, asked: int, unit: str, each: str = "") -> str:
+def instead(amount: int, asked: int, unit: str, each: str = "") -> str:
+    """One amount in place of another, for people."""
     return f"{each} instead of ".join(told_apart(amount, asked, unit))
 
 

@@ -45,6 +45,19 @@ def check_bend(message: pb.Reservation, criteria: Criteria) -> Bend | None:
     return None if bend == Bend() else bend
 
 
+def of_bandwidth(criteria: Criteria, bandwidth_bps: int) -> Criteria:
+    """The criteria with another bandwidth, of which as large a part survives. Raises RequestError
+    where that is no bandwidth any more.
+    """
+    limits = criteria.constraints
+    if limits.survive:
+        if bandwidth_bps < 2:
+            raise invalid("bandwidth_bps", bandwidth_bps, "2 bit/s or more, of which some survives")
+        left_bps = limits.remaining_bps * bandwidth_bps // criteria.bandwidth_bps
+        limits = replace(limits, remaining_bps=max(1, left_bps))
+    return replace(criteria, bandwidth_bps=bandwidth_bps, constraints=limits)
+
+
 def check_survival(message: pb.Constraints, criteria: Criteria) -> Criteria:
     """The criteria with what must be left after losses. Raises RequestError."""
     if not message.survive:

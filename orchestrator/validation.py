@@ -20,7 +20,7 @@ from orchestrator.cloudnet_checks import (
     check_circuit_constraints,
     check_cloudnet,
 )
-from orchestrator.flexibility import check_bend, check_survival
+from orchestrator.flexibility import check_bend, check_survival, of_bandwidth
 from orchestrator.records import Reservation
 from orchestrator.service import Order
 from orchestrator.tokens import Accepted
@@ -79,7 +79,7 @@ def check_change(
         criteria = replace(criteria, cloudnet=replace(criteria.cloudnet, anew=()))
     if message.HasField("bandwidth_bps"):
         bandwidth_bps = _check_bandwidth("bandwidth_bps", message.bandwidth_bps)
-        criteria = replace(criteria, bandwidth_bps=bandwidth_bps)
+        criteria = of_bandwidth(criteria, bandwidth_bps)
         _check_fits_ports(criteria, topology)
     if message.HasField("end_s"):
         if message.end_s * 1000 <= now_ms:

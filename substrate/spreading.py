@@ -22,6 +22,8 @@ COST_DIGITS = 9
 """Costs that differ by less are the same."""
 SLOWER, SLOWER_MAX = 0.7, 6
 """By how much, and how often, it is tried to be slower so as to take less from others."""
+MUCH = 10
+"""More than one in so many parts of a rate is not kept for nothing."""
 LATER = 8
 """What may be moved may end later than it must, by less than one in so many parts of its window."""
 
@@ -94,7 +96,9 @@ def spread_admitted(
             return first
         if search.admits_all(found):
             return found
-        slower_bps = int(freely.criteria.bandwidth_bps * SLOWER)
+        # The ports may carry far more than the links, and be all that is wished for.
+        fastest_bps = max(phase.bandwidth_bps for phase in found)
+        slower_bps = int(fastest_bps * SLOWER)
         freely = replace(freely, criteria=replace(freely.criteria, bandwidth_bps=slower_bps))
         found = spread(freely, volume_bytes, max_phases, *least, sparing=sparing)
     return first
@@ -142,8 +146,8 @@ def _run(search: Search, rates: Levels, slot: int, bits: int) -> tuple[Phase, in
 
 
 def _last(search: Search, phase: Phase, bits: int, move: Move) -> Phase:
-    """No longer than it must be; where that is too short, slower. What may be moved is slower
-    until a full minute or the like."""
+    """No longer than it must be; where that is too short, or in whole seconds moves much more than
+    is left, slower. What may be moved is slower until a full minute or the like."""
     window, rate_bps, criteria = phase.window, phase.bandwidth_bps, search.criteria
     needed_s = max(1, -(-bits // rate_bps))
     end_s = window.start_s + max(needed_s, min(move.least_phase_s, window.duration_s))
@@ -156,7 +160,8 @@ def _last(search: Search, phase: Phase, bits: int, move: Move) -> Phase:
     for each_s in ends_s:
         longer = Window(window.start_s, each_s)
         slower_bps = min(rate_bps, max(move.least_rate_bps, -(-bits // longer.duration_s)))
-        if needed_s < longer.duration_s and search.fits(slower_bps, longer):
+        slower = needed_s < longer.duration_s or slower_bps * MUCH < rate_bps * (MUCH - 1)
+        if slower and search.fits(slower_bps, longer):
             return Phase(longer, slower_bps)
     return Phase(Window(window.start_s, end_s), rate_bps)
 

@@ -44,6 +44,7 @@ class WanBackend:
         self._inside = _inside(config)
         self._price, self._latency_us = config.price, config.latency_us
         self._device = device or MemoryDevice()
+        self._usual_ways: dict[tuple[str, str], tuple[LinkWay, ...]] = {}
         self._capacities = port_resources(self._domain)
         for link in self._inside.links:
             for direction in Direction:
@@ -98,8 +99,14 @@ class WanBackend:
             ways = self._widest(ingress, egress, directionality, free)
             if ways is None:
                 continue
-            used = way_resources(ingress, egress, ways, directionality)
-            profile = least_profile([free.profile(resource) for resource in used])
+            profile = _profile(ingress, egress, ways, directionality, free)
+            usual = self._usual(ingress, egress)
+            if usual != ways:
+                # Where the ports are full for a moment, any way is as wide as the widest.
+                most_bps = _ports_bps(ingress, egress, directionality, free)
+                other = _profile(ingress, egress, usual, directionality, free)
+                if _worth(other, window, most_bps) > _worth(profile, window, most_bps):
+                    ways, profile = usual, other
             latency_us = self._latency_us + self._inside.latency_us(ways)
             found.append(Offer("", ingress, egress, profile, latency_us, self._price))
         return tuple(found)
@@ -126,9 +133,20 @@ class WanBackend:
     ) -> tuple[LinkWay, ...] | None:
         if self._inside.at_one_node(ingress, egress):
             return ()
-        ports = way_resources(ingress, egress, (), directionality)
-        port_bps = min(free.free_bps(port) for port in ports)
+        port_bps = _ports_bps(ingress, egress, directionality, free)
         return self._inside.widest(ingress, egress, _room(free, directionality, port_bps), port_bps)
+
+    def _usual(self, ingress: str, egress: str) -> tuple[LinkWay, ...]:
+        """The widest way where nothing is reserved."""
+        known = self._usual_ways.get((ingress, egress))
+        if known is None:
+            ports = (Resource(stp, Direction.IN) for stp in (ingress, egress))
+            most_bps = min(self._capacities[port] for port in ports)
+            found = self._inside.widest(
+                ingress, egress, lambda way: self._capacities[Resource(*way)], most_bps
+            )
+            known = self._usual_ways[ingress, egress] = found or ()
+        return known
 
     def _no_way(self, segment: Segment, seen: Free) -> Refusal:
         ways = self._widest(segment.ingress_stp, segment.egress_stp, segment.directionality, seen)
@@ -142,6 +160,33 @@ class WanBackend:
         used = way_resources(segment.ingress_stp, segment.egress_stp, ways, segment.directionality)
         tight = min(used, key=lambda r: (seen.free_bps(r), r))
         return _full(segment, tight, seen.free_bps(tight))
+
+
+def _profile(
+    ingress: str,
+    egress: str,
+    ways: Sequence[LinkWay],
+    directionality: Directionality,
+    free: Free,
+) -> Profile:
+    used = way_resources(ingress, egress, ways, directionality)
+    return least_profile([free.profile(resource) for resource in used])
+
+
+def _ports_bps(ingress: str, egress: str, directionality: Directionality, free: Free) -> int:
+    """What is free at both ports at every time, whether or not they are told apart."""
+    return min(free.free_bps(port) for port in way_resources(ingress, egress, (), directionality))
+
+
+def _worth(profile: Profile, window: Window, most_bps: int) -> tuple[int, int]:
+    """What is free at every time, no more than ``most_bps``; then how much in all."""
+    ends_s = (*(step.start_s for step in profile[1:]), window.end_s)
+    levels = [step.bandwidth_bps for step in profile]
+    bits = (
+        step.bandwidth_bps * (end_s - step.start_s)
+        for step, end_s in zip(profile, ends_s, strict=True)
+    )
+    return min([most_bps, *levels]), sum(bits)
 
 
 class _Lessened:

@@ -128,11 +128,15 @@ class _AlternativeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Alter
     ALTERNATIVE_KIND_LARGEST_BANDWIDTH: _AlternativeKind.ValueType  # 1
     """The largest bandwidth, or volume, in the window that was asked for."""
     ALTERNATIVE_KIND_EARLIEST_START: _AlternativeKind.ValueType  # 2
-    """The earliest start for the bandwidth and duration that were asked for, or the earliest deadline
-    for the volume.
+    """The earliest start for the bandwidth (of a range any of it) and duration that were asked for, or
+    the earliest deadline for the volume.
     """
     ALTERNATIVE_KIND_SAME_VOLUME: _AlternativeKind.ValueType  # 3
     """The same data, moved as soon as it can be at a rate that changes."""
+    ALTERNATIVE_KIND_LESS_SURVIVAL: _AlternativeKind.ValueType  # 4
+    """The same bandwidth, of which less survives the loss of paths, or nothing: fewer of them, less
+    that remains, or paths that share domains.
+    """
 
 class AlternativeKind(_AlternativeKind, metaclass=_AlternativeKindEnumTypeWrapper): ...
 
@@ -140,11 +144,15 @@ ALTERNATIVE_KIND_UNSPECIFIED: AlternativeKind.ValueType  # 0
 ALTERNATIVE_KIND_LARGEST_BANDWIDTH: AlternativeKind.ValueType  # 1
 """The largest bandwidth, or volume, in the window that was asked for."""
 ALTERNATIVE_KIND_EARLIEST_START: AlternativeKind.ValueType  # 2
-"""The earliest start for the bandwidth and duration that were asked for, or the earliest deadline
-for the volume.
+"""The earliest start for the bandwidth (of a range any of it) and duration that were asked for, or
+the earliest deadline for the volume.
 """
 ALTERNATIVE_KIND_SAME_VOLUME: AlternativeKind.ValueType  # 3
 """The same data, moved as soon as it can be at a rate that changes."""
+ALTERNATIVE_KIND_LESS_SURVIVAL: AlternativeKind.ValueType  # 4
+"""The same bandwidth, of which less survives the loss of paths, or nothing: fewer of them, less
+that remains, or paths that share domains.
+"""
 Global___AlternativeKind: _TypeAlias = AlternativeKind  # noqa: Y015
 
 class _ReservationKind:
@@ -1746,7 +1754,9 @@ class ModifyRequest(_message.Message):
     """Made by the caller: the same id with the same body gives the recorded answer."""
     reservation_id: _builtins.str
     bandwidth_bps: _builtins.int
-    """Absent: as it is. More than 0."""
+    """Absent: as it is. More than 0. Without constraints as large a part of it remains after losses
+    (remaining_bps) as before.
+    """
     end_s: _builtins.int
     """Absent: as it is. After now and after the start."""
     negotiation_timeout_s: _builtins.int

@@ -191,6 +191,40 @@ def test_a_wan_offers_its_widest_path_over_time() -> None:
     assert offer.token == "q.0"
 
 
+def crowded(gbps: int, *, follow: bool = False) -> list[int]:
+    """What is offered from west to east, Gb/s, where its port has so much taken for a while.
+
+    ``follow``: so that ports are told apart.
+    """
+    settings = wan()
+    for link in settings["wan"]["links"][1:]:
+        link["capacity"] = "100G"
+    ledger = book(settings)
+    held(ledger.admit(prep(1, segment("west", "south", gbps * G), window=Window(120, 150))))
+    asked = ReqOffers("q", WINDOW, (("net:west", "net:east"),), 1, follow=follow)
+    (offer,) = ledger.offers(asked, 7).offers
+    return [step.bandwidth_bps // G for step in offer.profile]
+
+
+@pytest.mark.parametrize("gbps", [61, 80, 100])
+def test_where_a_port_is_crowded_for_a_while_the_way_with_most_room_at_other_times_is_offered(
+    gbps: int,
+) -> None:
+    assert crowded(gbps) == [100, 100 - gbps, 100]
+    assert crowded(gbps, follow=True) == [100, 100 - gbps, 100]
+
+
+def test_the_way_that_has_more_at_every_time_is_offered() -> None:
+    assert crowded(70) == [100, 30, 100]
+    # Of the other way less is free than of this one, while the port has as much.
+    settings = wan()
+    ledger = book(settings)
+    held(ledger.admit(prep(1, segment("west", "south", 70 * G), window=Window(120, 150))))
+    asked = ReqOffers("q", WINDOW, (("net:west", "net:east"),), 1)
+    (offer,) = ledger.offers(asked, 7).offers
+    assert [step.bandwidth_bps // G for step in offer.profile] == [40, 30, 40]
+
+
 def test_segments_of_one_part_see_one_another() -> None:
     both = [
         segment("west", "east", 60 * G),

@@ -153,7 +153,7 @@ async def test_a_lost_acceptance_is_repeated_and_done_once(
     record = await client("accept", "t1")
     assert record.reservation_id == "r1"
     assert len(fake.records) == 1
-    with pytest.raises(Conflict, match="accept: given 't1'") as caught:
+    with pytest.raises(Conflict, match=r"token \(accept\): given 't1'") as caught:
         await client("accept", "t1")
     assert caught.value.field == "accept"
 

@@ -156,6 +156,8 @@ def test_what_are_not_vlans_says_so(text: str) -> None:
         ("1.5TiB", 3 * 2**39),
         ("1KiB", 1024),
         ("2PiB", 2**51),
+        ("1EB", 10**18),
+        ("1.5EiB", 3 * 2**59),
         ("7B", 7),
         ("123456789", 123_456_789),
         (10**15 + 1, 10**15 + 1),
@@ -166,7 +168,9 @@ def test_volumes(text: str | float, volume_bytes: int) -> None:
     assert units.parse_volume(text) == volume_bytes
 
 
-@pytest.mark.parametrize("text", ["", "lots", "0", "-1TB", "1iB", "TB", "1e9", "0.1", "4 0TB"])
+@pytest.mark.parametrize(
+    "text", ["", "lots", "0", "-1TB", "1iB", "TB", "1e9", "1e", "0.1", "4 0TB"]
+)
 def test_what_is_not_a_volume_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="is not a volume; possible: 40TB"):
         units.parse_volume(text)

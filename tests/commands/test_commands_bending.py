@@ -67,14 +67,14 @@ def test_what_was_said_is_what_is_asked(
     ("words", "reason"),
     [
         ([*ROUTE], "say either the bandwidth, or the volume and its deadline"),
-        ([*ROUTE, "1G", "--window", "12h"], "window: only together with duration"),
-        ([*ROUTE, "1G", "--deadline", "+1h"], "deadline: only together with volume"),
-        ([*ROUTE, "--volume", "1TB"], "volume: only together with deadline"),
+        ([*ROUTE, "1G", "--window", "12h"], "--window: only together with --duration"),
+        ([*ROUTE, "1G", "--deadline", "+1h"], "--deadline: only together with --volume"),
+        ([*ROUTE, "--volume", "1TB"], "--volume: only together with --deadline"),
         ([*ROUTE, "--volume", "1TB", "--deadline", "+1h", "--duration", "1h"],
-         "volume: not together with duration"),
-        ([*ROUTE, "1G", "--rate-at-most", "1G"], "rate_at_most: only together with volume"),
+         "--volume: not together with --duration"),
+        ([*ROUTE, "1G", "--rate-at-most", "1G"], "--rate-at-most: only together with --volume"),
         ([*ROUTE, "1G", "--volume", "1TB", "--deadline", "+1h", "--rate-at-most", "1G"],
-         "rate_at_most: not together with bandwidth"),
+         "--rate-at-most: not together with BANDWIDTH"),
         ([*ROUTE, "--volume", "1Tb", "--deadline", "+1h"], "'1Tb' is not a volume (b is bits)"),
     ],
 )  # fmt: skip
@@ -91,13 +91,13 @@ def test_what_does_not_go_together_is_said_before_anybody_is_asked(
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        ([*ROUTE, "10G"], "source"),
-        (["--start", "now"], "start"),
-        (["--via", "renet1"], "via"),
-        (["--volume", "1TB"], "volume"),
-        (["--rate-at-most", "1G"], "rate_at_most"),
-        (["--unidirectional"], "unidirectional"),
-        (["--movable"], "movable"),
+        ([*ROUTE, "10G"], "SOURCE"),
+        (["--start", "now"], "--start"),
+        (["--via", "renet1"], "--via"),
+        (["--volume", "1TB"], "--volume"),
+        (["--rate-at-most", "1G"], "--rate-at-most"),
+        (["--unidirectional"], "--unidirectional"),
+        (["--movable"], "--movable"),
     ],
 )
 def test_an_acceptance_says_nothing_of_the_circuit(
@@ -105,7 +105,7 @@ def test_an_acceptance_says_nothing_of_the_circuit(
 ) -> None:
     result = braid(target, "reserve", "--accept", "t1", *words)
     assert result.exit_code == 2
-    assert result.stderr == f"braid: accept: not together with {name}\n"
+    assert result.stderr == f"braid: --accept: not together with {name}\n"
     assert fake.asked == []
 
 
@@ -149,7 +149,7 @@ def test_an_alternative_is_accepted_once_by_its_token(target: str, fake: FakeOrc
     )
     again = braid(target, *accept)
     assert again.exit_code == 6
-    assert "accept: given 'Zt0m-8hRb1'" in again.stderr
+    assert "--accept: given 'Zt0m-8hRb1'" in again.stderr
 
 
 def test_a_token_that_was_taken_shows_what_can_be_accepted_now(

@@ -70,31 +70,80 @@ def test_a_failed_call_is_one_line_on_standard_error_and_its_exit_code(
     assert result.stdout == ""
 
 
+EARLY = "given 1795500000, possible: a time after the start (1795503600)"
+EARLY_SHOWN = (
+    f"given {format_time(1795500000)}, possible: a time after the start ({format_time(1795503600)})"
+)
+LONG = "given '34560000 s', possible: a window of at most 31622400 s"
+WIDE = "given 3000000000, possible: at most 2000000000 bit/s"
+ODD = "given 'a: given b, possible: c', possible: nothing beside volume_bytes, end_s or start_s"
+HOUR = ["1G", "--duration", "1h"]
+DATA = ["--volume", "1TB", "--deadline", "+1h"]
+
+
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("words", "told", "shown"),
     [
+        (HOUR, f"window.end_s: {EARLY}", f"--duration (window.end_s): {EARLY_SHOWN}"),
+        (["1G"], f"window.end_s: {LONG}", f"--end or --duration (window.end_s): {LONG}"),
+        (DATA, f"window.end_s: {EARLY}", f"--deadline (window.end_s): {EARLY_SHOWN}"),
         (
-            "window.end_s: given 1795500000, possible: a time after the start (1795503600)",
-            f"window.end_s: given {format_time(1795500000)},"
-            f" possible: a time after the start ({format_time(1795503600)})",
+            [*HOUR, "--window", "1d"],
+            f"window.end_s: {EARLY}",
+            f"--window (window.end_s): {EARLY_SHOWN}",
+        ),
+        (HOUR, f"window.start_s: {EARLY}", f"--start (window.start_s): {EARLY_SHOWN}"),
+        (HOUR, f"bandwidth_bps: {WIDE}", f"BANDWIDTH (bandwidth_bps): {WIDE}"),
+        (
+            [*DATA, "--rate-at-most", "1G"],
+            f"bandwidth_bps: {WIDE}",
+            f"--rate-at-most (bandwidth_bps): {WIDE}",
         ),
         (
-            "window.end_s: given '34560000 s', possible: a window of at most 31622400 s",
-            "window.end_s: given '34560000 s', possible: a window of at most 31622400 s",
+            HOUR,
+            "constraints.remaining_bps: given 9, possible: 1 to 8, less than bandwidth_bps",
+            "--remaining (constraints.remaining_bps): given 9,"
+            " possible: 1 to 8, less than BANDWIDTH",
         ),
         (
-            "bandwidth_bps: given 3000000000, possible: at most 2000000000 bit/s",
-            "bandwidth_bps: given 3000000000, possible: at most 2000000000 bit/s",
+            DATA,
+            f"flexibility.max_phases: {ODD}",
+            "--max-phases (flexibility.max_phases): given 'a: given b,"
+            " possible: c', possible: nothing beside --volume, --end or --start",
         ),
+        (
+            HOUR,
+            f"more_destinations[0]: {ODD[:32]}",
+            f"--to (more_destinations[0]): {ODD[:32]}",
+        ),
+        (HOUR, "request_id: given 'a b'", "--request-id: given 'a b'"),
+        (HOUR, "something_new: given 7, possible: 8", "something_new: given 7, possible: 8"),
     ],
 )
-def test_a_wrong_time_is_shown_as_people_write_it(
-    target: str, fake: FakeOrchestrator, told: str, shown: str
+def test_an_error_is_about_the_option_that_was_written_and_names_its_field(
+    target: str, fake: FakeOrchestrator, words: list[str], told: str, shown: str
 ) -> None:
     fake.fail(Code.INVALID_ARGUMENT, told)
-    result = braid(target, "plan", *ROUTE, "1G", "--duration", "1h")
+    result = braid(target, "reserve", *ROUTE, *words)
     assert result.exit_code == 2
     assert result.stderr == f"braid: {shown}\n"
+
+
+def test_an_error_of_a_change_is_about_its_options_too(target: str, fake: FakeOrchestrator) -> None:
+    braid(target, "reserve", *ROUTE, "1G", "--duration", "1h")
+    fake.fail(Code.INVALID_ARGUMENT, f"end_s: {EARLY}")
+    result = braid(target, "modify", "r1", "--end", "+1h")
+    assert result.stderr == f"braid: --end (end_s): {EARLY_SHOWN}\n"
+    result = braid(target, "modify", "r1", "--end", "+1h", "--duration", "1h")
+    assert result.stderr == "braid: --end: not together with --duration\n"
+    result = braid(target, "modify", "r1")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "braid: say --bandwidth, --end or --duration\n",
+    )
+    # Only the first call of a migration asks what there is.
+    result = braid(target, "migrate", "r1", "--at", "soon")
+    assert "'soon' is not a time" in result.stderr
 
 
 def test_a_negotiation_is_followed_over_a_lost_connection(

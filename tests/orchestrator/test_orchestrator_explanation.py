@@ -103,7 +103,11 @@ def criterias(draw: st.DrawFn) -> Criteria:
     bend = draw(
         st.none()
         | st.builds(Bend, volume_bytes=st.integers(1, most_bytes), max_phases=st.integers(1, 4))
-        | st.builds(Bend, duration_s=st.integers(1, window.duration_s - 1))
+        | st.builds(
+            Bend,
+            duration_s=st.integers(0, window.duration_s - 1),
+            least_bps=st.just(0) | st.integers(1, gbps * G - 1),
+        )
     )
     return ask(gbps, bend, window, max_paths=draw(st.integers(1, 3)))
 
@@ -171,6 +175,26 @@ def test_a_circuit_that_slides_gets_the_most_of_any_time_in_its_window() -> None
     assert told.text == (
         "60 Gb/s instead of 80 Gb/s, from 2027-01-15 09:00:00 UTC to 2027-01-15 10:00:00 UTC"
     )
+
+
+def test_who_takes_less_begins_as_soon_as_that_is_free_and_gets_the_most_then() -> None:
+    told = profile((0, 10), (1, 55), (2, 100)), profile((0, 0))
+    range_ = Bend(least_bps=50 * G)
+    (later,) = (
+        each
+        for each in explained(search_of(*told, ask(80, range_))).alternatives
+        if each.kind is KINDS.EARLIEST_START
+    )
+    hour = Window(START_S + HOUR_S, START_S + 2 * HOUR_S)
+    assert later.criteria == ask(55, window=hour)
+    assert later.text.endswith(": 1 h later, with 55 Gb/s")
+    # More than all links carry is never free, but what serves is.
+    (later,) = (
+        each
+        for each in explained(search_of(*told, ask(300, range_))).alternatives
+        if each.kind is KINDS.EARLIEST_START
+    )
+    assert later.criteria == ask(55, window=hour)
 
 
 def test_bandwidths_are_whole_megabits_unless_shares_want_more() -> None:

@@ -203,6 +203,17 @@ async def test_a_volume_that_takes_little_is_admitted() -> None:
 
 
 @virtual
+async def test_a_volume_is_slowed_from_what_links_carry_and_not_from_what_ports_do() -> None:
+    async with world() as net:
+        one = await net.start()
+        most = volume(20, (1, 3))
+        most.bandwidth_bps = 0
+        record = await one.reserve(most)
+        assert record.state == COMMITTED, record.refusals
+        assert max(path.bandwidth_bps for path in record.paths) < 100 * G
+
+
+@virtual
 async def test_to_be_changed_to_less_or_to_other_paths_costs_nothing() -> None:
     async with world("m1", "m2") as net:
         one = await net.start()

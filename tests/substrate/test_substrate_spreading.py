@@ -142,6 +142,16 @@ def test_over_one_way_it_is_done_in_the_very_second_that_arithmetic_says(
         assert found[-1].window.end_s == done_s
 
 
+def test_a_little_takes_no_more_of_a_second_than_it_needs() -> None:
+    search = search_of(fan((1, 1)), {}, 200)
+    assert spread(search, 1, 1, 1, 1) == (Phase(Window(100, 101), 8),)
+    assert spread(search, 1, 1, 1, 1, sparing=True) == (Phase(Window(100, 101), 8),)
+    # What a domain can configure at least is kept.
+    assert spread(search, 1, 1, 1, 30) == (Phase(Window(100, 101), 30),)
+    # Nine tenths of it and more are as good as all.
+    assert only(spread(search, 12, 1, 1, 1)).bandwidth_bps == 100
+
+
 def test_neighbours_of_one_rate_are_one_phase() -> None:
     told = {way("b"): steps((100, 50), (110, 40), (120, 0))}
     search = search_of(fan((1,)), told, 40)
