@@ -48,8 +48,14 @@ def distances(problem: Problem, link: Floats, *, exact: bool = False) -> Distanc
     direct = _between(problem, prices, np.inf, np.minimum)
     uniform = bool(prices.size) and float(prices.min()) == float(prices.max())
 
+    over: dict[bytes, Matrix] = {}
+
     def shortest_at(level: float) -> Matrix:
-        return _shortest(problem, prices, room_of >= level, uniform=uniform)
+        usable = room_of >= level
+        key = usable.tobytes()
+        if key not in over:
+            over[key] = _shortest(problem, prices, usable, uniform=uniform)
+        return over[key]
 
     shortest = {level: shortest_at(level) for level in levels}
     near, room = direct[:hosts, :hosts], free[:hosts, :hosts]

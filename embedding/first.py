@@ -21,7 +21,10 @@ from embedding.rules import broken
 
 ROUTED_MAX = 4
 """Placements that paths are looked for, at most."""
-PEAKS_TRIED = 5
+PEAKS_TRIED = 7
+"""How full anything may get, at most so often."""
+LOWEST = 1 / 8
+"""Of the gap: what is fuller than the bound says, in the first try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,46 +58,75 @@ def first_stage(
     bound = combinatorial_bound(problem, terms, far.least, match.further * far.step)
     if not np.isfinite(bound):
         return FirstStage(None, bound)
+    levels = _Levels(problem, terms, gap, work_max) if terms.peak else None
+    best = levels.lowest(bound) if levels else None
+    if best is not None and best.value - bound <= gap * best.value:
+        return FirstStage(best, bound)
     grouping = grouping_of(problem, terms, far.least, work_max)
     if grouping is not None:
         peak = terms.peak * grouping.peak() if terms.peak else 0.0
         bound = max(bound, grouping.bound + peak * (1 - ROUNDING))
     if not np.isfinite(bound):
         return FirstStage(None, bound)
-    if terms.peak:
-        return FirstStage(_least_peak(problem, terms, bound, gap, work_max), bound, grouping)
+    if levels:
+        return FirstStage(levels.bisect(bound, best), bound, grouping)
     return FirstStage(_cheapest(problem, terms, far, match, bound, gap, grouping), bound, grouping)
 
 
-def _least_peak(
-    problem: Problem, terms: Terms, bound: float, gap: float, work_max: int
-) -> Solution | None:
-    """Bisects how full anything may get: beside that, short ways are best."""
-    flat = replace(terms, peak=0.0)
-    low, high = min(bound / terms.peak, 1.0), 1.0
-    share, best = low + gap / 2, None
-    for tried in range(PEAKS_TRIED):
-        limited = problem.within(min(share, 1.0))
-        found = None
-        if limited.fits.any(axis=1).all():
-            far = distances(limited, terms.link)
-            grouping = grouping_of(limited, flat, far.least, work_max)
-            if grouping is None or math.isfinite(grouping.bound):
-                nothing = Match(None, 0.0)
-                found = _cheapest(limited, flat, far, nothing, math.inf, gap, grouping)
-        if found is None:
-            low = share
-        else:
-            known = value(problem, terms, found.hosts, found.use)
-            if best is None or known < best.value:
-                best = replace(found, value=known)
-            if best.value - bound <= gap * best.value:
+class _Levels:
+    """Embeddings that get nothing fuller than some share: beside that, short ways are best."""
+
+    def __init__(self, problem: Problem, terms: Terms, gap: float, work_max: int) -> None:
+        self._problem, self._terms, self._flat = problem, terms, replace(terms, peak=0.0)
+        self._gap, self._work_max = gap, work_max
+
+    def lowest(self, bound: float) -> Solution | None:
+        """One that is all but as good as the bound, if VNodes that are spread make one."""
+        return self._under(self._share(bound + self._gap * LOWEST * self._terms.peak), meet=False)
+
+    def bisect(self, bound: float, best: Solution | None) -> Solution | None:
+        """Ends where what failed leaves no more to hope for. ``best``: known to begin with."""
+        terms, gap = self._terms, self._gap
+        low, high = self._share(bound), 1.0 if best is None else self._share(best.value)
+        share = min(low + gap / 2, high)
+        for _ in range(PEAKS_TRIED):
+            if best is not None and best.value - max(bound, low * terms.peak) <= gap * best.value:
                 break
-            high = min(share, high)
-        if share >= 1.0:
-            break
-        share = 1.0 if best is None and tried == PEAKS_TRIED - 2 else (low + high) / 2
-    return best
+            found = self._under(share)
+            if found is None:
+                low = share
+            else:
+                best = found if best is None or found.value < best.value else best
+                high = min(share, self._share(best.value))
+            if best is None and share >= 1.0:
+                break
+            share = 1.0 if best is None else (low + high) / 2
+        return best
+
+    def _share(self, value: float) -> float:
+        """How full anything may be, if nothing else costs anything."""
+        return min(value / self._terms.peak, 1.0)
+
+    def _under(self, share: float, *, meet: bool = True) -> Solution | None:
+        """VNodes that may ``meet`` are spread first: soon looked for, and it crams no links."""
+        problem = self._problem.within(share)
+        if not problem.fits.any(axis=1).all():
+            return None
+        far = distances(problem, self._flat.link)
+        found = self._soonest(problem if problem.distinct else problem.spread(), far)
+        if found is None and meet and not problem.distinct:
+            grouping = grouping_of(problem, self._flat, far.least, self._work_max)
+            if grouping is None or math.isfinite(grouping.bound):
+                found = self._soonest(problem, far, grouping)
+        if found is None:
+            return None
+        return replace(found, value=value(self._problem, self._terms, found.hosts, found.use))
+
+    def _soonest(
+        self, problem: Problem, far: Distances, grouping: Groups | None = None
+    ) -> Solution | None:
+        nothing = Match(None, 0.0)
+        return _cheapest(problem, self._flat, far, nothing, math.inf, self._gap, grouping)
 
 
 def _cheapest(

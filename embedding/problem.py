@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -157,6 +158,11 @@ class Problem:
         capacity, free = self.network.capacity, self.free
         spared = Free(capacity.host * (1 - share), capacity.link * (1 - share))
         return Problem(self.network, free.less(spared), self.request, self.present, self.said_rules)
+
+    def spread(self) -> Problem:
+        """The same, with no two VNodes on a host."""
+        request = replace(self.request, shares_hosts=False)
+        return Problem(self.network, self.free, request, self.present, self.said_rules)
 
     @cached_property
     def weights(self) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,6 +76,8 @@ class _Router:
         self._two = 2 * float(np.maximum(price, least).min(initial=np.inf))
         self._uniform = float(price.min(initial=np.inf)) == float(price.max(initial=0.0))
         self._price: list[float] = (np.maximum(price, least) * fuller).tolist()
+        self._least = min(self._price, default=0.0)
+        self._known: dict[int, list[float]] = {}
         self._slack: Floats = TOLERANCE * problem.network.capacity.link
 
     def rank(self, k: int) -> tuple[bool, float, int]:
@@ -132,7 +135,7 @@ class _Router:
         return min(ways)[1:] if ways else ()
 
     def _cheapest(self, k: int, a: int, b: int, least: float, left: list[float]) -> tuple[int, ...]:
-        """Links of the cheapest way with ``least`` left on each. Raises NoPath."""
+        """Links of the cheapest way with ``least`` left on each (A*). Raises NoPath."""
         steps, price = self._steps, self._price
         near = [(price[link], link) for link, to in steps[a] if to == b and left[link] >= least]
         if near and min(near)[0] <= self._two:
@@ -140,22 +143,36 @@ class _Router:
         if self._uniform and (pair := self._pair(a, b, least, left)):
             return pair
         costs, via, done = {a: 0.0}, dict[int, tuple[int, int]](), set[int]()
-        queue = [(0.0, a)]
+        ahead = self._ahead(b)
+        queue = [(ahead[a], a)]
         while queue:
-            so_far, here = heapq.heappop(queue)
+            here = heapq.heappop(queue)[1]
             if here == b:
                 return _walk(via, a, b)
             if here in done:
                 continue
             done.add(here)
+            so_far = costs[here]
             for link, there in steps[here]:
                 if there in done or left[link] < least:
                     continue
                 further = so_far + price[link]
                 if further < costs.get(there, np.inf):
                     costs[there], via[there] = further, (link, here)
-                    heapq.heappush(queue, (further, there))
+                    heapq.heappush(queue, (further + ahead[there], there))
         raise NoPath(k)
+
+    def _ahead(self, b: int) -> list[float]:
+        """Per node what the way to ``b`` costs at least: its links, were each the cheapest."""
+        if b not in self._known:
+            ahead = self._known[b] = [math.inf] * len(self._steps)
+            ahead[b], reached = 0.0, [b]
+            for here in reached:
+                for _, there in self._steps[here]:
+                    if ahead[there] == math.inf:
+                        ahead[there] = ahead[here] + self._least
+                        reached.append(there)
+        return self._known[b]
 
 
 def _walk(via: dict[int, tuple[int, int]], a: int, b: int) -> tuple[int, ...]:

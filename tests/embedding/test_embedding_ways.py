@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import combinations
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from embedding.network import Free, Ints, Network
 from embedding.objectives import Terms, cost
 from embedding.pairing import crowded
 from embedding.problem import Problem
+from embedding.routing import route
 from embedding.searching import search_placements
 from embedding.shortages import shortages
 
@@ -149,3 +153,32 @@ def test_what_is_short_is_looked_for_in_the_time_given_and_no_longer(
     request = Request(VNODES, (VLink("x", "y", 1),))
     shortages(problem_of(Substrate(hosts, links), request), 4.0)
     assert limits == [4.0, 0.0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_vlink_takes_a_cheapest_way_over_links_with_room(seed: int) -> None:
+    dice = random.Random(seed)
+    graph = nx.gnp_random_graph(24, 0.12, seed=seed)
+    links = [
+        Link(f"h{a}", f"h{b}", dice.choice((4, 9)), price=dice.choice((1, 1.5, 6)))
+        for a, b in graph.edges
+    ]
+    hosts = tuple(Host(f"h{i}", {"cpu": 1}) for i in graph)
+    vnodes = tuple(VNode(name, {"cpu": 1}) for name in "ab")
+    request = Request(vnodes, (VLink("a", "b", 5),))
+    problem = problem_of(Substrate(hosts, tuple(links)), request)
+    wide: nx.Graph[int] = nx.Graph()
+    wide.add_nodes_from(range(24))
+    for link, (a, b) in zip(links, problem.network.ends.tolist(), strict=True):
+        if link.bandwidth >= 5:
+            wide.add_edge(a, b, price=link.price)
+    prices = np.array([link.price for link in links])
+    known = dict(nx.all_pairs_dijkstra_path_length(wide, weight="price"))
+    for a, b in combinations(range(24), 2):
+        parts = route(problem, np.array([a, b]), prices)
+        if b not in known[a]:
+            assert parts is None
+            continue
+        assert parts is not None
+        ((way, _),) = parts[0]
+        assert prices[list(way)].sum() == pytest.approx(known[a][b])
