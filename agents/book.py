@@ -133,6 +133,7 @@ class Book:
             del self._owner[key]
             if part.joint is not None:
                 self._joints.remove(key, part.joint)
+        self._joints.turned(reservation_id)
         return held.number
 
     def is_joint(self, reservation_id: str) -> bool:
@@ -158,9 +159,12 @@ class Book:
         if reservation_id is None:
             return
         held = self._held[reservation_id]
+        first = held.least_version
         part = held.remove(key)
         if part.joint is not None:
             self._joints.remove(key, part.joint)
+        if held.least_version != first:
+            self._joints.turned(reservation_id)
         for stp, vlan in part.placement.labels:
             self.labels.give(stp, vlan, part.window, held.number)
         self._counting.reckon(self.calendar, reservation_id, part)
@@ -360,10 +364,13 @@ class Book:
 
     def _note(self, prep: ReservationPrep, placement: Placement, held: Held) -> LivePart:
         key, part = (prep.transaction_id, prep.part_id), LivePart.of(prep, placement)
+        first = held.least_version
         held.add(key, part)
         self._owner[key] = prep.reservation_id
         if prep.joint is not None:
             self._joints.add(key, prep.joint)
+        if held.least_version != first:
+            self._joints.turned(prep.reservation_id)
         return part
 
     def _port_profile(self, stp: str, resources: Iterable[Resource], free: FreeFor) -> Profile:

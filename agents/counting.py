@@ -60,8 +60,8 @@ class Counting:
         ``checked``: it is the only one of its reservation, and there is room for it, which is not
         looked at again.
         """
-        held = self._held[reservation_id]
-        if not self.joints and not held.joint_id:
+        held, joint = self._held[reservation_id], self.joints.of(reservation_id)
+        if joint is None and not held.joint_id:
             before = held.envelope
             held.count(alone=True)
             if checked:
@@ -70,16 +70,17 @@ class Counting:
             else:
                 _count(calendar, before, -1)
                 _count(calendar, held.envelope, 1)
-        elif not self._changed(calendar, reservation_id, part):
+        elif joint is None or not self._changed(calendar, reservation_id, part, joint):
             self._anew(calendar, reservation_id)
         if not held.parts:
             del self._held[reservation_id]
 
-    def _changed(self, calendar: Calendar, reservation_id: str, part: LivePart) -> bool:
+    def _changed(
+        self, calendar: Calendar, reservation_id: str, part: LivePart, joint: Joint
+    ) -> bool:
         """What the part changes in the sums of its joint; False where it changes more than that."""
-        held, joint = self._held[reservation_id], self.joints.of(reservation_id)
-        sums = self._together.get(joint.joint_id) if joint is not None else None
-        if joint is None or sums is None:
+        held, sums = self._held[reservation_id], self._together.get(joint.joint_id)
+        if sums is None:
             return False
         now = held.around(part.window)
         before = [one for one in now if one is not part]

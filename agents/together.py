@@ -9,6 +9,7 @@ together. What is neither, such as a later version, is in both sums.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
@@ -55,7 +56,7 @@ class Held:
     parts: dict[Key, LivePart] = field(default_factory=dict)
     joint_id: str = ""
     _outcomes: dict[tuple[str, bool], tuple[Usage, ...]] = field(default_factory=dict)
-    _least: int | None = None
+    _versions: Counter[int] = field(default_factory=Counter)
     _envelope: tuple[Usage, ...] | None = ()
     """None: that of its parts, which is not found before somebody asks."""
 
@@ -72,27 +73,32 @@ class Held:
 
     def add(self, key: Key, part: LivePart) -> None:
         """One more part, or another in its place."""
+        if key in self.parts:
+            self.remove(key)
         self._change()
         self.parts[key] = part
+        self._versions[part.version] += 1
 
     def remove(self, key: Key) -> LivePart:
         """One less. Raises KeyError."""
+        part = self.parts[key]
         self._change()
-        return self.parts.pop(key)
+        del self.parts[key]
+        self._versions[part.version] -= 1
+        if not self._versions[part.version]:
+            del self._versions[part.version]
+        return part
 
     def _change(self) -> None:
         if self._envelope is None:
             self._envelope = self.usages()
         if self._outcomes:
             self._outcomes.clear()
-        self._least = None
 
     @property
-    def least_version(self) -> int:
-        """The first version that has a part."""
-        if self._least is None:
-            self._least = min(part.version for part in self.parts.values())
-        return self._least
+    def least_version(self) -> int | None:
+        """The first version that has a part; None: there is no part."""
+        return min(self._versions, default=None)
 
     def around(self, window: Window) -> list[LivePart]:
         """The parts that are there at any time of a window."""
@@ -115,57 +121,67 @@ class Held:
 
 
 class Joints:
-    """The joints that live parts of a domain belong to. ``held``: all that is held, which grows."""
+    """The joints that live parts of a domain belong to. ``held``: all that is held, which grows.
+
+    Most are over: what came with them stays, and what it replaced is gone. Which of them matter is
+    found once, until :meth:`turned` says that it may be otherwise.
+    """
 
     def __init__(self, held: Mapping[str, Held]) -> None:
         self._held = held
         self._parts: dict[str, dict[Key, Joint]] = {}
+        # By member all joints, and those that matter, whose ids are these.
         self._of_member: dict[str, dict[str, Joint]] = {}
+        self._active: dict[str, dict[str, Joint]] = {}
+        self._mattering: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
     def add(self, key: Key, joint: Joint) -> None:
-        """One more live part of it."""
-        self._parts.setdefault(joint.joint_id, {})[key] = joint
-        for reservation_id, _ in joint.members:
-            self._of_member.setdefault(reservation_id, {})[joint.joint_id] = joint
+        """One more live part of it, which is held."""
+        parts = self._parts.setdefault(joint.joint_id, {})
+        parts[key] = joint
+        if len(parts) == 1:
+            _enter(self._of_member, joint)
+            self._judge(joint)
 
     def remove(self, key: Key, joint: Joint) -> None:
         """One less."""
         parts = self._parts[joint.joint_id]
         del parts[key]
-        if parts:
-            return
-        del self._parts[joint.joint_id]
-        for reservation_id, _ in joint.members:
-            joints = self._of_member[reservation_id]
-            del joints[joint.joint_id]
-            if not joints:
-                del self._of_member[reservation_id]
+        if not parts:
+            del self._parts[joint.joint_id]
+            _leave(self._of_member, joint)
+            self._judge(joint)
+
+    def turned(self, reservation_id: str) -> None:
+        """The first version that it holds is another one than before, or it holds none."""
+        for joint in self._of_member.get(reservation_id, {}).values():
+            self._judge(joint)
 
     def of(self, reservation_id: str, also: LivePart | None = None) -> Joint | None:
         """The joint that a reservation counts in; with ``also``, once it has that part too.
 
         None where it counts alone. Of two joints at once, which admission refuses, none counts.
         """
-        found = dict(self._of_member.get(reservation_id, {}))
-        if also is not None and also.joint is not None:
-            found[also.joint.joint_id] = also.joint
-        active = [
-            joint
-            for joint in found.values()
-            if self._is_active(joint)
-            or (also is not None and joint.is_before(reservation_id, also.version))
-        ]
-        return active[0] if len(active) == 1 else None
+        found = dict(self._active.get(reservation_id, {}))
+        if also is not None:
+            every = dict(self._of_member.get(reservation_id, {}))
+            if also.joint is not None:
+                every.setdefault(also.joint.joint_id, also.joint)
+                if self._is_active(also.joint):
+                    found[also.joint.joint_id] = also.joint
+            for joint_id, joint in every.items():
+                if joint.is_before(reservation_id, also.version):
+                    found[joint_id] = joint
+        return next(iter(found.values())) if len(found) == 1 else None
 
     def busy(self, joint: Joint) -> str:
         """A member that counts in another joint already; empty: none."""
         for member, _ in joint.members:
-            for other in self._of_member.get(member, {}).values():
-                if other.joint_id != joint.joint_id and self._is_active(other):
-                    return member
+            if self._active.get(member, {}).keys() - {joint.joint_id}:
+                return member
         return ""
 
     def members(self, joint: Joint) -> list[str]:
@@ -195,12 +211,35 @@ class Joints:
             for usage in self._held[member].outcome(member, joint, comes=comes)
         ]
 
+    def _judge(self, joint: Joint) -> None:
+        matters = joint.joint_id in self._parts and self._is_active(joint)
+        if matters and joint.joint_id not in self._mattering:
+            self._mattering.add(joint.joint_id)
+            _enter(self._active, joint)
+        elif not matters and joint.joint_id in self._mattering:
+            self._mattering.remove(joint.joint_id)
+            _leave(self._active, joint)
+
     def _is_active(self, joint: Joint) -> bool:
         for member, new in joint.members:
             held = self._held.get(member)
-            if held is not None and held.parts and held.least_version < new:
+            least = held.least_version if held is not None else None
+            if least is not None and least < new:
                 return True
         return False
+
+
+def _enter(of_member: dict[str, dict[str, Joint]], joint: Joint) -> None:
+    for reservation_id, _ in joint.members:
+        of_member.setdefault(reservation_id, {})[joint.joint_id] = joint
+
+
+def _leave(of_member: dict[str, dict[str, Joint]], joint: Joint) -> None:
+    for reservation_id, _ in joint.members:
+        joints = of_member[reservation_id]
+        del joints[joint.joint_id]
+        if not joints:
+            del of_member[reservation_id]
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,3 +267,26 @@ def test_what_is_put_back_is_added_at_each_instant(
         level = found.get(at_s, level)
         back = sum(u.bandwidth_bps for u in usages if u.window.start_s <= at_s < u.window.end_s)
         assert level == levels[at_s - 10] + back
+
+
+def test_a_joint_that_is_over_holds_up_no_other_until_what_was_before_is_back() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 2))
+    admitted(book, prep(2, "m1", 3, joint=ONE, version=2))
+    before, after = (replace(THREE, members=(("m1", 3), ("r3", n))) for n in (1, 2))
+    assert refused(book, prep(3, "r3", 1, joint=before)).kind is RefusalKind.UNAVAILABLE
+    book.free("t1", "p")
+    admitted(book, prep(3, "r3", 1, joint=before))
+    book.free("t3", "p")
+    admitted(book, prep(1, "m1", 2))
+    after = replace(after, joint_id="four")
+    assert refused(book, prep(4, "r3", 1, joint=after, version=2)).resource == "m1"
+
+
+def test_who_falls_asleep_counts_in_no_joint() -> None:
+    book = fresh()
+    admitted(book, prep(1, "m1", 2))
+    admitted(book, prep(2, "r1", 1, joint=ONE))
+    book.lull("m1")
+    asked = prep(3, "r3", 1, joint=THREE)
+    admitted(book, asked)
