@@ -83,8 +83,9 @@ def plan(
     """Tell where a CloudNet would be now, or what is short; hold nothing. Exit 3: it is refused."""
     check_forms(as_json, draw, png)
     check_drawing(png)
-    graph = read_overlay(file, as_json)
-    with connected(target, insecure, ca, cert, key, context) as client:
+    overlay = read_overlay(file, as_json)
+    graph = overlay.graph
+    with connected(target, insecure, ca, cert, key) as client, overlay.pointing():
         answer: pb.PlanResponse = client.plan_cloudnet(
             graph,
             start=start,
@@ -130,9 +131,10 @@ def create(
     """Reserve VNodes, VLinks and the circuits between: all or nothing. Exit 3: it was refused."""
     if detach and wait:
         fail("--detach: not together with --wait", USAGE)
-    graph = read_overlay(file, as_json)
+    overlay = read_overlay(file, as_json)
+    graph = overlay.graph
     state = None
-    with connected(target, insecure, ca, cert, key, context) as client:
+    with connected(target, insecure, ca, cert, key) as client, overlay.pointing():
         # Detached, so that it can be watched meanwhile.
         record: pb.ReservationRecord = client.create_cloudnet(
             graph,
@@ -186,8 +188,9 @@ def modify(
     is carried, live where both ends can, but for --anew. Objective, --at, --max-latency, --via and
     --avoid stay as they were where they are not said.
     """
-    graph = read_overlay(file, as_json)
-    with connected(target, insecure, ca, cert, key, context) as client:
+    overlay = read_overlay(file, as_json)
+    graph = overlay.graph
+    with connected(target, insecure, ca, cert, key) as client, overlay.pointing():
         record: pb.ReservationRecord = client.get(reservation_id)
         old, limits = cloudnet_of(record), record.criteria.constraints
         limited = changed(limits, max_latency, via, avoid)

@@ -70,7 +70,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 DEFAULT_TARGET = "127.0.0.1:7000"
 TIMES = ("start_s", "end_s", "switch_s")
 """How names of fields end that are times, in UTC seconds."""
-UTC_SECONDS = re.compile(r"\b\d{10}\b")
+UTC_SECONDS = re.compile(r"\b\d{10,11}\b")
 
 
 def console(width: int = 160) -> Console:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from braid.errors import BraidError
 from braid.v1 import rdl_pb2
-from commands.context import UNEXPECTED, USAGE, fail, print_json
+from commands.context import UNEXPECTED, USAGE, exit_code, fail, print_json
 from rdl.codec import from_bytes, graph_to_pb, to_bytes
 from rdl.errors import Mistake, RdlError
 from rdl.limits import LIMITS
@@ -27,6 +30,9 @@ class Form(StrEnum):
     YAML = "yaml"
     PROTOBUF = "protobuf"
 
+
+ASKED = "cloudnet.graph."
+"""How an orchestrator calls the description that it was sent."""
 
 File = Annotated[
     Path,
@@ -58,14 +64,42 @@ def read_description(file: Path, as_json: bool) -> Document:
         raise typer.Exit(UNEXPECTED) from error
 
 
-def read_overlay(file: Path, as_json: bool) -> rdl_pb2.Graph:
-    """The CloudNet in a file, for the wire; ends the command when it is none."""
-    graph = read_description(file, as_json).graph
-    if graph.layer is not Layer.OVERLAY:
+@dataclass(frozen=True)
+class Overlay:
+    """The CloudNet in a file."""
+
+    file: Path
+    document: Document
+
+    @property
+    def graph(self) -> rdl_pb2.Graph:
+        """For the wire."""
+        return graph_to_pb(self.document.graph)
+
+    @contextmanager
+    def pointing(self) -> Iterator[None]:
+        """What an orchestrator finds wrong with the description is told with file, line and
+        column, as the mistakes that are found here; the exit code is that of the error.
+        """
+        try:
+            yield
+        except BraidError as error:
+            if not error.field.startswith(ASKED):
+                raise
+            mark = self.document.mark(error.field.removeprefix(ASKED))
+            place = f"{self.file}:" if mark is None else f"{self.file}:{mark.line}:{mark.column}:"
+            typer.echo(f"{place} {str(error).removeprefix(ASKED)}", err=True)
+            raise typer.Exit(exit_code(error)) from error
+
+
+def read_overlay(file: Path, as_json: bool) -> Overlay:
+    """The CloudNet in a file; ends the command when it is none."""
+    document = read_description(file, as_json)
+    if document.graph.layer is not Layer.OVERLAY:
         fail(
             f"{file}: is an underlay, what there is; possible: an overlay, what is asked for", USAGE
         )
-    return graph_to_pb(graph)
+    return Overlay(file, document)
 
 
 def print_graph(graph: Graph, form: Form) -> None:

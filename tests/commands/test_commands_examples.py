@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cloudnet_world import EXAMPLES
@@ -57,3 +58,32 @@ def test_an_example_can_be_created_or_is_refused_as_it_says(target: str, name: s
     assert record["data_plane"] == "DATA_PLANE_STATE_ACTIVE"
     given_back = braid(target, "cloudnet", "delete", record["reservation_id"])
     assert given_back.exit_code == 0, given_back.output
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("elements: {}", ":4:1: elements: given 'no node', possible: one node or more"),
+        (
+            "elements: {a: {attribute: /node/host/pip}}",
+            ":4:16: elements.a.attribute: given '/node/host/pip', possible: what a VNode is;",
+        ),
+    ],
+)
+def test_what_an_orchestrator_refuses_in_a_file_is_told_with_line_and_column(
+    target: str, tmp_path: Path, text: str, told: str
+) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(f"rdl: 1\nname: net\nlayer: overlay\n{text}\n")
+    for command in ("plan", "create"):
+        done = braid(target, "cloudnet", command, str(file))
+        assert done.exit_code == 2, done.output
+        assert f"{file}{told}" in done.stderr
+
+
+def test_what_is_wrong_beside_the_file_is_told_without_a_line(target: str) -> None:
+    file = str(EXAMPLES / "pair.yaml")
+    done = braid(target, "cloudnet", "plan", file, "--start", "+100000d")
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith("braid: window.end_s: given 2300-"), done.stderr
