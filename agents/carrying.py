@@ -224,16 +224,35 @@ class Carrying:
 
     async def _begin_one(self, name: VNodeName, begun: bool) -> None:
         records = self._live(*name)
-        awaiting = [record for record in records if name.vnode in self._mapped(record).awaits]
+        awaiting = self._awaiting(records, name)
         there = not awaiting or await self._tried(name.vnode, self._embedder.is_there(name))
         if not there and not begun:
             raise _never(name.vnode, "one that has arrived: nothing of it is here")
+        if not begun and name.vnode in self._mapped(records[0]).awaits:
+            await self._must_have_memory(self._mapped(records[0]), name)
         for record in awaiting:
-            if not begun:
-                await self._must_have_memory(self._mapped(record), name)
             await self._remap(record, lambda now: now.begun([name.vnode]))
+        known = {record.key for record in self._parts.records.parts_of(name.reservation_id)}
+        if self._parts.book.keys(name.reservation_id) - known:
+            raise _later(name.vnode, "once it is written what is asked for next")
+        if self._awaiting(records, name):
+            raise _later(name.vnode, "once it begins in what was asked for meanwhile, too")
         for record in awaiting or records[:1]:
             self._must_be_made(record, name.vnode)
+
+    def _awaiting(self, committed: Sequence[Record], name: VNodeName) -> list[Record]:
+        """The parts in which a VNode does not run yet, of the ``committed`` ones and such as only
+        are held: these have the wait from them, unless they await it to be brought once more."""
+        held = [
+            record
+            for record in self._parts.records.parts_of(name.reservation_id)
+            if record.has_vnodes
+            and record.part.state is PartState.HELD
+            and record.part.prep is not None
+            and name.vnode not in record.part.prep.awaits
+        ]
+        now = [self._parts.records.get(record.key) for record in (*committed, *held)]
+        return [r for r in now if r is not None and r.live and name.vnode in self._mapped(r).awaits]
 
     async def _must_have_memory(self, mapped: Mapped, name: VNodeName) -> None:
         """That one that came with its memory has it still: else it would begin anew."""

@@ -85,7 +85,7 @@ def plan(
     check_drawing(png)
     overlay = read_overlay(file, as_json)
     graph = overlay.graph
-    with connected(target, insecure, ca, cert, key) as client, overlay.pointing():
+    with connected(target, insecure, ca, cert, key, context) as client, overlay.pointing():
         answer: pb.PlanResponse = client.plan_cloudnet(
             graph,
             start=start,
@@ -134,7 +134,7 @@ def create(
     overlay = read_overlay(file, as_json)
     graph = overlay.graph
     state = None
-    with connected(target, insecure, ca, cert, key) as client, overlay.pointing():
+    with connected(target, insecure, ca, cert, key, context) as client, overlay.pointing():
         # Detached, so that it can be watched meanwhile.
         record: pb.ReservationRecord = client.create_cloudnet(
             graph,
@@ -190,7 +190,7 @@ def modify(
     """
     overlay = read_overlay(file, as_json)
     graph = overlay.graph
-    with connected(target, insecure, ca, cert, key) as client, overlay.pointing():
+    with connected(target, insecure, ca, cert, key, context) as client, overlay.pointing():
         record: pb.ReservationRecord = client.get(reservation_id)
         old, limits = cloudnet_of(record), record.criteria.constraints
         limited = changed(limits, max_latency, via, avoid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from test_agents_hosts_memory import NOTHING
 
 from agents.backends.hosts.port import Carried, VNodeSpec
 from agents.carrying import Exported
+from agents.values import Record
 from cloudnets.mapped import Mapped
 from substrate.values import replace
 
@@ -33,6 +34,20 @@ class StoppedOnly:
         if name in ("copy", "keep", "kept", "make", "pause"):
             raise AttributeError(name)
         return getattr(self._hosts, name)
+
+
+class LateStore(FaultyStore):
+    """Writes the parts of t2 once its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def save(self, records: Sequence[Record] = (), *rest: Any, **more: Any) -> None:
+        if any(record.key[0] == "t2" for record in records):
+            self.asked.set()
+            await self.gate.wait()
+        await self.inner.save(records, *rest, **more)
 
 
 async def ran(w: CloudWorld) -> None:
@@ -202,6 +217,51 @@ async def test_what_has_arrived_keeps_its_memory_over_a_new_start_and_other_chan
         assert w.mapped().paused == ("b",)
         await w.clouds.carrying.begin("r1", ["b"])
         assert await typed(w, "b", "get mood") == "good"
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_it_begins_in_every_version_that_has_it_waiting(committed: bool) -> None:
+    exported, data = await brought()
+    async with world() as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.keep("r1", "b", given(exported, data), last=True)
+        later = cloud_prep(PAIR, "t2", version=2)
+        await (w.committed(later) if committed else w.hold(later))
+        assert w.mapped("t2").awaits == ("b",)
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert (w.mapped().awaits, w.mapped("t2").awaits) == ((), ())
+        if not committed:
+            await w.commit("t2")
+        await released(w, "t1")
+        assert await states(w) == {"a": "running", "b": "running"}
+        assert await typed(w, "b", "get mood") == "good"
+
+
+async def test_what_a_later_version_is_brought_itself_still_waits_there() -> None:
+    exported, data = await brought()
+    async with world() as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.keep("r1", "b", given(exported, data), last=True)
+        await w.hold(replace(awaiting(version=2), transaction_id="t2"))
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert (w.mapped().awaits, w.mapped("t2").awaits) == ((), ("b",))
+
+
+async def test_what_is_being_held_meanwhile_is_waited_for() -> None:
+    exported, data = await brought()
+    store = LateStore()
+    async with world(store) as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.keep("r1", "b", given(exported, data), last=True)
+        store.gate.clear()
+        holding = asyncio.create_task(w.hold(cloud_prep(PAIR, "t2", version=2)))
+        await store.asked.wait()
+        error = await failing(w.clouds.carrying.begin("r1", ["b"]))
+        assert error.code is StatusCode.UNAVAILABLE
+        store.gate.set()
+        await holding
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert w.mapped("t2").awaits == ()
 
 
 async def test_what_has_lost_its_memory_has_not_arrived_though_its_disk_is_there() -> None:
