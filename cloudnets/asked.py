@@ -85,17 +85,20 @@ def nodes_at(graph: Graph) -> dict[str, tuple[str, ...]]:
 def vlinks_of(graph: Graph) -> tuple[VLinkAsked, ...]:
     """The VLinks that an overlay asks for, whose bandwidths are :func:`completed`.
 
-    Raises RdlError for one with other than two ends.
+    Raises RdlError for one with other than two ends, or both at one VNode.
     """
     ends, found, mistakes = nodes_at(graph), [], []
     for link in graph.links:
         if link.is_transit:
             continue
-        if len(ends[link.id]) != 2:
-            reason = f"joins {len(ends[link.id])} VNodes; possible: two. {MORE_ENDS}"
+        joined = ends[link.id]
+        if len(joined) != 2 or joined[0] == joined[1]:
+            reason = f"joins {len(joined)} VNodes; possible: two. {MORE_ENDS}"
+            if len(joined) == 2:
+                reason = f"has both ends at {joined[0]}; possible: two VNodes"
             mistakes.append(Mistake(Kind.MAPPING, f"elements.{link.id}", reason))
             continue
-        a, b = ends[link.id]
+        a, b = joined
         bounds = [
             feature.value.value
             for feature in link.features

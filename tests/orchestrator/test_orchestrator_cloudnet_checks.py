@@ -253,6 +253,18 @@ async def test_a_vlink_of_three_vnodes_is_told_that_it_joins_two_and_what_to_ask
 
 
 @virtual
+async def test_a_vlink_with_both_ends_at_one_vnode_is_told_so() -> None:
+    loop = hosts("a") + "  a-a: {attribute: /link/generic}\n"
+    ends = "".join(
+        f"  a-{end}: {{attribute: /interface/generic, joins: [a, a-a]}}\n" for end in ("1", "2")
+    )
+    net = pb.CloudNet(graph=overlay(loop + "interfaces:\n" + ends))
+    async with running(world()) as one:
+        error = await error_of(one, net, INVALID, "cloudnet.graph.elements.a-a")
+        assert (error.given, error.possible) == ("'has both ends at a'", "two VNodes")
+
+
+@virtual
 async def test_what_forwards_joins_more_as_the_error_says() -> None:
     async with Orchestrated(world()) as it:
         one = await it.start()
