@@ -86,4 +86,5 @@ def test_what_is_wrong_beside_the_file_is_told_without_a_line(target: str) -> No
     file = str(EXAMPLES / "pair.yaml")
     done = braid(target, "cloudnet", "plan", file, "--start", "+100000d")
     assert done.exit_code == 2, done.output
-    assert done.stderr.startswith("braid: window.end_s: given 2300-"), done.stderr
+    told = "braid: --end or --duration (window.end_s): given 2300-"
+    assert done.stderr.startswith(told), done.stderr

@@ -184,7 +184,7 @@ async def test_every_wish_reaches_the_orchestrator(running: World) -> None:
         (["reserve", *ROUTE, "10G", "--start", "yesterday-ish"], 2, "not a time"),
         (["reserve", *ROUTE, "10G", "--strategy", "hope"], 2, "possible: auto"),
         (["reserve", *ROUTE, "10G", "--end", "+1h", "--duration", "1h"], 2, "either"),
-        (["reserve", "west:host", "west:host", "10G"], 2, "destination"),
+        (["reserve", "west:host", "west:host", "10G"], 2, "DESTINATION"),
         (["reserve", *ROUTE, "2000G"], 2, "bandwidth_bps"),
         (["reserve", *ROUTE, "10G", "--max-paths", "99"], 2, "constraints.max_paths"),
         (["reserve", "atlantis:host", "east:host", "10G"], 4, "atlantis"),
