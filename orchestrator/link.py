@@ -96,6 +96,7 @@ class AgentLink:
         self._told: tuple[pb.DescribeResponse, Domain | None] = pb.DescribeResponse(), None
         self._outbox = _Outbox()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Begins to connect, and goes on until ``stop``."""
@@ -103,6 +104,7 @@ class AgentLink:
 
     async def stop(self) -> None:
         """Closes the connection."""
+        self._stopping = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -137,6 +139,9 @@ class AgentLink:
             if self.status.up:
                 backoff_s = BACKOFF_FIRST_S
             self._set(up=False, reason=reason)
+            if self._stopping:
+                # A TaskGroup that was just ending for another reason swallows the cancellation.
+                return
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 

@@ -13,6 +13,7 @@ import pytest
 from braid.v1 import agent_pb2 as pb, common_pb2
 from braid.v1.agent_pb2_grpc import DomainAgentServicer, add_DomainAgentServicer_to_server
 from orchestrator.domains import GrpcGateway
+from orchestrator.link import AgentLink
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import AgentIdentity, DataPlaneReport, Holdings
 from protocol.messages import Abort, Inquire, ReservationResp, ToOrchestrator
@@ -251,3 +252,24 @@ async def test_a_start_does_not_wait_longer_than_it_may(scene: Scene) -> None:
     await scene.gateway.start({"m1": scene.target}, store)
     await scene.gateway.ready(1.0)
     assert [(s.name, s.up) for s in scene.gateway.statuses()] == [("away", False), ("m1", True)]
+
+
+async def test_it_stops_also_while_the_session_is_ending_by_itself(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = asyncio.Event()
+
+    async def watch(_link: AgentLink, _stub: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(AgentLink, "_watch", watch)
+    await scene.gateway.start({"m1": scene.target}, MemoryStore())
+    await scene.until(scene.up)
+    scene.agent.to_say.put_nowait(None)
+    async with asyncio.timeout(30):
+        await ending.wait()
+        await scene.gateway.stop()
