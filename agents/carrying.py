@@ -23,6 +23,7 @@ from agents.backends.hosts.port import (
     PowerState,
     VNodeName,
 )
+from agents.in_force import version_of
 from agents.parts import Parts
 from agents.remaps import Remaps, Spawn
 from agents.tasks import outliving
@@ -207,12 +208,12 @@ class Carrying:
         newer version leaves out is made no more. ``record``: as it was before anyone looked."""
         reservation_id = record.part.prep.reservation_id if record.part.prep else ""
         committed = [
-            _version(each)
+            version_of(each)
             for each in self._parts.records.parts_of(reservation_id)
             if each.part.state is PartState.COMMITTED
         ]
         coming = record.data_plane.state in (DataPlaneState.SCHEDULED, DataPlaneState.FAILED)
-        return coming and _version(record) >= max(committed, default=0)
+        return coming and version_of(record) >= max(committed, default=0)
 
     async def begin(
         self, reservation_id: str, vnodes: Sequence[str], *, begun: bool = False
@@ -306,7 +307,7 @@ class Carrying:
         if not found:
             name = self._parts.book.domain.name
             raise RequestError(StatusCode.NOT_FOUND, "vnode", vnode, f"one that is at {name}")
-        return sorted(found, key=_version, reverse=True)
+        return sorted(found, key=version_of, reverse=True)
 
     def _having(self, reservation_id: str, vnode: str) -> Record:
         return self._live(reservation_id, vnode)[0]
@@ -377,10 +378,6 @@ def _stood_ms(mapped: Mapped, vnode: str, now_ms: int) -> int | None:
     """For how long it has stood still; None: it runs."""
     since_ms = dict(mapped.left_ms).get(vnode)
     return None if since_ms is None else max(0, now_ms - since_ms)
-
-
-def _version(record: Record) -> int:
-    return record.part.prep.version if record.part.prep is not None else 0
 
 
 def _never(vnode: str, possible: str) -> RequestError:

@@ -61,6 +61,11 @@ def end_s(record: Record) -> int:
     return record.part.prep.window.end_s if record.part.prep is not None else 0
 
 
+def version_of(record: Record) -> int:
+    """The version of the reservation that it is a part of; 0: it was only heard of."""
+    return record.part.prep.version if record.part.prep is not None else 0
+
+
 def _goes_on(
     newest: Record, committed: Iterable[Record], now_s: int, configured: Container[Key]
 ) -> bool:
@@ -76,7 +81,7 @@ def _goes_on(
 
 
 def _rank(record: Record) -> tuple[int, Key]:
-    return (record.part.prep.version if record.part.prep else 0, record.key)
+    return (version_of(record), record.key)
 
 
 def _phases(committed: Iterable[Record], newest: Record) -> list[Record]:

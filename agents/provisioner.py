@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
-from agents.backends.base import Backend, DeviceError, Placement
-from agents.in_force import boundary_ms, end_s, has_begun, in_force
+from agents.backends.base import Backend, DeviceError, Placement, StandingBackend
+from agents.in_force import boundary_ms, end_s, has_begun, in_force, version_of
 from agents.touched import Touched, reservation_of
 from agents.values import DataPlane, Key, Record
 from protocol.participant import PartState
@@ -249,10 +249,11 @@ class Provisioner:
     async def _switch(self, chosen: Record, others: Sequence[Record], now_s: int) -> bool:
         """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""
         before = [r for r in others if self.configured(r.key) and r.live]
-        problem = await self._provision(chosen)
         # They stay as they are also where there is no room beside them: the new one may be given
         # back, and until it is certain that it stands, what they have is what their user has.
         kept = [r for r in others if _stands_by(r, chosen, now_s)]
+        self._note_standing(kept)
+        problem = await self._provision(chosen)
         for record in kept:
             # Should it be in force again, all of it has to be made as it was.
             self._active.pop(record.key, None)
@@ -271,6 +272,16 @@ class Provisioner:
         for record in stood_in:
             await self._settled(self._latest(record), DataPlaneState.ACTIVE, "")
         return cleared and not problem
+
+    def _note_standing(self, records: Iterable[Record]) -> None:
+        """Those that stand by: an earlier life may have configured them, or a version before them
+        what they have, too."""
+        if not isinstance(self._backend, StandingBackend):
+            return
+        for record in sorted(records, key=version_of, reverse=True):
+            placement = self._placement_of(record)
+            self._touched.add(record, placement)
+            self._backend.stands_by("/".join(record.key), placement)
 
     async def _clear(self, records: Sequence[Record], now_s: int) -> bool:
         problems = [await self._withdraw(record) for record in records]

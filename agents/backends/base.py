@@ -149,6 +149,18 @@ class Backend(Protocol):
         """What ``provision`` configures, one readable line each."""
 
 
+@runtime_checkable
+class StandingBackend(Backend, Protocol):
+    """A backend on whose devices older versions stay as they are, beside the one in force."""
+
+    def stands_by(self, key: str, placement: Placement) -> None:
+        """Notes a part that is not provisioned now, but perhaps was in an earlier life.
+
+        Called before what is newer is provisioned, and what is older withdrawn, of the newest part
+        first. Idempotent.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Partial:
     """A partial graph that is to be embedded, and the segments that lead its VLinks further.

@@ -57,11 +57,13 @@ from substrate.vlans import VlanSet
 
 class Embeds(Protocol):
     """Makes VNodes and VLinks of placements whose detail is a :class:`Mapped`; each method as of
-    :class:`agents.backends.base.Backend`."""
+    :class:`agents.backends.base.StandingBackend`."""
 
     async def provision(self, key: str, placement: Placement) -> None: ...
 
     async def withdraw(self, key: str, placement: Placement) -> None: ...
+
+    def stands_by(self, key: str, placement: Placement) -> None: ...
 
     def rules(self, placement: Placement) -> tuple[str, ...]: ...
 
@@ -196,6 +198,13 @@ class ProviderBackend(ExchangeBackend):
             if not edge:
                 self._edge.pop(mapped.reservation_id, None)
             await self.embedder.withdraw(key, placement)
+
+    def stands_by(self, key: str, placement: Placement) -> None:
+        mapped = _mapped(placement)
+        if mapped is not None:
+            edge = self._edge.setdefault(mapped.reservation_id, {})
+            edge.setdefault(key, self.switch_rules(placement))
+            self.embedder.stands_by(key, placement)
 
     def rules(self, placement: Placement) -> tuple[str, ...]:
         made: tuple[str, ...] = ()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from agents.backends.base import Placement
 from agents.backends.hosts.embedder import Embedder, open_embedder
-from agents.backends.hosts.fabric import Wiring
+from agents.backends.hosts.fabric import Wiring, vnode_port
 from agents.backends.hosts.memory import MemoryHosts
 from agents.backends.hosts.plugins import HostingSettings
-from agents.backends.hosts.port import HostSpec
+from agents.backends.hosts.port import HostSpec, VNodeName
+from agents.backends.switch import Frame
 from cloudnets.mapped import Mapped, MappedVLink, MappedVNode
 from runtime.clock import Clock, SystemClock
 
@@ -86,3 +87,9 @@ async def on(of: Embedder, hosts: tuple[HostSpec, ...] = HOSTS) -> dict[str, dic
         }
         for spec in hosts
     }
+
+
+def frame(name: str, vlan: int, reservation_id: str = "r1") -> Frame:
+    """As a VNode sends it."""
+    port = vnode_port(VNodeName(reservation_id, name))
+    return Frame(port, vlan, "192.0.2.1", "192.0.2.2", 1, 2)

@@ -307,6 +307,9 @@ class Embedder:
     async def withdraw(self, key: str, placement: Placement) -> None:
         self.made.pop(key)
 
+    def stands_by(self, key: str, placement: Placement) -> None:
+        self.made[key] = placement
+
     def rules(self, placement: Placement) -> tuple[str, ...]:
         return ("made",)
 

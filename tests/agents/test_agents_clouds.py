@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from agent_world import NOW_S, FaultyStore, refused
-from cloud_site import memory
+from cloud_site import frame, memory
 from cloud_world import GIB, CloudWorld, cloud_prep, graph
 from grpc import StatusCode
 from hypothesis import given, settings, strategies as st
@@ -283,6 +283,44 @@ async def test_what_a_new_version_leaves_out_stays_until_that_is_not_taken_back_
         assert sorted(flat(await w.runs())) == ["r1:a"]
         await w.release("t3")
         assert await w.runs() == {}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_of_three_versions_the_second_keeps_all_that_it_has_when_the_first_is_released(
+    *, restarted: bool
+) -> None:
+    """The third one is in force, and may still be given back; the second one's VNodes run on."""
+    three = graph({"a": 1, "b": 1, "c": 1}, [("a", "b"), ("b", "c")], apart=["a", "b"])
+    two = graph({"a": 1, "b": 1}, [("a", "b")], apart=["a", "b"])
+    async with world(lasting=True) as w:
+        await w.committed(cloud_prep(three))
+        console = await w.clouds.console("r1", "a")
+        await shown(console, "$ ")
+        await w.committed(cloud_prep(two, "t2", version=2))
+        await w.committed(cloud_prep(graph({"d": 1}), "t3", version=3))
+        if restarted:
+            await w.restart()
+        await w.release("t1")
+        assert sorted(flat(await w.runs())) == ["r1:a", "r1:b", "r1:d"]
+        assert await said(console, "id") == "r1:a"
+        assert joined(w, "t2")
+        await w.release("t3")
+        assert await said(console, "id") == "r1:a"
+        assert await states(w) == {"a": "running", "b": "running"}
+        assert joined(w, "t2")
+        await w.release("t2")
+        assert await w.runs() == {}
+
+
+def joined(of: CloudWorld, transaction_id: str) -> bool:
+    """Whether a frame of its first VLink gets from one end to the other."""
+    mapped = of.mapped(transaction_id)
+    vlink = mapped.vlinks[0]
+    one, other = (mapped.vnode(end) for end in vlink.ends)
+    assert one is not None
+    assert other is not None
+    arrived = of.embedder.fabric.trace(one.host, frame(one.id, vlink.vlan))
+    return arrived == (other.host, frame(other.id, vlink.vlan))
 
 
 async def test_what_is_taken_back_is_as_large_as_it_was() -> None:

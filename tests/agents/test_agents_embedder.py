@@ -22,6 +22,7 @@ from cloud_site import (
     SWITCHES,
     WIRING,
     embedder,
+    frame,
     mapped,
     memory,
     on,
@@ -34,20 +35,15 @@ from test_agents_hosts_memory import said, shown
 from agents.backends.base import DeviceError
 from agents.backends.hosts.conformance import check_hosts
 from agents.backends.hosts.embedder import Embedder, open_embedder
-from agents.backends.hosts.fabric import Fabric, vnode_port
+from agents.backends.hosts.fabric import Fabric
 from agents.backends.hosts.plugins import HostingSettings
 from agents.backends.hosts.port import HostSpec, VNodeName
-from agents.backends.switch import Frame, MemorySwitch
+from agents.backends.switch import MemorySwitch
 from cloudnets.mapped import Mapped, MappedVLink
 from runtime.settings import SettingsError, validate
 from substrate.values import replace
 
 PAIR = mapped(vnode("a", "h1"), vnode("b", "h3"), vlinks=(("a", "b", 100),))
-
-
-def frame(name: str, vlan: int, reservation_id: str = "r1") -> Frame:
-    port = vnode_port(VNodeName(reservation_id, name))
-    return Frame(port, vlan, "192.0.2.1", "192.0.2.2", 1, 2)
 
 
 def empty(of: Embedder) -> bool:

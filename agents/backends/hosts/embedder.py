@@ -88,6 +88,16 @@ class Embedder:
             await self._look()
             await self._drop(mapped)
 
+    def stands_by(self, key: str, placement: Placement) -> None:
+        """Notes what a version has that is not provisioned in this life: nothing of it is made, and
+        nothing that an earlier life made of it goes while others are provisioned or withdrawn."""
+        mapped = Mapped.from_json(placement.detail)
+        claims = self._claims.setdefault(mapped.reservation_id, {})
+        if key not in claims:
+            newer = dict(claims)
+            claims.clear()
+            claims.update({key: mapped, **newer})
+
     async def sweep(self, kept: Callable[[str], Collection[str] | None]) -> bool:
         """Takes away VNodes of which nobody knows, as after the database was an old copy.
 
