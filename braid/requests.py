@@ -384,7 +384,18 @@ def is_active(record: pb.ReservationRecord) -> bool:
 def credentials(
     root_certificates: bytes | None, key: bytes | None, certificate: bytes | None
 ) -> grpc.ChannelCredentials:
-    """TLS credentials from PEM."""
+    """TLS credentials from PEM; ``key`` and ``certificate`` are a pair. Raises WishError."""
+    # gRPC ends the process where one of the pair is missing, and says nothing of what is no PEM.
+    if (key is None) is not (certificate is None):
+        alone = ("key", "certificate") if certificate is None else ("certificate", "key")
+        raise WishError("{}: only together with {}", *alone)
+    for keyword, pem, kind in (
+        ("root_certificates", root_certificates, b"CERTIFICATE"),
+        ("certificate", certificate, b"CERTIFICATE"),
+        ("key", key, b"PRIVATE KEY"),
+    ):
+        if pem is not None and kind + b"-----" not in pem:
+            raise WishError(f"{{}}: has no {kind.decode()} in PEM", keyword)
     return grpc.ssl_channel_credentials(root_certificates, key, certificate)
 
 

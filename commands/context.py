@@ -32,7 +32,9 @@ from braid.client import (
     Refused,
     Unreachable,
 )
+from braid.keywords import WishError
 from braid.units import format_time
+from commands import unreached
 from commands.spelling import in_options
 
 OK, UNEXPECTED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, CONFLICT, DEADLINE = range(8)
@@ -68,6 +70,8 @@ PrivateKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 DEFAULT_TARGET = "127.0.0.1:7000"
+TLS = {"root_certificates": "--ca", "certificate": "--cert", "key": "--key"}
+"""The options of what the client needs for TLS."""
 TIMES = ("start_s", "end_s", "switch_s")
 """How names of fields end that are times, in UTC seconds."""
 UTC_SECONDS = re.compile(r"\b\d{10,11}\b")
@@ -93,16 +97,35 @@ def connected(
 
     ``context``: of a command whose options an error may be about.
     """
-    with reporting(context):
-        client = Client(
+    with reporting(context), _client(target, insecure, ca, cert, key) as client:
+        try:
+            yield client
+        except BraidError as error:
+            if advice := unreached.advice(error, target):
+                raise type(error)(f"{error} {advice}", error.code) from error
+            raise
+
+
+def _client(
+    target: str, insecure: bool, ca: Path | None, cert: Path | None, key: Path | None
+) -> Client:
+    try:
+        return Client(
             target,
             insecure=insecure,
-            root_certificates=ca.read_bytes() if ca else None,
-            certificate=cert.read_bytes() if cert else None,
-            key=key.read_bytes() if key else None,
+            root_certificates=_pem("--ca", ca),
+            certificate=_pem("--cert", cert),
+            key=_pem("--key", key),
         )
-        with client:
-            yield client
+    except WishError as error:
+        raise ValueError(error.spelled(lambda name: TLS[name])) from error
+
+
+def _pem(option: str, path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{option}: {path} cannot be read: {error.strerror}") from error
 
 
 @contextmanager
