@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,9 +32,8 @@ from braid.client import (
     Unreachable,
 )
 from braid.keywords import WishError
-from braid.units import format_time
 from commands import unreached
-from commands.spelling import in_options
+from commands.spelling import in_options, in_units
 
 OK, UNEXPECTED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, CONFLICT, DEADLINE = range(8)
 
@@ -72,9 +70,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 DEFAULT_TARGET = "127.0.0.1:7000"
 TLS = {"root_certificates": "--ca", "certificate": "--cert", "key": "--key"}
 """The options of what the client needs for TLS."""
-TIMES = ("start_s", "end_s", "switch_s")
-"""How names of fields end that are times, in UTC seconds."""
-UTC_SECONDS = re.compile(r"\b\d{10,11}\b")
 
 
 def console(width: int = 160) -> Console:
@@ -102,7 +97,8 @@ def connected(
             yield client
         except BraidError as error:
             if advice := unreached.advice(error, target):
-                raise type(error)(f"{error} {advice}", error.code) from error
+                told = str(error).rstrip(".!")
+                raise type(error)(f"{told}. {advice}", error.code) from error
             raise
 
 
@@ -141,11 +137,9 @@ def reporting(context: typer.Context | None = None) -> Iterator[None]:
 
 
 def _readable(error: Exception, context: typer.Context | None) -> str:
-    """What it says, in words of the command line; where that is of a time, as people write it."""
+    """What it says, in words of the command line, with amounts and times as people write them."""
     text = in_options(error, context)
-    if isinstance(error, BraidError) and error.field.endswith(TIMES):
-        return UTC_SECONDS.sub(lambda found: format_time(int(found[0])), text)
-    return text
+    return in_units(text, error.field) if isinstance(error, BraidError) else text
 
 
 def exit_code(error: Exception) -> int:

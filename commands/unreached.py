@@ -43,7 +43,7 @@ STRANGER = (
 
 def advice(error: BraidError, target: str) -> str:
     """What to do about a call to ``target`` that failed; empty when nobody knows."""
-    if error.code is grpc.StatusCode.UNIMPLEMENTED:
+    if (error.code, error.message) == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!"):
         return STRANGER.format(target=target)
     if error.code is not grpc.StatusCode.UNAVAILABLE:
         return ""
