@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
-from braid.keywords import WishError
+from braid.keywords import WishError, read
 from braid.units import (
     Amount,
     parse_bandwidth,
@@ -60,29 +61,33 @@ def asked(
         soonest=soonest or None,
     )
     if volume is None and (end is None) is (duration is None):
-        raise ValueError("say either when it ends or how long it lasts")
+        raise WishError("say either when it ends or how long it lasts: {} or {}", "end", "duration")
     if volume is None and bandwidth is None:
         raise ValueError("say either the bandwidth, or the volume and its deadline")
     now_s = int(time.time())
-    start_s = parse_time(start, now_s)
-    length_s = parse_duration(duration) if duration is not None else 0
-    until = deadline if end is None else end
+    time_at = partial(parse_time, now_s=now_s)
+    start_s = read("start", time_at, start)
+    length_s = read("duration", parse_duration, duration) if duration is not None else 0
     if window is not None:
-        end_s = parse_end(window, start_s, now_s)
-    elif until is not None:
-        end_s = parse_time(until, now_s)
+        end_s = read("window", partial(parse_end, start_s=start_s, now_s=now_s), window)
+    elif end is not None:
+        end_s = read("end", time_at, end)
+    elif deadline is not None:
+        end_s = read("deadline", time_at, deadline)
     else:
         end_s = start_s + length_s
     message = pb.Reservation(
-        bandwidth_bps=parse_bandwidth(bandwidth) if bandwidth is not None else 0,
+        bandwidth_bps=0 if bandwidth is None else read("bandwidth", parse_bandwidth, bandwidth),
         window=common_pb2.Window(start_s=start_s, end_s=end_s),
     )
     if (window, at_least, volume) != (None, None, None):
         message.flexibility.CopyFrom(
             pb.Flexibility(
                 duration_s=length_s if window is not None else None,
-                least_bandwidth_bps=parse_bandwidth(at_least) if at_least is not None else None,
-                volume_bytes=parse_volume(volume) if volume is not None else None,
+                least_bandwidth_bps=(
+                    None if at_least is None else read("at_least", parse_bandwidth, at_least)
+                ),
+                volume_bytes=None if volume is None else read("volume", parse_volume, volume),
                 max_phases=max_phases,
                 soonest=soonest,
             )

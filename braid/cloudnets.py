@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from braid import requests
-from braid.keywords import names
+from braid.keywords import WishError, names, read
 from braid.units import Amount, parse_duration, parse_share, parse_time
 from braid.v1 import cloudnets_pb2, common_pb2, rdl_pb2, reservations_pb2 as pb
 
@@ -82,11 +83,12 @@ def reservation(
     ValueError.
     """
     if (end is None) is (duration is None):
-        raise ValueError("say either when it ends or how long it lasts")
+        raise WishError("say either when it ends or how long it lasts: {} or {}", "end", "duration")
     now_s = int(time.time())
-    start_s = parse_time(start, now_s)
-    length_s = parse_duration(duration) if duration is not None else 0
-    end_s = parse_time(end, now_s) if end is not None else start_s + length_s
+    time_at = partial(parse_time, now_s=now_s)
+    start_s = read("start", time_at, start)
+    length_s = read("duration", parse_duration, duration) if duration is not None else 0
+    end_s = read("end", time_at, end) if end is not None else start_s + length_s
     return pb.Reservation(
         request_id=request_id or requests.new_request_id(),
         cloudnet=cloudnet(graph, objective=objective, at=at, exits=exits),
@@ -111,7 +113,7 @@ def power(
 
 def what_if(free: str | float, domain: str = "") -> cloudnets_pb2.WhatIfRequest:
     """A WhatIfRequest; ``free``: "20%" or 0.2. Raises ValueError."""
-    return cloudnets_pb2.WhatIfRequest(domain=domain, free_share=parse_share(free))
+    return cloudnets_pb2.WhatIfRequest(domain=domain, free_share=read("free", parse_share, free))
 
 
 def migrate(
@@ -146,5 +148,5 @@ def free_hosts(
     return cloudnets_pb2.MigrateRequest(
         request_id=request_id or requests.new_request_id(),
         domain=domain,
-        free_share=parse_share(free),
+        free_share=read("free", parse_share, free),
     )

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from braid.v1 import reservations_pb2 as pb
+
+T = TypeVar("T")
+Text = TypeVar("Text", str, str | float)
 
 GROUPS = ("flexibility.", "constraints.")
 """Messages within a Reservation whose fields are keywords beside all others."""
@@ -98,6 +102,21 @@ class WishError(ValueError):
     def spelled(self, spell: Callable[[str], str]) -> str:
         """The same with other names for the keywords."""
         return self.text.format(*map(spell, self.keywords))
+
+
+def read(keyword: str, parse: Callable[[Text], T], text: Text) -> T:
+    """What ``parse`` makes of what a keyword was given. Raises WishError in place of ValueError."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        said = str(error).replace("{", "{{").replace("}", "}}")
+        raise WishError(f"{{}}: {said}", keyword) from error
+
+
+def unknown(keyword: str, given: str, possible: Iterable[str]) -> WishError:
+    """Of a word that is none of those that are possible."""
+    said = given.replace("{", "{{").replace("}", "}}")
+    return WishError(f"{{}}: given '{said}', possible: {', '.join(possible)}", keyword)
 
 
 def names(keyword: str, given: Iterable[str]) -> list[str]:

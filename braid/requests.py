@@ -6,13 +6,14 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 
 from braid.bending import asked
 from braid.errors import CircuitRefused
-from braid.keywords import WishError, names
+from braid.keywords import WishError, names, read, unknown
 from braid.units import (
     Amount,
     parse_bandwidth,
@@ -87,7 +88,7 @@ def reservation(
     Raises ValueError.
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"strategy: given '{strategy}', possible: {', '.join(STRATEGIES)}")
+        raise unknown("strategy", strategy, STRATEGIES)
     one_way, both_ways = (
         common_pb2.DIRECTIONALITY_UNIDIRECTIONAL,
         common_pb2.DIRECTIONALITY_BIDIRECTIONAL,
@@ -146,23 +147,27 @@ def constraints(
     if survive is None and (remaining is not None or disjoint is not None):
         raise WishError("{}, {}: only together with {}", "remaining", "disjoint", "survive")
     if disjoint is not None and disjoint not in ("link", "domain"):
-        raise ValueError(f"disjoint: given '{disjoint}', possible: link, domain")
+        raise unknown("disjoint", disjoint, ("link", "domain"))
     return pb.Constraints(
         survive=survive,
-        remaining_bps=parse_bandwidth(remaining) if remaining is not None else None,
+        remaining_bps=None if remaining is None else read("remaining", parse_bandwidth, remaining),
         disjoint=DISJOINT[disjoint or ""],
         max_paths=max_paths,
-        min_share_bps=parse_bandwidth(min_share) if min_share is not None else None,
-        max_latency_us=parse_latency(max_latency) if max_latency is not None else None,
+        min_share_bps=None if min_share is None else read("min_share", parse_bandwidth, min_share),
+        max_latency_us=(
+            None if max_latency is None else read("max_latency", parse_latency, max_latency)
+        ),
         max_latency_spread_us=(
-            parse_latency(max_latency_spread, least=0) if max_latency_spread is not None else None
+            None
+            if max_latency_spread is None
+            else read("max_latency_spread", partial(parse_latency, least=0), max_latency_spread)
         ),
         max_domains=max_domains,
         via_domains=names("via", via),
         avoid_domains=names("avoid", avoid),
         ero=names("ero", ero),
-        source_vlans=_vlans(source_vlans),
-        destination_vlans=_vlans(destination_vlans),
+        source_vlans=read("source_vlans", _vlans, source_vlans),
+        destination_vlans=read("destination_vlans", _vlans, destination_vlans),
     )
 
 
@@ -203,13 +208,14 @@ def modify(
     """
     if at is not None and limits is None:
         raise WishError("{}: only together with {}", "at", "limits")
+    time_at = partial(parse_time, now_s=int(time.time()))
     return pb.ModifyRequest(
         request_id=request_id or new_request_id(),
         reservation_id=reservation_id,
-        bandwidth_bps=parse_bandwidth(bandwidth) if bandwidth is not None else None,
-        end_s=parse_time(end, int(time.time())) if end is not None else None,
+        bandwidth_bps=None if bandwidth is None else read("bandwidth", parse_bandwidth, bandwidth),
+        end_s=None if end is None else read("end", time_at, end),
         constraints=limits,
-        switch_s=parse_time(at, int(time.time())) if at is not None else None,
+        switch_s=None if at is None else read("at", time_at, at),
         cloudnet=cloudnet,
         negotiation_timeout_s=timeout_s,
     )
@@ -227,14 +233,13 @@ def listing(
     "cloudnet", both when not said. Raises ValueError.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind: given '{kind}', possible: {', '.join(filter(None, KINDS))}")
+        raise unknown("kind", kind, filter(None, KINDS))
     known = dict(pb.ReservationState.items())
     values = []
     for state in names("states", states):
         value = known.get(f"RESERVATION_STATE_{state.upper()}")
         if not value:
-            possible = ", ".join(state_name(v) for v in known.values() if v)
-            raise ValueError(f"state: given '{state}', possible: {possible}")
+            raise unknown("state", state, (state_name(v) for v in known.values() if v))
         values.append(value)
     return pb.ListRequest(states=values, page_size=page_size, kind=KINDS[kind])
 
@@ -260,7 +265,8 @@ def doubts(
     older_than: Amount | None = None, page_size: int | None = None
 ) -> doubts_pb2.ListDoubtsRequest:
     """A ListDoubtsRequest. Raises ValueError."""
-    older_s = parse_duration(older_than, least=0) if older_than is not None else None
+    length = partial(parse_duration, least=0)
+    older_s = None if older_than is None else read("older_than", length, older_than)
     return doubts_pb2.ListDoubtsRequest(page_size=page_size, older_than_s=older_s)
 
 
@@ -384,13 +390,25 @@ def is_active(record: pb.ReservationRecord) -> bool:
 def credentials(
     root_certificates: bytes | None, key: bytes | None, certificate: bytes | None
 ) -> grpc.ChannelCredentials:
-    """TLS credentials from PEM."""
+    """TLS credentials from PEM; ``key`` and ``certificate`` are a pair. Raises WishError."""
+    # gRPC ends the process where one of the pair is missing, and says nothing of what is no PEM.
+    if (key is None) is not (certificate is None):
+        alone = ("key", "certificate") if certificate is None else ("certificate", "key")
+        raise WishError("{}: only together with {}", *alone)
+    for keyword, pem, kind in (
+        ("root_certificates", root_certificates, b"CERTIFICATE"),
+        ("certificate", certificate, b"CERTIFICATE"),
+        ("key", key, b"PRIVATE KEY"),
+    ):
+        if pem is not None and kind + b"-----" not in pem:
+            raise WishError(f"{{}}: has no {kind.decode()} in PEM", keyword)
     return grpc.ssl_channel_credentials(root_certificates, key, certificate)
 
 
 def _window(start: Amount, duration: Amount) -> common_pb2.Window:
-    start_s = parse_time(start, int(time.time()))
-    return common_pb2.Window(start_s=start_s, end_s=start_s + parse_duration(duration))
+    start_s = read("start", partial(parse_time, now_s=int(time.time())), start)
+    length_s = read("duration", parse_duration, duration)
+    return common_pb2.Window(start_s=start_s, end_s=start_s + length_s)
 
 
 def _vlans(text: str) -> list[common_pb2.VlanRange]:

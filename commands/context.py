@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +31,9 @@ from braid.client import (
     Refused,
     Unreachable,
 )
-from braid.units import format_time
-from commands.spelling import in_options
+from braid.keywords import WishError
+from commands import unreached
+from commands.spelling import in_options, in_units
 
 OK, UNEXPECTED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, CONFLICT, DEADLINE = range(8)
 
@@ -68,9 +68,8 @@ PrivateKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 DEFAULT_TARGET = "127.0.0.1:7000"
-TIMES = ("start_s", "end_s", "switch_s")
-"""How names of fields end that are times, in UTC seconds."""
-UTC_SECONDS = re.compile(r"\b\d{10,11}\b")
+TLS = {"root_certificates": "--ca", "certificate": "--cert", "key": "--key"}
+"""The options of what the client needs for TLS."""
 
 
 def console(width: int = 160) -> Console:
@@ -93,16 +92,36 @@ def connected(
 
     ``context``: of a command whose options an error may be about.
     """
-    with reporting(context):
-        client = Client(
+    with reporting(context), _client(target, insecure, ca, cert, key) as client:
+        try:
+            yield client
+        except BraidError as error:
+            if advice := unreached.advice(error, target):
+                told = str(error).rstrip(".!")
+                raise type(error)(f"{told}. {advice}", error.code) from error
+            raise
+
+
+def _client(
+    target: str, insecure: bool, ca: Path | None, cert: Path | None, key: Path | None
+) -> Client:
+    try:
+        return Client(
             target,
             insecure=insecure,
-            root_certificates=ca.read_bytes() if ca else None,
-            certificate=cert.read_bytes() if cert else None,
-            key=key.read_bytes() if key else None,
+            root_certificates=_pem("--ca", ca),
+            certificate=_pem("--cert", cert),
+            key=_pem("--key", key),
         )
-        with client:
-            yield client
+    except WishError as error:
+        raise ValueError(error.spelled(lambda name: TLS[name])) from error
+
+
+def _pem(option: str, path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{option}: {path} cannot be read: {error.strerror}") from error
 
 
 @contextmanager
@@ -118,11 +137,9 @@ def reporting(context: typer.Context | None = None) -> Iterator[None]:
 
 
 def _readable(error: Exception, context: typer.Context | None) -> str:
-    """What it says, in words of the command line; where that is of a time, as people write it."""
+    """What it says, in words of the command line, with amounts and times as people write them."""
     text = in_options(error, context)
-    if isinstance(error, BraidError) and error.field.endswith(TIMES):
-        return UTC_SECONDS.sub(lambda found: format_time(int(found[0])), text)
-    return text
+    return in_units(text, error.field) if isinstance(error, BraidError) else text
 
 
 def exit_code(error: Exception) -> int:

@@ -110,6 +110,9 @@ Patience = Annotated[
 Detach = Annotated[bool, typer.Option("--detach", help="do not wait for the outcome")]
 ReservationId = Annotated[str, typer.Argument(help="the id that reserve answered")]
 
+BANDWIDTHS = ("bandwidth", "rate_at_most", "at_least", "min_share", "remaining")
+UNIT_NEEDED_BPS = 1000
+"""Below this a number alone is no bandwidth on the command line."""
 ANSWERING = frozenset(inspect.signature(requests.acceptance).parameters)
 WISHES = frozenset(
     name
@@ -136,12 +139,22 @@ def wishes(context: typer.Context) -> dict[str, Any]:
         raise WishError("{}: only together with {}", "rate_at_most", "volume")
     if rate is not None and "bandwidth" in said:
         raise WishError("{}: not together with {}", "rate_at_most", "bandwidth")
+    for name in BANDWIDTHS:
+        check_unit(name, said.get(name))
     wanted = {name: value for name, value in said.items() if name in WISHES}
     if rate is not None:
         wanted["bandwidth"] = rate
     if not wanted.keys() & {"end", "duration", "window", "volume", "deadline"}:
         wanted["duration"] = "1h"
     return wanted
+
+
+def check_unit(name: str, bandwidth: str | None) -> None:
+    """Raises WishError for a bandwidth of so few bit/s that its unit must have been forgotten."""
+    number = (bandwidth or "").strip()
+    if number.replace(".", "", 1).isdecimal() and float(number) < UNIT_NEEDED_BPS:
+        possible = f"{number}G, {number}M, or {number}b/s if that is meant"
+        raise WishError(f"{{}}: '{number}' has no unit; possible: {possible}", name)
 
 
 def _check_acceptance(context: typer.Context) -> None:

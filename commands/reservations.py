@@ -9,7 +9,7 @@ import typer
 
 from braid import requests
 from braid.client import Client, Conflict
-from braid.keywords import WishError
+from braid.keywords import WishError, read
 from braid.units import parse_duration
 from braid.v1 import reservations_pb2 as pb
 from commands.context import (
@@ -65,6 +65,7 @@ from commands.options import (
     Unidirectional,
     Via,
     Volume,
+    check_unit,
     wishes,
 )
 from commands.views import event_text, list_view, plan_view, record_view
@@ -186,6 +187,7 @@ def reserve(
 
 
 def list_(
+    context: typer.Context,
     state: Annotated[
         list[str] | None, typer.Option("--state", help="only these, such as committed")
     ] = None,
@@ -202,7 +204,7 @@ def list_(
 ) -> None:
     """List reservations, newest first."""
     found = pb.ListResponse()
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         while len(found.reservations) < limit:
             size = min(limit - len(found.reservations), 1000)
             page: pb.ListResponse = client.list(state or (), size, found.next_page_token, kind=kind)
@@ -276,6 +278,7 @@ def modify(
     with connected(target, insecure, ca, cert, key, context) as client:
         if bandwidth is None and end is None and duration is None:
             raise WishError("say {}, {} or {}", "bandwidth", "end", "duration")
+        check_unit("bandwidth", bandwidth)
         wanted = _new_end(client, reservation_id, end, duration)
         record: pb.ReservationRecord = client.modify(
             reservation_id,
@@ -356,4 +359,4 @@ def _new_end(
     if end is not None:
         raise WishError("{}: not together with {}", "end", "duration")
     record: pb.ReservationRecord = client.get(reservation_id)
-    return record.criteria.window.start_s + parse_duration(duration)
+    return record.criteria.window.start_s + read("duration", parse_duration, duration)

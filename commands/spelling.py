@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import typer
 
 from braid.client import BraidError
 from braid.keywords import WishError
+from braid.units import (
+    format_bandwidth,
+    format_duration,
+    format_time,
+    format_volume,
+    parse_bandwidth,
+    parse_duration,
+    parse_volume,
+)
+
+TIMES = ("start_s", "end_s", "switch_s")
+"""How names of fields end that are times, in UTC seconds."""
+UTC_SECONDS = re.compile(r"\b\d{10,11}\b")
+RATE, DATA, LENGTH = (
+    (format_bandwidth, parse_bandwidth),
+    (format_volume, parse_volume),
+    (format_duration, parse_duration),
+)
+UNITS = (
+    (re.compile(r"\b(\d+) bit/s"), *RATE),
+    (re.compile(r"\b(\d+) bytes\b"), *DATA),
+    (re.compile(r"\b(\d+) s\b"), *LENGTH),
+)
+"""Amounts with the units of the wire."""
+FIELDS = (("_bps", *RATE), ("_bytes", *DATA), ("duration_s", *LENGTH))
+"""How names of fields end whose numbers are amounts without a unit."""
+NUMBER = re.compile(r"(?<![\w.:/-])(\d{4,}|\d+(?= to \d{4,}))(?![\w:/-]| (?:bit/s|bytes|s)\b)")
+"""One of these, and no part of a name."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {
     "bandwidth": ("rate_at_most",),
@@ -26,9 +56,34 @@ def in_options(error: Exception, context: typer.Context | None) -> str:
     def spell(keyword: str) -> str:
         return shown.get(keyword, keyword)
 
+    def spell_said(keyword: str) -> str:
+        possible = [name for name in (keyword, *ALSO.get(keyword, ())) if name in shown]
+        return spell(next((name for name in possible if given(context, name)), keyword))
+
     if isinstance(error, WishError):
-        return error.spelled(spell)
+        return error.spelled(spell_said)
     return error.told([shown[name] for name in _written(error, context)], spell)
+
+
+def in_units(text: str, field: str) -> str:
+    """A text about a field of the wire, with what is said in its units as people write it.
+
+    Only where that says exactly the same.
+    """
+    if field.endswith(TIMES):
+        text = UTC_SECONDS.sub(lambda found: format_time(int(found[0])), text)
+    for ending, form, parse in FIELDS:
+        if field.endswith(ending):
+            text = NUMBER.sub(partial(_exact, form=form, parse=parse), text)
+    for written, form, parse in UNITS:
+        text = written.sub(partial(_exact, form=form, parse=parse), text)
+    return text
+
+
+def _exact(found: re.Match[str], form: Callable[[int], str], parse: Callable[[str], int]) -> str:
+    number = int(found[1])
+    shown = form(number)
+    return shown if number and parse(shown) == number else found[0]
 
 
 def given(context: typer.Context, name: str) -> bool:

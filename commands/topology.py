@@ -47,6 +47,7 @@ def show(
 
 @app.command()
 def availability(
+    context: typer.Context,
     ingress: Annotated[str, typer.Argument(help="STP, domain:port")],
     egress: Annotated[str, typer.Argument(help="another STP of the same domain")],
     start: Annotated[str, typer.Option("--start", help="as for reserve")] = "now",
@@ -59,7 +60,7 @@ def availability(
     key: PrivateKey = None,
 ) -> None:
     """Show the free bandwidth between two STPs of one visible domain over time."""
-    with connected(target, insecure, ca, cert, key) as client:
+    with connected(target, insecure, ca, cert, key, context) as client:
         answer: topology_pb2.AvailabilityResponse = client.availability(
             ingress, egress, start=start, duration=duration
         )

@@ -54,11 +54,22 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
     add_progress(facts, record, placed=bool(record.paths))
     rows: list[RenderableType] = [facts]
     if record.paths:
-        rows += [paths_view(record.paths, criteria.window), *advice_lines(record.advice)]
-    rows += refused_rows(record)
+        rows.append(paths_view(record.paths, criteria.window))
+    rows += _next_rows(record)
     broken = dict.fromkeys(f"{part.domain}: {part.reason}" for part in record.parts if part.reason)
     rows += [styled(line, "red") for line in broken]
     return Group(*rows)
+
+
+def _next_rows(record: pb.ReservationRecord) -> list[RenderableType]:
+    """How to use it, or what would be granted; nothing of what is over."""
+    if record.state == pb.RESERVATION_STATE_COMMITTED:
+        refused = refused_rows(record)
+        change = [Text("A change was refused, and it is as it was:")] if refused else []
+        advice = advice_lines(record.advice) if record.paths else []
+        return [*advice, *change, *refused]
+    over = (pb.RESERVATION_STATE_CANCELLED, pb.RESERVATION_STATE_ENDED)
+    return [] if record.state in over else refused_rows(record)
 
 
 def plan_view(plan: pb.PlanResponse, asked: pb.Reservation) -> RenderableType:

@@ -17,9 +17,9 @@ def add_progress(facts: Table, record: pb.ReservationRecord, *, placed: bool) ->
         facts.add_row("version", str(record.version))
     if record.modifying:
         facts.add_row("", styled("a change is being negotiated", "yellow"))
-    if placed:
-        facts.add_row("data plane", styled(data_plane_name(record.data_plane)))
     # A domain has a part for each phase.
     away = dict.fromkeys(part.domain for part in record.parts if not part.released)
     if record.state == pb.RESERVATION_STATE_CANCELLED and away:
         facts.add_row("to be released", Text(f"{', '.join(away)}: told, no answer yet"))
+    elif placed:
+        facts.add_row("data plane", styled(data_plane_name(record.data_plane)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.records import parallel_streams
+from orchestrator.records import at_once, parallel_streams
 from substrate.model import Path
 
 
@@ -10,11 +10,13 @@ def advice_text(paths: tuple[Path, ...]) -> str:
     """One plain sentence; empty without paths."""
     if not paths:
         return ""
-    streams = parallel_streams(paths)
-    if len(paths) == 1:
-        return f"One path: use {streams} parallel streams to fill it."
+    streams, most = parallel_streams(paths), at_once(paths)
+    if most == 1:
+        alone = "One path" if len(paths) == 1 else "One path at a time"
+        return f"{alone}: use {streams} parallel streams to fill it."
+    split = f"{most} paths" if most == len(paths) else f"at most {most} paths at a time"
     return (
-        f"Split over {len(paths)} paths: use {streams} parallel streams (two per path), on "
+        f"Split over {split}: use {streams} parallel streams (two per path), on "
         "consecutive TCP ports so that they spread evenly."
     )
 

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from orchestrator.explanation import NOTHING_TO_SAY, Explanation
 from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
+from orchestrator.pathless import no_path
 from orchestrator.records import search_window
 from protocol.messages import SendOffers
 from substrate.labels import Plan, labels_of, plan_over
@@ -340,11 +341,9 @@ def routes_of(question: Question, knowledge: Knowledge) -> tuple[Route, ...] | R
     for stp in criteria.destinations:
         routes = question.finder.between(question.topology, criteria.source, stp, constraints)
         if not routes:
-            return Refusal(
-                RefusalKind.NO_PATH,
-                f"no path joins {criteria.source} and {stp} within the constraints"
-                + (f", leaving out {', '.join(avoid)}" if avoid else ""),
-            )
+            ends = criteria.source, stp
+            wanted = criteria.constraints
+            return no_path(question.finder, question.topology, ends, wanted, knowledge.down)
         found += routes
     return found
 

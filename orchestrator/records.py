@@ -412,7 +412,16 @@ def fold_data_plane(parts: tuple[PartView, ...]) -> DataPlaneState | None:
 
 def parallel_streams(paths: tuple[Path, ...]) -> int:
     """How many parallel streams fill the circuit (paper 003, section 6.5: two per tunnel)."""
-    return STREAMS_PER_PATH * len(paths)
+    return STREAMS_PER_PATH * at_once(paths)
+
+
+def at_once(paths: tuple[Path, ...]) -> int:
+    """Most paths that are there at the same time."""
+    windows = [path.window for path in paths if path.window is not None]
+    lasting = len(paths) - len(windows)
+    return lasting + max(
+        (sum(w.start_s <= begun.start_s < w.end_s for w in windows) for begun in windows), default=0
+    )
 
 
 def search_window(window: Window, now_s: int) -> Window:

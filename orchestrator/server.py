@@ -318,7 +318,10 @@ def _explained(request_id: str, reservation_id: str) -> Iterator[None]:
     try:
         yield
     except RequestTakenError:
-        possible = "the body that was first sent with it, or a new request_id"
+        possible = (
+            "the body that was first sent with it (a time such as now is another one by now),"
+            " or a new request_id"
+        )
         raise RequestError(StatusCode.ALREADY_EXISTS, "request_id", request_id, possible) from None
     except NotNowError as error:
         raise RequestError(

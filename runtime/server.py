@@ -7,6 +7,7 @@ handler's exception never reaches a client as text (design, section 9).
 from __future__ import annotations
 
 import inspect
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, Never
@@ -127,11 +128,8 @@ def open_channel(
     if tls is None:
         return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
     authority = tls.server_ca or tls.client_ca
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=None if authority is None else _read(authority),
-        private_key=_read(tls.key),
-        certificate_chain=_read(tls.certificate),
-    )
+    roots = None if authority is None else _authority(authority)
+    credentials = grpc.ssl_channel_credentials(roots, *_pair(tls))
     return grpc.aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
 
 
@@ -151,10 +149,33 @@ def _bind(server: grpc.aio.Server, settings: ListenSettings) -> str:
 
 
 def _server_credentials(tls: TlsSettings) -> grpc.ServerCredentials:
-    pair = (_read(tls.key), _read(tls.certificate))
+    pair = _pair(tls)
     if tls.client_ca is None:
         return grpc.ssl_server_credentials([pair])
-    return grpc.ssl_server_credentials([pair], _read(tls.client_ca), require_client_auth=True)
+    return grpc.ssl_server_credentials([pair], _authority(tls.client_ca), require_client_auth=True)
+
+
+def _pair(tls: TlsSettings) -> tuple[bytes, bytes]:
+    """Key and certificates. Raises ListenError: of what is no pair gRPC only writes to the log."""
+    pair = _read(tls.key), _read(tls.certificate)
+    try:
+        # Without a password it would ask the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(tls.certificate, tls.key, "")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or "not a certificate and its key in PEM"
+        text = f"tls: {tls.certificate} and {tls.key} cannot be used: {reason}"
+        raise ListenError(text) from error
+    return pair
+
+
+def _authority(path: Any) -> bytes:
+    """Certificates. Raises ListenError."""
+    pem = _read(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise ListenError(f"tls: {path} has no certificate in PEM") from error
+    return pem
 
 
 def _read(path: Any) -> bytes:

@@ -135,8 +135,18 @@ def nothing_usable(criteria: Criteria, routes: tuple[Route, ...], supply: Supply
             resource=place,
             available_bps=0,
         )
+    most_us = criteria.constraints.max_latency_us
+    quickest_us = min((_latency_us(route, supply) for route in routes), default=0)
+    if most_us is not None and quickest_us > most_us:
+        told = f"the quickest takes {quickest_us / 1000:g} ms, {most_us / 1000:g} ms at most was"
+        return Refusal(RefusalKind.NO_PATH, f"no path is within max_latency: {told} asked for")
     return Refusal(
         RefusalKind.NO_PATH,
         "no path is within the limits on latency and least share, or every path has a domain that"
         " offers nothing",
     )
+
+
+def _latency_us(route: Route, supply: Supply) -> int:
+    """Of its links, and of its domains as far as they told it."""
+    return route.latency_us + sum(supply.pair_latency_us.get(pair, 0) for pair in route.pairs)

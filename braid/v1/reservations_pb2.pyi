@@ -767,7 +767,7 @@ class Advice(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     LEGS_FIELD_NUMBER: _builtins.int
     parallel_streams: _builtins.int
-    """Two per path, over all legs."""
+    """Two per path, over all legs; of paths that change in time, for the most that are there at once."""
     text: _builtins.str
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LegAdvice]:
@@ -800,7 +800,7 @@ class LegAdvice(_message.Message):
     destination: _builtins.str
     """Its STP."""
     parallel_streams: _builtins.int
-    """Two per path."""
+    """Two per path, as above."""
     text: _builtins.str
     def __init__(
         self,

@@ -89,7 +89,7 @@ class ReservationsServicer:
     def Reserve(self, request, context):
         """Negotiates and commits a circuit. Answers when it is decided, or at once with `detach`.
         The same request_id with the same body gives the recorded answer; with another body ALREADY_EXISTS.
-        The work goes on when the client's deadline passes: ask again with the same request_id.
+        The work goes on when the client's deadline passes: ask again with the same request_id and times.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class ReservationsStub:
     Reserve: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.Reservation, _reservations_pb2.ReservationRecord]
     """Negotiates and commits a circuit. Answers when it is decided, or at once with `detach`.
     The same request_id with the same body gives the recorded answer; with another body ALREADY_EXISTS.
-    The work goes on when the client's deadline passes: ask again with the same request_id.
+    The work goes on when the client's deadline passes: ask again with the same request_id and times.
     """
     ReserveMany: _grpc.StreamStreamMultiCallable[_reservations_pb2.ReserveManyRequest, _reservations_pb2.ReserveManyResponse]
     """Many circuits over one stream, several times faster than as many calls. Each request is treated as
@@ -73,7 +73,7 @@ class ReservationsAsyncStub(ReservationsStub):
     Reserve: _aio.UnaryUnaryMultiCallable[_reservations_pb2.Reservation, _reservations_pb2.ReservationRecord]  # type: ignore[assignment]
     """Negotiates and commits a circuit. Answers when it is decided, or at once with `detach`.
     The same request_id with the same body gives the recorded answer; with another body ALREADY_EXISTS.
-    The work goes on when the client's deadline passes: ask again with the same request_id.
+    The work goes on when the client's deadline passes: ask again with the same request_id and times.
     """
     ReserveMany: _aio.StreamStreamMultiCallable[_reservations_pb2.ReserveManyRequest, _reservations_pb2.ReserveManyResponse]  # type: ignore[assignment]
     """Many circuits over one stream, several times faster than as many calls. Each request is treated as
@@ -113,7 +113,7 @@ class ReservationsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_reservations_pb2.ReservationRecord, _abc.Awaitable[_reservations_pb2.ReservationRecord]]:
         """Negotiates and commits a circuit. Answers when it is decided, or at once with `detach`.
         The same request_id with the same body gives the recorded answer; with another body ALREADY_EXISTS.
-        The work goes on when the client's deadline passes: ask again with the same request_id.
+        The work goes on when the client's deadline passes: ask again with the same request_id and times.
         """
 
     @_abc_1.abstractmethod

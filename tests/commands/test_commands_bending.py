@@ -75,7 +75,22 @@ def test_what_was_said_is_what_is_asked(
         ([*ROUTE, "1G", "--rate-at-most", "1G"], "--rate-at-most: only together with --volume"),
         ([*ROUTE, "1G", "--volume", "1TB", "--deadline", "+1h", "--rate-at-most", "1G"],
          "--rate-at-most: not together with BANDWIDTH"),
-        ([*ROUTE, "--volume", "1Tb", "--deadline", "+1h"], "'1Tb' is not a volume (b is bits)"),
+        ([*ROUTE, "--volume", "1Tb", "--deadline", "+1h"],
+         "--volume: '1Tb' is not a volume (b is bits)"),
+        ([*ROUTE, "10GB"], "BANDWIDTH: '10GB' is not a bandwidth (B is bytes)"),
+        ([*ROUTE, "10"], "BANDWIDTH: '10' has no unit; possible: 10G, 10M, or 10b/s if that"),
+        ([*ROUTE, "1G", "--at-least", "2.5"], "--at-least: '2.5' has no unit; possible: 2.5G"),
+        ([*ROUTE, "1G", "--start", "6am {x}"], "--start: '6am {x}' is not a time; possible: now"),
+        ([*ROUTE, "1G", "--duration", "2hours"], "--duration: '2hours' is not a duration"),
+        ([*ROUTE, "1G", "--end", "+1h", "--duration", "1h"],
+         "say either when it ends or how long it lasts: --end or --duration"),
+        ([*ROUTE, "1G", "--max-latency", "5 miles"], "--max-latency: '5 miles' is not a latency"),
+        ([*ROUTE, "1G", "--source-vlans", "1-"], "--source-vlans: '1-' is not a VLAN"),
+        ([*ROUTE, "1G", "--strategy", "guess"], "--strategy: given 'guess', possible: auto, "),
+        ([*ROUTE, "1G", "--survive", "1", "--disjoint", "no"], "--disjoint: given 'no', possible"),
+        ([*ROUTE, "--volume", "1TB", "--deadline", "+1h", "--rate-at-most", "1GB"],
+         "--rate-at-most: '1GB' is not a bandwidth (B is bytes)"),
+        ([*ROUTE, "--volume", "1TB", "--deadline", "soon"], "--deadline: 'soon' is not a time"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["plan", "reserve"])
@@ -85,6 +100,25 @@ def test_what_does_not_go_together_is_said_before_anybody_is_asked(
     result = braid(target, command, *words)
     assert result.exit_code == 2
     assert reason in result.stderr
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["list", "--state", "gone"], "--state: given 'gone', possible: negotiating"),
+        (["list", "--kind", "vpn"], "--kind: given 'vpn', possible: circuit, cloudnet"),
+        (["modify", "r1", "--bandwidth", "20"], "--bandwidth: '20' has no unit; possible: 20G"),
+        (["topology", "availability", "a:x", "a:y", "--duration", "1 y"],
+         "--duration: '1 y' is not a duration"),
+    ],
+)  # fmt: skip
+def test_of_other_commands_too_what_is_wrong_begins_with_the_option(
+    target: str, fake: FakeOrchestrator, words: list[str], reason: str
+) -> None:
+    result = braid(target, *words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"braid: {reason}")
     assert fake.asked == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from braid.client import Client
 from commands.demo import wait_until_up
 from commands.processes import World
 
+README = Path(__file__).parents[2] / "README.md"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 TAKEN = "# In the demo's world `braid cloudnet create` takes it."
 REFUSED = re.compile(r"# `braid cloudnet create` refuses it: [^`]*`([^`]+)`")
@@ -33,6 +35,32 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def last_line(name: str) -> str:
     return (EXAMPLES / f"{name}.yaml").read_text().splitlines()[-1]
+
+
+def readme_block(language: str, containing: str) -> str:
+    """The block of code in the README that has this text."""
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.M | re.S)
+    (found,) = (block for block in blocks if containing in block)
+    return found
+
+
+def test_what_the_readme_shows_works_in_its_order(
+    target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(README.parent)
+    lines = readme_block("", "braid topology show").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines]
+    assert commands[0][0] == "export"
+    assert commands[-1] == ["braid", "watch"]
+    for command in commands[1:-1]:
+        done = braid(target, *command[1:])
+        assert done.exit_code == 0, done.output
+    sample = readme_block("python", "client.circuit").replace("127.0.0.1:PORT", target)
+    exec(compile(sample, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "4 streams over 2 paths\n"
+    with Client(target, insecure=True) as client:
+        for record in client.list(["committed"]).reservations:
+            client.cancel(record.reservation_id)
 
 
 def test_every_example_says_one_or_the_other() -> None:

@@ -75,7 +75,11 @@ EARLY_SHOWN = (
     f"given {format_time(1795500000)}, possible: a time after the start ({format_time(1795503600)})"
 )
 LONG = "given '34560000 s', possible: a window of at most 31622400 s"
-WIDE = "given 3000000000, possible: at most 2000000000 bit/s"
+LONG_SHOWN = "given '400d', possible: a window of at most 366d"
+WIDE = "given 3000000000, possible: at most 2000000000 bit/s, the capacity of cr6:1-100000"
+WIDE_SHOWN = "given 3 Gb/s, possible: at most 2 Gb/s, the capacity of cr6:1-100000"
+MUCH = "given 4000000000001, possible: at most 90000000000000 bytes, which is 3600 s at 2000 bit/s"
+MUCH_SHOWN = "given 4000000000001, possible: at most 90 TB, which is 1h at 2 kb/s"
 ODD = "given 'a: given b, possible: c', possible: nothing beside volume_bytes, end_s or start_s"
 HOUR = ["1G", "--duration", "1h"]
 DATA = ["--volume", "1TB", "--deadline", "+1h"]
@@ -85,7 +89,7 @@ DATA = ["--volume", "1TB", "--deadline", "+1h"]
     ("words", "told", "shown"),
     [
         (HOUR, f"window.end_s: {EARLY}", f"--duration (window.end_s): {EARLY_SHOWN}"),
-        (["1G"], f"window.end_s: {LONG}", f"--end or --duration (window.end_s): {LONG}"),
+        (["1G"], f"window.end_s: {LONG}", f"--end or --duration (window.end_s): {LONG_SHOWN}"),
         (DATA, f"window.end_s: {EARLY}", f"--deadline (window.end_s): {EARLY_SHOWN}"),
         (
             [*HOUR, "--window", "1d"],
@@ -93,11 +97,22 @@ DATA = ["--volume", "1TB", "--deadline", "+1h"]
             f"--window (window.end_s): {EARLY_SHOWN}",
         ),
         (HOUR, f"window.start_s: {EARLY}", f"--start (window.start_s): {EARLY_SHOWN}"),
-        (HOUR, f"bandwidth_bps: {WIDE}", f"BANDWIDTH (bandwidth_bps): {WIDE}"),
+        (HOUR, f"bandwidth_bps: {WIDE}", f"BANDWIDTH (bandwidth_bps): {WIDE_SHOWN}"),
         (
             [*DATA, "--rate-at-most", "1G"],
             f"bandwidth_bps: {WIDE}",
-            f"--rate-at-most (bandwidth_bps): {WIDE}",
+            f"--rate-at-most (bandwidth_bps): {WIDE_SHOWN}",
+        ),
+        (
+            DATA,
+            f"flexibility.volume_bytes: {MUCH}",
+            f"--volume (flexibility.volume_bytes): {MUCH_SHOWN}",
+        ),
+        (
+            [*HOUR, "--window", "2h"],
+            "flexibility.duration_s: given 10800, possible: 1 to 7200, the length of the window",
+            "--duration (flexibility.duration_s): given 3h,"
+            " possible: 1s to 2h, the length of the window",
         ),
         (
             HOUR,
@@ -143,7 +158,7 @@ def test_an_error_of_a_change_is_about_its_options_too(target: str, fake: FakeOr
     )
     # Only the first call of a migration asks what there is.
     result = braid(target, "migrate", "r1", "--at", "soon")
-    assert "'soon' is not a time" in result.stderr
+    assert result.stderr.startswith("braid: --at: 'soon' is not a time")
 
 
 def test_a_negotiation_is_followed_over_a_lost_connection(

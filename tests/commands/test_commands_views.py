@@ -77,6 +77,33 @@ def test_a_cancelled_record_tells_who_has_not_released_yet() -> None:
     parts[1].released = True
     cancelled = record(state=pb.RESERVATION_STATE_CANCELLED, parts=parts)
     assert "no answer" not in shown(views.record_view(cancelled))
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "ENDED"])
+def test_of_what_is_over_neither_use_nor_a_refused_change_is_told(state: str) -> None:
+    path = pb.Path(bandwidth_bps=G, hops=[hop("m1", 7, 8)])
+    terms = {
+        "paths": [path],
+        "advice": pb.Advice(text="use 2 parallel streams"),
+        "refusals": [common_pb2.Refusal(domain="m2", reason="no way")],
+    }
+    live = shown(views.record_view(record(**terms)))
+    assert "use 2 parallel streams" in live
+    assert live.index("A change was refused, and it is as it was:") < live.index("no way")
+    over = shown(views.record_view(record(state=f"RESERVATION_STATE_{state}", **terms)))
+    assert "[7] m1 [8]" in over
+    assert "streams" not in over
+    assert "no way" not in over
+
+
+def test_while_domains_release_a_cancelled_circuit_its_data_plane_is_not_told() -> None:
+    terms = {"state": pb.RESERVATION_STATE_CANCELLED, "paths": [pb.Path(hops=[hop("m1", 7, 8)])]}
+    parts = [pb.DomainPart(domain="m1")]
+    releasing = shown(views.record_view(record(parts=parts, data_plane=1, **terms)))
+    assert "m1: told, no answer yet" in releasing
+    assert "data plane" not in releasing
+    parts[0].released = True
+    assert "released" in shown(views.record_view(record(parts=parts, data_plane=3, **terms)))
     assert "no answer" not in shown(views.record_view(record(parts=[pb.DomainPart(domain="m1")])))
 
 

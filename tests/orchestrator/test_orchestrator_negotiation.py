@@ -10,6 +10,7 @@ import pytest
 from networks import VLANS, G, diamond, line
 
 from orchestrator.finder import RouteFinder
+from orchestrator.knowledge import Knowledge
 from orchestrator.negotiation import (
     NO_GRAPHS,
     Answer,
@@ -22,6 +23,7 @@ from orchestrator.negotiation import (
     Question,
     Segments,
     negotiate,
+    routes_of,
 )
 from orchestrator.planning import plan_only
 from protocol.messages import Offer, PortOffer, SendOffers
@@ -310,7 +312,42 @@ async def test_no_path_names_what_was_left_out() -> None:
     outcome = await negotiate(asked, rich(topology))
     assert isinstance(outcome, Failure)
     assert outcome.refusals[0].kind is RefusalKind.NO_PATH
-    assert "m1, m2" in outcome.refusals[0].reason
+    reason = outcome.refusals[0].reason
+    assert "within the constraints, leaving out m1, m2; without avoid there is " in reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"max_latency_us": 5}, ["without max_latency there is west > m1 > east, whose"]),
+        ({"max_domains": 2}, ["without max_domains there is west > m1 > east"]),
+        ({"via_domains": ("m1", "m2")}, ["without via there is west > m1 > east"]),
+        ({"ero": ("m2:west", "m1:west")}, ["without ero there is west > m1 > east"]),
+        ({"avoid_domains": ("m1",), "via_domains": ("m1",)},
+         ["without via there is west > m2 > east", "without avoid there is west > m1 > east"]),
+        ({"max_latency_us": 5, "max_domains": 2}, []),
+    ],
+)  # fmt: skip
+async def test_no_path_names_each_limit_without_which_there_is_one(
+    limits: dict[str, Any], told: list[str]
+) -> None:
+    topology = diamond()
+    outcome = await negotiate(question(topology, 10, **limits), rich(topology))
+    assert isinstance(outcome, Failure)
+    (refusal,) = outcome.refusals
+    assert refusal.kind is RefusalKind.NO_PATH
+    assert refusal.reason.startswith("no path joins west:host and east:host within the constraints")
+    assert refusal.reason.count("without") == len(told)
+    assert all(text in refusal.reason for text in told)
+
+
+async def test_without_a_limit_a_domain_that_is_down_stays_left_out() -> None:
+    topology = diamond()
+    knowledge = Knowledge(down=frozenset({"m1"}))
+    wanted = question(topology, 10, max_latency_us=5)
+    refusal = routes_of(wanted, knowledge)
+    assert isinstance(refusal, Refusal)
+    assert "leaving out m1; without max_latency there is west > m2 > east" in refusal.reason
 
 
 async def test_a_negotiation_past_its_deadline_ends() -> None:

@@ -213,3 +213,15 @@ def test_two_streams_per_path() -> None:
     assert "6 parallel streams" in advice_text(one * 3)
     assert "2 parallel streams" in advice_text(one)
     assert advice_text(()) == ""
+
+
+def test_streams_are_for_the_paths_that_are_there_at_the_same_time() -> None:
+    path = plan("m1").paths[0]
+    early, late = replace(path, window=Window(0, 60)), replace(path, window=Window(60, 90))
+    assert parallel_streams((early, early, late)) == 4
+    assert advice_text((early, early, late)).startswith(
+        "Split over at most 2 paths at a time: use 4 parallel streams"
+    )
+    assert advice_text((early, late)) == ("One path at a time: use 2 parallel streams to fill it.")
+    # While a circuit migrates the old path and the new one are both there.
+    assert parallel_streams((early, replace(path, window=Window(30, 90)))) == 4

@@ -320,8 +320,8 @@ def test_a_channel_is_never_insecure_by_accident() -> None:
 
 
 def tls(folder: Path, name: str, **more: Path) -> TlsSettings:
-    paths = {"certificate": folder / f"{name}.pem", "key": folder / f"{name}.key", **more}
-    return TlsSettings(client_ca=folder / "ca.pem", **paths)
+    own = {"certificate": folder / f"{name}.pem", "key": folder / f"{name}.key"}
+    return TlsSettings(**{"client_ca": folder / "ca.pem", **own, **more})
 
 
 async def test_mutual_tls_lets_only_known_certificates_in(certificates: Path) -> None:
@@ -344,6 +344,25 @@ async def test_mutual_tls_lets_only_known_certificates_in(certificates: Path) ->
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await topology_pb2_grpc.TopologyStub(channel).Get(request, timeout=5)
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"key": "other.key"}, r"good\.pem and \S+other\.key cannot be used: KEY_VALUES_MISMATCH"),
+        ({"key": "names"}, r"names cannot be used: not a certificate and its key in PEM"),
+        ({"certificate": "names"}, r"names and \S+good\.key cannot be used"),
+        ({"client_ca": "names"}, r"names has no certificate in PEM"),
+    ],
+)
+async def test_what_is_no_pair_or_no_certificate_is_named(
+    certificates: Path, wrong: dict[str, str], told: str
+) -> None:
+    settings = tls(certificates, "good", **{name: certificates / wrong[name] for name in wrong})
+    with pytest.raises(ListenError, match=told):
+        GrpcServer(ListenSettings(listen="127.0.0.1:0", tls=settings), services())
+    with pytest.raises(ListenError, match=told):
+        open_channel("127.0.0.1:1", tls=settings)
 
 
 def test_a_missing_certificate_is_named(tmp_path: Path) -> None:

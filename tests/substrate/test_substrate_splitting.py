@@ -204,6 +204,18 @@ def test_offers_tell_latency_inside_too() -> None:
     assert by_domain(split(topology, 10, {}, known=slow)) == {"c": 10}
 
 
+def test_where_domains_make_every_path_too_slow_it_is_told_how_quick_the_quickest_is() -> None:
+    topology = parallel(2)
+    inside = {("b:e0", "b:e1"): 5000, ("c:e2", "c:e3"): 4000}
+    slow = supply(topology, {}, pair_latency_us=inside)
+    # The two links of a path take 1 us each.
+    told = split(topology, 10, {}, known=slow, max_latency_us=4001)
+    assert isinstance(told, Refusal)
+    assert told.reason == (
+        "no path is within max_latency: the quickest takes 4.002 ms, 4.001 ms at most was asked for"
+    )
+
+
 def test_of_equal_paths_the_cheaper_is_taken() -> None:
     topology = parallel(2)
     dear = supply(topology, {}, pair_price={("b:e0", "b:e1"): 5})
