@@ -144,8 +144,8 @@ class CloudNetsServicer(cloudnets_pb2_grpc.CloudNetsServicer):
             possible = "empty: to another provider only at an orchestrator"
             raise invalid("domain", request.domain, possible)
         vnode, host = _id("vnode", request.vnode), _id("host", request.host)
-        move = await self._clouds.migrate(reservation_id, vnode, host)
-        return pb.MigrateResponse(moves=_moves([move]))
+        moves = await self._clouds.migrate(reservation_id, vnode, host)
+        return pb.MigrateResponse(moves=_moves(moves))
 
     async def Export(
         self,

@@ -147,8 +147,11 @@ class Clouds:
             code = StatusCode.FAILED_PRECONDITION
             raise RequestError(code, "vnode", vnode, possible) from error
 
-    async def migrate(self, reservation_id: str, vnode: str, host: str) -> Move:
-        """Moves one VNode to a host; the others stay, their VLinks may take other ways."""
+    async def migrate(self, reservation_id: str, vnode: str, host: str) -> tuple[Move, ...]:
+        """Moves one VNode to a host; the others stay, their VLinks may take other ways.
+
+        Nothing moves that is to be there already.
+        """
         record = self._in_force(reservation_id)
         self._named(record, [vnode])
         if host not in self._backend.underlay.hosts:
@@ -158,6 +161,9 @@ class Clouds:
         before = mapped.vnode(vnode)
         assert before is not None
         must_stay(mapped, [vnode])
+        if before.host == host:
+            await self._carried_out(record)
+            return ()
         move = Move(reservation_id, vnode, before.host, host, bytes_of(mapped, vnode))
         refusal = await outliving(self._spawn(self._move(record.key, {vnode: host})))
         if refusal is not None:
@@ -166,7 +172,7 @@ class Clouds:
                 StatusCode.FAILED_PRECONDITION, "host", host, f"a host with room: {why}"
             )
         await self._carried_out(record)
-        return move
+        return (move,)
 
     async def what_if(self, share: float) -> Freed:
         """What it would take to free that share of hosts, as far as all that is known ahead."""

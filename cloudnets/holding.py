@@ -11,6 +11,8 @@ from cloudnets.nearness import latency_us, most_us_of
 from cloudnets.partials import AskedVLink, Refused, amount_of
 from cloudnets.translation import Task
 from cloudnets.underlay import Room, Underlay
+from embedding.answer import ProofScope, Status, closes, gap_of
+from embedding.embed import GAP
 from rdl.attributes import within
 from rdl.codec import to_bytes
 from rdl.model import NetworkElement
@@ -26,8 +28,9 @@ IMAGE = "/feature/image"
 @dataclass(frozen=True, slots=True)
 class Found:
     """An embedding of a task. ``hosts``: of each VNode. ``ways``: links of each VLink, in order
-    from its first end. ``cost``: by the objective; ``gap``: how much less may be possible, as a
-    share of it.
+    from its first end. ``cost``: by the objective; ``gap``: how much less is worth looking for, as
+    a share of it. ``bound``: nothing in ``scope`` costs less: all embeddings ("whole"), those on
+    hosts that were picked ("pruned"), or those that leave VNodes where they are ("present").
     """
 
     task: Task
@@ -35,6 +38,21 @@ class Found:
     ways: Mapping[str, tuple[str, ...]]
     cost: float
     gap: float
+    bound: float = 0.0
+    scope: str = ProofScope.WHOLE.value
+
+    @property
+    def proof(self) -> dict[str, str | float]:
+        """How good it is: status, objective, bound, gap (of objective and bound) and scope."""
+        gap = gap_of(self.cost, self.bound)
+        status = Status.OPTIMAL if closes(gap, GAP) else Status.FEASIBLE
+        return {
+            "status": status.value,
+            "objective": self.cost,
+            "bound": self.bound,
+            "gap": gap,
+            "scope": self.scope,
+        }
 
 
 @dataclass(frozen=True, slots=True)

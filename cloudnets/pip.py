@@ -19,7 +19,7 @@ from cloudnets.nearness import too_far
 from cloudnets.partials import Asked, Refused
 from cloudnets.translation import Task, pools_for, translate
 from cloudnets.underlay import Room, Underlay
-from embedding.answer import Answer, gap_of
+from embedding.answer import Answer, ProofScope, gap_of
 from embedding.bound import combinatorial_bound
 from embedding.distances import distances
 from embedding.embed import GAP, embed
@@ -36,6 +36,8 @@ CHOICES_MAX = 8
 """Ways to settle relations and to serve what VNodes share that are tried, the best liked first."""
 TRIES_MAX = 6
 """Embeddings that are looked for until one holds exactly."""
+PRESENT = "present"
+"""The scope of a bound on those embeddings that leave VNodes where they are."""
 
 Hosts = Mapping[str, frozenset[str]]
 
@@ -102,7 +104,7 @@ class _Thought:
     def run(self) -> Found:
         best: Found | None = None
         why: Refused | None = None
-        bound = 0.0
+        bound, scope = 0.0, ProofScope.WHOLE.value
         for plan in self._plans():
             if not plan.shares_hosts:
                 bound = self._counted(plan)
@@ -115,14 +117,14 @@ class _Thought:
                 best = found
             if plan.hosts:
                 # To stay is what is wanted, and not to be cheaper elsewhere.
-                return replace(found, gap=0.0)
-            if plan.shares_hosts:
-                bound = max(bound, found.cost * (1 - found.gap))
+                return replace(found, gap=0.0, scope=PRESENT)
+            if plan.shares_hosts and found.bound > bound:
+                bound, scope = found.bound, found.scope
             if gap_of(best.cost, bound) <= GAP:
                 break
         if best is None:
             raise why or Refused(RefusalKind.RESOURCE, "no mapping was found")
-        return replace(best, gap=gap_of(best.cost, bound))
+        return replace(best, gap=gap_of(best.cost, bound), bound=bound, scope=scope)
 
     def _plans(self) -> Iterator[_Plan]:
         if self._hosts:
@@ -223,7 +225,8 @@ class _Thought:
             for vlink in self._task.asked.vlinks
             for shares in (embedding.paths.get(vlink.element.id, ()),)
         }
-        return Found(self._task, hosts, ways, answer.objective, gap_of(answer.objective, bound))
+        cost, scope = answer.objective, answer.proof_scope.value
+        return Found(self._task, hosts, ways, cost, gap_of(cost, bound), min(bound, cost), scope)
 
     def _astray(self, found: Found) -> Refused | None:
         """Why a VLink must not take one of its links; None if all may."""

@@ -12,7 +12,7 @@ from embedding.problem import Problem
 from rdl.attributes import PIP, RESOURCE, TRANSIT, family
 from rdl.matching import Misfit
 from rdl.model import Relation
-from rdl.units import Amount
+from rdl.units import Amount, readable
 from rdl.vocabulary import STANDARD, Vocabulary
 from substrate.model import SHORTAGES_MAX, RefusalKind, Shortage
 from substrate.values import dataclass, replace
@@ -141,7 +141,7 @@ def _who(shortage: Embedded, groups: Mapping[str, Group]) -> str:
 
 def _shown(kind: str, value: int, vocabulary: Vocabulary = STANDARD) -> str:
     unit = vocabulary.unit_of(kind)
-    return str(value) if unit is None else str(Amount(value, unit))
+    return str(value) if unit is None else readable(Amount(value, unit))
 
 
 def learnt_of(problem: Problem) -> list[str]:
@@ -195,7 +195,7 @@ def _lacking(lack: Lack, where: str, group: Group) -> Shortfall:
 def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]], where: str = "") -> Shortfall:
     """A group that no provider could take, and why each could not.
 
-    ``where``: the one that it is to be at; "": any would do.
+    ``where``: the one that it is to be at, of which perhaps nothing is known; "": any would do.
     """
     considered = {name: [*some] for name, some in misfits.items() if where in ("", name)}
     alike: dict[str, list[str]] = {}
@@ -203,6 +203,9 @@ def no_place(group: Group, misfits: Mapping[str, Iterable[Misfit]], where: str =
         alike.setdefault(", ".join(map(str, some)), []).append(name)
     why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
     shown = ", ".join(group.members)
+    if where and where not in misfits:
+        reason = f"{where}, where {shown} must be, has not told what it has free"
+        return Shortfall(reason, PIP, where, proven=False, elements=group.members)
     reason = f"no provider takes {shown} ({why or 'there is none'})"
     if where:
         reason = f"{where}, where {shown} must be, does not take it ({why})"

@@ -251,7 +251,7 @@ class _Vnp:
         if not possible:
             at = {self._ask.placing[name] for name in group.members if name in self._ask.placing}
             one = next(iter(at)) if len(at) == 1 else ""
-            return no_place(group, why, one if one in why else "")
+            return no_place(group, why, one)
         lacks = {name: [*self._providers.lacks(group, name)] for name in possible}
         if all(lacks.values()):
             return too_small(group, lacks, names)

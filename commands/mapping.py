@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from braid.units import format_bandwidth
 from braid.v1 import cloudnets_pb2, rdl_pb2, reservations_pb2 as pb
 from rdl.attributes import NODE, PIP, TRANSIT, family, levels
-from rdl.units import Amount, Unit
+from rdl.units import Amount, Unit, readable
 
 NOWHERE = "not placed"
 
@@ -101,7 +101,7 @@ def quantity(amount: rdl_pb2.Amount) -> str:
         return "any"
     if kind == "bandwidth_bps":
         return format_bandwidth(amount.bandwidth_bps)
-    return str(Amount(getattr(amount, kind), Unit[kind.upper()]))
+    return readable(Amount(getattr(amount, kind), Unit[kind.upper()]))
 
 
 def _mapping(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import isfinite
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -181,10 +182,13 @@ def proof_text(proof: pb.MappingProof, basis: str = "") -> str:
     """ "optimal: objective 12.5, bound 12.5, gap 0.00%, scope whole of what providers told"."""
     if not proof.status:
         return "how good the mapping is was not told"
-    return (
-        f"{proof.status}: objective {proof.objective:g}, bound {proof.bound:g}, "
-        f"gap {proof.gap:.2%}, scope {proof.proof_scope or 'not told'}{basis}"
-    )
+    scope = f"scope {proof.proof_scope or 'not told'}{basis}"
+    if isfinite(proof.objective):
+        found = f"objective {proof.objective:g}, bound {proof.bound:g}, gap {proof.gap:.2%}"
+        return f"{proof.status}: {found}, {scope}"
+    # Without a mapping there is nothing that objective and gap could be of.
+    none = f"no mapping, bound {proof.bound:g}" if isfinite(proof.bound) else "there is no mapping"
+    return f"{proof.status}: {none}, {scope}"
 
 
 def price_text(proof: pb.MappingProof, window: common_pb2.Window) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from braid.units import format_bandwidth, format_time
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from commands.words import rate_text, styled, volume_text, when_text, window_text
-from rdl.units import Amount
+from rdl.units import Amount, readable
 from rdl.vocabulary import STANDARD
 
 
@@ -55,7 +55,7 @@ def shortfalls_view(refusals: Iterable[common_pb2.Refusal]) -> Table:
         (
             each.where or refusal.where or refusal.domain,
             each.resource,
-            _amount(each.resource, each.short),
+            _amount(each.resource, each.short, each.asked),
             _amount(each.resource, each.asked) if each.HasField("asked") else "",
             ", ".join(each.elements) or "all of it",
         )
@@ -68,11 +68,13 @@ def shortfalls_view(refusals: Iterable[common_pb2.Refusal]) -> Table:
     return table
 
 
-def _amount(attribute: str, value: int) -> str:
+def _amount(attribute: str, value: int, beside: int = 0) -> str:
     """In the unit of the attribute; a number where it has none, such as hosts."""
     kind = STANDARD.kind_of(attribute)
     unit = STANDARD.unit_of(attribute) or (kind.unit if kind is not None else None)
-    return str(value) if unit is None else str(Amount(value, unit))
+    if unit is None:
+        return str(value)
+    return readable(Amount(value, unit), Amount(beside, unit) if beside else None)
 
 
 def bottlenecks_view(bottlenecks: Iterable[pb.Bottleneck]) -> Table:

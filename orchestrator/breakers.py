@@ -48,6 +48,7 @@ class Breakers:
         self._trial = 0
         self._base = Topology([])
         self._views: dict[frozenset[str], _View] = {}
+        self._known = _View(self._base, RouteFinder())
 
     def of(self, domain: str) -> Breaker:
         """The domain's breaker as it is now."""
@@ -112,12 +113,15 @@ class Breakers:
                 self.hear(domain, Signal.RETURNED)
 
     def explained(self, question: Question, outcome: T | Failure) -> T | Failure:
-        """A failure that also names the domains which were left out and might have helped."""
-        base = self._gateway.topology()
-        out = self._left_out(base) - set(question.topology.domains)
-        if not isinstance(outcome, Failure) or not out:
+        """A failure that also names the domains which were silent or away and might have helped."""
+        if not isinstance(outcome, Failure):
             return outcome
-        missed = self._on_routes(question.criteria, self._view(base, frozenset()), out)
+        base, criteria = self._gateway.topology(), question.criteria
+        out = self._left_out(base).union(self._gateway.known().domains.keys() - base.domains.keys())
+        out -= question.topology.domains.keys() | frozenset(criteria.constraints.avoid_domains)
+        if not out:
+            return outcome
+        missed = self._on_routes(criteria, self._whole(), out)
         refusals = (*(self._refusal(d) for d in sorted(missed)), *outcome.refusals)
         proof = outcome.proof
         if missed and proof is not None:
@@ -139,6 +143,13 @@ class Breakers:
             self._views[out] = _View(Topology(kept), RouteFinder())
         return self._views[out]
 
+    def _whole(self) -> _View:
+        """With all domains, also those that are away."""
+        known = self._gateway.known()
+        if known is not self._known.topology:
+            self._known = _View(known, RouteFinder())
+        return self._known
+
     def _on_routes(self, criteria: Criteria, view: _View, domains: Iterable[str]) -> frozenset[str]:
         """Those of the domains which the routes of these criteria cross; of a CloudNet, all."""
         wanted = frozenset(domains)
@@ -148,6 +159,9 @@ class Breakers:
         return wanted & {c.domain for route in routes for c in route.crossings}
 
     def _refusal(self, domain: str) -> Refusal:
+        if domain not in self._gateway.topology().domains:
+            reason = f"{domain} is left out: it cannot be reached"
+            return Refusal(RefusalKind.UNAVAILABLE, reason, domain=domain)
         breaker = self.of(domain)
         left_s = max(0.0, (breaker.retry_at_ms - self._clock.now_ms()) / 1000)
         again = f"in {left_s:.0f} s" if left_s >= 0.5 else "now"

@@ -49,6 +49,9 @@ SPELLINGS: dict[Unit, dict[str, int]] = {
 }
 """How each unit may be written, and how many base units that is."""
 
+FEW, MANY = 1000, 10_000
+"""Counts of a unit that are read at a glance, and those that are not read at all."""
+
 EXAMPLES: dict[Unit, str] = {
     Unit.BANDWIDTH_BPS: "10 Gb/s",
     Unit.DATA_BYTES: "8 GiB",
@@ -98,6 +101,35 @@ def format_amount(amount: Amount) -> str:
     count = amount.value // table[spelled]
     plural = spelled in _SINGULAR.values()
     return f"{count} {spelled[:-1] if plural and count == 1 else spelled}"
+
+
+def readable(amount: Amount, beside: Amount | None = None) -> str:
+    """For people, who compare: as :func:`format_amount` while that has three digits, else with up
+    to two decimals of a larger unit, "64.5 GiB"; only beyond four digits rounded, and then up.
+
+    ``beside``: another that is told with it; bytes are of its kind, of powers of two or of ten.
+    """
+    exact = format_amount(amount)
+    binary = format_amount(beside or amount).endswith("iB")
+    if amount.unit is not Unit.DATA_BYTES or binary is exact.endswith("iB"):
+        count = int(exact.partition(" ")[0])
+        if count < FEW:
+            return exact
+    else:
+        count = MANY
+    units = {
+        spelled: factor
+        for spelled, factor in SPELLINGS[amount.unit].items()
+        if factor <= amount.value and (factor == 1 or spelled.endswith("iB") is binary)
+    }
+    spelled = max(units, key=lambda each: units[each], default="")
+    if not spelled:
+        return exact
+    hundredths, rest = divmod(amount.value * 100, units[spelled])
+    if rest and count < MANY:
+        return exact
+    whole = Decimal(hundredths + bool(rest)) / 100
+    return f"{whole.normalize():f} {spelled}"
 
 
 def _short(text: str) -> str:

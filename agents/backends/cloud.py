@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial as bound
 from typing import Protocol
 
+import structlog
+
 from agents.backends.base import Claim, Free, Partial, Placement
 from agents.backends.claims import (
     claims_at_ports,
@@ -53,6 +55,8 @@ from substrate.model import (
 )
 from substrate.values import dataclass, replace
 from substrate.vlans import VlanSet
+
+_log = structlog.get_logger(__name__)
 
 
 class Embeds(Protocol):
@@ -97,6 +101,7 @@ class ProviderBackend(ExchangeBackend):
         self.embedder: Embeds = embedder or embedder_of(self.underlay, cloud)
         self.hosting: HostingSettings = cloud
         self.cloud_stp = f"{config.domain}:{CLOUD_PORT}"
+        self._sought = cloud.objective
         self._objective, self._time_limit_s = OBJECTIVES[cloud.objective], cloud.time_limit_s
         self._capacities |= self.underlay.capacities
         # All that ports can bring: it never limits.
@@ -146,6 +151,14 @@ class ProviderBackend(ExchangeBackend):
                 )
             finally:
                 self._thinking = False
+        if found is not None:
+            _log.info(
+                "mapped",
+                reservation=partial.reservation_id,
+                version=partial.version,
+                sought=self._sought,
+                **found.proof,
+            )
         return Advice(partial.graph, partial.segments, found, why)
 
     def place_graph(self, partial: Partial, free: Free) -> Placement | Refusal:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agents.backends import open_backend
@@ -444,6 +445,23 @@ async def test_advice_for_another_part_is_not_taken() -> None:
     advice = await made.consult(partial, free)
     other = mapped(book.admit(prep(1, pair(cpu="3 cores"), wire()), advice))
     assert other.vnodes[0].mcores == 3000
+
+
+async def test_how_good_a_mapping_is_stands_in_the_log() -> None:
+    made = backend()
+    book = Book(made)
+    part = prep(1, pair(), wire())
+    with structlog.testing.capture_logs() as logs:
+        advice = await made.consult(*book.partial(part))
+        held(book.admit(part, advice))
+        await made.consult(*book.partial(replace(part, transaction_id="t2", version=2)))
+    first, second = (entry for entry in logs if entry["event"] == "mapped")
+    assert (first["reservation"], first["version"], first["sought"]) == ("r1", 1, "load")
+    assert (first["status"], first["scope"]) == ("optimal", "whole")
+    assert 0 < first["bound"] <= first["objective"]
+    assert first["gap"] <= 0.01
+    # What is there already stays: of other hosts nothing was looked at.
+    assert (second["version"], second["scope"]) == (2, "present")
 
 
 async def test_the_program_tells_what_is_short_where_the_first_stage_cannot() -> None:

@@ -33,6 +33,7 @@ from rdl.codec import from_bytes
 from rdl.model import Graph, RelationKind, by_id
 from substrate.calendar import Direction, Resource
 from substrate.model import Refusal, RefusalKind, Segment
+from substrate.values import replace
 from substrate.vlans import VlanSet
 
 LOAD = OBJECTIVES["load"]
@@ -418,6 +419,21 @@ def test_without_a_free_vlan_a_vlink_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         settle(site, found, all_free(site), VlanSet.of(7), ("r", 1))
     assert caught.value.refusal.kind is RefusalKind.LABEL
+
+
+def test_what_was_not_proven_is_feasible_and_says_how_far_from_its_bound_it_may_be() -> None:
+    site = berlin()
+    of = asked(example("pair-at-berlin"), Segment("wire", CLOUD, 250, EAST, 120, G))
+    found = think(site, of, all_free(site), LOAD)
+    assert found.proof["status"] == "optimal"
+    far = replace(found, bound=found.cost / 2)
+    assert far.proof == {
+        "status": "feasible",
+        "objective": found.cost,
+        "bound": found.cost / 2,
+        "gap": 0.5,
+        "scope": "whole",
+    }
 
 
 def test_the_program_finds_no_worse_than_the_first_stage() -> None:

@@ -656,8 +656,10 @@ def test_what_cannot_be_asked_is_named() -> None:
 
 
 def test_a_provider_that_has_not_answered_cannot_be_placed_at() -> None:
-    none = short(Ask(pair(), small(), STAR, placing={"web": "oslo"}))
-    assert "web: is to be at oslo" in none.reason
+    none = map_overlay(Ask(pair(), small(), STAR, placing={"web": "oslo"}))
+    assert isinstance(none, Shortfall)
+    assert none.reason == "oslo, where web must be, has not told what it has free"
+    assert (none.where, none.elements, none.proven) == ("oslo", ("web",), False)
 
 
 def test_the_same_asked_twice_is_answered_the_same() -> None:

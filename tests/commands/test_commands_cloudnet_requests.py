@@ -190,6 +190,7 @@ def test_shortfalls_are_shown_in_the_units_of_their_attributes_and_each_once() -
         short("/resource/cpu", 1500, asked=2000, elements=["a", "b"]),
         short("/resource/cpu", 1500, asked=2000, elements=["a", "b"]),
         short("/resource/disk/ssd", 5 * 10**9),
+        short("/resource/disk", 10**15 - (2 << 40), asked=10**15),
         short("/feature/latency", 250, asked=1000, elements=["wire"]),
         short("/node/host/pip", 1, "all providers", asked=2),
         short("in no vocabulary", -7),
@@ -201,8 +202,9 @@ def test_shortfalls_are_shown_in_the_units_of_their_attributes_and_each_once() -
     rows = [re.split(r" {2,}", line.strip()) for line in console.file.getvalue().splitlines()]
     assert rows == [
         ["where", "resource", "short", "of", "for"],
-        ["berlin", "/resource/cpu", "1500 mcores", "2 cores", "a, b"],
+        ["berlin", "/resource/cpu", "1.5 cores", "2 cores", "a, b"],
         ["berlin", "/resource/disk/ssd", "5 GB", "all of it"],
+        ["berlin", "/resource/disk", "997.81 TB", "1 PB", "all of it"],
         ["berlin", "/feature/latency", "250 us", "1 ms", "wire"],
         ["all providers", "/node/host/pip", "1", "2", "all of it"],
         ["berlin", "in no vocabulary", "-7", "all of it"],
@@ -215,7 +217,11 @@ def test_a_refused_plan_says_how_sure_it_is_as_far_as_that_is_told() -> None:
         status="infeasible", objective=inf, bound=inf, gap=inf, proof_scope="whole"
     )
     refused = pb.PlanResponse(refusals=[common_pb2.Refusal(reason="no")], proof=proof)
-    line = "infeasible: objective inf, bound inf, gap inf%, scope whole of what providers told"
+    line = "infeasible: there is no mapping, scope whole of what providers told"
+    assert line in shown(views_cloudnet.plan_view(refused, pb.CloudNet()))
+    proof.status, proof.bound = "unknown", 0.0
+    refused.proof.CopyFrom(proof)
+    line = "unknown: no mapping, bound 0, scope whole of what providers told"
     assert line in shown(views_cloudnet.plan_view(refused, pb.CloudNet()))
     refused.ClearField("proof")
     assert "told" not in shown(views_cloudnet.plan_view(refused, pb.CloudNet()))
@@ -245,7 +251,7 @@ def test_all_that_a_refusal_is_short_of_is_shown_a_line_each() -> None:
     rows = [re.split(r" {2,}", line.strip()) for line in console.file.getvalue().splitlines()]
     assert rows == [
         ["where", "resource", "short", "of", "for"],
-        ["berlin", "/resource/cpu", "1500 mcores", "6 cores", "a"],
+        ["berlin", "/resource/cpu", "1.5 cores", "6 cores", "a"],
         ["berlin", "/resource/memory", "1 GiB", "4 GiB", "a"],
         ["munich, ulm", "/resource/disk", "1 TB", "4 TB", "b, c"],
     ]

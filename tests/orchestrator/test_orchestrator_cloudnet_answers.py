@@ -105,6 +105,20 @@ async def test_what_a_domain_that_is_left_out_might_take_is_not_proven_to_be_inf
 
 
 @virtual
+async def test_a_provider_that_is_away_is_named_where_it_might_have_helped() -> None:
+    async with Lying(world()) as it:
+        one = await it.start()
+        one.gateway.down("zurich")
+        there = cloudnet({"big": 2}, (), {"big": "zurich"})
+        for asked in (cloudnet({"big": 100}, ()), there):
+            plan = await one.reservations.Plan(requested(asked), NO_CONTEXT)
+            assert plan.refusals[0].reason == "zurich is left out: it cannot be reached"
+            assert plan.proof.status == "unknown"
+        told = plan.refusals[-1].reason
+        assert told == "zurich, where big must be, has not told what it has free"
+
+
+@virtual
 async def test_a_modify_that_is_refused_leaves_the_proof_of_what_stands() -> None:
     async with Lying(world()) as it:
         one = await it.start()

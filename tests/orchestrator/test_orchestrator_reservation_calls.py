@@ -59,6 +59,19 @@ async def test_a_failed_reserve_again_fails_again_without_being_tried_again() ->
         assert await one.events(first.reservation_id) == events
 
 
+@virtual
+async def test_a_refusal_names_the_domain_on_the_way_that_is_away() -> None:
+    async with Orchestrated(sites("m1")) as world:
+        one = await world.start()
+        one.gateway.down("m1")
+        told = (await one.reserve(wanted())).refusals
+        assert [refusal.domain for refusal in told[:-1]] == ["m1"]
+        assert told[0].reason == "m1 is left out: it cannot be reached"
+        avoided = pb.Constraints(avoid_domains=["m1"])
+        told = (await one.reserve(wanted(request_id="r2", constraints=avoided))).refusals
+        assert not any("left out: it cannot" in refusal.reason for refusal in told)
+
+
 @pytest.mark.parametrize(
     "other",
     [

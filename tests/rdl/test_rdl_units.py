@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given, strategies as st
 
-from rdl.units import AMOUNT_MAX, SPELLINGS, Amount, Unit, format_amount, parse_amount
+from rdl.units import (
+    AMOUNT_MAX,
+    SPELLINGS,
+    Amount,
+    Unit,
+    format_amount,
+    parse_amount,
+    readable,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,40 @@ def test_an_amount_is_written_in_the_largest_unit_that_is_exact(
 @given(st.integers(0, AMOUNT_MAX), st.sampled_from(Unit))
 def test_what_is_written_reads_as_the_same(value: int, unit: Unit) -> None:
     assert parse_amount(str(Amount(value, unit)), unit) == Amount(value, unit)
+
+
+@pytest.mark.parametrize(
+    ("value", "beside", "unit", "text"),
+    [
+        (8000 << 30, None, Unit.DATA_BYTES, "8000 GiB"),
+        (66048 << 20, None, Unit.DATA_BYTES, "64.5 GiB"),
+        (2001 * 10**9, None, Unit.DATA_BYTES, "2001 GB"),
+        (10**15 - (1 << 40), 10**15, Unit.DATA_BYTES, "998.91 TB"),
+        (5 * 10**9, 512 << 30, Unit.DATA_BYTES, "4.66 GiB"),
+        (100 << 30, 512 << 30, Unit.DATA_BYTES, "100 GiB"),
+        (0, 1 << 30, Unit.DATA_BYTES, "0 B"),
+        (7, 1 << 30, Unit.DATA_BYTES, "7 B"),
+        (1500, 4000, Unit.COMPUTE_MCORES, "1.5 cores"),
+        (500, None, Unit.COMPUTE_MCORES, "500 mcores"),
+        (12_345_678, None, Unit.DURATION_US, "12.35 s"),
+    ],
+)
+def test_amounts_that_people_compare_are_short_and_of_one_kind(
+    value: int, beside: int | None, unit: Unit, text: str
+) -> None:
+    other = None if beside is None else Amount(beside, unit)
+    assert readable(Amount(value, unit), other) == text
+
+
+@given(st.integers(0, AMOUNT_MAX), st.none() | st.integers(1, AMOUNT_MAX), st.sampled_from(Unit))
+def test_what_is_told_to_people_is_no_less_and_hardly_more(
+    value: int, beside: int | None, unit: Unit
+) -> None:
+    other = None if beside is None else Amount(beside, unit)
+    count, _, spelled = readable(Amount(value, unit), other).partition(" ")
+    plural = {one[:-1]: factor for one, factor in SPELLINGS[unit].items()}
+    told = Decimal(count) * {**plural, **SPELLINGS[unit]}[spelled]
+    assert value <= told <= value * Decimal("1.01")
 
 
 def test_no_spelling_stands_for_two_units() -> None:
