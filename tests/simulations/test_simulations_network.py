@@ -333,7 +333,9 @@ async def test_without_a_path_the_request_fails_at_once() -> None:
         network.down("m1")
         began_ms = network.clock.now_ms()
         record = await network.reserve(circuit(1))
-        assert record.refusals[0].kind is RefusalKind.NO_PATH
+        away, why = record.refusals
+        assert (away.kind, away.domain) == (RefusalKind.UNAVAILABLE, "m1")
+        assert why.kind is RefusalKind.NO_PATH
         assert network.clock.now_ms() == began_ms
         assert_nothing_held(network)
 
