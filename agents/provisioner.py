@@ -248,7 +248,7 @@ class Provisioner:
 
     async def _switch(self, chosen: Record, others: Sequence[Record], now_s: int) -> bool:
         """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""
-        before = [r for r in others if self.configured(r.key) and r.live]
+        before = [r for r in others if self._touched.provisioned(r.key) and r.live]
         # They stay as they are also where there is no room beside them: the new one may be given
         # back, and until it is certain that it stands, what they have is what their user has.
         kept = [r for r in others if _stands_by(r, chosen, now_s)]
@@ -280,7 +280,7 @@ class Provisioner:
             return
         for record in sorted(records, key=version_of, reverse=True):
             placement = self._placement_of(record)
-            self._touched.add(record, placement)
+            self._touched.stand_by(record, placement)
             self._backend.stands_by("/".join(record.key), placement)
 
     async def _clear(self, records: Sequence[Record], now_s: int) -> bool:

@@ -13,19 +13,33 @@ class Touched:
         self._reservations: dict[Key, str] = {}
         self._labels: dict[Key, set[tuple[str, int]]] = {}
         self._users: dict[tuple[str, int], set[Key]] = {}
+        self._standing: set[Key] = set()
 
     def __contains__(self, key: object) -> bool:
         return key in self._reservations
 
     def add(self, record: Record, placement: Placement) -> None:
         """Notes a part and its labels, beside those it has had before."""
+        self._standing.discard(record.key)
         self._reservations[record.key] = reservation_of(record)
         self._labels.setdefault(record.key, set()).update(placement.labels)
         for label in placement.labels:
             self._users.setdefault(label, set()).add(record.key)
 
+    def stand_by(self, record: Record, placement: Placement) -> None:
+        """Notes a part that is not provisioned itself, for what it has in common with others."""
+        only = record.key not in self or record.key in self._standing
+        self.add(record, placement)
+        if only:
+            self._standing.add(record.key)
+
+    def provisioned(self, key: Key) -> bool:
+        """Whether it may have been provisioned, and does not only stand by."""
+        return key in self and key not in self._standing
+
     def remove(self, record: Record) -> None:
         """Forgets a part."""
+        self._standing.discard(record.key)
         self._reservations.pop(record.key, None)
         for label in self._labels.pop(record.key, ()):
             users = self._users.get(label, set())

@@ -29,9 +29,9 @@ RATE, DATA, LENGTH = (
     (format_duration, parse_duration),
 )
 UNITS = (
-    (re.compile(r"\b(\d+) bit/s"), *RATE),
-    (re.compile(r"\b(\d+) bytes\b"), *DATA),
-    (re.compile(r"\b(\d+) s\b"), *LENGTH),
+    (re.compile(r"(?<![\w.])(\d+) bit/s"), *RATE),
+    (re.compile(r"(?<![\w.])(\d+) bytes\b"), *DATA),
+    (re.compile(r"(?<![\w.])(\d+) s\b"), *LENGTH),
 )
 """Amounts with the units of the wire."""
 FIELDS = (("_bps", *RATE), ("_bytes", *DATA), ("duration_s", *LENGTH))

@@ -13,6 +13,14 @@ SIGNS = (
         " the network.",
     ),
     (
+        "certificate has expired",
+        "The certificate of {target}, or its authority's, has expired: it must be renewed there.",
+    ),
+    (
+        "certificate is not yet valid",
+        "The certificate of {target}, or its authority's, is not valid yet: is a clock wrong?",
+    ),
+    (
         "CERTIFICATE_VERIFY_FAILED",
         "The certificate of {target} is not signed by an authority that you believe: --ca is the"
         " file of the right one.",

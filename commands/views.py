@@ -22,7 +22,7 @@ from commands.views_paths import (
     share_text,
 )
 from commands.views_progress import add_progress
-from commands.views_refused import refused_rows
+from commands.views_refused import last_refused_rows, refused_rows
 from commands.words import (
     data_plane_name,
     each_text,
@@ -63,13 +63,8 @@ def record_view(record: pb.ReservationRecord) -> RenderableType:
 
 def _next_rows(record: pb.ReservationRecord) -> list[RenderableType]:
     """How to use it, or what would be granted; nothing of what is over."""
-    if record.state == pb.RESERVATION_STATE_COMMITTED:
-        refused = refused_rows(record)
-        change = [Text("A change was refused, and it is as it was:")] if refused else []
-        advice = advice_lines(record.advice) if record.paths else []
-        return [*advice, *change, *refused]
-    over = (pb.RESERVATION_STATE_CANCELLED, pb.RESERVATION_STATE_ENDED)
-    return [] if record.state in over else refused_rows(record)
+    usable = record.state == pb.RESERVATION_STATE_COMMITTED and bool(record.paths)
+    return [*(advice_lines(record.advice) if usable else []), *last_refused_rows(record)]
 
 
 def plan_view(plan: pb.PlanResponse, asked: pb.Reservation) -> RenderableType:

@@ -16,7 +16,7 @@ from commands.carried import carried_line
 from commands.drawing_text import route_lines
 from commands.mapping import Mapping, VNode, of_plan, of_record, quantity
 from commands.views_progress import add_progress
-from commands.views_refused import refused_rows
+from commands.views_refused import last_refused_rows, refused_rows
 from commands.words import styled, vlans_text, window_text
 
 MICROS, HOUR_S = 1_000_000, 3_600
@@ -73,7 +73,7 @@ def record_view(
     if unknown:
         rows.append(Text(f"the state of its VNodes is not known: {unknown}"))
     rows += [Text(carried_line(each)) for each in record.carried]
-    rows += refused_rows(record)
+    rows += last_refused_rows(record)
     broken = dict.fromkeys(f"{part.domain}: {part.reason}" for part in record.parts if part.reason)
     rows += [styled(line, "red") for line in broken]
     return Group(*rows)

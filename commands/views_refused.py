@@ -30,6 +30,16 @@ def refused_rows(answer: pb.ReservationRecord | pb.PlanResponse) -> list[Rendera
     return rows
 
 
+def last_refused_rows(record: pb.ReservationRecord) -> list[RenderableType]:
+    """What was refused last; nothing of what is over, and of what stands a change of it only."""
+    if record.state in (pb.RESERVATION_STATE_CANCELLED, pb.RESERVATION_STATE_ENDED):
+        return []
+    rows = refused_rows(record)
+    if rows and record.state == pb.RESERVATION_STATE_COMMITTED:
+        return [Text("A change was refused, and it is as it was:"), *rows]
+    return rows
+
+
 def instead_view(answer: pb.PlanResponse) -> Group:
     """What would be granted in place of an alternative that can no longer be accepted."""
     return Group(*refused_rows(answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 VIEWS_MAX = 64
+LEFT_OUT_MAX = 16
+"""So many domains that were left out are named one by one; of more is told how many."""
 
 
 @dataclass(slots=True)
@@ -122,7 +124,7 @@ class Breakers:
         if not out:
             return outcome
         missed = self._on_routes(criteria, self._whole(), out)
-        refusals = (*(self._refusal(d) for d in sorted(missed)), *outcome.refusals)
+        refusals = (*self._refusals(sorted(missed)), *outcome.refusals)
         proof = outcome.proof
         if missed and proof is not None:
             proof = proof_of_none(proven=False)
@@ -157,6 +159,12 @@ class Breakers:
             return wanted
         routes = view.finder.to_all(view.topology, criteria)
         return wanted & {c.domain for route in routes for c in route.crossings}
+
+    def _refusals(self, domains: Sequence[str]) -> Iterator[Refusal]:
+        """A CloudNet may miss all that are away: its answer is written down, and must be short."""
+        yield from map(self._refusal, domains[:LEFT_OUT_MAX])
+        if more := len(domains[LEFT_OUT_MAX:]):
+            yield Refusal(RefusalKind.UNAVAILABLE, f"left out, too, are {more} more")
 
     def _refusal(self, domain: str) -> Refusal:
         if domain not in self._gateway.topology().domains:

@@ -30,6 +30,7 @@ class RouteFinder:
         self._topology: Topology | None = None
         self._candidates: dict[Ends, tuple[Route, ...]] = {}
         self._nearest: dict[Ends, _Nearest] = {}
+        self._first: dict[Ends, Route | None] = {}
 
     def between(
         self, topology: Topology, source: str, destination: str, constraints: Constraints
@@ -69,8 +70,19 @@ class RouteFinder:
             yield known.found[at]
             at += 1
 
+    def first(
+        self, topology: Topology, source: str, destination: str, constraints: Constraints
+    ) -> Route | None:
+        """The first of ``nearest``, if any; what is large, where to look for more, is forgotten."""
+        self._keep(topology)
+        key = (source, destination, constraints)
+        if key not in self._first:
+            self._first[key] = next(nearest_routes(topology, *key), None)
+        return self._first[key]
+
     def _keep(self, topology: Topology) -> None:
         """Forgets what is of another topology, and all when it is too much."""
-        much = max(len(self._candidates), len(self._nearest)) >= REMEMBERED_MAX
-        if topology is not self._topology or much:
-            self._topology, self._candidates, self._nearest = topology, {}, {}
+        most = max(len(self._candidates), len(self._nearest), len(self._first))
+        if topology is not self._topology or most >= REMEMBERED_MAX:
+            self._topology = topology
+            self._candidates, self._nearest, self._first = {}, {}, {}

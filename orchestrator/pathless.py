@@ -14,6 +14,7 @@ FREE = Constraints()
 LIMITS = {
     "max_latency": "max_latency_us",
     "max_domains": "max_domains",
+    "min_share": "min_share_bps",
     "via": "via_domains",
     "ero": "ero",
     "avoid": "avoid_domains",
@@ -39,8 +40,8 @@ def no_path(
         if getattr(constraints, field) != getattr(FREE, field):
             relaxed: Any = replace(constraints, **{field: getattr(FREE, field)})
             avoid = tuple(sorted({*relaxed.avoid_domains, *down}))
-            ways = finder.nearest(topology, *ends, replace(relaxed, avoid_domains=avoid))
-            pieces += [f"; without {name} {_text(way)}" for way in (next(ways, None),) if way]
+            way = finder.first(topology, *ends, replace(relaxed, avoid_domains=avoid))
+            pieces += [f"; without {name} {_text(way)}"] if way is not None else []
     return Refusal(RefusalKind.NO_PATH, "".join(pieces))
 
 

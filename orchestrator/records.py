@@ -419,8 +419,9 @@ def at_once(paths: tuple[Path, ...]) -> int:
     """Most paths that are there at the same time."""
     windows = [path.window for path in paths if path.window is not None]
     lasting = len(paths) - len(windows)
+    begins = {window.start_s for window in windows}
     return lasting + max(
-        (sum(w.start_s <= begun.start_s < w.end_s for w in windows) for begun in windows), default=0
+        (sum(w.start_s <= begun_s < w.end_s for w in windows) for begun_s in begins), default=0
     )
 
 

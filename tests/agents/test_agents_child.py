@@ -337,6 +337,17 @@ def test_a_refusal_tells_the_most_that_would_be_possible_and_names_ports_of_the_
     assert (inside.kind, inside.resource) == (RefusalKind.LABEL, "m1:west")
 
 
+def test_a_domain_that_is_away_at_the_child_does_not_hide_what_the_refusal_is_about() -> None:
+    segment = part().segments[0]
+    away = refused(common_pb2.REFUSAL_KIND_UNAVAILABLE).refusals[0]
+    full = refused(common_pb2.REFUSAL_KIND_BANDWIDTH, "d2:left", 7)
+    taken = refused(common_pb2.REFUSAL_KIND_LABEL, "d3:host")
+    for said in (full, taken):
+        alone = refusal_of(said, segment, PORTS, True)
+        said.refusals.insert(0, away)
+        assert refusal_of(said, segment, PORTS, True) == alone
+
+
 def test_what_takes_too_much_from_others_at_the_child_is_too_much_bandwidth() -> None:
     segment = part().segments[0]
     dear = refusal_of(refused(common_pb2.REFUSAL_KIND_TOLL, "", 7), segment, PORTS, True)

@@ -400,6 +400,25 @@ async def test_a_host_that_fails_for_the_new_version_takes_nothing_of_the_old_on
         assert await said(console, "id") == "r1:a"
 
 
+async def test_a_version_that_was_never_made_does_not_stand_in_for_one_that_cannot_be() -> None:
+    async with world() as w:
+        begins = NOW_S + 100
+        await w.committed(cloud_prep(graph({"a": 1, "left-out": 1}), start_s=begins))
+        newer = cloud_prep(graph({"a": 1, "b": 8}), "t2", version=2, start_s=begins)
+        await w.committed(newer)
+        b = w.mapped("t2").vnode("b")
+        assert b is not None
+        memory(w.embedder).broken[b.host] = "no power"
+        for second in (101, 105):
+            await w.at(second)
+            assert w.data_plane("t2") is DataPlaneState.FAILED
+            assert w.data_plane("t1") is DataPlaneState.SCHEDULED
+        memory(w.embedder).broken.clear()
+        await w.at(120)
+        assert w.data_plane("t2") is DataPlaneState.ACTIVE
+        assert sorted(flat(await w.runs())) == ["r1:a", "r1:b"]
+
+
 async def test_a_host_that_fails_is_told_and_tried_again() -> None:
     async with world() as w:
         await w.committed(cloud_prep(PAIR))

@@ -211,6 +211,17 @@ def test_shortfalls_are_shown_in_the_units_of_their_attributes_and_each_once() -
     ]
 
 
+def test_of_a_cloudnet_that_stands_a_change_was_refused_and_of_one_that_is_over_nothing() -> None:
+    committed, cancelled = pb.RESERVATION_STATE_COMMITTED, pb.RESERVATION_STATE_CANCELLED
+    record = pb.ReservationRecord(state=committed, refusals=[common_pb2.Refusal(reason="no room")])
+    stands = shown(views_cloudnet.record_view(record))
+    assert stands.index("A change was refused, and it is as it was:") < stands.index("no room")
+    record.state = cancelled
+    assert "no room" not in shown(views_cloudnet.record_view(record))
+    record.state = pb.RESERVATION_STATE_FAILED
+    assert "change" not in shown(views_cloudnet.record_view(record))
+
+
 def test_a_refused_plan_says_how_sure_it_is_as_far_as_that_is_told() -> None:
     inf = float("inf")
     proof = pb.MappingProof(

@@ -133,6 +133,7 @@ DATA = ["--volume", "1TB", "--deadline", "+1h"]
         ),
         (HOUR, "request_id: given 'a b'", "--request-id: given 'a b'"),
         (HOUR, "something_new: given 7, possible: 8", "something_new: given 7, possible: 8"),
+        (HOUR, "later: given 0.75 s, possible: 90 s", "later: given 0.75 s, possible: 1m30s"),
     ],
 )
 def test_an_error_is_about_the_option_that_was_written_and_names_its_field(

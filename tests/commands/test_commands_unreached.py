@@ -71,6 +71,8 @@ def test_who_does_not_know_the_command_may_be_an_agent(target: str, fake: FakeOr
     ("words", "told"),
     [
         ("Tls handshake failed: CERTIFICATE_VERIFY_FAILED: self signed", "--ca is the file"),
+        ("Tls: CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", "it must be renewed there"),
+        ("Tls: CERTIFICATE_VERIFY_FAILED: certificate is not yet valid", "is a clock wrong?"),
         ("Custom verification check failed: Hostname Verification Check failed.", "for this name"),
         ("last error: UNKNOWN: Failed to create security handshaker.", "are not a pair"),
         ("last error: UNAVAILABLE: ipv4:127.0.0.1:7: Socket closed", "may speak TLS only"),

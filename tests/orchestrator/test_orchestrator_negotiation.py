@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
 from networks import VLANS, G, diamond, line
 
+from orchestrator import finder
 from orchestrator.finder import RouteFinder
 from orchestrator.knowledge import Knowledge
 from orchestrator.negotiation import (
@@ -39,6 +40,7 @@ from substrate.model import (
     Window,
     domain_of,
 )
+from substrate.routes import Route, nearest_routes
 from substrate.topology import Topology
 
 T = TypeVar("T")
@@ -321,6 +323,7 @@ async def test_no_path_names_what_was_left_out() -> None:
     [
         ({"max_latency_us": 5}, ["without max_latency there is west > m1 > east, whose"]),
         ({"max_domains": 2}, ["without max_domains there is west > m1 > east"]),
+        ({"min_share_bps": 101 * G}, ["without min_share there is west > m1 > east"]),
         ({"via_domains": ("m1", "m2")}, ["without via there is west > m1 > east"]),
         ({"ero": ("m2:west", "m1:west")}, ["without ero there is west > m1 > east"]),
         ({"avoid_domains": ("m1",), "via_domains": ("m1",)},
@@ -339,6 +342,25 @@ async def test_no_path_names_each_limit_without_which_there_is_one(
     assert refusal.reason.startswith("no path joins west:host and east:host within the constraints")
     assert refusal.reason.count("without") == len(told)
     assert all(text in refusal.reason for text in told)
+
+
+def test_what_was_only_told_keeps_no_search_for_more_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searches: list[str] = []
+
+    def search(*asked: Any) -> Iterator[Route]:
+        try:
+            searches.append("begun")
+            yield from nearest_routes(*asked)
+        finally:
+            searches.append("over")
+
+    monkeypatch.setattr(finder, "nearest_routes", search)
+    wanted = question(diamond(), 10, max_latency_us=5)
+    for _ in range(3):
+        assert isinstance(routes_of(wanted, Knowledge()), Refusal)
+    assert searches == ["begun", "over"]
 
 
 async def test_without_a_limit_a_domain_that_is_down_stays_left_out() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
@@ -350,7 +351,7 @@ async def test_mutual_tls_lets_only_known_certificates_in(certificates: Path) ->
     ("wrong", "told"),
     [
         ({"key": "other.key"}, r"good\.pem and \S+other\.key cannot be used: KEY_VALUES_MISMATCH"),
-        ({"key": "names"}, r"names cannot be used: not a certificate and its key in PEM"),
+        ({"key": "names"}, r"names cannot be used: not a certificate and its key"),
         ({"certificate": "names"}, r"names and \S+good\.key cannot be used"),
         ({"client_ca": "names"}, r"names has no certificate in PEM"),
     ],
@@ -363,6 +364,24 @@ async def test_what_is_no_pair_or_no_certificate_is_named(
         GrpcServer(ListenSettings(listen="127.0.0.1:0", tls=settings), services())
     with pytest.raises(ListenError, match=told):
         open_channel("127.0.0.1:1", tls=settings)
+
+
+def signs_itself(folder: Path, name: str, *options: str) -> TlsSettings:
+    files = ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "2"]
+    command = ["openssl", "req", "-x509", *options, *files]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return tls(folder, name, client_ca=folder / f"{name}.pem")
+
+
+@pytest.mark.usefixtures("certificates")
+async def test_a_short_key_is_a_pair_and_one_with_a_password_is_not(tmp_path: Path) -> None:
+    short = signs_itself(tmp_path, "short", "-newkey", "rsa:1024", "-nodes")
+    GrpcServer(ListenSettings(listen="127.0.0.1:0", tls=short), services())
+    locked = signs_itself(tmp_path, "locked", "-newkey", "rsa:2048", "-passout", "pass:secret")
+    with pytest.raises(
+        ListenError, match=r"locked\.key cannot be used: not a .*, without a password"
+    ):
+        GrpcServer(ListenSettings(listen="127.0.0.1:0", tls=locked), services())
 
 
 def test_a_missing_certificate_is_named(tmp_path: Path) -> None:

@@ -310,7 +310,9 @@ def refusal_of(
 
     Nothing of what is behind the child is told unless the domain is visible.
     """
-    first = record.refusals[0] if record.refusals else common_pb2.Refusal()
+    # Before its reasons a child names domains that are away, which might have helped.
+    told = [r for r in record.refusals if r.kind != common_pb2.REFUSAL_KIND_UNAVAILABLE]
+    first = next(iter(told or record.refusals), common_pb2.Refusal())
     kind = KINDS.get(first.kind, RefusalKind.UNAVAILABLE)
     named = [port for port, stp in ports.stps.items() if stp == first.resource]
     resource = named[0] if named else ""
