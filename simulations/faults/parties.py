@@ -275,6 +275,11 @@ class InstanceParty(Party):
         self.instance = instance
         await instance.superseded.wait()
 
+    @property
+    def reaches_all(self) -> bool:
+        """Whether it is connected with every domain, if it ever started."""
+        return self.instance is None or all(self.instance.engine.gateway.states().values())
+
     def _channel(self, target: str) -> grpc.aio.Channel:
         channel: Channel = self.around.wire.channel(self.name, target)
         return cast(grpc.aio.Channel, channel)

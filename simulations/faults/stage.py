@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from math import ceil
 from typing import Any
 
+from orchestrator.link import BACKOFF_MAX_S
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes
 from simulations.clock import EPOCH_MS
@@ -151,15 +153,25 @@ class Stage:
         last_s = self.schedule.world.last_s
         while self.loop.time() + 1 < last_s:
             await asyncio.sleep(int(self.loop.time()) + 1.5 - self.loop.time())
-            problems = self.checker.stuck()
-            if problems:
-                # Some domains may not have heard yet of what was decided a moment ago.
-                await asyncio.sleep(ON_ITS_WAY_S)
-                problems = [problem for problem in self.checker.stuck() if problem in problems]
-            for problem in problems:
+            for problem in await self._lasting(self.checker.stuck()):
                 self.checker.found(f"when all is well: {problem}")
         if last_s:
             self._must_be_resolved()
+
+    async def _lasting(self, problems: list[str]) -> list[str]:
+        """Those that stay once domains have heard of what was decided a moment ago."""
+        if not problems:
+            return []
+        await asyncio.sleep(ON_ITS_WAY_S)
+        for _ in range(ceil(BACKOFF_MAX_S)):
+            if not self._is_cut_off():
+                break
+            # Who was cut off for long tries again after seconds. A whole one: still amid seconds.
+            await asyncio.sleep(1)
+        return [problem for problem in self.checker.stuck() if problem in problems]
+
+    def _is_cut_off(self) -> bool:
+        return not all(party.reaches_all for party in self.instances.values())
 
     def _must_be_resolved(self) -> None:
         for problem in self._unresolved():
