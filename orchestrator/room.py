@@ -91,7 +91,8 @@ async def _find_room(
         if len(moved) <= most:
             if question.tariff is not None:
                 toll = toll_beside(common, placed, layout, question.topology)
-                dear = refusal_of(toll, question.tariff, question.topology)
+                bits = sum(laid.phase.bits for laid in layout[0])
+                dear = refusal_of(toll, question, bits)
                 if dear is not None:
                     return dear
             return room_of(question, placed[0], layout[0], moved, engine.now_ms() // 1000)

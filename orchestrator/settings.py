@@ -42,6 +42,7 @@ class OrchestratorSettings(ListenSettings):
     explanations_max: int = Field(default=2, ge=0, le=100)
     moves_max: int = Field(default=4, ge=0, le=64)
     toll_max_link_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    toll_link_s_per_tb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     carry_timeout_s: float = Field(default=600.0, ge=1, le=86_400)
     carry_rounds: int = Field(default=8, ge=0, le=1000)
     window_max_s: int = Field(default=366 * 86_400, ge=1)
@@ -75,9 +76,15 @@ class OrchestratorSettings(ListenSettings):
             bounds=self.bounds(),
             moves_max=self.moves_max,
             carry_ms=round(self.carry_timeout_s * 1000),
-            tariff=Tariff(self.toll_max_link_s) if self.toll_max_link_s is not None else None,
+            tariff=self.tariff(),
             carry_rounds=self.carry_rounds,
         )
+
+    def tariff(self) -> Tariff | None:
+        """What a request may take from others; None: anything."""
+        if self.toll_max_link_s is None and self.toll_link_s_per_tb is None:
+            return None
+        return Tariff(self.toll_max_link_s or 0.0, self.toll_link_s_per_tb or 0.0)
 
     def bounds(self) -> Bounds:
         """As the validation wants them."""

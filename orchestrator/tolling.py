@@ -24,7 +24,15 @@ from substrate.labels import Plan
 from substrate.model import Profile, Refusal, RefusalKind, Step, Window, least_profile
 from substrate.options import Pair
 from substrate.settling import IN, OUT, Layout
-from substrate.tolls import Free, Tariff, Toll, load_of_paths, load_of_shares, toll_of
+from substrate.tolls import (
+    TERABYTE_BITS,
+    Free,
+    Toll,
+    carried_bits,
+    load_of_paths,
+    load_of_shares,
+    toll_of,
+)
 from substrate.topology import Topology
 
 PLANS_MAX = 4
@@ -47,10 +55,11 @@ async def too_dear(question: Question, lying: Lying, bargain: Bargain) -> Refusa
     wanted, topology = _pairs(lying, question.topology), question.topology
     ways = question.criteria.directionality
     loads = [load_of_paths(phase.window, plan.paths, ways) for phase, plan in lying]
+    bits = sum(phase.bits for phase, _ in lying)
     while True:
         answers = await bargain.ask(wanted, span)
         toll = toll_of(loads, _told(answers.values()), topology)
-        refusal = refusal_of(toll, question.tariff, topology)
+        refusal = refusal_of(toll, question, bits)
         # What is told of longer times may say less than there is: nothing is refused for that.
         if refusal is None or not bargain.forgets():
             return refusal
@@ -112,17 +121,22 @@ def toll_beside(
     return toll_of(loads, free, topology)
 
 
-def refusal_of(toll: Toll, tariff: Tariff, topology: Topology) -> Refusal | None:
-    """Why that is too much; None: it is not."""
-    dearest = toll.dearest
-    if dearest is None or toll.link_s <= tariff.toll_max_link_s:
+def refusal_of(toll: Toll, question: Question, bits: int) -> Refusal | None:
+    """Why that is too much for a circuit that lets through so much; None: it is not."""
+    tariff, dearest = question.tariff, toll.dearest
+    if tariff is None or dearest is None:
         return None
-    link = topology.link_at(dearest.stp)
+    carried = carried_bits(question.criteria, bits)
+    most_link_s = tariff.most_link_s(carried)
+    if toll.link_s <= most_link_s:
+        return None
+    link = question.topology.link_at(dearest.stp)
+    size = f" for {carried / TERABYTE_BITS:.4g} TB" if tariff.link_s_per_tb else ""
     remote = link.other(dearest.stp) if link is not None else ""
     reason = (
-        f"its toll is {toll.link_s:.4g} link-seconds, at most {tariff.toll_max_link_s:.4g} are "
-        f"admitted; a bit costs most on {dearest.stp} to {remote} {times(dearest.window)}, where "
-        f"others have {dearest.taken:.0%}"
+        f"its toll is {toll.link_s:.4g} link-seconds, at most {most_link_s:.4g} are "
+        f"admitted{size}; a bit costs most on {dearest.stp} to {remote} {times(dearest.window)}, "
+        f"where others have {dearest.taken:.0%}"
     )
     return Refusal(RefusalKind.TOLL, reason, resource=dearest.stp)
 

@@ -23,7 +23,7 @@ from substrate.places import ANY, Limits, Places
 from substrate.remembered import Remembered
 from substrate.routes import Route
 from substrate.splitting import Effort, Shares, composed
-from substrate.tolls import Load, Tariff, load_of_paths, load_of_shares, toll_of
+from substrate.tolls import Load, Tariff, carried_bits, load_of_paths, load_of_shares, toll_of
 from substrate.topology import Topology
 from substrate.values import dataclass, replace
 
@@ -93,7 +93,8 @@ class Search:
             return False
         plan = self._planned(bandwidth_bps, window, self._fit_leg)
         return isinstance(plan, Plan) and self._admits(
-            lambda: load_of_paths(window, plan.paths, self.criteria.directionality)
+            Phase(window, bandwidth_bps),
+            lambda: load_of_paths(window, plan.paths, self.criteria.directionality),
         )
 
     def _may_fit(self, bandwidth_bps: int, window: Window) -> bool:
@@ -123,27 +124,36 @@ class Search:
         supply, options = self._during(window)
         shares = self._composed(criteria, options.of_bandwidth(criteria), supply)
         ways = criteria.directionality
-        if not shares or self._admits(lambda: load_of_shares(window, shares, ways)):
+        phase = Phase(window, bandwidth_bps)
+        if not shares or self._admits(phase, lambda: load_of_shares(window, shares, ways)):
             return shares
         return ()
 
-    def _admits(self, load: Callable[[], Load]) -> bool:
+    def _admits(self, phase: Phase, load: Callable[[], Load]) -> bool:
+        """A part of a volume may take all that the whole may."""
         if self.tariff is None:
             return True
-        toll = toll_of((load(),), self._free, self.topology)
-        return toll.link_s <= self.tariff.toll_max_link_s
+        bend = self.criteria.bend
+        bits = max(phase.bits, bend.volume_bytes * BITS) if bend is not None else phase.bits
+        return self._admits_toll((load(),), bits)
+
+    def _admits_toll(self, loads: Iterable[Load], bits: int) -> bool:
+        assert self.tariff is not None
+        toll = toll_of(loads, self._free, self.topology)
+        return toll.link_s <= self.tariff.most_link_s(carried_bits(self.criteria, bits))
 
     def admits_all(self, phases: Iterable[Phase]) -> bool:
         """Whether phases that fit take no more from others, all together, than they may."""
         if self.tariff is None:
             return True
-        freely, loads = replace(self, tariff=None), list[Load]()
+        freely, loads, bits = replace(self, tariff=None), list[Load](), 0
         for each in phases:
             shares = freely._shares(each.bandwidth_bps, each.window)
             if not shares:
                 return False
             loads.append(load_of_shares(each.window, shares, self.criteria.directionality))
-        return toll_of(loads, self._free, self.topology).link_s <= self.tariff.toll_max_link_s
+            bits += each.bits
+        return self._admits_toll(loads, bits)
 
     def _free(self, *ends: str) -> Profile:
         """What is free of a link, by what both its ends tell."""

@@ -14,19 +14,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import log
 
-from substrate.model import Directionality, Path, Profile, Step, Window
+from substrate.model import Criteria, Directionality, Path, Profile, Step, Window
 from substrate.splitting import Share
 from substrate.topology import Topology
 from substrate.values import dataclass
 
 STEEPNESS = 50.0
+TERABYTE_BITS = 8 * 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What a request may take from others: ``toll_max_link_s`` link-seconds, more than 0."""
+    """What a request may take from others: ``toll_max_link_s`` link-seconds, and ``link_s_per_tb``
+    more for each terabyte that it carries; one of them more than 0."""
 
     toll_max_link_s: float
+    link_s_per_tb: float = 0.0
+
+    def most_link_s(self, carried_bits: int) -> float:
+        """For a request that carries so much."""
+        return self.toll_max_link_s + self.link_s_per_tb * carried_bits / TERABYTE_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,12 @@ class Load:
 Free = Callable[[str, str], Profile]
 """What is free on the link that leaves a domain at an STP for another one, in that direction; from
 the beginning of what is asked about, or now, on. Empty: nobody tells."""
+
+
+def carried_bits(criteria: Criteria, bits: int) -> int:
+    """What a circuit carries to all destinations, and both ways, which lets through ``bits``."""
+    ways = 2 if criteria.directionality is Directionality.BIDIRECTIONAL else 1
+    return bits * ways * len(criteria.destinations)
 
 
 def cost(before: float, added: float) -> float:

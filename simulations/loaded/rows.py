@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from simulations.loaded.bound import Bound, offline_bound
 from simulations.loaded.demand import Demand, draw_demands
 from simulations.loaded.play import play
-from simulations.loaded.strategies import SHAPES, TARIFFS
+from simulations.loaded.strategies import SHAPES, tariff_of
 from simulations.loaded.world import World
 from simulations.pool import spread
 
@@ -107,7 +107,9 @@ def one_run(world: World, strategies: Sequence[str], seed: int, item: tuple[floa
         volume=sum(demand.volume for demand in demands),
         bound=offline_bound(world, demands),
         counts=tuple(
-            count(demands, list(map(bool, play(world, SHAPES[name], demands, TARIFFS.get(name)))))
+            count(
+                demands, list(map(bool, play(world, SHAPES[name], demands, tariff_of(name, world))))
+            )
             for name in strategies
         ),
     )

@@ -11,13 +11,11 @@ from dataclasses import replace
 from functools import partial
 
 from simulations.loaded.demand import SLOT_S, Demand
-from simulations.loaded.world import HOST
+from simulations.loaded.world import HOST, World
 from substrate.model import Bend, Constraints, Criteria, Directionality, Strategy, Window
-from substrate.tolls import Tariff
+from substrate.tolls import TERABYTE_BITS, Tariff
 
 PATHS_MAX = 16
-PRICED_SLOTS = 3
-"""What a request may take from others: so much as links for a slot (substrate.tolls)."""
 
 Shape = Callable[[Demand], Criteria]
 
@@ -78,11 +76,24 @@ SHAPES: dict[str, Shape] = {
     "repack": _repack,
     "priced": _malleable,
     "priced_repack": _repack,
+    "priced_by_size": _malleable,
+    "priced_by_size_repack": _repack,
 }
 """By name, as in rows."""
 
-TARIFFS: dict[str, Tariff] = {
-    "priced": Tariff(PRICED_SLOTS * SLOT_S),
-    "priced_repack": Tariff(PRICED_SLOTS * SLOT_S),
+PRICES: dict[str, tuple[float, float]] = {
+    "priced": (3, 0),
+    "priced_repack": (3, 0),
+    "priced_by_size": (1, 1),
+    "priced_by_size_repack": (1, 1),
 }
-"""Of strategies that have one."""
+"""What a request may take from others: so much as links for so many slots, and for so much of the
+time for which one link would carry all of it (substrate.tolls)."""
+
+
+def tariff_of(name: str, world: World) -> Tariff | None:
+    """That of a strategy; None: it has none."""
+    slots, links = PRICES.get(name, (0, 0))
+    if not slots:
+        return None
+    return Tariff(slots * SLOT_S, links * TERABYTE_BITS / world.unit_bps)

@@ -259,6 +259,32 @@ async def test_what_was_told_a_while_ago_is_not_used_to_count() -> None:
         assert (await one.reserve(asked(35, "fourth"))).state == COMMITTED
 
 
+@virtual
+async def test_who_carries_more_may_take_more_where_the_price_is_by_volume() -> None:
+    volume_tb = 2 * 40 * 3600 / 8000
+    least = (WHOLE * cost(0.4, 0.4) - 300) / volume_tb
+    async with world(tariff=Tariff(300, least + 0.1)) as net:
+        one = await net.start()
+        assert (await one.reserve(asked(40, "first"))).state == COMMITTED
+        assert (await one.reserve(asked(40, "second"))).state == COMMITTED
+    async with world(tariff=Tariff(300, least - 0.1)) as net:
+        one = await net.start()
+        assert (await one.reserve(asked(40, "first"))).state == COMMITTED
+        (refusal,) = (await one.reserve(asked(40, "second"))).refusals
+        most = 300 + (least - 0.1) * volume_tb
+        assert f"at most {most:.4g} are admitted for 36 TB" in refusal.reason
+
+
+def test_a_price_by_volume_may_be_the_only_one() -> None:
+    given = OrchestratorSettings(insecure=True, toll_link_s_per_tb=5)
+    assert given.limits().tariff == Tariff(0, 5)
+    both = OrchestratorSettings(insecure=True, toll_max_link_s=90, toll_link_s_per_tb=5)
+    assert both.limits().tariff == Tariff(90, 5)
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="toll_link_s_per_tb"):
+            OrchestratorSettings(insecure=True, toll_link_s_per_tb=wrong)
+
+
 def test_the_setting_is_off_unless_it_is_given_and_more_than_nothing() -> None:
     assert OrchestratorSettings(insecure=True).limits().tariff is None
     given = OrchestratorSettings(insecure=True, toll_max_link_s=90)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ C = 100 * 10**9
 RING = World(
     "ring", tuple(Link(a, b, C) for a, b in [("p", "q"), ("q", "r"), ("r", "s"), ("p", "s")])
 )
+LINE = World("line", tuple(Link(a, b, C) for a, b in pairwise("pqrstu")))
 KITE = World("kite", (*RING.links, Link("p", "r", C // 2)))
 
 

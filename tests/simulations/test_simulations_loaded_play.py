@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import mean
 
 import pytest
 from hypothesis import given, settings
-from loads import KITE, RING, C, demand, demands, used
+from loads import KITE, LINE, RING, C, demand, demands, used
 
 from simulations.loaded.bound import offline_bound
 from simulations.loaded.demand import (
@@ -19,7 +20,7 @@ from simulations.loaded.demand import (
     draw_demands,
 )
 from simulations.loaded.play import play
-from simulations.loaded.strategies import SHAPES, TARIFFS
+from simulations.loaded.strategies import PRICES, SHAPES, tariff_of
 from simulations.loaded.world import World, abilene
 from substrate.model import Window
 from substrate.tolls import Tariff
@@ -115,7 +116,7 @@ def test_requests_that_bend_ask_for_the_same_in_a_wider_window() -> None:
 def test_nothing_is_overbooked_and_the_bound_is_never_beaten(
     world: World, name: str, data: tuple[Demand, ...]
 ) -> None:
-    played = play(world, SHAPES[name], data, TARIFFS.get(name))
+    played = play(world, SHAPES[name], data, tariff_of(name, world))
     capacities = {
         f"{config['domain']}:{port['name']}": port["capacity"]
         for config in world.configs()
@@ -143,13 +144,34 @@ def test_a_large_request_pays_for_what_it_takes_from_others() -> None:
     assert all(play(RING, SHAPES["single_path"], (long,), many))
 
 
-@pytest.mark.parametrize("name", TARIFFS)
+@pytest.mark.parametrize("name", PRICES)
 def test_the_priced_strategies_are_others_with_a_tariff(name: str) -> None:
     asked = demand("p", "q", 0.5, slots=2)
-    plain = {"priced": "malleable", "priced_repack": "repack"}[name]
+    plain = "repack" if name.endswith("repack") else "malleable"
     assert SHAPES[name](asked) == SHAPES[plain](asked)
-    crowd = tuple(demand("p", "r", 1.0, slots=8) for _ in range(6))
-    served, tolled = (
-        sum(map(bool, play(RING, SHAPES[name], crowd, tariff))) for tariff in (None, TARIFFS[name])
+    assert tariff_of(name, LINE) is not None
+    assert tariff_of(plain, LINE) is None
+
+
+def crowd_served(name: str, crowd: Sequence[Demand]) -> tuple[int, int]:
+    """Without its tariff, and with it."""
+    plain, tolled = (
+        sum(map(bool, play(LINE, SHAPES[name], crowd, tariff)))
+        for tariff in (None, tariff_of(name, LINE))
     )
-    assert 0 < tolled < served
+    return plain, tolled
+
+
+@pytest.mark.parametrize("name", PRICES)
+def test_some_who_come_far_and_last_are_not_let_in_at_a_price(name: str) -> None:
+    plain, tolled = crowd_served(name, [demand("p", "u", 0.5, slots=8) for _ in range(4)])
+    assert 0 < tolled < plain
+
+
+@pytest.mark.parametrize(("name", "same"), [("priced", False), ("priced_by_size", True)])
+def test_who_is_near_is_let_in_at_any_size_where_the_price_is_by_size(
+    name: str, same: bool
+) -> None:
+    plain, tolled = crowd_served(name, [demand("p", "q", 1.0, slots=16) for _ in range(2)])
+    assert plain == 2
+    assert (tolled == plain) is same

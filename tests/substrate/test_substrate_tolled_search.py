@@ -9,15 +9,15 @@ from hypothesis import given, settings, strategies as st
 
 from substrate.bending import BITS, Phase, Search, Shortfall, ever_fits, soonest, widest
 from substrate.bottleneck import Bottleneck, bottlenecks
-from substrate.model import Refusal, RefusalKind, Window
+from substrate.model import Bend, Refusal, RefusalKind, Window
 from substrate.spreading import SLOWER, spread, spread_admitted
-from substrate.tolls import Tariff, cost
+from substrate.tolls import TERABYTE_BITS, Tariff, cost
 
 HALF = Window(START_S, START_S + 15)
 FREE_AFTER = {"a:to-b": steps((START_S, 15), (HALF.end_s, 60)), "b:to-a": steps((START_S, 60))}
 """A link of 60 bit/s from a to b, of which 45 are taken in the first half of the span."""
 
-tariffs = st.floats(0.001, 200).map(Tariff)
+tariffs = st.builds(Tariff, st.floats(0.001, 200), st.just(0.0) | st.floats(0, 10**12))
 
 
 def tolled(most_link_s: float, bandwidth_bps: int = 60) -> Search:
@@ -94,6 +94,19 @@ def test_a_volume_is_slower_where_it_would_take_too_much() -> None:
     plain = spread(replace(search, tariff=None), 30 * 12 // BITS, 4, 1, 1, sparing=True)
     assert not isinstance(plain, Shortfall)
     assert max(phase.bandwidth_bps for phase in plain) == 60
+
+
+def test_part_of_a_volume_may_take_what_the_whole_may() -> None:
+    bits, per_tb = 60 * 15, 0.3 * TERABYTE_BITS
+    allowed_link_s = 0.3 * 2 * bits
+    search = replace(tolled(1.0), tariff=Tariff(0.0, per_tb))
+    (part, whole) = (Phase(Window(HALF.end_s, HALF.end_s + each), 60) for each in (5, 15))
+    assert toll(0, 1, 5) < allowed_link_s
+    volume = replace(search, criteria=replace(search.criteria, bend=Bend(volume_bytes=bits // 8)))
+    assert volume.fits(part.bandwidth_bps, part.window)
+    assert volume.admits_all([whole]) == (toll(0, 1, 15) <= allowed_link_s)
+    scarce = replace(volume, tariff=Tariff(0.0, per_tb / 100))
+    assert not scarce.admits_all([whole])
 
 
 def test_what_cannot_be_composed_any_more_is_not_admitted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, strategies as st
 from maps import build
 
 from substrate.model import (
+    Criteria,
     Directionality,
     Hop,
     Path,
@@ -24,7 +26,9 @@ from substrate.tolls import (
     STEEPNESS,
     Dearest,
     Load,
+    Tariff,
     Toll,
+    carried_bits,
     cost,
     load_of_paths,
     load_of_shares,
@@ -56,6 +60,21 @@ def free(told: Mapping[str, Any]) -> Any:
 
 def toll(added: Mapping[str, int], told: Mapping[str, Any], window: Window = WINDOW) -> Toll:
     return toll_of([Load(window, added)], free(told), CHAIN)
+
+
+def test_a_circuit_carries_its_bits_to_all_its_ends_both_ways() -> None:
+    asked = Criteria("a:x", "b:y", 10, WINDOW, ONE_WAY)
+    assert carried_bits(asked, 100) == 100
+    assert carried_bits(replace(asked, directionality=BOTH_WAYS), 100) == 200
+    assert carried_bits(replace(asked, more_destinations=("c:z", "c:y")), 100) == 300
+
+
+@given(st.floats(0, 10**6), st.floats(0, 10**6), st.integers(0, 10**18))
+def test_a_tariff_grows_with_what_is_carried(base: float, per_tb: float, bits: int) -> None:
+    tariff = Tariff(base, per_tb)
+    assert tariff.most_link_s(0) == base
+    assert tariff.most_link_s(8 * 10**12) == pytest.approx(base + per_tb)
+    assert tariff.most_link_s(bits) <= tariff.most_link_s(2 * bits)
 
 
 @given(before=shares, added=shares)
