@@ -131,14 +131,14 @@ class ReservationsService(ReservationsServicer):
         accepted, now_ms = tokens.read(request.accept), self._orchestrator.engine.now_ms()
         if accepted.expires_ms <= now_ms:
             late = self._order(request, tokens.again(accepted, now_ms // 1000))
-            raise await self._fresh(late, "has expired")
+            raise await self._fresh(late, request.accept, "has expired")
         order = self._order(request, accepted)
         try:
             return await self._orchestrator.reserve(order)
         except TokenTakenError:
-            raise await self._fresh(order, "was taken by another request") from None
+            raise await self._fresh(order, request.accept, "was taken by another request") from None
 
-    async def _fresh(self, order: Order, why: str) -> RequestError:
+    async def _fresh(self, order: Order, token: str, why: str) -> RequestError:
         """What is told instead of granting a token that is of no use any more."""
         engine = self._orchestrator.engine
         answer = await self._plan(order.criteria, order.timeout_s)
@@ -151,7 +151,7 @@ class ReservationsService(ReservationsServicer):
         return RequestError(
             StatusCode.FAILED_PRECONDITION,
             "accept",
-            order.accepts,
+            token,
             possible,
             more=(shortened(answer, DETAILS_MAX_BYTES),),
         )

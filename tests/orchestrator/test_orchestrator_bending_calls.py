@@ -57,6 +57,7 @@ async def test_an_alternative_is_accepted_once_and_the_same_request_again_is_ans
             "accept",
         )
         assert "taken by another" in error.possible
+        assert error.raw == alternative.token
         fresh = error.more[0]
         assert isinstance(fresh, pb.PlanResponse)
         again = await one.reserve(accepting(fresh.alternatives[0].token, "fifth"))
@@ -75,6 +76,7 @@ async def test_an_alternative_that_has_expired_comes_back_fresh() -> None:
             "accept",
         )
         assert "has expired" in error.possible
+        assert error.raw == alternative.token
         fresh = error.more[0]
         assert isinstance(fresh, pb.PlanResponse)
         assert fresh.alternatives[0].request.window == alternative.request.window
