@@ -40,14 +40,15 @@ class Advisor:
         if not isinstance(message, ReservationPrep) or not self._is_new(sender, message):
             yield self._parts.admit
         elif self._remote is None:
-            advice = await self._consulted(message)
+            advice = await self.on_graph(message)
             yield lambda prep: self._parts.admit(prep, advice)
         else:
             async with self._remote.holding(message) as refusal:
-                advice = refusal if refusal is not None else await self._consulted(message)
+                advice = refusal if refusal is not None else await self.on_graph(message)
                 yield lambda prep: self._parts.admit(prep, advice)
 
-    async def _consulted(self, prep: ReservationPrep) -> object:
+    async def on_graph(self, prep: ReservationPrep) -> object:
+        """What the backend thinks of a part with a graph when it takes its time; None of others."""
         cloud = self._parts.book.cloud
         if cloud is None or not prep.graph:
             return None

@@ -10,8 +10,9 @@ any orchestrator hears of it; a crash in between repeats everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -60,7 +61,8 @@ class Recovery:
 
     ``orchestrators``: whose claims it waits for; None: those of all stored parts and of those that
     say that they know the agent, or if there are none, of the first that comes. ``raised`` is
-    called when the epoch was raised: everybody must describe the agent again.
+    called when the epoch was raised: everybody must describe the agent again. ``advise``: what a
+    backend that takes its time thinks of a part with a graph (see :mod:`agents.advice`).
     """
 
     def __init__(
@@ -69,13 +71,14 @@ class Recovery:
         timers: Timers[Due],
         send: Send,
         orchestrators: Collection[str] | None,
+        advise: Callable[[ReservationPrep], Awaitable[object]],
     ) -> None:
         self.life = Life()
         self.raised: Callable[[], None] = lambda: None
         self.over: Callable[[], None] = lambda: None
         self._parts = parts
         self._timers = timers
-        self._send = send
+        self._send, self._advise = send, advise
         self._only = None if orchestrators is None else frozenset(orchestrators)
         self._known: set[str] = set()
         self._greeted: set[str] = set()
@@ -246,7 +249,7 @@ class Recovery:
             self._parts.provisioner.suspect(before)
             self._parts.book.free(*before.key)
         for count, claim in enumerate(reconciliation.in_order(good, now_ms), 1):
-            self._adopt(outcome, claim, now_ms)
+            await self._adopt(outcome, claim, now_ms)
             if not count % BREATH:
                 await asyncio.sleep(0)
         return outcome
@@ -259,12 +262,17 @@ class Recovery:
         for record in (*outcome.yielded, *dropped):
             self._parts.restore(record.part)
 
-    def _adopt(self, outcome: _Outcome, claim: Claim, now_ms: int) -> None:
+    async def _adopt(self, outcome: _Outcome, claim: Claim, now_ms: int) -> None:
         prep = claim.prep
         before = self._parts.records.get((prep.transaction_id, prep.part_id))
         known = None if before is None else before.part
         admit = self._parts.admit if not claim.told else self._admit_told
         part, answer = reconciliation.adopt(known, claim, now_ms, admit, self.life.epoch)
+        if claim.told and prep.graph and not answer.ok and part != known:
+            # Where it fitted there was time to think: what was told is worth as much again.
+            advice = await self._advise(prep)
+            admit = partial(self._admit_told, advice=advice)
+            part, answer = reconciliation.adopt(known, claim, now_ms, admit, self.life.epoch)
         word = Commit(prep.transaction_id, prep.part_id)
         if known is not None:
             outcome.decisions += contradicted(self._parts, known, word)
@@ -279,12 +287,12 @@ class Recovery:
                 _log.error("what a user was told is not held", claim=word, reason=reason)
         outcome.answers.setdefault(prep.orchestrator_id, []).append(self._named(answer))
 
-    def _admit_told(self, prep: ReservationPrep) -> Admitted | Refusal:
+    def _admit_told(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
         """What a user was told is not measured by today's policy; what is over needs no room.
 
         Where there is room it takes it: a clock that is ahead will be right again.
         """
-        outcome = self._parts.book.admit(prep)
+        outcome = self._parts.book.admit(prep, advice)
         over = reconciliation.is_over(prep, self._parts.clock.now_ms())
         if over and isinstance(outcome, Refusal):
             return Admitted(Placement((), ()).to_json())

@@ -27,8 +27,8 @@ Uses = Counter[tuple[str, str]]
 
 @lru_cache(1024)
 def mapped_of(mapping: str) -> Mapped | None:
-    """What a stored mapping says of VNodes; None: it is of segments alone."""
-    detail = Placement.from_json(mapping).detail
+    """What a stored mapping says of VNodes; None: it is of segments alone, or there is none."""
+    detail = Placement.from_json(mapping).detail if mapping else ""
     return Mapped.from_json(detail) if detail.startswith("{") else None
 
 

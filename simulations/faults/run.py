@@ -78,6 +78,8 @@ def _play(schedule: Schedule, trace: bool, heard: list[str]) -> Outcome:
         loop.run_until_complete(stage.play())
     except StalledError as error:
         heard.append(f"stalled: {error}")
+    except Exception as error:
+        raise RuntimeError(f"schedule {schedule.seed} could not be played") from error
     finally:
         loop.close()
     return Outcome(
