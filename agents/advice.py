@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from agents.backends.base import RecallingBackend
 from agents.parts import Parts
 from agents.peers import Sender
 from agents.remote import Remote
@@ -56,6 +57,17 @@ class Advisor:
             return await cloud.consult(*self._parts.book.partial(prep))
         except Exception:
             # A backend may be anyone's; without advice it can still place.
+            _log.exception("backend failed", part="/".join(key_of(prep)))
+            return None
+
+    async def recalled(self, prep: ReservationPrep) -> object:
+        """How a part with a graph lies on hosts that outlived what was known of it; None: not."""
+        cloud = self._parts.book.cloud
+        if not isinstance(cloud, RecallingBackend) or not prep.graph:
+            return None
+        try:
+            return await cloud.recall(*self._parts.book.partial(prep))
+        except Exception:
             _log.exception("backend failed", part="/".join(key_of(prep)))
             return None
 

@@ -103,8 +103,7 @@ class Agent:
         self.remote = remote_of(book.backend, self.parts, self._timers)
         """Of a domain whose parts are held by somebody else too."""
         self._advisor = Advisor(self.parts, self.remote)
-        advise = self._advisor.on_graph
-        self.recovery = Recovery(self.parts, self._timers, send, orchestrators, advise)
+        self.recovery = Recovery(self.parts, self._timers, send, orchestrators, self._advisor)
         cloud = hosting(book)
         self.clouds = None if cloud is None else Clouds(self.parts, cloud, self._spawn)
         """Of a domain that runs VNodes on hosts of its own."""

@@ -10,12 +10,12 @@ any orchestrator hears of it; a crash in between repeats everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 
+from agents.advice import Advisor
 from agents.backends.base import Placement
 from agents.claims import Collected, TooManyClaimsError, sort_out
 from agents.hand import confirmed, contradicted
@@ -23,7 +23,7 @@ from agents.parts import AGAIN_MS, Change, Parts
 from agents.peers import RestoredError, Send, Sender
 from agents.timers import Due, RecoveryDue, Timers
 from agents.values import Decision, Key, Life, Record, Seen, is_old_copy
-from protocol import reconciliation
+from protocol import participant, reconciliation
 from protocol.messages import (
     Claim,
     Claims,
@@ -33,7 +33,7 @@ from protocol.messages import (
     ReservationPrep,
     ReservationResp,
 )
-from protocol.participant import Admitted, PartState, answer_to
+from protocol.participant import Admitted, Part, PartState, answer_to
 from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
 from substrate.values import replace
@@ -61,8 +61,8 @@ class Recovery:
 
     ``orchestrators``: whose claims it waits for; None: those of all stored parts and of those that
     say that they know the agent, or if there are none, of the first that comes. ``raised`` is
-    called when the epoch was raised: everybody must describe the agent again. ``advise``: what a
-    backend that takes its time thinks of a part with a graph (see :mod:`agents.advice`).
+    called when the epoch was raised: everybody must describe the agent again. ``advisor``: asks
+    the backend how parts with a graph may lie.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Recovery:
         timers: Timers[Due],
         send: Send,
         orchestrators: Collection[str] | None,
-        advise: Callable[[ReservationPrep], Awaitable[object]],
+        advisor: Advisor,
     ) -> None:
         self.life = Life()
         self.raised: Callable[[], None] = lambda: None
         self.over: Callable[[], None] = lambda: None
         self._parts = parts
         self._timers = timers
-        self._send, self._advise = send, advise
+        self._send, self._advisor = send, advisor
         self._only = None if orchestrators is None else frozenset(orchestrators)
         self._known: set[str] = set()
         self._greeted: set[str] = set()
@@ -266,13 +266,14 @@ class Recovery:
         prep = claim.prep
         before = self._parts.records.get((prep.transaction_id, prep.part_id))
         known = None if before is None else before.part
-        admit = self._parts.admit if not claim.told else self._admit_told
-        part, answer = reconciliation.adopt(known, claim, now_ms, admit, self.life.epoch)
+        is_new = known is None or not participant.holds(known.state)
+        begun = claim.told and is_new and reconciliation.has_begun(prep, now_ms)
+        advice = await self._advisor.recalled(prep) if begun else None
+        part, answer = self._adopted(known, claim, now_ms, advice)
         if claim.told and prep.graph and not answer.ok and part != known:
-            # Where it fitted there was time to think: what was told is worth as much again.
-            advice = await self._advise(prep)
-            admit = partial(self._admit_told, advice=advice)
-            part, answer = reconciliation.adopt(known, claim, now_ms, admit, self.life.epoch)
+            # When it was held there was time to think: what was told is worth as much again.
+            advice = await self._advisor.on_graph(prep)
+            part, answer = self._adopted(known, claim, now_ms, advice)
         word = Commit(prep.transaction_id, prep.part_id)
         if known is not None:
             outcome.decisions += contradicted(self._parts, known, word)
@@ -287,7 +288,15 @@ class Recovery:
                 _log.error("what a user was told is not held", claim=word, reason=reason)
         outcome.answers.setdefault(prep.orchestrator_id, []).append(self._named(answer))
 
-    def _admit_told(self, prep: ReservationPrep, advice: object = None) -> Admitted | Refusal:
+    def _adopted(
+        self, known: Part | None, claim: Claim, now_ms: int, advice: object
+    ) -> tuple[Part, ReservationResp]:
+        def admit(prep: ReservationPrep) -> Admitted | Refusal:
+            return self._admit_told(prep, advice) if claim.told else self._parts.admit(prep)
+
+        return reconciliation.adopt(known, claim, now_ms, admit, self.life.epoch)
+
+    def _admit_told(self, prep: ReservationPrep, advice: object) -> Admitted | Refusal:
         """What a user was told is not measured by today's policy; what is over needs no room.
 
         Where there is room it takes it: a clock that is ahead will be right again.

@@ -91,7 +91,7 @@ def settle(
     for name, bandwidth_bps in _carried(found).items():
         taken |= dict.fromkeys(underlay.links[name].resources, bandwidth_bps)
     vlinks = _vlinks(underlay, found, vlans, present)
-    vnodes = tuple(_vnode(underlay, vnode, found.hosts[vnode.id]) for vnode in task.asked.vnodes)
+    vnodes = tuple(mapped_on(underlay, v, found.hosts[v.id]) for v in task.asked.vnodes)
     off = tuple(name for name in (present.off if present else ()) if name in found.hosts)
     same = present is not None and (present.reservation_id, present.version) == part
     before = present.awaits if present is not None else ()
@@ -146,7 +146,8 @@ def _carried(found: Found) -> dict[str, int]:
     return carried
 
 
-def _vnode(underlay: Underlay, vnode: NetworkElement, host: str) -> MappedVNode:
+def mapped_on(underlay: Underlay, vnode: NetworkElement, host: str) -> MappedVNode:
+    """A VNode as it is on a host."""
     images = [f.value for f in vnode.features if within(f.attribute, IMAGE)]
     words = [word for value in images if isinstance(value, tuple) for word in value]
     return MappedVNode(

@@ -2,9 +2,9 @@
 
 The backup may have forgotten promises and remember others that are long given back. Once every
 orchestrator has said what it claims, the domain, in this order and in one durable write: drops
-what nobody claims, takes up what users were told (what seems to be over last), then the rest as
-far as there is room. Pure: the caller gives back the capacity of what is dropped and of what
-yields before it adopts, and answers afterwards.
+what nobody claims, takes up what users were told (what has begun first, what seems to be over
+last), then the rest as far as there is room. Pure: the caller gives back the capacity of what is
+dropped and of what yields before it adopts, and answers afterwards.
 """
 
 from __future__ import annotations
@@ -53,11 +53,15 @@ def yielding(parts: Iterable[Part], claims: Iterable[Claim]) -> tuple[Part, ...]
 
 
 def in_order(claims: Iterable[Claim], now_ms: int) -> tuple[Claim, ...]:
-    """Each part once, what users were told first, and of that what goes on or is to come."""
+    """Each part once: what users were told first, and of that what goes on, then what is to come.
 
-    def place(claim: Claim) -> tuple[bool, bool, str, str]:
-        prep = claim.prep
-        return (not claim.told, is_over(prep, now_ms), prep.transaction_id, prep.part_id)
+    What goes on may be on devices, and should stay there as it is.
+    """
+
+    def place(claim: Claim) -> tuple[bool, bool, bool, str, str]:
+        prep, told = claim.prep, claim.told
+        over, coming = is_over(prep, now_ms), not has_begun(prep, now_ms)
+        return (not told, over, coming, prep.transaction_id, prep.part_id)
 
     return tuple(sorted(_once(claims), key=place))
 
@@ -65,6 +69,11 @@ def in_order(claims: Iterable[Claim], now_ms: int) -> tuple[Claim, ...]:
 def is_over(prep: ReservationPrep, now_ms: int) -> bool:
     """Whether nothing is to be carried any more, if the clock is right."""
     return prep.window.end_s * 1000 <= now_ms
+
+
+def has_begun(prep: ReservationPrep, now_ms: int) -> bool:
+    """Whether something is to be carried by now, if the clock is right."""
+    return prep.window.start_s * 1000 <= now_ms
 
 
 def adopt(

@@ -204,6 +204,15 @@ class CloudBackend(Backend, Protocol):
 
 
 @runtime_checkable
+class RecallingBackend(CloudBackend, Protocol):
+    """One whose hosts outlive it, and know what they have."""
+
+    async def recall(self, partial: Partial, free: Free) -> object:
+        """Advice for a part that may run here already, though nothing is known of it: to leave its
+        VNodes where they are. None: there are none, or they cannot stay. As ``consult``."""
+
+
+@runtime_checkable
 class RemoteBackend(Backend, Protocol):
     """A backend that must ask elsewhere before a part is held, and says there when it is not.
 

@@ -7,7 +7,7 @@ the edge's switch has the rules of segments that do not end at a VNode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial as bound
 from typing import Protocol
@@ -26,11 +26,12 @@ from agents.backends.claims import (
 from agents.backends.config import CLOUD_PORT, CloudConfig, PipDomainConfig
 from agents.backends.exchange import ExchangeBackend, clash, rules_of
 from agents.backends.hosts.plugins import HostingSettings
+from agents.backends.hosts.port import VNodeName
 from agents.backends.substrates import embedder_of, open_underlay, vlans_of
 from agents.backends.switch import Rule, Switch, collide
 from cloudnets.beside import beside, stays
 from cloudnets.changing import stuck
-from cloudnets.holding import Found, Settled, settle
+from cloudnets.holding import Found, Settled, mapped_on, settle
 from cloudnets.lacking import in_their_way
 from cloudnets.mapped import Mapped
 from cloudnets.partials import Asked, Refused, read_partial
@@ -73,6 +74,9 @@ class Embeds(Protocol):
 
     def carries(self, host: str) -> bool:
         """Whether VNodes can be carried to and from a host."""
+
+    async def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
+        """The hosts of those that are on any, as far as hosts answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,17 @@ class ProviderBackend(ExchangeBackend):
                 **found.proof,
             )
         return Advice(partial.graph, partial.segments, found, why)
+
+    async def recall(self, partial: Partial, free: Free) -> object:
+        """See :class:`agents.backends.base.RecallingBackend`."""
+        room = self._room(free)
+        try:
+            asked = self._asked(partial)
+            present = await self._present(partial, asked)
+            found = self._thought(asked, room, present) if present is not None else None
+        except Refused:
+            return None
+        return Advice(partial.graph, partial.segments, found) if found is not None else None
 
     def place_graph(self, partial: Partial, free: Free) -> Placement | Refusal:
         """See :class:`agents.backends.base.CloudBackend`."""
@@ -277,6 +292,17 @@ class ProviderBackend(ExchangeBackend):
             return None
         names = stuck(present, mapped, lambda host: self.underlay.left_at(host, room))
         return in_their_way(names).refusal if names else None
+
+    async def _present(self, partial: Partial, asked: Asked) -> Mapped | None:
+        """What hosts have of it from an earlier life; None: nothing."""
+        names = {VNodeName(partial.reservation_id, v.id): v for v in asked.vnodes}
+        hosts = await self.embedder.whereabouts(names)
+        vnodes = tuple(
+            mapped_on(self.underlay, vnode, hosts[name])
+            for name, vnode in names.items()
+            if hosts.get(name) in self.underlay.hosts
+        )
+        return Mapped(partial.reservation_id, partial.version, vnodes, ()) if vnodes else None
 
     def _asked(self, partial: Partial) -> Asked:
         name = self._domain.name

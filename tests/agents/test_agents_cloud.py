@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from agents.backends import open_backend
 from agents.backends.base import Placement
 from agents.backends.cloud import Advice, ProviderBackend
 from agents.backends.conformance import check_backend
+from agents.backends.hosts.port import VNodeName
 from agents.backends.switch import Frame, MemorySwitch
 from agents.book import Book
 from cloudnets.mapped import Mapped
@@ -301,6 +303,7 @@ class Embedder:
 
     def __init__(self) -> None:
         self.made: dict[str, Placement] = {}
+        self.at: dict[VNodeName, str] = {}
 
     async def provision(self, key: str, placement: Placement) -> None:
         self.made[key] = placement
@@ -316,6 +319,9 @@ class Embedder:
 
     def carries(self, host: str) -> bool:
         return False
+
+    async def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
+        return {name: self.at[name] for name in names if name in self.at}
 
 
 def test_an_embedder_makes_what_has_a_graph_and_nothing_else() -> None:
@@ -445,6 +451,21 @@ async def test_advice_for_another_part_is_not_taken() -> None:
     advice = await made.consult(partial, free)
     other = mapped(book.admit(prep(1, pair(cpu="3 cores"), wire()), advice))
     assert other.vnodes[0].mcores == 3000
+
+
+async def test_what_hosts_have_is_recalled_there_while_it_can_stay() -> None:
+    made = backend(objective="energy")
+    book, part = Book(made), prep(1, vnodes(1000, 1000))
+    assert await made.recall(*book.partial(part)) is None
+    cheapest = mapped(book.admit(part)).vnodes[0].host
+    elsewhere = next(h for h in made.underlay.hosts if h != cheapest)
+    made.embedder = memory = Embedder()
+    memory.at = {VNodeName("r1", "v0"): elsewhere, VNodeName("r1", "v1"): "a host that is no more"}
+    advice = await made.recall(*Book(made).partial(part))
+    hosts = {v.id: v.host for v in mapped(Book(made).admit(part, advice)).vnodes}
+    assert hosts["v0"] == elsewhere
+    assert hosts["v1"] in made.underlay.hosts
+    assert await made.recall(*Book(made).partial(prep(1, vnodes(1000, 999_000)))) is None
 
 
 async def test_how_good_a_mapping_is_stands_in_the_log() -> None:

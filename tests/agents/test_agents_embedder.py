@@ -52,6 +52,16 @@ def empty(of: Embedder) -> bool:
     return not any(s.rules() for s in switches if isinstance(s, MemorySwitch))
 
 
+async def test_an_earlier_life_is_found_on_the_hosts_that_answer() -> None:
+    first = embedder()
+    await first.provision("1", placement(PAIR))
+    made, names = Embedder(first.hosts, first.fabric), [VNodeName("r1", n) for n in ("a", "b", "c")]
+    memory(made).broken["h1"] = "no power"
+    assert await made.whereabouts(names) == {names[1]: "h3"}
+    memory(made).broken.clear()
+    assert await made.whereabouts(names) == {names[0]: "h1", names[1]: "h3"}
+
+
 async def test_of_what_may_be_on_a_host_that_does_not_answer_nothing_is_said() -> None:
     made, name = embedder(), VNodeName("r1", "a")
     memory(made).broken["h1"] = "no power"

@@ -11,10 +11,12 @@ from cloud_world import CloudWorld, cloud_prep, graph
 from test_agents_recovery import claim, claims
 
 from agents.agent import IDLE_MS
+from agents.backends.base import Free, Partial, Placement
 from agents.backends.switch import MemorySwitch
 from agents.store import MemoryStore
 from protocol.messages import Claims
-from substrate.model import DataPlaneState
+from protocol.participant import PartState
+from substrate.model import DataPlaneState, Refusal, RefusalKind
 
 PAIR = graph({"a": 2, "b": 2}, [("a", "b")], apart=["a", "b"])
 SOLO = graph({"c": 1})
@@ -161,4 +163,53 @@ async def test_what_is_over_goes_though_it_is_not_known_what_is_in_force() -> No
     await world.restart(restored=True)
     await world.at(301)
     assert await names(world) == set()
+    await world.end()
+
+
+async def test_what_runs_is_taken_up_where_it_runs_and_not_moved() -> None:
+    world = CloudWorld(MemoryStore(), lasting=True, orchestrators=[ME])
+    await world.start()
+    assert isinstance(world.store, MemoryStore)
+    backup = world.store.copy()
+    await world.committed(cloud_prep(graph({"x": 8}), "t0", reservation_id="r0"))
+    runs = [(cloud_prep(graph({"c": 5}), f"t{i}", reservation_id=f"r{i}")) for i in (2, 1)]
+    for prep in runs:
+        await world.committed(prep)
+    await world.release("t0")
+    await world.at(100)
+    before, hosts = guests(world), await world.runs()
+    assert set(before) == {"r1:c", "r2:c"}
+    assert len(hosts) == 2
+    coming = cloud_prep(graph({"d": 8}), "t0", reservation_id="r3", start_s=NOW_S + 5000)
+    await world.hold(coming)
+    await world.commit("t0")
+    world.store = backup
+    await world.restart(restored=True)
+    await told(world, claims(world, *(claim(prep) for prep in (*runs, coming))))
+    await world.at(200)
+    assert guests(world) == before
+    assert await world.runs() == hosts
+    assert {world.mapped(t).vnodes[0].host for t in ("t1", "t2")} == set(hosts)
+    await world.end()
+
+
+async def test_what_was_told_is_thought_about_again_where_no_place_is_found_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = CloudWorld(MemoryStore(), orchestrators=[ME])
+    await world.start(restored=True)
+    place = world.backend.place_graph
+
+    def hard(partial: Partial, free: Free) -> Placement | Refusal:
+        if partial.advice is None:
+            return Refusal(RefusalKind.RESOURCE, "nothing was found at once")
+        return place(partial, free)
+
+    monkeypatch.setattr(world.backend, "place_graph", hard)
+    soon = cloud_prep(SOLO, "t2", reservation_id="r2", start_s=NOW_S + 50)
+    untold = cloud_prep(SOLO, "t3", reservation_id="r3")
+    some = claim(cloud_prep(PAIR)), claim(soon), claim(untold, told=False)
+    await told(world, claims(world, *some))
+    states = [world.record(t).part.state for t in ("t1", "t2", "t3")]
+    assert states == [PartState.COMMITTED, PartState.COMMITTED, PartState.ABORTED]
     await world.end()

@@ -167,6 +167,15 @@ def test_what_is_over_comes_after_what_goes_on_and_before_what_no_user_was_told(
     assert in_order(claims, now_ms) == (Claim(b, True), Claim(over, True), Claim(c, False))
 
 
+def test_of_what_users_were_told_that_comes_first_which_has_begun() -> None:
+    a, b = sized("a", 1), sized("b", 1)
+    coming = replace(a, window=replace(a.window, start_s=a.window.start_s + 1))
+    now_ms = coming.window.start_s * 1000
+    claims = [Claim(coming, True), Claim(b, True)]
+    assert in_order(claims, now_ms - 1) == (Claim(b, True), Claim(coming, True))
+    assert in_order(claims, now_ms) == (Claim(coming, True), Claim(b, True))
+
+
 @pytest.mark.parametrize(
     ("state", "after"),
     [(PartState.HELD, PartState.ABORTED), (PartState.COMMITTED, PartState.RELEASED)],

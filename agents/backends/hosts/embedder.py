@@ -162,6 +162,11 @@ class Embedder:
         """Whether that goes with what they have in memory. Raises DeviceError."""
         return isinstance(self.hosts.plugin(host), LiveCarryingPlugin)
 
+    async def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
+        """The hosts of those that are on any, as far as hosts answer."""
+        await self._look()
+        return {name: self._at[name] for name in names if name in self._at}
+
     async def is_there(self, name: VNodeName) -> bool:
         """Whether a VNode is on its host, all of it. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
