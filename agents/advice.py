@@ -3,12 +3,12 @@ than ``place_graph`` may, or one that must ask elsewhere (see :mod:`agents.remot
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 
-from agents.backends.base import RecallingBackend
+from agents.backends.base import Free, Partial, RecallingBackend
 from agents.parts import Parts
 from agents.peers import Sender
 from agents.remote import Remote
@@ -51,23 +51,24 @@ class Advisor:
     async def on_graph(self, prep: ReservationPrep) -> object:
         """What the backend thinks of a part with a graph when it takes its time; None of others."""
         cloud = self._parts.book.cloud
-        if cloud is None or not prep.graph:
-            return None
-        try:
-            return await cloud.consult(*self._parts.book.partial(prep))
-        except Exception:
-            # A backend may be anyone's; without advice it can still place.
-            _log.exception("backend failed", part="/".join(key_of(prep)))
-            return None
+        return None if cloud is None else await self._asked(cloud.consult, prep)
 
     async def recalled(self, prep: ReservationPrep) -> object:
         """How a part with a graph lies on hosts that outlived what was known of it; None: not."""
         cloud = self._parts.book.cloud
-        if not isinstance(cloud, RecallingBackend) or not prep.graph:
+        if not isinstance(cloud, RecallingBackend):
+            return None
+        return await self._asked(cloud.recall, prep)
+
+    async def _asked(
+        self, ask: Callable[[Partial, Free], Awaitable[object]], prep: ReservationPrep
+    ) -> object:
+        if not prep.graph:
             return None
         try:
-            return await cloud.recall(*self._parts.book.partial(prep))
+            return await ask(*self._parts.book.partial(prep))
         except Exception:
+            # A backend may be anyone's; without advice it can still place.
             _log.exception("backend failed", part="/".join(key_of(prep)))
             return None
 
