@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from orchestrator.cloudnet_checks import graph_of
 from orchestrator.negotiation import Question
@@ -14,6 +14,8 @@ SMALL_BYTES = 1 << 18
 """What goes in a moment: a VNode of which no more has changed may stand still for the rest."""
 EVER = PROMISED | {PartStatus.RELEASING, PartStatus.RELEASED, PartStatus.NACKED}
 """Statuses of parts that were committed."""
+MAY_RUN = PROMISED | {PartStatus.RELEASING}
+"""Statuses of parts that may be on devices."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,6 +70,20 @@ def carries(old: Transaction, new: Transaction) -> tuple[Carry, ...]:
     return tuple(Carry(vnode, before.get(vnode, ""), found[vnode]) for vnode in sorted(found))
 
 
+def added(question: Question) -> frozenset[str]:
+    """The VNodes that a Modify asks for and the version in force has not."""
+    cloudnet, before = question.criteria.cloudnet, question.in_force
+    if cloudnet is None or before is None:
+        return frozenset()
+    present = {vnode for some in before.vnodes.values() for vnode in some}
+    return frozenset(node.id for node in graph_of(cloudnet.graph).nodes) - present
+
+
+def leftover(names: Collection[str], version: Transaction) -> Mapping[str, str]:
+    """Of VNodes of these names what may still run of a version, and in which domain."""
+    return {v: at for v, at in _places(version, MAY_RUN).items() if v in names}
+
+
 def goes_on(sizes: Sequence[int], rounds: int) -> bool:
     """Whether another copy should go ahead of a VNode, after those of so many bytes. Not where
     little is left, or where it changes as fast as it is copied."""
@@ -77,12 +93,12 @@ def goes_on(sizes: Sequence[int], rounds: int) -> bool:
     return len(sizes) < rounds and sizes[-1] > SMALL_BYTES and not faster
 
 
-def _places(transaction: Transaction) -> dict[str, str]:
-    """The domain of each VNode."""
+def _places(transaction: Transaction, of: Container[PartStatus] = EVER) -> dict[str, str]:
+    """The domain of each VNode of parts with such a status."""
     return {
         node.id: part.domain
         for part in transaction.parts
-        if part.status in EVER and part.prep.graph
+        if part.status in of and part.prep.graph
         for node in graph_of(part.prep.graph).nodes
         if not is_neighbour(node)
     }

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from orchestrator.book import Live
 from orchestrator.carry_out import begin_all, carry_all
-from orchestrator.carrying import awaited
+from orchestrator.carrying import added, awaited, leftover
 from orchestrator.engine import Engine
 from orchestrator.errand import Outcome
 from orchestrator.explaining import explained, let_go
-from orchestrator.negotiation import Failure
+from orchestrator.negotiation import Failure, Question
 from orchestrator.outcomes import stands, store_outcome, why_not
 from orchestrator.ports import Changes
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
-from substrate.model import Criteria
+from substrate.model import Criteria, Refusal, RefusalKind
 from substrate.values import replace
 
 SETTLE_BEFORE_RELEASE_S = 10.0
@@ -33,7 +33,7 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
     new_id, old_id = change.transaction_id, record.transaction_id
     if _wants_more(record.criteria, change.criteria):
         question = replace(question, tariff=engine.limits.tariff)
-    outcome = await engine.negotiate(
+    outcome = await _leftovers(engine, record, question) or await engine.negotiate(
         question, new_id, record.reservation_id, record.version + 1, change.switch_s
     )
     if isinstance(outcome, Failure):
@@ -56,6 +56,29 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
         if not await engine.commit(live, new_id, word, unchanged):
             return
     await await_next(engine, live, old_id, new_id)
+
+
+async def _leftovers(engine: Engine, record: Reservation, question: Question) -> Failure | None:
+    """Waits until what earlier versions had by the names of new VNodes is gone; why not.
+
+    Else two would run by one name, or the new one would find what the old one has.
+    """
+    names = added(question)
+    wait_s = (question.deadline_ms - engine.now_ms()) / 2000
+    for old_id in engine.transactions.of(record.reservation_id) if names else ():
+        old = engine.transactions.get(old_id)
+        if old is None or old_id == record.transaction_id or not leftover(names, old):
+            continue
+        old = await engine.transactions.wait(old_id, lambda it: not leftover(names, it), wait_s)
+        if found := leftover(names, old):
+            return Failure(tuple(_still_there(name, at) for name, at in sorted(found.items())))
+    return None
+
+
+def _still_there(vnode: str, domain: str) -> Refusal:
+    reason = f"elements.{vnode}: one of that name is still being taken away there; ask again"
+    reason += " later, or give it another name"
+    return Refusal(RefusalKind.UNAVAILABLE, reason, domain, elements=(vnode,))
 
 
 async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> None:

@@ -12,11 +12,13 @@ from providers_world import HOUR_S, graph
 from orchestrator.carrying import (
     SMALL_BYTES,
     Carry,
+    added,
     awaited,
     awaits,
     carried,
     carries,
     goes_on,
+    leftover,
 )
 from orchestrator.finder import RouteFinder
 from orchestrator.negotiation import Question
@@ -101,6 +103,29 @@ def test_what_is_carried_is_what_is_awaited_from_where_it_was() -> None:
     plain = version(2, {"a": "berlin", "b": "zurich"})
     assert not awaited(plain)
     assert carries(version(1, FROM), plain) == ()
+
+
+def test_what_is_added_is_what_the_version_in_force_has_not() -> None:
+    assert added(question(cloudnet=CloudNet(of("b", "c", "d")))) == {"c", "d"}
+    assert added(question()) == added(question(in_force=None)) == frozenset()
+    assert added(question(cloudnet=None)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("status", "runs"),
+    [
+        (PartStatus.COMMITTING, True),
+        (PartStatus.COMMITTED, True),
+        (PartStatus.RELEASING, True),
+        (PartStatus.RELEASED, False),
+        (PartStatus.NACKED, False),
+        (PartStatus.HELD, False),
+        (PartStatus.ABORTING, False),
+    ],
+)
+def test_what_was_committed_may_run_until_it_is_released(status: PartStatus, runs: bool) -> None:
+    old = version(1, FROM, status=status)
+    assert leftover({"b", "c"}, old) == ({"b": "munich"} if runs else {})
 
 
 def test_parts_that_were_given_up_on_the_way_await_nothing() -> None:
