@@ -7,6 +7,7 @@ from collections import Counter
 from math import ceil
 from typing import Any
 
+from agents.timers import RECHECK_MS
 from orchestrator.link import BACKOFF_MAX_S
 from orchestrator.memory import MemoryStore
 from orchestrator.ports import Changes
@@ -163,14 +164,20 @@ class Stage:
         if not problems:
             return []
         await asyncio.sleep(ON_ITS_WAY_S)
-        for _ in range(ceil(BACKOFF_MAX_S)):
-            if not self._is_cut_off():
+        for _ in range(ceil(max(BACKOFF_MAX_S, RECHECK_MS / 1000))):
+            if not (self._is_cut_off() or self._clock_was_set()):
                 break
-            # Who was cut off for long tries again after seconds. A whole one: still amid seconds.
+            # Whole seconds: still amid them.
             await asyncio.sleep(1)
         return [problem for problem in self.checker.stuck() if problem in problems]
 
+    def _clock_was_set(self) -> bool:
+        """Who waits for a time asks only every few seconds whether its clock was set right."""
+        noticed_s = HEAL_S + RECHECK_MS / 1000
+        return bool(self.schedule.of("skew")) and self.loop.time() < noticed_s
+
     def _is_cut_off(self) -> bool:
+        """Who was cut off for long tries again after seconds."""
         return not all(party.reaches_all for party in self.instances.values())
 
     def _must_be_resolved(self) -> None:
