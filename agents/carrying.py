@@ -192,8 +192,8 @@ class Carrying:
         await self._remap(record, change)
 
     async def _there(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
-        """The newest part that has a VNode which is on its host."""
-        record, name = self._having(reservation_id, vnode), VNodeName(reservation_id, vnode)
+        """The part that is to give a VNode away, which is on its host."""
+        record, name = self._giving(reservation_id, vnode), VNodeName(reservation_id, vnode)
         mapped = self._mapped(record)
         at = mapped.vnode(vnode)
         assert at is not None
@@ -308,6 +308,13 @@ class Carrying:
             name = self._parts.book.domain.name
             raise RequestError(StatusCode.NOT_FOUND, "vnode", vnode, f"one that is at {name}")
         return sorted(found, key=version_of, reverse=True)
+
+    def _giving(self, reservation_id: str, vnode: str) -> Record:
+        """The newest part in which it has begun; a newer one may await that it comes back. If it
+        has in none, the newest."""
+        records = self._live(reservation_id, vnode)
+        begun = (each for each in records if vnode not in self._mapped(each).awaits)
+        return next(begun, records[0])
 
     def _having(self, reservation_id: str, vnode: str) -> Record:
         return self._live(reservation_id, vnode)[0]

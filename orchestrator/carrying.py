@@ -84,6 +84,12 @@ def leftover(names: Collection[str], version: Transaction) -> Mapping[str, str]:
     return {v: at for v, at in _places(version, MAY_RUN).items() if v in names}
 
 
+def comes_back(older: Transaction, version: Transaction) -> bool:
+    """Whether a domain would take an older version to be in force, were ``version`` released."""
+    both = set(_places(older, MAY_RUN).values()) & set(_places(version, MAY_RUN).values())
+    return older.version < version.version and bool(both)
+
+
 def goes_on(sizes: Sequence[int], rounds: int) -> bool:
     """Whether another copy should go ahead of a VNode, after those of so many bytes. Not where
     little is left, or where it changes as fast as it is copied."""

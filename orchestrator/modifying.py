@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from orchestrator.book import Live
 from orchestrator.carry_out import begin_all, carry_all
-from orchestrator.carrying import added, awaited, leftover
+from orchestrator.carrying import added, awaited, comes_back, leftover
 from orchestrator.engine import Engine
 from orchestrator.errand import Outcome
 from orchestrator.explaining import explained, let_go
@@ -112,7 +114,7 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
         if live.record.transaction_id != new_id:
             return
         engine.book.watch_end(live.record)
-    if awaited(transaction):
+    if awaited(transaction) or _older(engine, old_id):
         # It lasts as long as a provider is away.
         engine.spawn(give_back(engine, old_id, new_id))
     else:
@@ -130,12 +132,27 @@ async def _set_out(engine: Engine, live: Live, new_id: str) -> None:
 
 async def give_back(engine: Engine, old_id: str, new_id: str) -> None:
     """Releases a superseded version, once the new one is in force wherever that can be heard of,
-    and VNodes run that were carried."""
+    VNodes run that were carried, and none of an older one would run again."""
     if engine.transactions.get(new_id) is not None:
         await engine.transactions.wait(new_id, _all_committed, SETTLE_BEFORE_RELEASE_S)
         await begin_all(engine, old_id, new_id)
+    for older_id, version in _older(engine, old_id):
+        if engine.transactions.get(older_id) is not None:
+            await engine.transactions.wait(older_id, partial(_stays_away, version), None)
     if engine.transactions.get(old_id) is not None:
         await engine.persist(lambda: engine.transactions.apply(old_id, ReleaseAll()))
+
+
+def _older(engine: Engine, old_id: str) -> list[tuple[str, Transaction]]:
+    """Versions that would be in force again where that one is released, each with that one."""
+    old = engine.transactions.get(old_id)
+    others = engine.transactions.of(old.reservation_id) if old is not None else ()
+    found = [(each, engine.transactions.get(each)) for each in others]
+    return [(each, old) for each, it in found if it and old and comes_back(it, old)]
+
+
+def _stays_away(version: Transaction, older: Transaction) -> bool:
+    return not comes_back(older, version)
 
 
 def _wants_more(before: Criteria, after: Criteria) -> bool:

@@ -111,6 +111,22 @@ async def test_what_an_older_version_has_is_exported_while_a_newer_one_is_in_for
         assert "it rains" in await typed(w, "b", "read diary")
 
 
+async def test_what_is_given_once_more_while_a_newer_version_awaits_it_begins_in_that() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await typed(w, "b", "write diary it rains")
+        await w.clouds.carrying.export("r1", "b")
+        await w.committed(awaiting(transaction_id="t3", version=3))
+        again = await w.clouds.carrying.export("r1", "b")
+        assert await whole(again) == b'{"diary": "it rains"}'
+        assert (w.mapped().leaves, w.mapped("t3").leaves) == (("b",), ())
+        await released(w, "t1")
+        await w.clouds.carrying.import_("r1", "b", exported(b'{"diary": "it snows"}'))
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert await states(w) == {"a": "running", "b": "running"}
+        assert "it snows" in await typed(w, "b", "read diary")
+
+
 async def test_what_leaves_stays_until_it_is_released_though_others_need_its_room() -> None:
     async with world(hosts=1) as w:
         await w.committed(cloud_prep(graph({"a": 2, "b": 6})))

@@ -10,10 +10,12 @@ from grpc import StatusCode
 from orchestrated import NO_CONTEXT, noisy, refused, until, virtual
 from providers_world import HOUR_S, cloudnet, placed
 
+from agents.steps import key_of
 from braid.v1 import cloudnets_pb2, reservations_pb2 as pb
 from orchestrator.cloudnet_server import CloudNetsService
-from protocol.messages import Reconciled
+from protocol.messages import Reconciled, Release
 from simulations.clock import run_virtual
+from simulations.gateway import Message
 
 CARRY, BEGIN, BACK = ("carry", "b", "zurich"), ("begin", "b", "zurich"), ("put_back", "b", "munich")
 
@@ -401,6 +403,35 @@ async def test_a_third_version_before_the_second_began_keeps_what_the_first_had(
         assert placed(await w.get()) == bigger
         assert await w.reads("zurich", "b")
         assert await w.reads("munich", "c")
+
+
+@virtual
+async def test_a_version_is_released_after_those_before_it_that_would_run_again() -> None:
+    async with carrying() as w:
+        released: list[tuple[str, int]] = []
+
+        def note(domain: str, message: Message) -> float:
+            if isinstance(message, Release):
+                version = w.it.agents[domain].parts.records.get(key_of(message))
+                assert version is not None
+                assert version.part.prep is not None
+                released.append((domain, version.part.prep.version))
+            return 0.0
+
+        w.it.delay = note
+        w.carrier.fails[BEGIN] = [AWAY]
+        first = {"a": "berlin", "b": "zurich", "c": "zurich"}
+        second = {"a": "munich", "b": "zurich", "c": "zurich"}
+        assert (await w.move(first)).modified
+        assert (await w.move(second, "second")).modified
+        await asyncio.sleep(5)
+        assert released == []
+        assert await w.states("berlin") == {"a": "paused"}
+        del w.carrier.fails[BEGIN]
+        await w.settled()
+        assert [version for domain, version in released if domain == "berlin"] == [1, 2]
+        assert await w.states("berlin") == {}
+        assert await w.reads("munich", "a")
 
 
 @virtual

@@ -17,6 +17,7 @@ from orchestrator.carrying import (
     awaits,
     carried,
     carries,
+    comes_back,
     goes_on,
     leftover,
 )
@@ -126,6 +127,15 @@ def test_what_is_added_is_what_the_version_in_force_has_not() -> None:
 def test_what_was_committed_may_run_until_it_is_released(status: PartStatus, runs: bool) -> None:
     old = version(1, FROM, status=status)
     assert leftover({"b", "c"}, old) == ({"b": "munich"} if runs else {})
+
+
+def test_an_older_version_comes_back_where_both_are_and_neither_is_released() -> None:
+    first, second = version(1, FROM), version(2, {"a": "berlin", "b": "zurich"})
+    assert comes_back(first, second)
+    assert not comes_back(second, first)
+    assert not comes_back(first, version(2, {"a": "zurich"}))
+    assert comes_back(version(1, FROM, status=PartStatus.RELEASING), second)
+    assert not comes_back(version(1, FROM, status=PartStatus.RELEASED), second)
 
 
 def test_parts_that_were_given_up_on_the_way_await_nothing() -> None:
