@@ -3,12 +3,12 @@ than ``place_graph`` may, or one that must ask elsewhere (see :mod:`agents.remot
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
-from agents.backends.base import Free, Partial, RecallingBackend
+from agents.backends.base import RecallingBackend
 from agents.parts import Parts
 from agents.peers import Sender
 from agents.remote import Remote
@@ -48,25 +48,33 @@ class Advisor:
                 advice = refusal if refusal is not None else await self.on_graph(message)
                 yield lambda prep: self._parts.admit(prep, advice)
 
+    async def look(self) -> None:
+        """What is to be known before anything is ``recalled``."""
+        cloud = self._parts.book.cloud
+        if isinstance(cloud, RecallingBackend):
+            try:
+                await cloud.look()
+            except Exception:
+                _log.exception("backend failed")
+
+    def recalled(self, prep: ReservationPrep) -> object:
+        """How a part with a graph lies on hosts that outlived what was known of it; None: not."""
+        cloud = self._parts.book.cloud
+        if not isinstance(cloud, RecallingBackend) or not prep.graph:
+            return None
+        try:
+            return cloud.recall(*self._parts.book.partial(prep))
+        except Exception:
+            _log.exception("backend failed", part="/".join(key_of(prep)))
+            return None
+
     async def on_graph(self, prep: ReservationPrep) -> object:
         """What the backend thinks of a part with a graph when it takes its time; None of others."""
         cloud = self._parts.book.cloud
-        return None if cloud is None else await self._asked(cloud.consult, prep)
-
-    async def recalled(self, prep: ReservationPrep) -> object:
-        """How a part with a graph lies on hosts that outlived what was known of it; None: not."""
-        cloud = self._parts.book.cloud
-        if not isinstance(cloud, RecallingBackend):
-            return None
-        return await self._asked(cloud.recall, prep)
-
-    async def _asked(
-        self, ask: Callable[[Partial, Free], Awaitable[object]], prep: ReservationPrep
-    ) -> object:
-        if not prep.graph:
+        if cloud is None or not prep.graph:
             return None
         try:
-            return await ask(*self._parts.book.partial(prep))
+            return await cloud.consult(*self._parts.book.partial(prep))
         except Exception:
             # A backend may be anyone's; without advice it can still place.
             _log.exception("backend failed", part="/".join(key_of(prep)))

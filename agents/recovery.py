@@ -38,6 +38,9 @@ from runtime.database import StorageError
 from substrate.model import Refusal, RefusalKind
 from substrate.values import replace
 
+THINK_MS = 60_000
+"""For how long in all it is thought about what finds no place at once."""
+
 BREATH = 256
 """So many claims are worked on before other tasks have their turn."""
 
@@ -192,11 +195,18 @@ class Recovery:
         self._timers.set(RecoveryDue(), self._parts.clock.now_ms() + AGAIN_MS)
 
     async def _finish(self) -> None:
+        if self._is_complete():
+            await self._advisor.look()
         async with self._changing, self._parts.turns.alone():
-            missing = self.awaited() or not self._collected.orchestrators()
-            if not self.life.recovering or missing or self._raise_to > self.life.epoch:
+            if not self._is_complete():
                 return
+            senders = dict(self._collected.senders)
             outcome = await self._reconciled()
+            if not self._is_complete() or self._collected.senders != senders:
+                # More was claimed while it was thought about: all is worked on again.
+                self._take_back(outcome)
+                self._again()
+                return
             life = replace(self.life, recovering=False)
             try:
                 await self._parts.advance(
@@ -213,6 +223,11 @@ class Recovery:
             self._parts.provisioner.recovered()
         self._tell(outcome, senders)
         self.over()
+
+    def _is_complete(self) -> bool:
+        """Whether it recovers, and all claims are there."""
+        missing = self.awaited() or not self._collected.orchestrators()
+        return self.life.recovering and not missing and self._raise_to <= self.life.epoch
 
     def _suspect(self, outcome: _Outcome) -> None:
         """What was taken up by claims may be on devices from before, also where it only stands by
@@ -248,11 +263,27 @@ class Recovery:
             outcome.dropped.append((before, part))
             self._parts.provisioner.suspect(before)
             self._parts.book.free(*before.key)
-        for count, claim in enumerate(reconciliation.in_order(good, now_ms), 1):
+        rest: list[Claim] = []
+        for claim in reconciliation.in_order(good, now_ms):
+            # What runs and can stay comes first: nothing else may have its place.
+            advice = self._recalled(claim, now_ms)
+            if advice is None:
+                rest.append(claim)
+            else:
+                await self._adopt(outcome, claim, now_ms, advice)
+                await asyncio.sleep(0)
+        for count, claim in enumerate(rest, 1):
             await self._adopt(outcome, claim, now_ms)
             if not count % BREATH:
                 await asyncio.sleep(0)
         return outcome
+
+    def _recalled(self, claim: Claim, now_ms: int) -> object:
+        prep = claim.prep
+        known = self._parts.records.get((prep.transaction_id, prep.part_id))
+        is_new = known is None or not participant.holds(known.part.state)
+        begun = claim.told and is_new and reconciliation.has_begun(prep, now_ms)
+        return self._advisor.recalled(prep) if begun else None
 
     def _take_back(self, outcome: _Outcome) -> None:
         """It could not be written: what was held is held as it was."""
@@ -262,15 +293,15 @@ class Recovery:
         for record in (*outcome.yielded, *dropped):
             self._parts.restore(record.part)
 
-    async def _adopt(self, outcome: _Outcome, claim: Claim, now_ms: int) -> None:
+    async def _adopt(
+        self, outcome: _Outcome, claim: Claim, now_ms: int, advice: object = None
+    ) -> None:
         prep = claim.prep
         before = self._parts.records.get((prep.transaction_id, prep.part_id))
         known = None if before is None else before.part
-        is_new = known is None or not participant.holds(known.state)
-        begun = claim.told and is_new and reconciliation.has_begun(prep, now_ms)
-        advice = await self._advisor.recalled(prep) if begun else None
         part, answer = self._adopted(known, claim, now_ms, advice)
-        if claim.told and prep.graph and not answer.ok and part != known:
+        refused = claim.told and prep.graph and not answer.ok and part != known
+        if refused and self._parts.clock.now_ms() < now_ms + THINK_MS:
             # When it was held there was time to think: what was told is worth as much again.
             advice = await self._advisor.on_graph(prep)
             part, answer = self._adopted(known, claim, now_ms, advice)

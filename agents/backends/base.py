@@ -207,9 +207,12 @@ class CloudBackend(Backend, Protocol):
 class RecallingBackend(CloudBackend, Protocol):
     """One whose hosts outlive it, and know what they have."""
 
-    async def recall(self, partial: Partial, free: Free) -> object:
+    async def look(self) -> None:
+        """Finds out what hosts have, of those that answer soon."""
+
+    def recall(self, partial: Partial, free: Free) -> object:
         """Advice for a part that may run here already, though nothing is known of it: to leave its
-        VNodes where they are. None: there are none, or they cannot stay. As ``consult``."""
+        VNodes where they were seen. None: there are none, or not all can stay."""
 
 
 @runtime_checkable

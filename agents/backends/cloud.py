@@ -75,8 +75,11 @@ class Embeds(Protocol):
     def carries(self, host: str) -> bool:
         """Whether VNodes can be carried to and from a host."""
 
-    async def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
-        """The hosts of those that are on any, as far as hosts answer."""
+    async def look(self) -> None:
+        """Finds out what hosts have, of those that answer soon."""
+
+    def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
+        """The hosts of those that were seen on any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +168,21 @@ class ProviderBackend(ExchangeBackend):
             )
         return Advice(partial.graph, partial.segments, found, why)
 
-    async def recall(self, partial: Partial, free: Free) -> object:
+    async def look(self) -> None:
         """See :class:`agents.backends.base.RecallingBackend`."""
-        room = self._room(free)
+        await self.embedder.look()
+
+    def recall(self, partial: Partial, free: Free) -> object:
+        """See :class:`agents.backends.base.RecallingBackend`."""
         try:
             asked = self._asked(partial)
-            present = await self._present(partial, asked)
-            found = self._thought(asked, room, present) if present is not None else None
+            present = self._present(partial, asked)
+            if present is None:
+                return None
+            found = self._thought(asked, self._room(free), present)
         except Refused:
             return None
-        return Advice(partial.graph, partial.segments, found) if found is not None else None
+        return Advice(partial.graph, partial.segments, found) if stays(found, present) else None
 
     def place_graph(self, partial: Partial, free: Free) -> Placement | Refusal:
         """See :class:`agents.backends.base.CloudBackend`."""
@@ -293,14 +301,18 @@ class ProviderBackend(ExchangeBackend):
         names = stuck(present, mapped, lambda host: self.underlay.left_at(host, room))
         return in_their_way(names).refusal if names else None
 
-    async def _present(self, partial: Partial, asked: Asked) -> Mapped | None:
-        """What hosts have of it from an earlier life; None: nothing."""
+    def _present(self, partial: Partial, asked: Asked) -> Mapped | None:
+        """What hosts have of it from an earlier life, and where an earlier version has what was
+        not seen; None: nothing was seen."""
         names = {VNodeName(partial.reservation_id, v.id): v for v in asked.vnodes}
-        hosts = await self.embedder.whereabouts(names)
+        seen = self.embedder.whereabouts(names)
+        before = _mapped(partial.present)
+        known = {v.id: v.host for v in before.vnodes} if before is not None and seen else {}
+        at = {name: seen.get(name, known.get(name.vnode, "")) for name in names}
         vnodes = tuple(
-            mapped_on(self.underlay, vnode, hosts[name])
+            mapped_on(self.underlay, vnode, at[name])
             for name, vnode in names.items()
-            if hosts.get(name) in self.underlay.hosts
+            if at[name] in self.underlay.hosts
         )
         return Mapped(partial.reservation_id, partial.version, vnodes, ()) if vnodes else None
 

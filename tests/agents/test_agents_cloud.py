@@ -320,7 +320,10 @@ class Embedder:
     def carries(self, host: str) -> bool:
         return False
 
-    async def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
+    async def look(self) -> None:
+        return
+
+    def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
         return {name: self.at[name] for name in names if name in self.at}
 
 
@@ -453,19 +456,19 @@ async def test_advice_for_another_part_is_not_taken() -> None:
     assert other.vnodes[0].mcores == 3000
 
 
-async def test_what_hosts_have_is_recalled_there_while_it_can_stay() -> None:
+def test_what_hosts_have_is_recalled_there_while_it_can_stay() -> None:
     made = backend(objective="energy")
     book, part = Book(made), prep(1, vnodes(1000, 1000))
-    assert await made.recall(*book.partial(part)) is None
+    assert made.recall(*book.partial(part)) is None
     cheapest = mapped(book.admit(part)).vnodes[0].host
     elsewhere = next(h for h in made.underlay.hosts if h != cheapest)
     made.embedder = memory = Embedder()
     memory.at = {VNodeName("r1", "v0"): elsewhere, VNodeName("r1", "v1"): "a host that is no more"}
-    advice = await made.recall(*Book(made).partial(part))
+    advice = made.recall(*Book(made).partial(part))
     hosts = {v.id: v.host for v in mapped(Book(made).admit(part, advice)).vnodes}
     assert hosts["v0"] == elsewhere
     assert hosts["v1"] in made.underlay.hosts
-    assert await made.recall(*Book(made).partial(prep(1, vnodes(1000, 999_000)))) is None
+    assert made.recall(*Book(made).partial(prep(1, vnodes(1000, 999_000)))) is None
 
 
 async def test_how_good_a_mapping_is_stands_in_the_log() -> None:

@@ -57,9 +57,11 @@ async def test_an_earlier_life_is_found_on_the_hosts_that_answer() -> None:
     await first.provision("1", placement(PAIR))
     made, names = Embedder(first.hosts, first.fabric), [VNodeName("r1", n) for n in ("a", "b", "c")]
     memory(made).broken["h1"] = "no power"
-    assert await made.whereabouts(names) == {names[1]: "h3"}
+    await made.look()
+    assert made.whereabouts(names) == {names[1]: "h3"}
     memory(made).broken.clear()
-    assert await made.whereabouts(names) == {names[0]: "h1", names[1]: "h3"}
+    await made.look()
+    assert made.whereabouts(names) == {names[0]: "h1", names[1]: "h3"}
 
 
 async def test_of_what_may_be_on_a_host_that_does_not_answer_nothing_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from test_agents_recovery import claim, claims
 from agents.agent import IDLE_MS
 from agents.backends.base import Free, Partial, Placement
 from agents.backends.switch import MemorySwitch
+from agents.peers import Sender
 from agents.store import MemoryStore
 from protocol.messages import Claims
 from protocol.participant import PartState
 from substrate.model import DataPlaneState, Refusal, RefusalKind
+from substrate.values import replace
 
 PAIR = graph({"a": 2, "b": 2}, [("a", "b")], apart=["a", "b"])
 SOLO = graph({"c": 1})
@@ -180,12 +183,13 @@ async def test_what_runs_is_taken_up_where_it_runs_and_not_moved() -> None:
     before, hosts = guests(world), await world.runs()
     assert set(before) == {"r1:c", "r2:c"}
     assert len(hosts) == 2
-    coming = cloud_prep(graph({"d": 8}), "t0", reservation_id="r3", start_s=NOW_S + 5000)
+    coming = cloud_prep(graph({"d": 8}), "t00", reservation_id="r3", start_s=NOW_S + 5000)
     await world.hold(coming)
-    await world.commit("t0")
+    await world.commit("t00")
     world.store = backup
     await world.restart(restored=True)
     await told(world, claims(world, *(claim(prep) for prep in (*runs, coming))))
+    assert world.record("t00").part.state is PartState.COMMITTED
     await world.at(200)
     assert guests(world) == before
     assert await world.runs() == hosts
@@ -212,4 +216,66 @@ async def test_what_was_told_is_thought_about_again_where_no_place_is_found_at_o
     await told(world, claims(world, *some))
     states = [world.record(t).part.state for t in ("t1", "t2", "t3")]
     assert states == [PartState.COMMITTED, PartState.COMMITTED, PartState.ABORTED]
+    await world.end()
+
+
+async def test_what_was_not_seen_takes_no_place_of_what_runs() -> None:
+    world = CloudWorld(MemoryStore(), hosts=2, lasting=True, orchestrators=[ME])
+    await world.start()
+    assert isinstance(world.store, MemoryStore)
+    backup = world.store.copy()
+    sizes = {"t3": 8, "t1": 4, "t2": 4}
+    preps = [cloud_prep(graph({"v": n}), t, reservation_id=f"r{t}") for t, n in sizes.items()]
+    for prep in preps:
+        await world.committed(prep)
+    await world.at(100)
+    hosts = await world.runs()
+    (large,) = (host for host, some in hosts.items() if "rt3:v" in some)
+    (silent,) = set(hosts) - {large}
+    world.store = backup
+    await world.restart(restored=True)
+    memory(world.embedder).broken[silent] = "no power"
+    await told(world, claims(world, *map(claim, preps)))
+    memory(world.embedder).broken.clear()
+    assert [world.record(t).part.state for t in sizes] == [PartState.COMMITTED] * 3
+    assert world.mapped("t3").vnodes[0].host == large
+    await world.at(200)
+    assert await world.runs() == hosts
+    await world.end()
+
+
+async def test_what_is_claimed_while_it_thinks_is_worked_on_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = CloudWorld(MemoryStore())
+    await world.start(restored=True)
+    place, thinking, goes_on = world.backend.place_graph, asyncio.Event(), asyncio.Event()
+
+    def hard(partial: Partial, free: Free) -> Placement | Refusal:
+        if partial.advice is None:
+            return Refusal(RefusalKind.RESOURCE, "nothing was found at once")
+        return place(partial, free)
+
+    consult = world.backend.consult
+
+    async def slow(partial: Partial, free: Free) -> object:
+        thinking.set()
+        await goes_on.wait()
+        return await consult(partial, free)
+
+    monkeypatch.setattr(world.backend, "place_graph", hard)
+    monkeypatch.setattr(world.backend, "consult", slow)
+    first = asyncio.ensure_future(world.agent.handle(ME, claims(world, claim(cloud_prep(PAIR)))))
+    await thinking.wait()
+    other = Sender("other", "other-1")
+    theirs = replace(cloud_prep(SOLO, "t2", reservation_id="r2"), orchestrator_id="other")
+    second = asyncio.ensure_future(world.agent.handle(other, claims(world, claim(theirs))))
+    await asyncio.sleep(0)
+    goes_on.set()
+    await first
+    await second
+    await world.settle()
+    assert not world.agent.recovering
+    states = [world.record(t).part.state for t in ("t1", "t2")]
+    assert states == [PartState.COMMITTED, PartState.COMMITTED]
     await world.end()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -35,6 +36,9 @@ from cloudnets.mapped import Mapped, MappedVNode
 from runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
+
+LOOK_S = 10.0
+"""For how long a host is waited for that is to tell what it has, where others wait for that."""
 
 
 class Embedder:
@@ -162,9 +166,18 @@ class Embedder:
         """Whether that goes with what they have in memory. Raises DeviceError."""
         return isinstance(self.hosts.plugin(host), LiveCarryingPlugin)
 
-    async def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
-        """The hosts of those that are on any, as far as hosts answer."""
-        await self._look()
+    async def look(self) -> None:
+        """Finds out what hosts have from before, of those that answer within LOOK_S."""
+
+        async def one(host: str) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._look_at(host)
+
+        await asyncio.gather(*map(one, sorted(self._unseen)))
+
+    def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
+        """The hosts of those that were seen on any."""
         return {name: self._at[name] for name in names if name in self._at}
 
     async def is_there(self, name: VNodeName) -> bool:
@@ -241,15 +254,18 @@ class Embedder:
     async def _look(self) -> None:
         """Finds out what hosts have from before; of one that does not answer, next time."""
         for host in sorted(self._unseen):
-            try:
-                found = await self.hosts.plugin(host).found(host)
-            except DeviceError as error:
-                _log.warning("host not looked at", host=host, reason=str(error))
-                continue
-            self._unseen.discard(host)
-            for name in found:
-                if self._at.setdefault(name, host) != host:
-                    self._also.setdefault(name, set()).add(host)
+            await self._look_at(host)
+
+    async def _look_at(self, host: str) -> None:
+        try:
+            found = await self.hosts.plugin(host).found(host)
+        except DeviceError as error:
+            _log.warning("host not looked at", host=host, reason=str(error))
+            return
+        self._unseen.discard(host)
+        for name in found:
+            if self._at.setdefault(name, host) != host:
+                self._also.setdefault(name, set()).add(host)
 
     def _is_new(self, mapped: Mapped, vnode: MappedVNode) -> bool:
         return VNodeName(mapped.reservation_id, vnode.id) not in self._at
