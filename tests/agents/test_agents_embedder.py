@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ from agents.backends.hosts.conformance import check_hosts
 from agents.backends.hosts.embedder import Embedder, open_embedder
 from agents.backends.hosts.fabric import Fabric
 from agents.backends.hosts.plugins import HostingSettings
-from agents.backends.hosts.port import HostSpec, VNodeName
+from agents.backends.hosts.port import Condition, HostSpec, VNodeName
 from agents.backends.switch import MemorySwitch
 from cloudnets.mapped import Mapped, MappedVLink
 from runtime.settings import SettingsError, validate
@@ -62,6 +62,25 @@ async def test_an_earlier_life_is_found_on_the_hosts_that_answer() -> None:
     memory(made).broken.clear()
     await made.look()
     assert made.whereabouts(names) == {names[0]: "h1", names[1]: "h3"}
+
+
+async def test_a_host_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embedder()
+    await first.provision("1", placement(PAIR))
+    made, plugin = Embedder(first.hosts, first.fabric), memory(first)
+    found = plugin.found
+
+    async def hangs(host: str) -> Mapping[VNodeName, Condition]:
+        if host == "h1":
+            await asyncio.Event().wait()
+        return await found(host)
+
+    monkeypatch.setattr(plugin, "found", hangs)
+    monkeypatch.setattr("agents.backends.hosts.embedder.LOOK_S", 0.05)
+    await asyncio.wait_for(made.look(), 10)
+    assert made.whereabouts([VNodeName("r1", "a"), VNodeName("r1", "b")]) == {
+        VNodeName("r1", "b"): "h3"
+    }
 
 
 async def test_of_what_may_be_on_a_host_that_does_not_answer_nothing_is_said() -> None:
