@@ -78,9 +78,8 @@ async def test_a_host_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(plugin, "found", hangs)
     monkeypatch.setattr("agents.backends.hosts.embedder.LOOK_S", 0.05)
     await asyncio.wait_for(made.look(), 10)
-    assert made.whereabouts([VNodeName("r1", "a"), VNodeName("r1", "b")]) == {
-        VNodeName("r1", "b"): "h3"
-    }
+    names = [VNodeName("r1", "a"), VNodeName("r1", "b")]
+    assert made.whereabouts(names) == {names[1]: "h3"}
 
 
 async def test_of_what_may_be_on_a_host_that_does_not_answer_nothing_is_said() -> None:
