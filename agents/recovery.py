@@ -279,11 +279,14 @@ class Recovery:
         return outcome
 
     def _recalled(self, claim: Claim, now_ms: int) -> object:
+        """Advice for what was told, has begun and is not known; None: it need not run here."""
         prep = claim.prep
+        # Most claims are of circuits: what is known of them is looked up once, later.
+        if not (claim.told and prep.graph and reconciliation.has_begun(prep, now_ms)):
+            return None
         known = self._parts.records.get((prep.transaction_id, prep.part_id))
         is_new = known is None or not participant.holds(known.part.state)
-        begun = claim.told and is_new and reconciliation.has_begun(prep, now_ms)
-        return self._advisor.recalled(prep) if begun else None
+        return self._advisor.recalled(prep) if is_new else None
 
     def _take_back(self, outcome: _Outcome) -> None:
         """It could not be written: what was held is held as it was."""

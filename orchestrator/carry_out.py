@@ -217,5 +217,5 @@ def _stands_by(transaction: Transaction) -> bool:
 
 def _any_stands_by(engine: Engine, record: Reservation) -> bool:
     """Whether a version that was replaced is held still, as until all of the next one has begun."""
-    others = set(engine.transactions.of(record.reservation_id)) - {record.transaction_id}
-    return any(map(_stands_by, filter(None, map(engine.transactions.get, others))))
+    versions = engine.transactions.versions(record.reservation_id)
+    return any(_stands_by(it) for it in versions if it.transaction_id != record.transaction_id)

@@ -67,9 +67,9 @@ async def _leftovers(engine: Engine, record: Reservation, question: Question) ->
     """
     names = added(question)
     wait_s = (question.deadline_ms - engine.now_ms()) / 2000
-    for old_id in engine.transactions.of(record.reservation_id) if names else ():
-        old = engine.transactions.get(old_id)
-        if old is None or old_id == record.transaction_id or not leftover(names, old):
+    versions = engine.transactions.versions(record.reservation_id) if names else []
+    for old_id in [it.transaction_id for it in versions if leftover(names, it)]:
+        if old_id == record.transaction_id or engine.transactions.get(old_id) is None:
             continue
         old = await engine.transactions.wait(old_id, lambda it: not leftover(names, it), wait_s)
         if found := leftover(names, old):
@@ -114,7 +114,8 @@ async def await_next(engine: Engine, live: Live, old_id: str, new_id: str) -> No
         if live.record.transaction_id != new_id:
             return
         engine.book.watch_end(live.record)
-    if awaited(transaction) or _older(engine, old_id):
+    old = engine.transactions.get(old_id)
+    if awaited(transaction) or (old is not None and _older(engine, old)):
         # It lasts as long as a provider is away.
         engine.spawn(give_back(engine, old_id, new_id))
     else:
@@ -136,19 +137,18 @@ async def give_back(engine: Engine, old_id: str, new_id: str) -> None:
     if engine.transactions.get(new_id) is not None:
         await engine.transactions.wait(new_id, _all_committed, SETTLE_BEFORE_RELEASE_S)
         await begin_all(engine, old_id, new_id)
-    for older_id, version in _older(engine, old_id):
-        if engine.transactions.get(older_id) is not None:
-            await engine.transactions.wait(older_id, partial(_stays_away, version), None)
-    if engine.transactions.get(old_id) is not None:
+    old = engine.transactions.get(old_id)
+    while old is not None and (older := _older(engine, old)):
+        await engine.transactions.wait(older[0], partial(_stays_away, old), None)
+        old = engine.transactions.get(old_id)
+    if old is not None:
         await engine.persist(lambda: engine.transactions.apply(old_id, ReleaseAll()))
 
 
-def _older(engine: Engine, old_id: str) -> list[tuple[str, Transaction]]:
-    """Versions that would be in force again where that one is released, each with that one."""
-    old = engine.transactions.get(old_id)
-    others = engine.transactions.of(old.reservation_id) if old is not None else ()
-    found = [(each, engine.transactions.get(each)) for each in others]
-    return [(each, old) for each, it in found if it and old and comes_back(it, old)]
+def _older(engine: Engine, old: Transaction) -> list[str]:
+    """Versions that would be in force again where that one is released."""
+    versions = engine.transactions.versions(old.reservation_id)
+    return [it.transaction_id for it in versions if comes_back(it, old)]
 
 
 def _stays_away(version: Transaction, older: Transaction) -> bool:

@@ -142,6 +142,10 @@ class Transactions:
         """The live transactions of a reservation: its versions."""
         return sorted(self._of_reservation.get(reservation_id, ()))
 
+    def versions(self, reservation_id: str) -> list[Transaction]:
+        """As :meth:`of`, each as it is now."""
+        return [self._live[transaction_id].state for transaction_id in self.of(reservation_id)]
+
     def reservations(self) -> set[str]:
         """The reservations that have live transactions."""
         return set(self._of_reservation)

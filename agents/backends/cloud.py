@@ -306,13 +306,15 @@ class ProviderBackend(ExchangeBackend):
         not seen; None: nothing was seen."""
         names = {VNodeName(partial.reservation_id, v.id): v for v in asked.vnodes}
         seen = self.embedder.whereabouts(names)
+        if not seen:
+            return None
         before = _mapped(partial.present)
-        known = {v.id: v.host for v in before.vnodes} if before is not None and seen else {}
-        at = {name: seen.get(name, known.get(name.vnode, "")) for name in names}
+        known = {v.id: v.host for v in before.vnodes} if before is not None else {}
+        at = {name: seen.get(name, known.get(name.vnode)) for name in names}
         vnodes = tuple(
-            mapped_on(self.underlay, vnode, at[name])
+            mapped_on(self.underlay, vnode, host)
             for name, vnode in names.items()
-            if at[name] in self.underlay.hosts
+            if (host := at[name]) in self.underlay.hosts
         )
         return Mapped(partial.reservation_id, partial.version, vnodes, ()) if vnodes else None
 

@@ -59,6 +59,18 @@ async def restored(*claimed: Any) -> CloudWorld:
     return world
 
 
+def only_with_advice(world: CloudWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No place is found at once."""
+    place = world.backend.place_graph
+
+    def hard(partial: Partial, free: Free) -> Placement | Refusal:
+        if partial.advice is None:
+            return Refusal(RefusalKind.RESOURCE, "nothing was found at once")
+        return place(partial, free)
+
+    monkeypatch.setattr(world.backend, "place_graph", hard)
+
+
 async def told(world: CloudWorld, message: Claims) -> None:
     await world.agent.handle(ME, message)
     await world.settle()
@@ -202,14 +214,7 @@ async def test_what_was_told_is_thought_about_again_where_no_place_is_found_at_o
 ) -> None:
     world = CloudWorld(MemoryStore(), orchestrators=[ME])
     await world.start(restored=True)
-    place = world.backend.place_graph
-
-    def hard(partial: Partial, free: Free) -> Placement | Refusal:
-        if partial.advice is None:
-            return Refusal(RefusalKind.RESOURCE, "nothing was found at once")
-        return place(partial, free)
-
-    monkeypatch.setattr(world.backend, "place_graph", hard)
+    only_with_advice(world, monkeypatch)
     soon = cloud_prep(SOLO, "t2", reservation_id="r2", start_s=NOW_S + 50)
     untold = cloud_prep(SOLO, "t3", reservation_id="r3")
     some = claim(cloud_prep(PAIR)), claim(soon), claim(untold, told=False)
@@ -249,21 +254,14 @@ async def test_what_is_claimed_while_it_thinks_is_worked_on_too(
 ) -> None:
     world = CloudWorld(MemoryStore())
     await world.start(restored=True)
-    place, thinking, goes_on = world.backend.place_graph, asyncio.Event(), asyncio.Event()
-
-    def hard(partial: Partial, free: Free) -> Placement | Refusal:
-        if partial.advice is None:
-            return Refusal(RefusalKind.RESOURCE, "nothing was found at once")
-        return place(partial, free)
-
-    consult = world.backend.consult
+    only_with_advice(world, monkeypatch)
+    thinking, goes_on, consult = asyncio.Event(), asyncio.Event(), world.backend.consult
 
     async def slow(partial: Partial, free: Free) -> object:
         thinking.set()
         await goes_on.wait()
         return await consult(partial, free)
 
-    monkeypatch.setattr(world.backend, "place_graph", hard)
     monkeypatch.setattr(world.backend, "consult", slow)
     first = asyncio.ensure_future(world.agent.handle(ME, claims(world, claim(cloud_prep(PAIR)))))
     await thinking.wait()

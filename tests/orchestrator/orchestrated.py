@@ -272,6 +272,15 @@ def asked(gbps: int, request_id: str, hours: tuple[int, int] = (1, 2), **more: A
     return wanted(gbps, request_id, window=window, **more)
 
 
+def deaf(domain: str, *kinds: type[object]) -> Any:
+    """Messages of these kinds never reach the domain."""
+
+    def delay(name: str, message: Message) -> float | None:
+        return None if name == domain and isinstance(message, kinds) else 0.0
+
+    return delay
+
+
 async def refused(call: Awaitable[object], code: StatusCode, field: str) -> RequestError:
     """The call ends with this status, which names this field."""
     with pytest.raises(RequestError) as caught:

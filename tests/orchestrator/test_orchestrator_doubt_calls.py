@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
-from orchestrated import NO_CONTEXT, One, Orchestrated, refused, sites, until, virtual, wanted
+from orchestrated import NO_CONTEXT, One, Orchestrated, deaf, refused, sites, until, virtual, wanted
 
 from braid.v1 import doubts_pb2 as pb, reservations_pb2
 from orchestrator.doubts import DoubtsService
@@ -15,7 +15,6 @@ from orchestrator.link import Status
 from orchestrator.ports import AgentIdentity
 from protocol.messages import Commit, Release
 from simulations.clock import EPOCH_MS
-from simulations.gateway import Message
 
 COMMIT, GIVE_UP = pb.SETTLEMENT_COMMIT, pb.SETTLEMENT_GIVE_UP
 
@@ -30,15 +29,6 @@ class Connections:
         if self.left:
             return None
         return Status(name, "x:1", None, self.up, "" if self.up else "connection refused", EPOCH_MS)
-
-
-def deaf(domain: str, *kinds: type[object]) -> Any:
-    """Messages of these kinds never reach the domain."""
-
-    def delay(name: str, message: Message) -> float | None:
-        return None if name == domain and isinstance(message, kinds) else 0.0
-
-    return delay
 
 
 class Desk:

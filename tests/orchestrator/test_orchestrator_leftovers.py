@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from carrying_world import MOVED, SPREAD, Carrying, carrying
-from orchestrated import NO_CONTEXT, virtual
+from orchestrated import NO_CONTEXT, deaf, virtual
 from providers_world import cloudnet, placed
 
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from protocol.messages import Release
 from simulations.clock import run_virtual
-from simulations.gateway import Message
 
 
-def deaf(domain: str) -> Callable[[str, Message], float | None]:
-    """No Release reaches the domain."""
-    return lambda name, it: None if name == domain and isinstance(it, Release) else 0.0
+async def modify(w: Carrying, net: pb.CloudNet, request_id: str) -> pb.ReservationRecord:
+    change = pb.ModifyRequest(reservation_id=w.id, request_id=request_id, cloudnet=net)
+    record: pb.ReservationRecord = await w.one.reservations.Modify(change, NO_CONTEXT)
+    return record
 
 
 async def leave_out(w: Carrying) -> pb.ReservationRecord:
-    """b, at munich."""
+    """b, of which its provider, munich, does not hear."""
+    w.it.delay = deaf("munich", Release)
     net = cloudnet(("a", "c"), [("a", "c")], at={"a": "berlin", "c": "zurich"})
-    change = pb.ModifyRequest(reservation_id=w.id, request_id="out", cloudnet=net)
-    record: pb.ReservationRecord = await w.one.reservations.Modify(change, NO_CONTEXT)
-    return record
+    return await modify(w, net, "out")
 
 
 @pytest.mark.parametrize("at", [SPREAD, MOVED])
@@ -36,7 +34,6 @@ def test_while_the_old_one_may_run_none_of_its_name_is_added_anywhere(at: dict[s
 
 async def _none_is_added(at: dict[str, str]) -> None:
     async with carrying() as w:
-        w.it.delay = deaf("munich")
         assert (await leave_out(w)).modified
         after = await w.move(at, "back")
         assert (after.modified, after.version) == (False, 2)
@@ -61,7 +58,6 @@ async def _none_is_added(at: dict[str, str]) -> None:
 @virtual
 async def test_what_goes_in_time_is_waited_for() -> None:
     async with carrying() as w:
-        w.it.delay = deaf("munich")
         await leave_out(w)
         back = asyncio.ensure_future(w.move(MOVED, "back"))
         await asyncio.sleep(5)
@@ -76,9 +72,7 @@ async def test_what_goes_in_time_is_waited_for() -> None:
 @virtual
 async def test_others_are_added_meanwhile() -> None:
     async with carrying() as w:
-        w.it.delay = deaf("munich")
         await leave_out(w)
         net = cloudnet(("a", "c", "d"), [("a", "c"), ("c", "d")], at={"d": "munich"})
-        change = pb.ModifyRequest(reservation_id=w.id, request_id="d", cloudnet=net)
-        record: pb.ReservationRecord = await w.one.reservations.Modify(change, NO_CONTEXT)
+        record = await modify(w, net, "d")
         assert (record.modified, placed(record)["d"]) == (True, "munich")
