@@ -121,8 +121,19 @@ class Carrying:
         at = mapped.vnode(vnode)
         assert at is not None
         if vnode not in mapped.awaits:
+            if self._is_to_be_awaited(reservation_id, vnode, version_of(record)):
+                raise _later(vnode, "once it is committed here that it is awaited")
             raise _never(vnode, "one that is awaited: it has begun here")
         return record, mapped, at
+
+    def _is_to_be_awaited(self, reservation_id: str, vnode: str, version: int) -> bool:
+        """Whether a later version, which is only held, awaits a VNode: its COMMIT may be on its
+        way."""
+        return any(
+            record.part.state is PartState.HELD and version_of(record) > version
+            for record in self._parts.records.parts_of(reservation_id)
+            if record.part.prep is not None and vnode in record.part.prep.awaits
+        )
 
     async def comes(self, reservation_id: str, vnode: str, errand: int, *, last: bool) -> None:
         """That a VNode is about to be brought on an errand. With the ``last`` of it only this
@@ -256,11 +267,12 @@ class Carrying:
         return [r for r in now if r is not None and r.live and name.vnode in self._mapped(r).awaits]
 
     async def _must_have_memory(self, mapped: Mapped, name: VNodeName) -> None:
-        """That one that came with its memory has it still: else it would begin anew."""
+        """That one that came with its memory has it still: else it would begin anew. One that runs
+        had begun, which a provider that was restored does not know."""
         if name.vnode not in mapped.paused or name.vnode in mapped.off:
             return
         found = (await self._embedder.conditions(mapped))[name.vnode]
-        if found.state is not PowerState.PAUSED:
+        if found.state not in (PowerState.PAUSED, PowerState.RUNNING):
             raise _never(name.vnode, "one that has arrived: what it had in memory is not here")
 
     async def put_back(self, reservation_id: str, vnodes: Sequence[str], errand: int = 0) -> None:

@@ -59,14 +59,15 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
     old, new = engine.transactions.get(old_id), engine.transactions.get(new_id)
     if old is None or new is None or engine.carrier is None:
         return
-    left = list(carries(old, new)) if _stands_by(old) else []
-    since_ms, pause_s, told = engine.now_ms(), PAUSE_S, False
+    wanted = carries(old, new) if _stands_by(old) else ()
+    left, since_ms, pause_s, told = list(wanted), engine.now_ms(), PAUSE_S, False
     begun_ms: dict[str, int] = {}
     while left or begun_ms:
-        left = [each for each in left if _has_it(engine, each, new)]
-        work = (_begin(engine, engine.carrier, each, new) for each in left)
-        both = list(zip(left, await asyncio.gather(*work), strict=True))
-        begun_ms |= {each.vnode: engine.now_ms() for each, reason in both if not reason}
+        # All of them: a provider that was restored meanwhile does not know what has begun.
+        due = [each for each in wanted if _has_it(engine, each, new)] if left else []
+        work = (_begin(engine, engine.carrier, each, new) for each in due)
+        both = list(zip(due, await asyncio.gather(*work), strict=True))
+        begun_ms = {each.vnode: engine.now_ms() for each, reason in both if not reason} | begun_ms
         left, reasons = [each for each, reason in both if reason], [reason for _, reason in both]
         if await _tell_begun(engine, new.reservation_id, begun_ms):
             begun_ms = {}
@@ -109,7 +110,11 @@ async def _begin_once_more(
             # What that brings must not begin before it is decided.
             raise NotCarriedError("a change of it is under way", final=False)
         begun = not _any_stands_by(engine, live.record)
-        await carrier.begin(name, each.vnode, each.target, begun=begun)
+        try:
+            await carrier.begin(name, each.vnode, each.target, begun=begun)
+        except NotCarriedError as error:
+            # What stands by may have it; once nothing does it is made anew.
+            raise NotCarriedError(str(error), final=error.final and begun) from error
 
     error = await tried(begin, going)
     if error is not None:

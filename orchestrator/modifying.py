@@ -140,6 +140,8 @@ async def give_back(engine: Engine, old_id: str, new_id: str) -> None:
     old = engine.transactions.get(old_id)
     while old is not None and (older := _older(engine, old)):
         await engine.transactions.wait(older[0], partial(_stays_away, old), None)
+        # A provider that was restored meanwhile may have lost what had begun.
+        await begin_all(engine, old_id, new_id)
         old = engine.transactions.get(old_id)
     if old is not None:
         await engine.persist(lambda: engine.transactions.apply(old_id, ReleaseAll()))

@@ -77,8 +77,10 @@ class Tenants:
         name, places = record.reservation_id, _places(record)
         live = {each.vnode for each in record.carried if each.live}
         for each in record.carried:
-            # What has not begun is waited for.
-            if not each.live and NOT_THERE in each.reason:
+            # What has not begun is waited for; a provider that was restored makes anew what its
+            # hosts had lost, which it may have said before.
+            waited = each.source not in self._restored
+            if not each.live and NOT_THERE in each.reason and waited:
                 self._found(f"{short(name)}:{each.vnode} was carried cold: {each.reason}")
         # What runs on where it was cannot have been carried.
         self.forget(name, keep=places)

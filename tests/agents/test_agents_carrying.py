@@ -461,6 +461,18 @@ async def test_what_is_not_committed_yet_is_to_be_asked_for_again() -> None:
         assert error.code is StatusCode.UNAVAILABLE
 
 
+async def test_what_only_a_held_version_awaits_is_to_be_asked_for_again() -> None:
+    async with world() as w:
+        await w.committed(cloud_prep(PAIR))
+        await w.hold(awaiting(transaction_id="t2", version=2))
+        error = await failing(w.clouds.carrying.must_fit("r1", "b"))
+        assert error.code is StatusCode.UNAVAILABLE
+        error = await failing(w.clouds.carrying.must_fit("r1", "a"))
+        assert error.code is StatusCode.FAILED_PRECONDITION
+        await w.commit("t2")
+        await w.clouds.carrying.must_fit("r1", "b")
+
+
 async def test_what_was_stored_before_anything_was_carried_is_read() -> None:
     async with world() as w:
         await w.committed(cloud_prep(PAIR))

@@ -279,6 +279,16 @@ async def test_what_has_lost_its_memory_has_not_arrived_though_its_disk_is_there
         assert await typed(w, "b", "get mood") == "good"
 
 
+async def test_what_runs_already_which_a_restored_provider_does_not_know_has_arrived() -> None:
+    exported, data = await brought()
+    async with world() as w:
+        await w.committed(awaiting())
+        await w.clouds.carrying.keep("r1", "b", given(exported, data), last=True)
+        await memory(w.embedder).start(_host(w.mapped()), B)
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert await _b(w) == "running"
+
+
 async def test_one_that_comes_cold_in_place_of_one_with_memory_begins_from_its_disk() -> None:
     exported, data = await brought()
     async with world() as w:

@@ -17,6 +17,7 @@ from agents.carrying import Exported
 from agents.clouds import Clouds
 from braid.v1 import common_pb2, reservations_pb2 as pb
 from orchestrator.ports import Ahead, Brought, NotCarriedError
+from protocol.messages import Reconciled
 from runtime.errors import RequestError
 from substrate.values import replace
 
@@ -245,13 +246,24 @@ class Carrying:
 
     async def lose_what_came(self, domain: str, vnode: str) -> None:
         """Its hosts forget one VNode that has not begun there, and copies of it."""
-        if (await self.states(domain)).get(vnode) == "running":
-            return
-        embedder = self.clouds(domain)._backend.embedder
-        name = VNodeName(self.id, vnode)
+        if (await self.states(domain)).get(vnode) != "running":
+            await self._lose_one(domain, vnode)
+
+    async def _lose_one(self, domain: str, vnode: str) -> None:
+        embedder, name = self.clouds(domain)._backend.embedder, VNodeName(self.id, vnode)
         for host in embedder.hosts.specs:
             await embedder.hosts.plugin(host).remove(host, name)
         embedder._at.pop(name, None)
+
+    async def forgets_it_began(self, domain: str, vnode: str) -> None:
+        """As one that is restored from a copy of before a VNode came, which its hosts forget."""
+        carrying = self.clouds(domain).carrying
+        record = carrying._having(self.id, vnode)
+        await carrying._remap(record, lambda now: replace(now, awaits=(vnode,)))
+        await self._lose_one(domain, vnode)
+        reconciling = self.one.instance.orchestrator.reports.reconciling
+        reconciling._open[domain] = 9
+        reconciling.done(domain, Reconciled(9, "c"))
 
     async def restart(self, domain: str) -> None:
         """Its agent ends and starts again; its hosts outlive it."""

@@ -339,6 +339,26 @@ async def test_what_hosts_have_lost_before_it_began_is_carried_once_more() -> No
 
 
 @virtual
+async def test_what_had_begun_and_was_lost_is_carried_once_more_while_others_wait() -> None:
+    async with carrying() as w:
+        w.carrier.fails[("begin", "a", "munich")] = [AWAY]
+
+        async def restored(step: Step) -> None:
+            if step == BEGIN and BEGIN in w.carrier.done:
+                w.carrier.before = None
+                await w.forgets_it_began("zurich", "b")
+
+        w.carrier.before = restored
+        assert (await w.move({"a": "munich", "b": "zurich", "c": "zurich"})).modified
+        await until(lambda: w.carrier.done.count(BEGIN) > 1, 600)
+        assert w.carrier.done.count(CARRY) == 2
+        del w.carrier.fails[("begin", "a", "munich")]
+        await w.settled()
+        assert await w.reads("zurich", "b")
+        assert await w.reads("munich", "a")
+
+
+@virtual
 async def test_a_vnode_that_does_not_begin_is_told_and_what_it_had_stands_by() -> None:
     async with carrying(carry_ms=60_000) as w:
         w.carrier.fails[BEGIN] = [AWAY]
