@@ -17,6 +17,7 @@ import structlog
 
 from agents.backends.base import Backend, DeviceError, Placement, StandingBackend
 from agents.in_force import boundary_ms, end_s, has_begun, in_force, version_of
+from agents.making_way import MakingWay
 from agents.touched import Touched, reservation_of
 from agents.values import DataPlane, Key, Record
 from protocol.participant import PartState
@@ -28,7 +29,6 @@ RETRY_MS = 1_000
 RETRY_MAX_MS = 60_000
 DEVICE_TIMEOUT_S = 60
 DEVICES_AT_ONCE = 32
-MAKE_WAY_S = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +67,7 @@ class Provisioner:
         self._active: dict[Key, str] = {}
         self._failures: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._making_way = MakingWay(self._touched, self._tasks)
         self._again: set[str] = set()
         # Of which something is to be taken away once it is known what is in force.
         self._put_off: set[str] = set()
@@ -213,6 +214,7 @@ class Provisioner:
                     return
         finally:
             del self._tasks[reservation_id]
+            self._making_way.moved()
 
     def _rest(self, reservation_id: str, arranged: bool, now_s: int) -> None:
         """``now_s``: of the arrangement: what has begun or ended since then is due at once."""
@@ -313,17 +315,15 @@ class Provisioner:
         problem = await self._tried(self._backend.withdraw, record, placement)
         if not problem:
             self._touched.remove(record)
+            self._making_way.moved()
         return problem
 
     async def _make_way(self, record: Record, placement: Placement) -> None:
         """Lets the reservation that had the same VLANs until now be withdrawn first."""
         mine = reservation_of(record)
-        theirs = self._touched.reservations(placement) - {mine}
-        for reservation_id in sorted(theirs):
+        for reservation_id in sorted(self._touched.reservations(placement) - {mine}):
             self.look(reservation_id)
-        tasks = [self._tasks[other] for other in sorted(theirs) if other in self._tasks]
-        if tasks:
-            await asyncio.wait(tasks, timeout=MAKE_WAY_S)
+        await self._making_way.wait(mine, placement)
 
     async def _tried(
         self,

@@ -825,6 +825,29 @@ async def test_a_vlan_passes_from_one_reservation_to_the_next_without_a_failure(
     await world.agent.stop()
 
 
+@pytest.mark.parametrize("names", ["ab", "ba", "abc", "cab"])
+async def test_reservations_whose_next_phases_have_one_another_s_vlans_change_at_once(
+    names: str,
+) -> None:
+    world = await World(backend="sdx").start()
+    for vlan, name in enumerate(names, 100):
+        of, then = f"r{name}", 100 + (vlan - 99) % len(names)
+        await world.hold(prep(name, reservation_id=of, bandwidth_bps=MBPS, vlan=vlan))
+        later: dict[str, Any] = {"start_s": NOW_S + 200, "end_s": NOW_S + 300}
+        await world.hold(
+            prep(name, "p2", reservation_id=of, bandwidth_bps=MBPS, vlan=then, **later)
+        )
+        await world.commit(name, "p1")
+        await world.commit(name, "p2")
+    told = watched(world)
+    await world.at(100)
+    assert world.device.on == {f"{name}/p1" for name in names}
+    await world.at(200)
+    assert world.device.on == {f"{name}/p2" for name in names}
+    assert FAILED not in [state for _, state in told]
+    await world.agent.stop()
+
+
 async def test_a_device_that_hangs_for_one_reservation_serves_the_others() -> None:
     world = await World().start()
     await world.committed(prep("a", bandwidth_bps=1))
