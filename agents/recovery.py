@@ -10,19 +10,19 @@ any orchestrator hears of it; a crash in between repeats everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
+from agents.adopted import Adopted, Outcome
 from agents.advice import Advisor
 from agents.backends.base import Placement
 from agents.claims import Collected, TooManyClaimsError, sort_out
 from agents.hand import confirmed, contradicted
-from agents.parts import AGAIN_MS, Change, Parts
+from agents.parts import AGAIN_MS, Parts
 from agents.peers import RestoredError, Send, Sender
 from agents.timers import Due, RecoveryDue, Timers
-from agents.values import Decision, Key, Life, Record, Seen, is_old_copy
+from agents.values import Key, Life, Seen, is_old_copy
 from protocol import participant, reconciliation
 from protocol.messages import (
     Claim,
@@ -40,23 +40,13 @@ from substrate.values import replace
 
 THINK_MS = 60_000
 """For how long in all it is thought about what finds no place at once."""
+ORDERS = 4
+"""So many other orders are tried where CloudNets of which users were told find no place in one."""
 
 BREATH = 256
 """So many claims are worked on before other tasks have their turn."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What reconciliation comes to."""
-
-    dropped: list[Change] = field(default_factory=list)
-    yielded: list[Record] = field(default_factory=list)
-    adopted: list[Change] = field(default_factory=list)
-    answers: dict[str, list[ReservationResp]] = field(default_factory=dict)
-    decisions: list[Decision] = field(default_factory=list)
-    refused: int = 0
 
 
 class Recovery:
@@ -229,7 +219,7 @@ class Recovery:
         missing = self.awaited() or not self._collected.orchestrators()
         return self.life.recovering and not missing and self._raise_to <= self.life.epoch
 
-    def _suspect(self, outcome: _Outcome) -> None:
+    def _suspect(self, outcome: Outcome) -> None:
         """What was taken up by claims may be on devices from before, also where it only stands by
         now: it must be taken off when it is released."""
         for _, part in outcome.adopted:
@@ -237,9 +227,9 @@ class Recovery:
             if record is not None:
                 self._parts.provisioner.suspect(record)
 
-    async def _reconciled(self) -> _Outcome:
+    async def _reconciled(self) -> Outcome:
         """Takes and gives back capacity in memory, and says what is to be written and answered."""
-        outcome, now_ms = _Outcome(), self._parts.clock.now_ms()
+        outcome, now_ms = Outcome(), self._parts.clock.now_ms()
         good, wrong = sort_out(self._collected.claims(), self._owner_of)
         for claim in wrong:
             self._refuse(outcome, claim)
@@ -270,13 +260,34 @@ class Recovery:
             if advice is None:
                 rest.append(claim)
             else:
-                await self._adopt(outcome, claim, now_ms, advice)
+                self._note(outcome, await self._adopt(claim, now_ms, advice))
                 await asyncio.sleep(0)
+        nets: list[Adopted] = []
         for count, claim in enumerate(rest, 1):
-            await self._adopt(outcome, claim, now_ms)
+            adopted = await self._adopt(claim, now_ms)
+            if claim.prep.graph:
+                nets.append(adopted)
+            else:
+                self._note(outcome, adopted)
             if not count % BREATH:
                 await asyncio.sleep(0)
+        for adopted in await self._reordered(nets, now_ms):
+            self._note(outcome, adopted)
         return outcome
+
+    async def _reordered(self, nets: Sequence[Adopted], now_ms: int) -> Sequence[Adopted]:
+        """The same, if all that users were told has a place, or what comes of another order: one in
+        which whoever found none comes first."""
+        for _ in range(ORDERS):
+            late = self._parts.clock.now_ms() >= now_ms + THINK_MS
+            if late or not any(adopted.is_refused for adopted in nets):
+                break
+            for adopted in nets:
+                if adopted.is_placed:
+                    self._parts.book.free(adopted.part.transaction_id, adopted.part.part_id)
+            ordered = sorted(nets, key=lambda adopted: not adopted.is_refused)
+            nets = [await self._adopt(adopted.claim, now_ms) for adopted in ordered]
+        return nets
 
     def _recalled(self, claim: Claim, now_ms: int) -> object:
         """Advice for what was told, has begun and is not known; None: it need not run here."""
@@ -288,7 +299,7 @@ class Recovery:
         is_new = known is None or not participant.holds(known.part.state)
         return self._advisor.recalled(prep) if is_new else None
 
-    def _take_back(self, outcome: _Outcome) -> None:
+    def _take_back(self, outcome: Outcome) -> None:
         """It could not be written: what was held is held as it was."""
         for record in outcome.yielded:
             self._parts.book.free(*record.key)
@@ -296,31 +307,33 @@ class Recovery:
         for record in (*outcome.yielded, *dropped):
             self._parts.restore(record.part)
 
-    async def _adopt(
-        self, outcome: _Outcome, claim: Claim, now_ms: int, advice: object = None
-    ) -> None:
+    async def _adopt(self, claim: Claim, now_ms: int, advice: object = None) -> Adopted:
         prep = claim.prep
         before = self._parts.records.get((prep.transaction_id, prep.part_id))
         known = None if before is None else before.part
-        part, answer = self._adopted(known, claim, now_ms, advice)
-        refused = claim.told and prep.graph and not answer.ok and part != known
-        if refused and self._parts.clock.now_ms() < now_ms + THINK_MS:
+        adopted = Adopted(claim, before, *self._adopted(known, claim, now_ms, advice))
+        if prep.graph and adopted.is_refused and self._parts.clock.now_ms() < now_ms + THINK_MS:
             # When it was held there was time to think: what was told is worth as much again.
             advice = await self._advisor.on_graph(prep)
-            part, answer = self._adopted(known, claim, now_ms, advice)
+            adopted = Adopted(claim, before, *self._adopted(known, claim, now_ms, advice))
+        if known is None:
+            return adopted
         word = Commit(prep.transaction_id, prep.part_id)
-        if known is not None:
-            outcome.decisions += contradicted(self._parts, known, word)
-            part = confirmed(part, word)
-        if part != known:
-            outcome.adopted.append((before, part))
+        decisions = contradicted(self._parts, known, word)
+        return replace(adopted, part=confirmed(adopted.part, word), decisions=decisions)
+
+    def _note(self, outcome: Outcome, adopted: Adopted) -> None:
+        claim, answer = adopted.claim, adopted.answer
+        outcome.decisions += adopted.decisions
+        if adopted.is_changed:
+            outcome.adopted.append((adopted.before, adopted.part))
         if not answer.ok:
             outcome.refused += 1
-            # One that was given back meanwhile is claimed by words of before.
-            if claim.told and part.state is not PartState.RELEASED:
+            if claim.told and adopted.part.state is not PartState.RELEASED:
                 reason = answer.refusal.reason if answer.refusal else ""
+                word = Commit(claim.prep.transaction_id, claim.prep.part_id)
                 _log.error("what a user was told is not held", claim=word, reason=reason)
-        outcome.answers.setdefault(prep.orchestrator_id, []).append(self._named(answer))
+        outcome.answers.setdefault(claim.prep.orchestrator_id, []).append(self._named(answer))
 
     def _adopted(
         self, known: Part | None, claim: Claim, now_ms: int, advice: object
@@ -341,7 +354,7 @@ class Recovery:
             return Admitted(Placement((), ()).to_json())
         return outcome
 
-    def _refuse(self, outcome: _Outcome, claim: Claim) -> None:
+    def _refuse(self, outcome: Outcome, claim: Claim) -> None:
         commit = Commit(claim.prep.transaction_id, claim.prep.part_id)
         refusal = Refusal(RefusalKind.POLICY, "the part is another orchestrator's")
         answer = answer_to(commit, False, refusal, self.life.epoch)
@@ -359,7 +372,7 @@ class Recovery:
         prep = None if record is None else record.part.prep
         return None if prep is None else prep.orchestrator_id
 
-    def _tell(self, outcome: _Outcome, senders: Mapping[Sender, str]) -> None:
+    def _tell(self, outcome: Outcome, senders: Mapping[Sender, str]) -> None:
         _log.warning(
             "recovery is over",
             domain=self._parts.book.domain.name,

@@ -99,9 +99,9 @@ class LiveBook:
         """Those whose owners let them be moved, in the order in which they came."""
         return self._movable.values()
 
-    def carried(self) -> list[Live]:
-        """Those of which anything was carried to another provider."""
-        return [live for live in self._live.values() if live.record.carried]
+    def cloudnets(self) -> list[Live]:
+        """Those that are CloudNets."""
+        return [live for live in self._live.values() if live.record.criteria.cloudnet is not None]
 
     def lose(self, reservation_id: str) -> None:
         """Drops one that another instance owns now; who waits for it hears of that."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from orchestrator.book import Live
-from orchestrator.carried import CarriedVNode, now_running
+from orchestrator.carried import now_running
 from orchestrator.carrying import Carry, awaited, carries
 from orchestrator.engine import Engine
 from orchestrator.errand import PAUSE_MAX_S, PAUSE_S, Errand, Outcome, refusal, tried
@@ -85,25 +85,27 @@ async def begin_all(engine: Engine, old_id: str, new_id: str) -> None:
 
 
 def begin_again(engine: Engine, live: Live, domain: str = "") -> None:
-    """Lets run what was carried, once more where a domain may not know that it began: it was
-    restored from a copy of before that. ``domain``: only there; empty: anywhere.
+    """Lets VNodes run, once more where a domain may not know that they began: it was restored from
+    a copy of before that. ``domain``: only there; empty: anywhere.
+
+    All of them: an earlier version may have brought one, of which nothing is remembered.
     """
-    if engine.carrier is None:
+    if engine.carrier is None or live.record.version == 1:
         return
-    for each in live.record.carried:
-        if domain in ("", each.target):
-            engine.spawn(_begin_once_more(engine, engine.carrier, live, each))
+    for part in live.record.parts if live.record.criteria.cloudnet is not None else ():
+        for vnode in part.vnodes if domain in ("", part.domain) else ():
+            engine.spawn(_begin_once_more(engine, engine.carrier, live, vnode, part.domain))
 
 
 async def _begin_once_more(
-    engine: Engine, carrier: Carrier, live: Live, each: CarriedVNode
+    engine: Engine, carrier: Carrier, live: Live, vnode: str, domain: str
 ) -> None:
-    """For as long as it takes, while it is the version in force that has it there."""
-    name, version = live.record.reservation_id, live.record.version
+    """For as long as it takes, while the version in force has it there."""
+    name = live.record.reservation_id
 
     def going() -> bool:
         record = live.record
-        return not live.lost and record.version == version and record.state is State.COMMITTED
+        return not live.lost and record.state is State.COMMITTED and _is_at(record, vnode, domain)
 
     async def begin() -> None:
         if live.record.change is not None:
@@ -111,14 +113,14 @@ async def _begin_once_more(
             raise NotCarriedError("a change of it is under way", final=False)
         begun = not _any_stands_by(engine, live.record)
         try:
-            await carrier.begin(name, each.vnode, each.target, begun=begun)
+            await carrier.begin(name, vnode, domain, begun=begun)
         except NotCarriedError as error:
             # What stands by may have it; once nothing does it is made anew.
             raise NotCarriedError(str(error), final=error.final and begun) from error
 
     error = await tried(begin, going)
     if error is not None:
-        log.info("not begun", reservation=name, carry=each, reason=str(error))
+        log.info("not begun", reservation=name, vnode=vnode, domain=domain, reason=str(error))
 
 
 async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> str:
@@ -146,8 +148,11 @@ def _has_it(engine: Engine, each: Carry, new: Transaction) -> bool:
     live = engine.book.get(new.reservation_id)
     if live is None:
         return True
-    here = [part for part in live.record.parts if part.domain == each.target]
-    return any(each.vnode in part.vnodes for part in here)
+    return _is_at(live.record, each.vnode, each.target)
+
+
+def _is_at(record: Reservation, vnode: str, domain: str) -> bool:
+    return any(part.domain == domain and vnode in part.vnodes for part in record.parts)
 
 
 async def _carry_once_more(engine: Engine, carrier: Carrier, each: Carry, new: Transaction) -> None:

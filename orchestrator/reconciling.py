@@ -96,7 +96,7 @@ class Reconciling:
             changed.set()
 
     def _begin_again(self, domain: str) -> None:
-        for live in self._engine.book.carried():
+        for live in self._engine.book.cloudnets():
             begin_again(self._engine, live, domain)
 
     async def _claim(self, domain: str, epoch: int) -> None:

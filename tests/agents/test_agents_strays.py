@@ -16,7 +16,7 @@ from agents.backends.base import Free, Partial, Placement
 from agents.backends.switch import MemorySwitch
 from agents.peers import Sender
 from agents.store import MemoryStore
-from protocol.messages import Claims
+from protocol.messages import Claims, ReservationResp
 from protocol.participant import PartState
 from substrate.model import DataPlaneState, Refusal, RefusalKind
 from substrate.values import replace
@@ -71,9 +71,12 @@ def only_with_advice(world: CloudWorld, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(world.backend, "place_graph", hard)
 
 
-async def told(world: CloudWorld, message: Claims) -> None:
+async def told(world: CloudWorld, message: Claims) -> list[bool]:
+    """Whether what is claimed is held, as its orchestrator hears."""
+    before = len(world.sent)
     await world.agent.handle(ME, message)
     await world.settle()
+    return [m.ok for _, m in world.sent[before:] if isinstance(m, ReservationResp)]
 
 
 async def test_what_nobody_claims_is_taken_off_hosts_and_switches() -> None:
@@ -221,6 +224,31 @@ async def test_what_was_told_is_thought_about_again_where_no_place_is_found_at_o
     await told(world, claims(world, *some))
     states = [world.record(t).part.state for t in ("t1", "t2", "t3")]
     assert states == [PartState.COMMITTED, PartState.COMMITTED, PartState.ABORTED]
+    await world.end()
+
+
+async def test_what_was_told_has_a_place_whatever_comes_first() -> None:
+    world = CloudWorld(MemoryStore(), orchestrators=[ME])
+    await world.start(restored=True)
+    sizes = {"t1": 2, "t2": 2, "t3": 3, "t4": 8, "t5": 8}
+    preps = {t: cloud_prep(graph({"v": n}), t, reservation_id=f"r{t}") for t, n in sizes.items()}
+    answers = await told(world, claims(world, *map(claim, preps.values())))
+    states = {t: world.record(t).part.state for t in sizes}
+    assert states == dict.fromkeys(sizes, PartState.COMMITTED)
+    assert len({world.mapped(t).vnodes[0].host for t in sizes}) == 3
+    assert answers == [True] * 5
+    await world.end()
+
+
+async def test_what_can_have_no_place_is_refused_once() -> None:
+    world = CloudWorld(MemoryStore(), hosts=1, orchestrators=[ME])
+    await world.start(restored=True)
+    preps = [cloud_prep(graph({"v": 5}), t, reservation_id=f"r{t}") for t in ("t1", "t2")]
+    answers = await told(world, claims(world, *map(claim, preps)))
+    assert sorted(answers) == [False, True]
+    assert sorted(world.record(t).part.state.name for t in ("t1", "t2")) == ["ABORTED", "COMMITTED"]
+    await world.at(200)
+    assert len(await names(world)) == 1
     await world.end()
 
 
