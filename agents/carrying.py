@@ -57,7 +57,8 @@ class Exported:
 
 class Carrying:
     """All of one provider. All methods raise RequestError: FAILED_PRECONDITION and NOT_FOUND for
-    what will not be possible, UNAVAILABLE for what may be later."""
+    what will not be possible, DATA_LOSS where hosts have nothing of a VNode any more, UNAVAILABLE
+    for what may be later."""
 
     def __init__(self, parts: Parts, embedder: Embedder, remaps: Remaps, spawn: Spawn) -> None:
         self._parts, self._embedder, self._remaps, self._spawn = parts, embedder, remaps, spawn
@@ -211,7 +212,7 @@ class Carrying:
         if not await self._tried(vnode, self._embedder.is_there(name)):
             if self._is_to_come(record):
                 raise _later(vnode, "once it has been made here, when its window has begun")
-            raise _never(vnode, NOT_THERE)
+            raise RequestError(StatusCode.DATA_LOSS, "vnode", vnode, NOT_THERE)
         return record, mapped, at
 
     def _is_to_come(self, record: Record) -> bool:

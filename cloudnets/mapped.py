@@ -113,7 +113,9 @@ class Mapped:
     def begun(self, names: Collection[str]) -> Mapped:
         """With these VNodes awaited no more."""
         awaits = tuple(name for name in self.awaits if name not in names)
-        return replace(self.pausing(names, paused=False), awaits=awaits)
+        # What is being carried on keeps its memory until it has gone.
+        go_on = [name for name in names if name not in self.leaves]
+        return replace(self.pausing(go_on, paused=False), awaits=awaits)
 
     def leaving(self, vnode: str, now_ms: int, *, paused: bool) -> Mapped:
         """With a VNode being carried away, ``paused`` or stopped; it may be so already."""

@@ -132,11 +132,18 @@ async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction
     except NotCarriedError as error:
         if not error.final or not _has_it(engine, each, new):
             return str(error)
+    lost = False
     try:
         await _carry_once_more(engine, carrier, each, new)
-        if not _has_it(engine, each, new):
-            return "a later version has it elsewhere"
-        await carrier.begin(new.reservation_id, each.vnode, each.target)
+    except NotCarriedError as error:
+        if not error.lost:
+            return str(error)
+        # Hosts at both ends have lost it: nobody has more than its image.
+        lost = True
+    if not _has_it(engine, each, new):
+        return "a later version has it elsewhere"
+    try:
+        await carrier.begin(new.reservation_id, each.vnode, each.target, begun=lost)
         return ""
     except NotCarriedError as error:
         return str(error)

@@ -18,6 +18,7 @@ PASSED_ON = frozenset(
         StatusCode.NOT_FOUND,
         StatusCode.ALREADY_EXISTS,
         StatusCode.FAILED_PRECONDITION,
+        StatusCode.DATA_LOSS,
         StatusCode.ABORTED,
         StatusCode.RESOURCE_EXHAUSTED,
         StatusCode.UNAVAILABLE,

@@ -73,11 +73,12 @@ class Listener(Protocol):
 
 
 class NotCarriedError(Exception):
-    """A VNode was not carried; the text says why. ``final``: nor will it be if asked again."""
+    """A VNode was not carried; the text says why. ``final``: nor will it be if asked again.
+    ``lost``: its source has nothing of it any more."""
 
-    def __init__(self, reason: str, final: bool) -> None:
+    def __init__(self, reason: str, final: bool, lost: bool = False) -> None:
         super().__init__(reason)
-        self.final = final
+        self.final, self.lost = final, lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,11 @@ def in_order(claims: Iterable[Claim], now_ms: int) -> tuple[Claim, ...]:
     What goes on may be on devices, and should stay there as it is.
     """
 
-    def place(claim: Claim) -> tuple[bool, bool, bool, str, str]:
+    def place(claim: Claim) -> tuple[bool, bool, bool, int, str, str]:
         prep, told = claim.prep, claim.told
         over, coming = is_over(prep, now_ms), not has_begun(prep, now_ms)
-        return (not told, over, coming, prep.transaction_id, prep.part_id)
+        # A version has from those before it what of its VNodes is awaited still.
+        return (not told, over, coming, prep.version, prep.transaction_id, prep.part_id)
 
     return tuple(sorted(_once(claims), key=place))
 

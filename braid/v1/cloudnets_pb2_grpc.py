@@ -124,7 +124,7 @@ class CloudNetsServicer:
 
     def Export(self, request, context):
         """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
-        be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+        be asked again. FAILED_PRECONDITION: it will not be possible; DATA_LOSS: hosts have nothing of it any more; UNAVAILABLE: perhaps later.
 
         Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
         pauses it instead. AHEAD: it changes nothing.

@@ -56,7 +56,7 @@ class CloudNetsStub:
     """
     Export: _grpc.UnaryStreamMultiCallable[_cloudnets_pb2.ExportRequest, _cloudnets_pb2.ExportResponse]
     """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
-    be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+    be asked again. FAILED_PRECONDITION: it will not be possible; DATA_LOSS: hosts have nothing of it any more; UNAVAILABLE: perhaps later.
 
     Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
     pauses it instead. AHEAD: it changes nothing.
@@ -94,7 +94,7 @@ class CloudNetsAsyncStub(CloudNetsStub):
     """
     Export: _aio.UnaryStreamMultiCallable[_cloudnets_pb2.ExportRequest, _cloudnets_pb2.ExportResponse]  # type: ignore[assignment]
     """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
-    be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+    be asked again. FAILED_PRECONDITION: it will not be possible; DATA_LOSS: hosts have nothing of it any more; UNAVAILABLE: perhaps later.
 
     Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
     pauses it instead. AHEAD: it changes nothing.
@@ -165,7 +165,7 @@ class CloudNetsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cloudnets_pb2.ExportResponse], _abc.AsyncIterator[_cloudnets_pb2.ExportResponse]]:
         """Carrying VNodes from one provider to another, for orchestrators: only agents have these four, and all may
-        be asked again. FAILED_PRECONDITION: it will not be possible; UNAVAILABLE: perhaps later.
+        be asked again. FAILED_PRECONDITION: it will not be possible; DATA_LOSS: hosts have nothing of it any more; UNAVAILABLE: perhaps later.
 
         Stops a VNode, keeps it stopped until PutBack or its version is released, and tells what it has. LIVE: it
         pauses it instead. AHEAD: it changes nothing.

@@ -164,7 +164,7 @@ async def test_what_is_not_there_is_not_exported_and_nothing_stops() -> None:
         for host in ("h1", "h2", "h3"):
             await memory(w.embedder).remove(host, B)
         error = await failing(w.clouds.carrying.export("r1", "b"))
-        assert error.code is StatusCode.FAILED_PRECONDITION
+        assert error.code is StatusCode.DATA_LOSS
         assert error.possible == "one that is there: nothing of it is on its host"
         assert w.mapped().leaves == ()
 
@@ -190,7 +190,7 @@ async def test_what_a_newer_version_leaves_out_before_it_was_made_is_never_made(
         await w.committed(cloud_prep(PAIR, start_s=NOW_S + 100))
         await w.committed(cloud_prep(ALONE, "t2", version=2, start_s=NOW_S + 100))
         error = await failing(w.clouds.carrying.export("r1", "b"))
-        assert error.code is StatusCode.FAILED_PRECONDITION
+        assert error.code is StatusCode.DATA_LOSS
 
 
 class OwnHosts:

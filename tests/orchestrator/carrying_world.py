@@ -110,7 +110,8 @@ class MemoryCarrier:
         try:
             done = await work()
         except RequestError as error:
-            raise NotCarriedError(str(error), error.code.name != "UNAVAILABLE") from error
+            code = error.code.name
+            raise NotCarriedError(str(error), code != "UNAVAILABLE", code == "DATA_LOSS") from error
         await self._runs_once_at_most(step[1])
         self.done.append(step)
         return done

@@ -359,6 +359,24 @@ async def test_what_had_begun_and_was_lost_is_carried_once_more_while_others_wai
 
 
 @virtual
+async def test_what_hosts_at_both_ends_have_lost_before_it_began_begins_anew() -> None:
+    async with carrying() as w:
+
+        async def lose(step: Step) -> None:
+            if step == BEGIN:
+                w.carrier.before = None
+                await w.lose_what_came("zurich", "b")
+                await w.lose("munich")
+
+        w.carrier.before = lose
+        assert (await w.move()).modified
+        await until(lambda: BEGIN in w.carrier.done, 600)
+        await w.settled()
+        assert (await w.states("zurich"))["b"] == "running"
+        assert "munich" not in w.it.held()
+
+
+@virtual
 async def test_a_vnode_that_does_not_begin_is_told_and_what_it_had_stands_by() -> None:
     async with carrying(carry_ms=60_000) as w:
         w.carrier.fails[BEGIN] = [AWAY]
