@@ -49,7 +49,8 @@ class Adopted:
     @property
     def is_placed(self) -> bool:
         """Whether it was given a place, which it had not."""
-        if self.part.state is not PartState.COMMITTED or self.before is None:
-            return self.part.state is PartState.COMMITTED
-        state = self.before.part.state
-        return not participant.holds(state) or (state is PartState.HELD and not self.claim.told)
+        state = None if self.before is None else self.before.part.state
+        # A hold of which nobody was told has yielded.
+        yielded = state is PartState.HELD and not self.claim.told
+        had = state is not None and participant.holds(state) and not yielded
+        return self.part.state is PartState.COMMITTED and not had

@@ -10,7 +10,7 @@ any orchestrator hears of it; a crash in between repeats everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -263,14 +263,11 @@ class Recovery:
                 self._note(outcome, await self._adopt(claim, now_ms, advice))
                 await asyncio.sleep(0)
         nets: list[Adopted] = []
-        for count, claim in enumerate(rest, 1):
-            adopted = await self._adopt(claim, now_ms)
-            if claim.prep.graph:
+        async for adopted in self._adopt_each(rest, now_ms):
+            if adopted.claim.prep.graph:
                 nets.append(adopted)
             else:
                 self._note(outcome, adopted)
-            if not count % BREATH:
-                await asyncio.sleep(0)
         for adopted in await self._reordered(nets, now_ms):
             self._note(outcome, adopted)
         return outcome
@@ -286,8 +283,15 @@ class Recovery:
                 if adopted.is_placed:
                     self._parts.book.free(adopted.part.transaction_id, adopted.part.part_id)
             ordered = sorted(nets, key=lambda adopted: not adopted.is_refused)
-            nets = [await self._adopt(adopted.claim, now_ms) for adopted in ordered]
+            again = self._adopt_each((adopted.claim for adopted in ordered), now_ms)
+            nets = [adopted async for adopted in again]
         return nets
+
+    async def _adopt_each(self, claims: Iterable[Claim], now_ms: int) -> AsyncIterator[Adopted]:
+        for count, claim in enumerate(claims, 1):
+            yield await self._adopt(claim, now_ms)
+            if not count % BREATH:
+                await asyncio.sleep(0)
 
     def _recalled(self, claim: Claim, now_ms: int) -> object:
         """Advice for what was told, has begun and is not known; None: it need not run here."""

@@ -92,7 +92,7 @@ def begin_again(engine: Engine, live: Live, domain: str = "") -> None:
     """
     if engine.carrier is None or live.record.version == 1:
         return
-    for part in live.record.parts if live.record.criteria.cloudnet is not None else ():
+    for part in live.record.parts:
         for vnode in part.vnodes if domain in ("", part.domain) else ():
             engine.spawn(_begin_once_more(engine, engine.carrier, live, vnode, part.domain))
 

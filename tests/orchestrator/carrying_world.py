@@ -203,11 +203,8 @@ class Carrying:
 
     async def lose(self, domain: str) -> None:
         """Its hosts forget all that they have, as hosts in memory do when their agent ends."""
-        embedder = self.clouds(domain)._backend.embedder
-        for host in embedder.hosts.specs:
-            for name in list(await embedder.hosts.plugin(host).found(host)):
-                await embedder.hosts.plugin(host).remove(host, name)
-                embedder._at.pop(name, None)
+        for vnode in await self.states(domain):
+            await self._lose_one(domain, vnode)
 
     def lose_once_before(self, wanted: Step, domain: str) -> None:
         """As ``lose``, when that step is about to be done for the first time."""
@@ -262,6 +259,10 @@ class Carrying:
         record = carrying._having(self.id, vnode)
         await carrying._remap(record, lambda now: replace(now, awaits=(vnode,)))
         await self._lose_one(domain, vnode)
+        self.reconciled(domain)
+
+    def reconciled(self, domain: str) -> None:
+        """It says that it has recovered, as it had to."""
         reconciling = self.one.instance.orchestrator.reports.reconciling
         reconciling._open[domain] = 9
         reconciling.done(domain, Reconciled(9, "c"))
