@@ -37,13 +37,18 @@ class MakingWay:
         """
         self._waiting[reservation_id] = placement
         try:
+            if not self._must_wait(reservation_id):
+                return
             async with asyncio.timeout(MAKE_WAY_S):
-                while self._ahead(reservation_id) and not self._in_circle(reservation_id):
+                while self._must_wait(reservation_id):
                     await self._moved.wait()
         except TimeoutError:
             pass
         finally:
             del self._waiting[reservation_id]
+
+    def _must_wait(self, reservation_id: str) -> bool:
+        return bool(self._ahead(reservation_id)) and not self._in_circle(reservation_id)
 
     def _ahead(self, reservation_id: str) -> set[str]:
         """Whom one waits for."""

@@ -200,4 +200,4 @@ def _not_carried(domain: str, error: AioRpcError) -> NotCarriedError:
     what = "" if told.field == "vnode" else f"of {told.field} {told.given} "
     reason = f"{domain} says: {what}possible is {told.possible}"
     kind = _GoneError if code is StatusCode.NOT_FOUND else NotCarriedError
-    return kind(reason, final=code in FINAL, lost=code is StatusCode.DATA_LOSS)
+    return kind(reason, final=code in FINAL, lost=told.code is StatusCode.DATA_LOSS)

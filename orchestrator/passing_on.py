@@ -25,8 +25,11 @@ PASSED_ON = frozenset(
     }
 )
 """What a provider may tell a user; anything else is between it and the orchestrator."""
-BY_TRANSPORT = frozenset({StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED})
-"""What gRPC itself may end a call with; its text has addresses."""
+WITH_DETAILS = frozenset(
+    {StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DATA_LOSS}
+)
+"""What gRPC itself, or what is between it and the agent, may end a call with, in a text that has
+addresses: passed on only where the agent says of which field it is."""
 
 
 def passed_on(domain: str, error: AioRpcError) -> RequestError:
@@ -35,7 +38,7 @@ def passed_on(domain: str, error: AioRpcError) -> RequestError:
     if error.code() is StatusCode.DEADLINE_EXCEEDED:
         possible = f"to ask again: it did not answer within {CALL_TIMEOUT_S:.0f} s"
         return RequestError(StatusCode.UNAVAILABLE, "domain", domain, possible)
-    if error.code() not in PASSED_ON or (told is None and error.code() in BY_TRANSPORT):
+    if error.code() not in PASSED_ON or (told is None and error.code() in WITH_DETAILS):
         return RequestError(StatusCode.UNAVAILABLE, "domain", domain, "to ask again: it broke")
     if told is None:
         return RequestError(error.code(), "domain", domain, error.details() or "to ask again")
