@@ -251,7 +251,16 @@ class Carrying:
         if self._awaiting(records, name):
             raise _later(name.vnode, "once it begins in what was asked for meanwhile, too")
         for record in awaiting or records[:1]:
-            self._must_be_made(record, name.vnode)
+            if not await self._runs(self._parts.records.get(record.key) or record, name):
+                self._must_be_made(record, name.vnode)
+
+    async def _runs(self, record: Record, name: VNodeName) -> bool:
+        """Whether it runs where it is to, whatever else of the part cannot be made: what is in the
+        way of that may be an older version that waits for this VNode."""
+        mapped = self._mapped(record)
+        found = (await self._embedder.conditions(mapped))[name.vnode]
+        stopped = name.vnode in mapped.off and found.state is PowerState.STOPPED
+        return name.vnode not in mapped.awaits and (found.state is PowerState.RUNNING or stopped)
 
     def _awaiting(self, committed: Sequence[Record], name: VNodeName) -> list[Record]:
         """The parts in which a VNode does not run yet, of the ``committed`` ones and such as only

@@ -235,9 +235,12 @@ class Provisioner:
         others = [record for record in records if record is not chosen]
         try:
             if chosen is None:
-                if self._recovering() and any(_may_last(record, now_s) for record in others):
-                    self._put_off.add(reservation_id)
-                    return True
+                if any(_may_last(record, now_s) for record in others):
+                    if self._recovering():
+                        self._put_off.add(reservation_id)
+                        return True
+                    if self._is_awaited(others):
+                        return True
                 return await self._clear(others, now_s)
             return await self._switch(chosen, others, now_s)
         except StorageError as error:
@@ -247,6 +250,15 @@ class Provisioner:
         except Exception:
             _log.exception("data plane not arranged", reservation=reservation_id)
         return False
+
+    def _is_awaited(self, records: Sequence[Record]) -> bool:
+        """Whether VNodes are there of a version that was given back, and of one before it only the
+        hold is known here: its COMMIT may be on its way, and it has them, too."""
+        there = [version_of(each) for each in records if self._touched.provisioned(each.key)]
+        return any(
+            each.part.state is PartState.HELD and version_of(each) < max(there, default=0)
+            for each in records
+        )
 
     async def _switch(self, chosen: Record, others: Sequence[Record], now_s: int) -> bool:
         """Configures ``chosen`` and withdraws the others; an older version stands in if it must."""

@@ -30,11 +30,14 @@ class Carry:
 def carried(question: Question) -> Mapping[str, str]:
     """The domains of VNodes whose state is to go with them, should they leave.
 
-    None of a CloudNet that begins only after the negotiation: nothing has been made of it.
+    None of a CloudNet that begins only after the negotiation: nothing has been made of it. Where
+    a domain has made something of it the clock here is slow.
     """
     cloudnet, before = question.criteria.cloudnet, question.in_force
+    if cloudnet is None or before is None:
+        return {}
     begins_ms = question.criteria.window.start_s * 1000
-    if cloudnet is None or before is None or begins_ms > question.deadline_ms:
+    if begins_ms > question.deadline_ms and not question.begun:
         return {}
     wanted = {node.id for node in graph_of(cloudnet.graph).nodes}.difference(cloudnet.anew)
     places = {vnode: domain for domain, some in before.vnodes.items() for vnode in some}

@@ -16,11 +16,13 @@ from orchestrator.ports import Changes
 from orchestrator.records import Reservation, changed, unchanged, with_change_grant
 from protocol.coordinator import PartStatus, ReleaseAll, Transaction
 from runtime import telemetry
-from substrate.model import Criteria, Refusal, RefusalKind
+from substrate.model import Criteria, DataPlaneState, Refusal, RefusalKind
 from substrate.values import replace
 
 SETTLE_BEFORE_RELEASE_S = 10.0
 """How long all acknowledgements are waited for before the old version is given back."""
+MADE = frozenset({DataPlaneState.ACTIVE, DataPlaneState.FAILED})
+"""What a domain says of what it has begun to make."""
 
 
 @telemetry.traced("Modify")
@@ -32,6 +34,7 @@ async def negotiate_next(engine: Engine, live: Live) -> None:
     question = engine.question(
         change.criteria, change.asked_ms + change.timeout_s * 1000, record.plan()
     )
+    question = replace(question, begun=any(part.data_plane in MADE for part in record.parts))
     new_id, old_id = change.transaction_id, record.transaction_id
     if _wants_more(record.criteria, change.criteria):
         question = replace(question, tariff=engine.limits.tariff)

@@ -152,6 +152,8 @@ class Question:
     finder: RouteFinder
     in_force: Plan | None = None
     """The plan that a Modify would rather keep the routes and labels of."""
+    begun: bool = False
+    """Whether a domain has said that something of what is in force was made, whatever our clock."""
     label_start: int = 0
     """Where to begin to look for free labels: spreads requests that come at once."""
     trial: int = 0

@@ -449,6 +449,46 @@ async def test_a_next_version_and_a_move_inside_leave_it_awaited() -> None:
         assert "it rains" in await typed(w, "b", "read diary")
 
 
+async def test_what_runs_has_begun_though_what_is_asked_for_next_cannot_be_made_yet() -> None:
+    async with world(hosts=1) as w:
+        await w.committed(cloud_prep(graph({"a": 1})))
+        await w.committed(awaiting(graph({"b": 1}), transaction_id="t2", version=2))
+        await w.clouds.carrying.import_("r1", "b", exported())
+        # What stands by until "b" runs is in the way of what is to grow.
+        await w.committed(cloud_prep(graph({"b": 8}), "t3", version=3))
+        await w.agent.parts.provisioner.settled("r1")
+        await w.clouds.carrying.begin("r1", ["b"])
+        assert w.data_plane("t3") is DataPlaneState.FAILED
+        assert (await w.runs())["h1"]["r1:b"] == "running"
+        await w.release("t1")
+        await w.release("t2")
+        await w.at(100)
+        assert w.data_plane("t3") is DataPlaneState.ACTIVE
+        assert await w.runs() == {"h1": {"r1:b": "running"}}
+
+
+async def test_what_an_older_version_has_whose_commit_is_on_its_way_stays_as_it_is() -> None:
+    async with world() as w:
+        await w.hold(cloud_prep(PAIR))
+        await w.committed(cloud_prep(PAIR, "t2", version=2))
+        await typed(w, "b", "write diary it rains")
+        await released(w, "t2")
+        assert any((await w.runs()).values())
+        await w.commit()
+        await w.agent.parts.provisioner.settled("r1")
+        assert "it rains" in await typed(w, "b", "read diary")
+
+
+async def test_what_a_held_version_had_in_common_goes_when_that_is_aborted() -> None:
+    async with world() as w:
+        await w.hold(cloud_prep(PAIR))
+        await w.committed(cloud_prep(PAIR, "t2", version=2))
+        await released(w, "t2")
+        await w.abort()
+        await w.agent.parts.provisioner.settled("r1")
+        assert not any((await w.runs()).values())
+
+
 async def test_what_is_not_committed_yet_is_to_be_asked_for_again() -> None:
     async with world() as w:
         await w.hold(awaiting())

@@ -74,6 +74,7 @@ def test_of_what_runs_all_may_be_carried_but_what_begins_anew() -> None:
     assert carried(question(anew=("b",))) == {"a": "berlin"}
     assert carried(question(30)) == FROM
     assert carried(question(31)) == {}
+    assert carried(question(31, begun=True)) == FROM
     assert carried(question(in_force=None)) == {}
     assert carried(question(cloudnet=None)) == {}
     assert carried(question(cloudnet=CloudNet(of("b", "c")))) == {"b": "munich"}
