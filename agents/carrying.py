@@ -69,9 +69,7 @@ class Carrying:
         if not self._embedder.carries(at.host):
             raise _never(vnode, "one on hosts of which VNodes can be carried away")
         now_ms = self._parts.clock.now_ms()
-        await self._on_errand(
-            record, vnode, errand, lambda now: now.leaving(vnode, now_ms, paused=False)
-        )
+        await self._leaves(record, vnode, errand, now_ms, paused=False)
         name = VNodeName(reservation_id, vnode)
         carried = await self._tried(vnode, self._embedder.export(name))
         return Exported(carried, vnode in mapped.off, _stood_ms(mapped, vnode, now_ms))
@@ -88,9 +86,7 @@ class Carrying:
             raise _never(vnode, "one that runs: its user has stopped it")
         now_ms = self._parts.clock.now_ms()
         if last:
-            await self._on_errand(
-                record, vnode, errand, lambda now: now.leaving(vnode, now_ms, paused=True)
-            )
+            await self._leaves(record, vnode, errand, now_ms, paused=True)
         name = VNodeName(reservation_id, vnode)
         copy = await self._tried(vnode, self._embedder.copy(name, since, pause=last))
         return Exported(
@@ -101,6 +97,18 @@ class Carrying:
             copy.since,
             copy.memory,
         )
+
+    async def _leaves(
+        self, record: Record, vnode: str, errand: int, now_ms: int, *, paused: bool
+    ) -> None:
+        """That a VNode stands still from now on in a part that gives it away, and in such as an
+        earlier errand has brought it for again: it leaves these, too, begin there who will."""
+        for each in self._live(*VNodeName(_id_of(record), vnode)):
+            brought = 0 < self._mapped(each).errand(vnode) < errand
+            if each.key == record.key or (vnode in self._mapped(each).awaits and brought):
+                await self._on_errand(
+                    each, vnode, errand, lambda now: now.leaving(vnode, now_ms, paused=paused)
+                )
 
     async def _on_errand(
         self, record: Record, vnode: str, errand: int, change: Callable[[Mapped], Mapped]
@@ -205,6 +213,8 @@ class Carrying:
 
     async def _there(self, reservation_id: str, vnode: str) -> tuple[Record, Mapped, MappedVNode]:
         """The part that is to give a VNode away, which is on its host."""
+        # What has only just started may be about to make it.
+        await self._parts.provisioner.settled(reservation_id)
         record, name = self._giving(reservation_id, vnode), VNodeName(reservation_id, vnode)
         mapped = self._mapped(record)
         at = mapped.vnode(vnode)
@@ -218,7 +228,7 @@ class Carrying:
     def _is_to_come(self, record: Record) -> bool:
         """Whether what a part has is yet to be made: its window has not begun, or just so. What a
         newer version leaves out is made no more. ``record``: as it was before anyone looked."""
-        reservation_id = record.part.prep.reservation_id if record.part.prep else ""
+        reservation_id = _id_of(record)
         committed = [
             version_of(each)
             for each in self._parts.records.parts_of(reservation_id)
@@ -238,7 +248,7 @@ class Carrying:
     async def _begin_one(self, name: VNodeName, begun: bool) -> None:
         records = self._live(*name)
         awaiting = self._awaiting(records, name)
-        there = not awaiting or await self._tried(name.vnode, self._embedder.is_there(name))
+        there = not awaiting or await self._tried(name.vnode, self._embedder.has_arrived(name))
         if not there and not begun:
             raise _never(name.vnode, "one that has arrived: nothing of it is here")
         if not begun and name.vnode in self._mapped(records[0]).awaits:
@@ -390,6 +400,10 @@ def must_stay(mapped: Mapped, vnodes: Iterable[str]) -> None:
     for name in vnodes:
         if name in mapped.leaves:
             raise _never(name, f"one that stays here: {LEAVING}")
+
+
+def _id_of(record: Record) -> str:
+    return record.part.prep.reservation_id if record.part.prep else ""
 
 
 def _is_late(mapped: Mapped, vnode: str, errand: int) -> bool:

@@ -274,7 +274,7 @@ class Recovery:
 
     async def _reordered(self, nets: Sequence[Adopted], now_ms: int) -> Sequence[Adopted]:
         """The same, if all that users were told has a place, or what comes of another order: one in
-        which whoever found none comes first."""
+        which whoever found none comes first, its versions in their order."""
         for _ in range(ORDERS):
             late = self._parts.clock.now_ms() >= now_ms + THINK_MS
             if late or not any(adopted.is_refused for adopted in nets):
@@ -282,8 +282,10 @@ class Recovery:
             for adopted in nets:
                 if adopted.is_placed:
                     self._parts.book.free(adopted.part.transaction_id, adopted.part.part_id)
-            ordered = sorted(nets, key=lambda adopted: not adopted.is_refused)
-            again = self._adopt_each((adopted.claim for adopted in ordered), now_ms)
+            without = {each.claim.prep.reservation_id for each in nets if each.is_refused}
+            claims = [adopted.claim for adopted in nets]
+            claims.sort(key=lambda claim: claim.prep.reservation_id not in without)
+            again = self._adopt_each(claims, now_ms)
             nets = [adopted async for adopted in again]
         return nets
 

@@ -133,8 +133,11 @@ class GrpcCarrier:
             request = pb.CarriedRequest(reservation_id=reservation_id, vnodes=[vnode], begun=begun)
             try:
                 await self._of(domain, stub.Begin(request))
-            except _GoneError:
+            except _UnableError:
                 return
+            except _UnknownError as error:
+                # One that was restored may not know yet what it is to have.
+                raise NotCarriedError(str(error), final=False) from error
 
     async def put_back(self, reservation_id: str, vnode: str, domain: str) -> None:
         # Before anything is waited for: who has lost the reservation does not know its errand.
@@ -170,8 +173,12 @@ class GrpcCarrier:
         return answer or None
 
 
-class _GoneError(NotCarriedError):
-    """There is no such VNode, or nothing that could be awaited."""
+class _UnableError(NotCarriedError):
+    """It carries none, so that nothing is awaited there."""
+
+
+class _UnknownError(NotCarriedError):
+    """There is no such VNode."""
 
 
 def _onward(message: pb.ExportResponse) -> pb.ImportRequest:
@@ -195,9 +202,9 @@ async def _ended(call: Any) -> pb.ImportResponse:
 def _not_carried(domain: str, error: AioRpcError) -> NotCarriedError:
     code = error.code()
     if code is StatusCode.UNIMPLEMENTED:
-        return _GoneError(f"{domain} cannot carry VNodes", final=True)
+        return _UnableError(f"{domain} cannot carry VNodes", final=True)
     told = passed_on(domain, error)
     what = "" if told.field == "vnode" else f"of {told.field} {told.given} "
     reason = f"{domain} says: {what}possible is {told.possible}"
-    kind = _GoneError if code is StatusCode.NOT_FOUND else NotCarriedError
-    return kind(reason, final=code in FINAL, lost=told.code is StatusCode.DATA_LOSS)
+    kind = _UnknownError if code is StatusCode.NOT_FOUND else NotCarriedError
+    return kind(reason, final=told.code in FINAL, lost=told.code is StatusCode.DATA_LOSS)

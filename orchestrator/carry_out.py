@@ -16,7 +16,7 @@ import structlog
 
 from orchestrator.book import Live
 from orchestrator.carried import now_running
-from orchestrator.carrying import Carry, awaited, carries
+from orchestrator.carrying import Carry, awaited, carries, sources
 from orchestrator.engine import Engine
 from orchestrator.errand import PAUSE_MAX_S, PAUSE_S, Errand, Outcome, refusal, tried
 from orchestrator.ports import Carrier, LostError, NotCarriedError
@@ -130,16 +130,19 @@ async def _begin(engine: Engine, carrier: Carrier, each: Carry, new: Transaction
         await carrier.begin(new.reservation_id, each.vnode, each.target)
         return ""
     except NotCarriedError as error:
-        if not error.final or not _has_it(engine, each, new):
+        known = engine.book.get(new.reservation_id) is not None
+        if not error.final or not known or not _has_it(engine, each, new):
             return str(error)
-    lost = False
-    try:
-        await _carry_once_more(engine, carrier, each, new)
-    except NotCarriedError as error:
-        if not error.lost:
-            return str(error)
-        # Hosts at both ends have lost it: nobody has more than its image.
-        lost = True
+    lost = True
+    for source in sources(_standing_by(engine, new), new, each):
+        try:
+            await _carry_once_more(engine, carrier, replace(each, source=source), new)
+            lost = False
+            break
+        except NotCarriedError as error:
+            if not error.lost:
+                return str(error)
+    # Where hosts at all ends have lost it nobody has more than its image.
     if not _has_it(engine, each, new):
         return "a later version has it elsewhere"
     try:
@@ -234,5 +237,10 @@ def _stands_by(transaction: Transaction) -> bool:
 
 def _any_stands_by(engine: Engine, record: Reservation) -> bool:
     """Whether a version that was replaced is held still, as until all of the next one has begun."""
-    versions = engine.transactions.versions(record.reservation_id)
-    return any(_stands_by(it) for it in versions if it.transaction_id != record.transaction_id)
+    standing_by = _standing_by(engine, record)
+    return any(it.transaction_id != record.transaction_id for it in standing_by)
+
+
+def _standing_by(engine: Engine, of: Reservation | Transaction) -> list[Transaction]:
+    """Versions of a reservation that are not given back."""
+    return [it for it in engine.transactions.versions(of.reservation_id) if _stands_by(it)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from orchestrator.cloudnet_checks import graph_of
 from orchestrator.negotiation import Question
@@ -71,6 +71,14 @@ def carries(old: Transaction, new: Transaction) -> tuple[Carry, ...]:
     if new.version > old.version + 1:
         found |= {v: at for v, at in after.items() if before.get(v, at) != at}
     return tuple(Carry(vnode, before.get(vnode, ""), found[vnode]) for vnode in sorted(found))
+
+
+def sources(versions: Iterable[Transaction], new: Transaction, each: Carry) -> tuple[str, ...]:
+    """Where a VNode may be had from once more that is lost where it was carried to, of versions
+    that stand by: the nearest first, which it was carried from last."""
+    before = sorted((it for it in versions if it.version < new.version), key=lambda it: -it.version)
+    found = [_places(it, MAY_RUN).get(each.vnode, each.target) for it in before]
+    return tuple(dict.fromkeys(at for at in found if at != each.target))
 
 
 def added(question: Question) -> frozenset[str]:

@@ -101,7 +101,7 @@ class Errand:
             ahead = await self._carrier.ahead(*self._of(each))
             sizes.append(ahead.size)
             self._ahead_bytes[each.vnode] = self._ahead_bytes.get(each.vnode, 0) + ahead.size
-            if ahead.still:
+            if ahead.still and self._going():
                 name = self._new.reservation_id
                 await self._carrier.put_back(name, each.vnode, each.source)
 

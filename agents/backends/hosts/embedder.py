@@ -53,6 +53,8 @@ class Embedder:
         # Where each VNode is, and where else something of it may be.
         self._at: dict[VNodeName, str] = {}
         self._also: dict[VNodeName, set[str]] = {}
+        # Those that have no more than their image had when they were made.
+        self._blank: set[VNodeName] = set()
         self._unseen = set(hosts.specs)
 
     async def provision(self, key: str, placement: Placement) -> None:
@@ -193,6 +195,11 @@ class Embedder:
         condition = await self.hosts.plugin(host).condition(host, name)
         return condition.state is not PowerState.GONE
 
+    async def has_arrived(self, name: VNodeName) -> bool:
+        """Whether a VNode is there that was brought, and not one that was made here in its stead,
+        as by a provider that did not remember that it is awaited. Raises DeviceError."""
+        return await self.is_there(name) and name not in self._blank
+
     async def export(self, name: VNodeName) -> Carried:
         """Stops a VNode, and what it has then. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
@@ -276,6 +283,8 @@ class Embedder:
         plugin = self.hosts.plugin(vnode.host)
         # Noted first: whatever comes of it must be taken away.
         self._at[spec.name] = vnode.host
+        if vnode.host not in self._unseen:
+            self._blank.add(spec.name)
         await plugin.ensure(vnode.host, spec)
 
     async def _bring_all(self, mapped: Mapped, here: Iterable[MappedVNode]) -> None:
@@ -328,6 +337,8 @@ class Embedder:
             if not any(claim.vnode(vnode.id) for claim in self._newest_first(mapped)):
                 await self.hosts.plugin(host).remove(host, name)
                 raise DeviceError(f"{name} was given back while it was imported")
+            if made:
+                self._blank.discard(name)
             if made and self._at.setdefault(name, host) != host:
                 self._also.setdefault(name, set()).add(self._at[name])
                 self._at[name] = host
@@ -356,8 +367,12 @@ class Embedder:
         for host, name in over:
             _log.warning("VNode swept away", host=host, vnode=str(name))
             await self.hosts.plugin(host).remove(host, name)
-            self._at.pop(name, None)
-            self._also.pop(name, None)
+            self._forget(name)
+
+    def _forget(self, name: VNodeName) -> None:
+        self._at.pop(name, None)
+        self._also.pop(name, None)
+        self._blank.discard(name)
 
     def _newest_first(self, mapped: Mapped) -> list[Mapped]:
         return [*self._claims.get(mapped.reservation_id, {}).values()][::-1]
@@ -368,8 +383,7 @@ class Embedder:
         also = self._also.get(name, set())
         for host in sorted({vnode.host, self._at.get(name, vnode.host), *also}):
             await self.hosts.plugin(host).remove(host, name)
-        self._at.pop(name, None)
-        self._also.pop(name, None)
+        self._forget(name)
 
     async def _condition(self, name: VNodeName) -> Condition:
         host = self._at.get(name)
