@@ -33,6 +33,8 @@ class Adopted:
     part: Part
     answer: ReservationResp
     decisions: Sequence[Decision] = ()
+    moved: bool = False
+    """Whether it runs, and found no room with its VNodes where they were seen."""
 
     @property
     def is_changed(self) -> bool:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from agents.backends.base import RecallingBackend
+from agents.backends.base import Placement, RecallingBackend
 from agents.parts import Parts
 from agents.peers import Sender
 from agents.remote import Remote
@@ -56,6 +56,17 @@ class Advisor:
                 await cloud.look()
             except Exception:
                 _log.exception("backend failed")
+
+    def seen(self, prep: ReservationPrep) -> Placement | None:
+        """What VNodes of a part with a graph take on hosts that outlived what was known of it."""
+        cloud = self._parts.book.cloud
+        if not isinstance(cloud, RecallingBackend) or not prep.graph:
+            return None
+        try:
+            return cloud.seen(*self._parts.book.partial(prep))
+        except Exception:
+            _log.exception("backend failed", part="/".join(key_of(prep)))
+            return None
 
     def recalled(self, prep: ReservationPrep) -> object:
         """How a part with a graph lies on hosts that outlived what was known of it; None: not."""

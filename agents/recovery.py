@@ -21,6 +21,7 @@ from agents.claims import Collected, TooManyClaimsError, sort_out
 from agents.hand import confirmed, contradicted
 from agents.parts import AGAIN_MS, Parts
 from agents.peers import RestoredError, Send, Sender
+from agents.steps import key_of
 from agents.timers import Due, RecoveryDue, Timers
 from agents.values import Key, Life, Seen, is_old_copy
 from protocol import participant, reconciliation
@@ -253,17 +254,13 @@ class Recovery:
             outcome.dropped.append((before, part))
             self._parts.provisioner.suspect(before)
             self._parts.book.free(*before.key)
-        rest: list[Claim] = []
-        for claim in reconciliation.in_order(good, now_ms):
-            # What runs and can stay comes first: nothing else may have its place.
-            advice = self._recalled(claim, now_ms)
-            if advice is None:
-                rest.append(claim)
-            else:
-                self._note(outcome, await self._adopt(claim, now_ms, advice))
-                await asyncio.sleep(0)
+        claims = list(reconciliation.in_order(good, now_ms))
+        pinned = self._pinned(claims, now_ms)
+        # What runs comes first: beside it there may be little choice.
+        running = {claim.prep.reservation_id for claim in claims if key_of(claim.prep) in pinned}
+        claims.sort(key=lambda claim: claim.prep.reservation_id not in running)
         nets: list[Adopted] = []
-        async for adopted in self._adopt_each(rest, now_ms):
+        async for adopted in self._adopt_each(claims, pinned, now_ms):
             if adopted.claim.prep.graph:
                 nets.append(adopted)
             else:
@@ -275,35 +272,54 @@ class Recovery:
     async def _reordered(self, nets: Sequence[Adopted], now_ms: int) -> Sequence[Adopted]:
         """The same, if all that users were told has a place, or what comes of another order: one in
         which whoever found none comes first, its versions in their order."""
+        hopeless = {each.claim.prep.reservation_id for each in nets if each.moved}
+        moved: set[str] = set()
         for _ in range(ORDERS):
             late = self._parts.clock.now_ms() >= now_ms + THINK_MS
-            if late or not any(adopted.is_refused for adopted in nets):
+            without = {each.claim.prep.reservation_id for each in nets if each.is_refused}
+            if late or not (without or moved):
                 break
+            without |= moved
             for adopted in nets:
                 if adopted.is_placed:
                     self._parts.book.free(adopted.part.transaction_id, adopted.part.part_id)
-            without = {each.claim.prep.reservation_id for each in nets if each.is_refused}
             claims = [adopted.claim for adopted in nets]
             claims.sort(key=lambda claim: claim.prep.reservation_id not in without)
-            again = self._adopt_each(claims, now_ms)
+            again = self._adopt_each(claims, self._pinned(claims, now_ms), now_ms)
             nets = [adopted async for adopted in again]
+            # In the first order nothing else had the room of what was moved: it can have no more.
+            moved = {each.claim.prep.reservation_id for each in nets if each.moved} - hopeless
         return nets
 
-    async def _adopt_each(self, claims: Iterable[Claim], now_ms: int) -> AsyncIterator[Adopted]:
+    async def _adopt_each(
+        self, claims: Iterable[Claim], pinned: Collection[Key], now_ms: int
+    ) -> AsyncIterator[Adopted]:
         for count, claim in enumerate(claims, 1):
-            yield await self._adopt(claim, now_ms)
-            if not count % BREATH:
+            advice, pin = None, key_of(claim.prep) in pinned
+            if pin:
+                self._parts.book.free(*key_of(claim.prep))
+                advice = self._advisor.recalled(claim.prep)
+            adopted = await self._adopt(claim, now_ms, advice)
+            yield replace(adopted, moved=pin and advice is None)
+            if pin or not count % BREATH:
                 await asyncio.sleep(0)
 
-    def _recalled(self, claim: Claim, now_ms: int) -> object:
-        """Advice for what was told, has begun and is not known; None: it need not run here."""
-        prep = claim.prep
-        # Most claims are of circuits: what is known of them is looked up once, later.
-        if not (claim.told and prep.graph and reconciliation.has_begun(prep, now_ms)):
-            return None
-        known = self._parts.records.get((prep.transaction_id, prep.part_id))
-        is_new = known is None or not participant.holds(known.part.state)
-        return self._advisor.recalled(prep) if is_new else None
+    def _pinned(self, claims: Iterable[Claim], now_ms: int) -> Collection[Key]:
+        """Holds what VNodes take that run where they were seen, until it is their turn: nothing
+        else may have their place. Of what was told, has begun and is not known."""
+        pinned = set()
+        for claim in claims:
+            prep, key = claim.prep, key_of(claim.prep)
+            # Most claims are of circuits: what is known of them is looked up once, later.
+            if not (claim.told and prep.graph and reconciliation.has_begun(prep, now_ms)):
+                continue
+            known = self._parts.records.get(key)
+            is_new = known is None or not participant.holds(known.part.state)
+            seen = self._advisor.seen(prep) if is_new else None
+            if seen is not None:
+                self._parts.book.restore(prep, seen.to_json())
+                pinned.add(key)
+        return pinned
 
     def _take_back(self, outcome: Outcome) -> None:
         """It could not be written: what was held is held as it was."""

@@ -6,9 +6,11 @@ Where there is room for both, nothing of the new one has to wait until the old o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cloudnets.drawing import Demand, Lack, draw
 from cloudnets.holding import Found
-from cloudnets.mapped import RESOURCES, Mapped
+from cloudnets.mapped import RESOURCES, Mapped, MappedVNode
 from cloudnets.partials import Asked
 from cloudnets.underlay import Room, Underlay
 
@@ -18,19 +20,28 @@ def beside(underlay: Underlay, asked: Asked, room: Room, present: Mapped | None)
     the kind, or it is not known on what it draws."""
     wanted = {vnode.id for vnode in asked.vnodes}
     over = [v for v in (present.vnodes if present else ()) if v.id not in wanted]
-    if not over or any(vnode.host not in underlay.hosts for vnode in over):
-        return None
-    demands = [
-        Demand(vnode.id, resource, amount)
-        for vnode in over
-        for resource, amount in zip(RESOURCES, vnode.amounts, strict=True)
-        if amount
-    ]
-    drawn = draw(underlay, room.supplies, demands, {vnode.id: vnode.host for vnode in over})
-    if isinstance(drawn, Lack):
+    drawn = drawn_by(underlay, room, over) if over else None
+    if drawn is None:
         return None
     left = tuple(free - drawn.get(i, 0) for i, free in enumerate(room.supplies))
     return Room(left, room.links)
+
+
+def drawn_by(
+    underlay: Underlay, room: Room, vnodes: Sequence[MappedVNode]
+) -> dict[int, int] | None:
+    """What VNodes take of each supply, by its number, where they are. None: a host is not there, or
+    there is not that much."""
+    if any(vnode.host not in underlay.hosts for vnode in vnodes):
+        return None
+    demands = [
+        Demand(vnode.id, resource, amount)
+        for vnode in vnodes
+        for resource, amount in zip(RESOURCES, vnode.amounts, strict=True)
+        if amount
+    ]
+    drawn = draw(underlay, room.supplies, demands, {vnode.id: vnode.host for vnode in vnodes})
+    return None if isinstance(drawn, Lack) else drawn
 
 
 def stays(found: Found, present: Mapped | None) -> bool:

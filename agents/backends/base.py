@@ -210,6 +210,10 @@ class RecallingBackend(CloudBackend, Protocol):
     async def look(self) -> None:
         """Finds out what hosts have, of those that answer soon."""
 
+    def seen(self, partial: Partial, free: Free) -> Placement | None:
+        """What VNodes of a part take that may run here already, where they were seen, and nothing
+        else of it. None: there are none, or there is not that much."""
+
     def recall(self, partial: Partial, free: Free) -> object:
         """Advice for a part that may run here already, though nothing is known of it: to leave its
         VNodes where they were seen. None: there are none, or not all can stay."""

@@ -16,6 +16,7 @@ import structlog
 
 from agents.backends.base import Claim, Free, Partial, Placement
 from agents.backends.claims import (
+    add_up,
     claims_at_ports,
     labels_of,
     not_carried_to,
@@ -29,7 +30,7 @@ from agents.backends.hosts.plugins import HostingSettings
 from agents.backends.hosts.port import VNodeName
 from agents.backends.substrates import embedder_of, open_underlay, vlans_of
 from agents.backends.switch import Rule, Switch, collide
-from cloudnets.beside import beside, stays
+from cloudnets.beside import beside, drawn_by, stays
 from cloudnets.changing import stuck
 from cloudnets.holding import Found, Settled, mapped_on, settle
 from cloudnets.lacking import in_their_way
@@ -171,6 +172,19 @@ class ProviderBackend(ExchangeBackend):
     async def look(self) -> None:
         """See :class:`agents.backends.base.RecallingBackend`."""
         await self.embedder.look()
+
+    def seen(self, partial: Partial, free: Free) -> Placement | None:
+        """See :class:`agents.backends.base.RecallingBackend`."""
+        try:
+            present = self._present(partial, self._asked(partial))
+        except Refused:
+            return None
+        vnodes = present.vnodes if present is not None else ()
+        drawn = drawn_by(self.underlay, self._room(free), vnodes) if vnodes else None
+        if drawn is None:
+            return None
+        supplies = self.underlay.supplies
+        return Placement(add_up((supplies[i].resource, n) for i, n in drawn.items()), ())
 
     def recall(self, partial: Partial, free: Free) -> object:
         """See :class:`agents.backends.base.RecallingBackend`."""
