@@ -13,10 +13,11 @@ from test_agents_recovery import claim, claims
 
 from agents.agent import IDLE_MS
 from agents.backends.base import Free, Partial, Placement
+from agents.backends.hosts.port import VNodeName
 from agents.backends.switch import MemorySwitch
 from agents.peers import Sender
 from agents.store import MemoryStore
-from protocol.messages import Claims, ReservationResp
+from protocol.messages import Claims, ReservationPrep, ReservationResp
 from protocol.participant import PartState
 from substrate.model import DataPlaneState, Refusal, RefusalKind
 from substrate.values import replace
@@ -249,6 +250,52 @@ async def test_what_can_have_no_place_is_refused_once() -> None:
     assert sorted(world.record(t).part.state.name for t in ("t1", "t2")) == ["ABORTED", "COMMITTED"]
     await world.at(200)
     assert len(await names(world)) == 1
+    await world.end()
+
+
+async def half_lost(*preps: ReservationPrep, hosts: int) -> CloudWorld:
+    """A restored agent, which knows nothing of what was committed; ``b`` of ``r1`` is lost."""
+    world = CloudWorld(MemoryStore(), hosts=hosts, lasting=True, orchestrators=[ME])
+    await world.start()
+    assert isinstance(world.store, MemoryStore)
+    backup = world.store.copy()
+    for prep in preps:
+        await world.committed(prep)
+    await world.at(100)
+    lost = world.mapped("t1").vnode("b")
+    assert lost is not None
+    await memory(world.embedder).remove(lost.host, VNodeName("r1", "b"))
+    world.store = backup
+    await world.restart(restored=True)
+    return world
+
+
+async def test_beside_what_runs_is_the_rest_of_it_where_others_have_a_place_too() -> None:
+    coming = cloud_prep(graph({"v": 8}), "t2", reservation_id="r2", start_s=NOW_S + 5000)
+    runs = cloud_prep(graph({"a": 1, "b": 1}))
+    world = await half_lost(coming, runs, hosts=2)
+    before = guests(world)
+    assert set(before) == {"r1:a"}
+    assert await told(world, claims(world, claim(runs), claim(coming))) == [True, True]
+    await world.at(200)
+    assert guests(world)["r1:a"] is before["r1:a"]
+    assert await names(world) == {"r1:a", "r1:b"}
+    assert len(await world.runs()) == 1
+    await world.end()
+
+
+async def test_the_rest_of_what_runs_takes_no_place_of_what_runs() -> None:
+    other = cloud_prep(graph({"v": 5}), "t2", reservation_id="r2")
+    runs = cloud_prep(graph({"a": 5, "b": 5}, apart=["a", "b"]))
+    world = await half_lost(other, runs, hosts=3)
+    before = await world.runs()
+    assert await told(world, claims(world, claim(runs), claim(other))) == [True, True]
+    await world.at(200)
+    after = await world.runs()
+    assert {host: set(after[host]) - {"r1:b"} for host in before} == {
+        host: set(vnodes) for host, vnodes in before.items()
+    }
+    assert await names(world) == {"r1:a", "r1:b", "r2:v"}
     await world.end()
 
 
