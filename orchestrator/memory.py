@@ -209,6 +209,16 @@ class MemoryStore:
             )
         )
 
+    async def given_back(self, parts: frozenset[PartKey]) -> frozenset[PartKey]:
+        stored = [tx for name, _ in sorted(parts) if (tx := self._transactions.get(name))]
+        released = {
+            (tx.transaction_id, part.part_id)
+            for tx in stored
+            for part in tx.parts
+            if part.status is PartStatus.RELEASED
+        }
+        return parts & released - self._hand.keys()
+
     async def uses(self, domain: str) -> bool:
         return any(
             part.domain == domain

@@ -38,6 +38,7 @@ from runtime.statements import highest, rows_of
 
 LOST_AT_ONCE = 10_000
 ROWS_AT_ONCE = 1000
+STATES = (t.transaction.c.transaction_id, t.transaction.c.states)
 
 
 def belong(connection: Connection, orchestrator_id: str) -> None:
@@ -214,6 +215,20 @@ def relied_on(connection: Connection, domain: str) -> frozenset[PartKey]:
         if told or status is PartStatus.COMMITTED:
             found.append((row.transaction_id, row.part_id))
     return frozenset(found)
+
+
+def given_back(connection: Connection, parts: frozenset[PartKey]) -> frozenset[PartKey]:
+    """See Store. An operator's word is not the domain's."""
+    ids = sorted({transaction_id for transaction_id, _ in parts})
+    hand = t.hand_decision.c
+    released = {
+        (transaction_id, part_id)
+        for transaction_id, text_ in rows_of(connection, STATES, ids)
+        for part_id, state in states_of(text_).items()
+        if state.status is PartStatus.RELEASED
+    }
+    by_hand = rows_of(connection, (hand.transaction_id, hand.part_id), ids)
+    return parts & released - set(map(tuple, by_hand))
 
 
 def uses(connection: Connection, domain: str) -> bool:

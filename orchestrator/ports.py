@@ -343,6 +343,9 @@ class Store(Membership, Doubts, Protocol):
     async def relied_on(self, domain: str) -> frozenset[PartKey]:
         """Parts that the domain has said to hold, and that are not given back or over."""
 
+    async def given_back(self, parts: frozenset[PartKey]) -> frozenset[PartKey]:
+        """Those of these parts of which their domains have said that they are released."""
+
     async def uses(self, domain: str) -> bool:
         """Whether any reservation that is not final has a part in the domain."""
 

@@ -40,8 +40,8 @@ class Reconciling:
     async def meet(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
         """The domain's agent has described itself. Raises StorageError, ConflictError.
 
-        A new life is asked what it holds: a copy of its database that was made in its last life
-        does not show by itself that it is old.
+        A new life is asked what it holds: a copy of its database that was made in its last life,
+        or one that has started since as often as was seen, does not show by itself that it is old.
         """
         engine = self._engine
         before = self._last.get(domain)
@@ -62,15 +62,25 @@ class Reconciling:
 
     async def _check(self, domain: str, identity: AgentIdentity, holdings: Holdings) -> None:
         relied = await self._relied_on(domain)
-        if not relied:
-            return
         held = await holdings()
         # What was given back while they were asked is not missing.
-        missing = (relied - held) & await self._relied_on(domain)
-        if missing:
-            log.error("domain has forgotten what it held", domain=domain, parts=len(missing))
+        missing = (relied - held) & await self._relied_on(domain) if relied else relied
+        surplus = await self._surplus(held - relied, holdings)
+        if missing or surplus:
+            log.error(
+                "domain has forgotten what it said",
+                domain=domain,
+                missing=len(missing),
+                surplus=len(surplus),
+            )
             self._behind[domain] = replace(identity, boot=identity.boot + 1)
             raise ConflictError(domain)
+
+    async def _surplus(self, held: frozenset[PartKey], holdings: Holdings) -> frozenset[PartKey]:
+        """What the domain holds although it has said that it is released."""
+        released = await self._engine.store.given_back(held) if held else held
+        # It may have been released since they were asked.
+        return released & await holdings() if released else released
 
     async def _relied_on(self, domain: str) -> frozenset[PartKey]:
         """What all instances were told in writing, and the holds that this one goes by."""

@@ -155,6 +155,9 @@ class DatabaseStore:
     async def relied_on(self, domain: str) -> frozenset[PartKey]:
         return await self._read(owning.relied_on, domain)
 
+    async def given_back(self, parts: frozenset[PartKey]) -> frozenset[PartKey]:
+        return await self._read(owning.given_back, parts)
+
     async def uses(self, domain: str) -> bool:
         return await self._read(owning.uses, domain)
 

@@ -157,6 +157,7 @@ class Mischief:
         clock.skew_ms += item.number
 
         def right() -> None:
+            self._stage.checker.look_at_hosts(item.who)
             clock.skew_ms -= item.number
 
         return right

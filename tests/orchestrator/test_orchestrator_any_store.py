@@ -186,6 +186,8 @@ async def told(store: Store) -> dict[str, Any]:
     for domain in DOMAINS:
         answers[f"claims of {domain}"] = await store.claims(domain)
         answers[f"relied on {domain}"] = await store.relied_on(domain)
+        parts = frozenset((f"tx-{number}", f"p-{domain}") for number in NUMBERS)
+        answers[f"given back {domain}"] = await store.given_back(parts | {("tx-1", "p-0")})
         answers[f"met {domain}"] = await store.met(domain)
         answers[f"by hand {domain}"] = await store.hand_decisions(domain, 10)
         for number in NUMBERS:

@@ -145,6 +145,17 @@ async def test_an_operators_word_is_nothing_that_the_domain_is_held_to(store: St
     assert await store.relied_on("m1") == frozenset()
 
 
+async def test_what_was_released_is_given_back_unless_by_an_operators_word(store: Store) -> None:
+    asked = frozenset({("tx-1", "p-1"), ("tx-1", "p-2"), ("tx-2", "p-1")})
+    assert await store.given_back(frozenset()) == frozenset()
+    await promised(store, PartStatus.RELEASING)
+    assert await store.given_back(asked) == frozenset()
+    await store.save(Changes(transactions=(committed_tx(status=PartStatus.RELEASED),)))
+    assert await store.given_back(asked) == {("tx-1", "p-1")}
+    await store.save(Changes(hand=GIVEN_UP))
+    assert await store.given_back(asked) == frozenset()
+
+
 async def test_an_aborted_part_that_is_not_acknowledged_is_in_doubt(store: Store) -> None:
     await store.save(creation(1))
     asked = committed_tx().parts[0]

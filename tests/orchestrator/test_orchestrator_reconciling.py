@@ -123,6 +123,35 @@ async def test_what_a_domain_need_not_hold_is_not_missed(
     await scene.meet(LIFE)
 
 
+async def test_a_domain_that_forgot_what_it_gave_back_is_shown_a_later_life(scene: Scene) -> None:
+    await scene.promised(PartStatus.RELEASED)
+    scene.held = frozenset({KEY, ("other", "part")})
+    with pytest.raises(ConflictError):
+        await scene.meet(LIFE)
+    shown = await scene.subject.met("m1")
+    assert shown is not None
+    assert (shown.epoch, shown.boot) == (LIFE.epoch, LIFE.boot + 1)
+
+
+@pytest.mark.parametrize("status", [PartStatus.COMMITTING, PartStatus.RELEASING])
+async def test_what_a_domain_may_still_hold_is_no_surplus(scene: Scene, status: PartStatus) -> None:
+    await scene.promised(status, told=False)
+    scene.held = frozenset({KEY})
+    await scene.meet(LIFE)
+    assert scene.asked == 1
+
+
+async def test_what_is_given_back_while_a_domain_is_asked_is_no_surplus(scene: Scene) -> None:
+    await scene.promised(PartStatus.RELEASED)
+    answers = [frozenset({KEY}), frozenset[PartKey]()]
+
+    async def holdings() -> frozenset[PartKey]:
+        return answers.pop(0)
+
+    await scene.subject.meet("m1", LIFE, holdings)
+    assert await scene.subject.met("m1") == LIFE
+
+
 async def test_the_same_life_is_asked_once(scene: Scene) -> None:
     await scene.promised()
     scene.held = frozenset({KEY})
