@@ -36,6 +36,8 @@ from substrate.values import replace
 from substrate.vlans import VlanSet
 
 OFFER_VALID_MS = 10_000
+BEGINS_SOON_S = 60
+"""What begins so soon may run before a version that is to follow it is committed."""
 
 
 class Book:
@@ -257,7 +259,7 @@ class Book:
             present.placement if present is not None else None,
             advice,
             prep.awaits,
-            runs=prep.window.start_s <= now_s,
+            runs=prep.window.start_s <= now_s + BEGINS_SOON_S,
         )
         return partial, FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
 

@@ -727,7 +727,7 @@ async def test_what_will_begin_finds_its_images() -> None:
 # --- Changes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start_s", [NOW_S - 10, NOW_S + 100])
+@pytest.mark.parametrize("start_s", [NOW_S - 10, NOW_S + 50, NOW_S + 100])
 async def test_vnodes_that_would_have_to_change_places_as_they_run_stay_where_they_are(
     start_s: int,
 ) -> None:
@@ -741,12 +741,13 @@ async def test_vnodes_that_would_have_to_change_places_as_they_run_stay_where_th
         crowded = next(name for name, host in hosts.items() if host == x.host)
         larger = graph(both | {crowded: 8}, apart=["a", "b"])
         held = await w.hold(cloud_prep(larger, "t3", version=2, start_s=start_s))
-        assert held.ok == (start_s > NOW_S)
+        assert held.ok == (start_s > NOW_S + 60)
         if held.refusal is not None:
             assert held.refusal.kind is RefusalKind.RESOURCE
             assert held.refusal.elements == ("a", "b")
             assert held.refusal.reason.startswith("a, b run where others of them would have to be")
             assert "h1" not in held.refusal.reason
+        if start_s < NOW_S:
             assert flat(await w.runs()) == {f"r1:{k}": v for k, v in hosts.items()} | {
                 "r2:x": x.host
             }

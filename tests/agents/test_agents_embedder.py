@@ -177,6 +177,50 @@ async def test_where_both_versions_have_no_room_beside_each_other_the_old_one_ma
     assert (await on(made))["h1"] == {"r1:a": "running", "r1:c": "running"}
 
 
+async def test_each_of_two_on_a_full_host_gets_what_the_other_gives_up() -> None:
+    made = embedder()
+    a, b = vnode("a", "h1", 6000), vnode("b", "h1", 2000)
+    old = mapped(replace(a, memory_bytes=4 * GIB), replace(b, memory_bytes=12 * GIB))
+    a, b = vnode("a", "h1", 3000), vnode("b", "h1", 5000)
+    new = mapped(replace(a, memory_bytes=13 * GIB), replace(b, memory_bytes=3 * GIB), version=2)
+    for key, version in (("t1/p1", old), ("t2/p1", new), ("t1/p1", old), ("t2/p1", new)):
+        await made.provision(key, placement(version))
+        has = memory(made)._vnodes["h1"].values()
+        assert {v.spec.name.vnode: (v.spec.mcores, v.spec.memory_bytes) for v in has} == {
+            v.id: (v.mcores, v.memory_bytes) for v in version.vnodes
+        }
+
+
+async def test_what_is_lost_is_not_made_with_less_than_it_is_to_have() -> None:
+    made = embedder()
+    old = mapped(vnode("a", "h1", 2000), vnode("b", "h1", 1000))
+    new = mapped(vnode("a", "h1", 5000), vnode("b", "h1", 1000), version=2)
+    await made.provision("t1/p1", placement(old))
+    await made.provision("t0/p1", placement(mapped(vnode("x", "h1", 5000), reservation_id="r0")))
+    await memory(made).remove("h1", VNodeName("r1", "a"))
+    with pytest.raises(DeviceError, match="r1:a needs 5000"):
+        await made.provision("t2/p1", placement(new))
+    assert (await on(made))["h1"] == {"r0:x": "running", "r1:b": "running"}
+
+
+async def test_what_is_new_gets_what_those_that_stay_give_up() -> None:
+    made = embedder()
+    old = mapped(vnode("a", "h1", 6000), vnode("b", "h2", 6000))
+    new = mapped(vnode("a", "h1", 2000), vnode("b", "h2", 6000), vnode("c", "h1", 6000), version=2)
+    await made.provision("t1/p1", placement(old))
+    await made.provision("t2/p1", placement(new))
+    assert (await on(made))["h1"] == {"r1:a": "running", "r1:c": "running"}
+
+
+async def test_what_is_new_comes_where_another_leaves() -> None:
+    made = embedder()
+    old = mapped(vnode("a", "h1", 6000))
+    new = mapped(vnode("a", "h2", 6000), vnode("c", "h1", 6000), version=2)
+    await made.provision("t1/p1", placement(old))
+    await made.provision("t2/p1", placement(new))
+    assert await on(made) == {"h1": {"r1:c": "running"}, "h2": {"r1:a": "running"}, "h3": {}}
+
+
 @pytest.mark.parametrize("host", ["h1", "h3"])
 async def test_a_host_that_refuses_is_tried_again(host: str) -> None:
     made = embedder()

@@ -8,7 +8,7 @@ runs on another host moves there. The last one provisioned says where things are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -26,11 +26,10 @@ from agents.backends.hosts.port import (
     HostSpec,
     LiveCarryingPlugin,
     NeverError,
-    Nic,
     PowerState,
     VNodeName,
-    VNodeSpec,
 )
+from agents.backends.hosts.specs import least_of, left_by, lines_of, spec_of
 from agents.turns import Turns
 from cloudnets.mapped import Mapped, MappedVNode
 from runtime.clock import Clock
@@ -71,9 +70,8 @@ class Embedder:
             await self._look()
             new = [vnode for vnode in mapped.vnodes if self._is_new(mapped, vnode)]
             absent = {vnode.id for vnode in new} & set(mapped.awaits)
-            # What is new comes first: if there is no room for it, nothing has moved.
-            await _all(self._make(mapped, vnode) for vnode in new if vnode.id not in absent)
             here = [vnode for vnode in mapped.vnodes if vnode.id not in absent]
+            await self._make_all(mapped, [vnode for vnode in new if vnode in here])
             await self._bring_all(mapped, here)
             await self.fabric.arrange(mapped.reservation_id, self._newest_first(mapped))
             await _all(self._switch(mapped, vnode) for vnode in here)
@@ -130,11 +128,7 @@ class Embedder:
     def rules(self, placement: Placement) -> tuple[str, ...]:
         """What is made, one readable line each."""
         mapped = Mapped.from_json(placement.detail)
-        vnodes = [
-            f"{vnode.id} on {vnode.host}: {vnode.mcores} mcores, {vnode.memory_bytes} bytes of "
-            f"memory, {vnode.disk_bytes} of disk{', off' if vnode.id in mapped.still else ''}"
-            for vnode in mapped.vnodes
-        ]
+        vnodes = lines_of(mapped)
         try:
             along = rules_of(mapped, self.fabric.wiring)
         except DeviceError as error:
@@ -277,6 +271,16 @@ class Embedder:
     def _is_new(self, mapped: Mapped, vnode: MappedVNode) -> bool:
         return VNodeName(mapped.reservation_id, vnode.id) not in self._at
 
+    async def _make_all(self, mapped: Mapped, new: Sequence[MappedVNode]) -> None:
+        """What is new comes first: if there is no room for it, nothing has moved; but where others
+        are to make way for it, it comes with them."""
+        try:
+            await _all(self._make(mapped, vnode) for vnode in new)
+        except DeviceError:
+            claims = self._newest_first(mapped)
+            if not {vnode.host for vnode in new} & left_by(mapped, claims, self._at):
+                raise
+
     async def _make(self, mapped: Mapped, vnode: MappedVNode) -> None:
         spec = spec_of(mapped, vnode)
         self.images.used(vnode.host, vnode.image)
@@ -289,16 +293,28 @@ class Embedder:
 
     async def _bring_all(self, mapped: Mapped, here: Iterable[MappedVNode]) -> None:
         """Where some must go before others have room, these come after them."""
-        left = list(here)
+        left, spared = list(here), False
         while left:
             work = (self._bring(mapped, vnode) for vnode in left)
             outcomes = await asyncio.gather(*work, return_exceptions=True)
             both = list(zip(left, outcomes, strict=True))
             errors = [outcome for _, outcome in both if isinstance(outcome, BaseException)]
             final = [error for error in errors if not isinstance(error, DeviceError)]
-            if final or len(errors) == len(left):
+            if final or (spared and len(errors) == len(left)):
                 raise (final or errors)[0]
+            if len(errors) == len(left):
+                await _all(self._spare(mapped, vnode) for vnode in left)
+                spared = True
             left = [vnode for vnode, outcome in both if outcome is not None]
+
+    async def _spare(self, mapped: Mapped, vnode: MappedVNode) -> None:
+        """Takes from one that is there and stays what it will not have: each of two on a full host
+        may need what the other gives up."""
+        least = least_of(spec_of(mapped, vnode), self._newest_first(mapped))
+        condition = await self._condition(least.name)
+        if self._at[least.name] == vnode.host and condition.state is not PowerState.GONE:
+            with suppress(DeviceError):
+                await self.hosts.plugin(vnode.host).ensure(vnode.host, least)
 
     async def _bring(self, mapped: Mapped, vnode: MappedVNode) -> None:
         """To its host, with what it has there."""
@@ -424,19 +440,6 @@ def open_embedder(
     nodes = {name: spec.attribute for name, spec in known.specs.items()} | dict(switches)
     fabric = Fabric(open_switches(nodes, settings.switches), wiring)
     return Embedder(known, fabric, settings.images_max)
-
-
-def spec_of(mapped: Mapped, vnode: MappedVNode) -> VNodeSpec:
-    """A VNode as its host is to make it."""
-    nics = [Nic(vlink.id, vlink.vlan) for vlink in mapped.vlinks if vnode.id in vlink.ends]
-    return VNodeSpec(
-        VNodeName(mapped.reservation_id, vnode.id),
-        vnode.mcores,
-        vnode.memory_bytes,
-        vnode.disk_bytes,
-        vnode.image,
-        tuple(nics),
-    )
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:
