@@ -145,6 +145,7 @@ class Agent:
         if self.remote is not None:
             self.remote.start()
         if self.clouds is not None:
+            self._spawn(self.recovery.look())
             self._timers.set(ImagesDue(), now_ms + IDLE_MS)
             self._timers.set(RebalanceDue(), now_ms + self.clouds.rebalance_ms)
         _log.info("agent started", domain=self.domain.name, parts=len(self.parts.records))

@@ -37,7 +37,8 @@ from substrate.vlans import VlanSet
 
 OFFER_VALID_MS = 10_000
 BEGINS_SOON_S = 60
-"""What begins so soon may run before a version that is to follow it is committed."""
+"""What begins so soon, or before its hold ends, may run before a version that is to follow it is
+committed."""
 
 
 class Book:
@@ -64,13 +65,13 @@ class Book:
         self._last_number = 0
 
     def admit(
-        self, prep: ReservationPrep, advice: object = None, now_s: int = 0
+        self, prep: ReservationPrep, advice: object = None, now_s: int | None = None
     ) -> Admitted | Refusal:
         """Holds the part, or says why not; a part that is held already is held once.
 
         A blind domain only says yes or no: its refusals tell neither amounts nor its inside.
         ``advice``: what the backend has thought of it before: a Refusal is the answer. ``now_s``:
-        what has begun by then may run already; 0: nothing does.
+        what has begun by then, or soon will, may run; None: nothing does.
         """
         key = (prep.transaction_id, prep.part_id)
         self._wake_for(prep)
@@ -91,7 +92,7 @@ class Book:
         self._wake_for(prep)
         if (prep.transaction_id, prep.part_id) in self._owner:
             return Admitted("")
-        outcome = self._placed(prep, None, 0)
+        outcome = self._placed(prep, None, None)
         return outcome if isinstance(outcome, Refusal) else Admitted("")
 
     def restore(self, prep: ReservationPrep, mapping: str) -> None:
@@ -242,7 +243,7 @@ class Book:
         return self.labels.free_vlans(stp, window, held.number, own)
 
     def partial(
-        self, prep: ReservationPrep, advice: object = None, now_s: int = 0
+        self, prep: ReservationPrep, advice: object = None, now_s: int | None = None
     ) -> tuple[Partial, FreeFor]:
         """What a backend is asked of a part that has a graph, and what is free for it now."""
         self._wake_for(prep)
@@ -259,11 +260,13 @@ class Book:
             present.placement if present is not None else None,
             advice,
             prep.awaits,
-            runs=prep.window.start_s <= now_s + BEGINS_SOON_S,
+            runs=now_s is not None and _begins_soon(prep, now_s),
         )
         return partial, FreeFor(self, prep.reservation_id, prep.window, self._counting.owed(prep))
 
-    def _placed(self, prep: ReservationPrep, advice: object, now_s: int) -> Placement | Refusal:
+    def _placed(
+        self, prep: ReservationPrep, advice: object, now_s: int | None
+    ) -> Placement | Refusal:
         wrong = self._wrong(prep)
         if wrong is not None:
             return wrong
@@ -389,3 +392,9 @@ def _beside(prep: ReservationPrep) -> tuple[ReservationPrep, Key]:
     # No part is called so: ids have no space.
     other = replace(prep, part_id=f"{prep.part_id} anew", joint=None)
     return other, (other.transaction_id, other.part_id)
+
+
+def _begins_soon(prep: ReservationPrep, now_s: int) -> bool:
+    """Whether it may run before the version that ``prep`` is of is committed."""
+    soon_ms = max((now_s + BEGINS_SOON_S) * 1000, prep.deadline_ms)
+    return prep.window.start_s * 1000 <= soon_ms

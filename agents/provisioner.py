@@ -88,11 +88,19 @@ class Provisioner:
             if begun and record.part.state is not PartState.HELD:
                 self._touched.add(record, self._placement_of(record))
 
-    def suspect(self, record: Record) -> None:
-        """What a backup remembers as a hold, or not at all, may have been configured since."""
+    def suspect(self, record: Record, *, seen: bool = False) -> None:
+        """What a backup remembers as a hold, or not at all, may have been configured since; what
+        was ``seen`` on devices has been."""
         prep = record.part.prep
-        if prep is not None and prep.window.start_s <= self._now_s() and record.live:
+        if prep is not None and (seen or prep.window.start_s <= self._now_s()) and record.live:
             self._touched.add(record, self._placement_of(record))
+
+    def noticed(self, record: Record) -> None:
+        """What is in force was seen on devices, whatever the clock and its record say."""
+        prep = record.part.prep
+        if prep is not None and not self.configured(record.key):
+            self._touched.add(record, self._placement_of(record))
+            self.look(prep.reservation_id)
 
     def configured(self, key: Key) -> bool:
         """Whether anything of the part may be on a device."""

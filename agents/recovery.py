@@ -23,7 +23,7 @@ from agents.parts import AGAIN_MS, Parts
 from agents.peers import RestoredError, Send, Sender
 from agents.steps import key_of
 from agents.timers import Due, RecoveryDue, Timers
-from agents.values import Key, Life, Seen, is_old_copy
+from agents.values import Key, Life, Record, Seen, is_old_copy
 from protocol import participant, reconciliation
 from protocol.messages import (
     Claim,
@@ -138,6 +138,12 @@ class Recovery:
             _log.info("claims complete", sender=sender, still_awaited=self.awaited())
             await self.attempt()
 
+    async def look(self) -> None:
+        """At start: finds out what hosts have that outlived the life before."""
+        await self._advisor.look()
+        if not self._parts.rules.recovering:
+            self._notice()
+
     async def attempt(self) -> None:
         """Does what is due and was not possible before; tries again later when it still is not."""
         try:
@@ -212,6 +218,7 @@ class Recovery:
             senders, self._collected = self._collected.senders, Collected()
             self._rule()
             self._parts.provisioner.recovered()
+            self._notice()
         self._tell(outcome, senders)
         self.over()
 
@@ -227,6 +234,18 @@ class Recovery:
             record = self._parts.records.get((part.transaction_id, part.part_id))
             if record is not None:
                 self._parts.provisioner.suspect(record)
+
+    def _notice(self) -> None:
+        """What runs on hosts has begun, also where a clock that was set back says that it has not
+        and no record that it has: it must be taken off when it is released."""
+        for record in [*self._parts.records.awake()]:
+            if record.part.state is PartState.COMMITTED and self._is_seen(record):
+                self._parts.provisioner.noticed(record)
+
+    def _is_seen(self, record: Record) -> bool:
+        """Whether hosts have VNodes of it."""
+        prep = record.part.prep
+        return prep is not None and self._advisor.seen(prep) is not None
 
     async def _reconciled(self) -> Outcome:
         """Takes and gives back capacity in memory, and says what is to be written and answered."""
@@ -245,14 +264,14 @@ class Recovery:
             before = records.get((part.transaction_id, part.part_id))
             assert before is not None
             outcome.yielded.append(before)
-            self._parts.provisioner.suspect(before)
+            self._parts.provisioner.suspect(before, seen=self._is_seen(before))
             self._parts.book.free(*before.key)
         for part in reconciliation.unclaimed(parts, good, now_ms):
             before = records.get((part.transaction_id, part.part_id))
             assert before is not None
             outcome.decisions += contradicted(self._parts, before.part, Release(*before.key))
             outcome.dropped.append((before, part))
-            self._parts.provisioner.suspect(before)
+            self._parts.provisioner.suspect(before, seen=self._is_seen(before))
             self._parts.book.free(*before.key)
         claims = list(reconciliation.in_order(good, now_ms))
         pinned = self._pinned(claims, now_ms)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from cloudnets.mapped import RESOURCES, Mapped, MappedVNode
+from substrate.values import replace
 
 
 def stuck(
@@ -17,15 +18,28 @@ def stuck(
     does without make way.
     """
     lies = {vnode.id: vnode for vnode in present.vnodes if after.vnode(vnode.id) is not None}
-    left = list(after.vnodes)
+    left, spared = list(after.vnodes), False
     if all(lies.get(vnode.id, vnode).host == vnode.host for vnode in left):
         return ()
     while left:
         waiting = [vnode for vnode in left if not _comes(vnode, lies, room(vnode.host))]
         if len(waiting) == len(left):
-            return tuple(vnode.id for vnode in left)
+            if spared:
+                return tuple(vnode.id for vnode in left)
+            spared = True
+            _spare(left, lies)
         left = waiting
     return ()
+
+
+def _spare(left: Iterable[MappedVNode], lies: dict[str, MappedVNode]) -> None:
+    """Those that stay first give up what they will not have, of cores and memory."""
+    for vnode in left:
+        had = lies.get(vnode.id)
+        if had is not None and had.host == vnode.host:
+            mcores = min(had.mcores, vnode.mcores)
+            memory_bytes = min(had.memory_bytes, vnode.memory_bytes)
+            lies[vnode.id] = replace(had, mcores=mcores, memory_bytes=memory_bytes)
 
 
 def _comes(vnode: MappedVNode, lies: dict[str, MappedVNode], room: Mapping[str, int]) -> bool:

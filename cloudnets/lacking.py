@@ -59,7 +59,8 @@ def refused(
 
 def in_their_way(names: Sequence[str]) -> Refused:
     """Of VNodes that would have to change places with one another while they run."""
-    reason = f"{listed(names)} run where others of them would have to be, and nowhere is room"
+    reason = f"{listed(names)} run, or soon will, where others of them would have to be, and"
+    reason += " nowhere is room"
     reason += " to make way; ask for less, or for one change after the other"
     return Refused(RefusalKind.RESOURCE, reason, elements=names)
 

@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator.carry_out import begin_again
 from orchestrator.engine import Engine
-from orchestrator.ports import AgentIdentity, ConflictError, Holdings, PartKey
+from orchestrator.ports import AgentIdentity, ConflictError, Holdings, PartKey, is_earlier
 from protocol.messages import Claim, Claims, Reconciled
 from runtime.database import StorageError
 from substrate.values import replace
@@ -44,7 +44,10 @@ class Reconciling:
         or one that has started since as often as was seen, does not show by itself that it is old.
         """
         engine = self._engine
-        before = self._last.get(domain)
+        before, known = self._last.get(domain), await engine.store.met(domain)
+        if known is not None and is_earlier(identity, known):
+            # What a life that is over still says is no sign of an old copy.
+            raise ConflictError(domain)
         fresh = identity != before
         if fresh and not identity.recovering:
             await self._check(domain, identity, holdings)

@@ -147,8 +147,8 @@ class Checker:
         self.look_at_hosts(domain)
 
     def look_at_hosts(self, domain: str) -> None:
-        """What a provider's hosts have now; before its clock is set right, too: until then what is
-        over by it may stop."""
+        """What a provider's hosts have now; before its clock is set, too: as long as it is ahead,
+        what is over by it may stop."""
         known = self._domains.get(domain)
         if known is not None and known.hosted.watches:
             for problem in known.hosted.problems(self._in_force(known)):

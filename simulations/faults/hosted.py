@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from agents.backends.hosts.guest import Guest
 from agents.backends.hosts.port import VNodeName
+from agents.in_force import end_s
 from agents.values import Record
 from protocol.participant import PartState
 from simulations.faults.devices import guests, names_of, running, undone
@@ -25,17 +26,20 @@ class Hosted:
 
     @property
     def watches(self) -> bool:
-        """Whether there is anything to be wrong now: a provider that runs."""
-        return self._party.embedder is not None
+        """Whether there is anything to be wrong: a provider that runs, or VNodes that ran."""
+        return self._party.embedder is not None or bool(self._guests)
 
     def problems(self, in_force: Collection[Record]) -> Iterator[str]:
         """What is wrong at any time: what runs and was never committed, and what was interrupted.
 
         ``in_force``: what users are promised now. On hosts that outlive agents it goes on running,
-        whatever becomes of agents and versions; except under an agent whose clock is ahead, for
-        which it is over, and while it is carried away cold.
+        whatever becomes of agents and versions; except what is over by a clock that is ahead, and
+        while it is carried away cold.
         """
-        party = self._party
+        party, now_ms = self._party, self._party.clock.now_ms()
+        lasts = [each for each in in_force if party.lasting and now_ms < end_s(each) * 1000]
+        promised = {name for record in lasts for name in names_of(record)}
+        self._guests = {name: guest for name, guest in self._guests.items() if name in promised}
         if party.embedder is None:
             return
         for record in party.database.memory.records.values():
@@ -44,8 +48,6 @@ class Hosted:
         for _, name in sorted(running(party.embedder)):
             if name not in self._committed:
                 yield f"{party.name} runs {_vnode(name)} uncommitted"
-        sure = party.lasting and party.clock.skew_ms <= 0
-        promised = {name for record in in_force for name in names_of(record) if sure}
         promised -= self._stopped()
         now = guests(party.embedder)
         kept = {name: guest for name, guest in self._guests.items() if name in promised}

@@ -153,11 +153,12 @@ class Mischief:
         return self._stage.writes.lose(item.who)
 
     def _skew(self, item: Item) -> Undo:
-        clock = self._stage.party(item.who).clock
+        clock, look = self._stage.party(item.who).clock, self._stage.checker.look_at_hosts
+        look(item.who)
         clock.skew_ms += item.number
 
         def right() -> None:
-            self._stage.checker.look_at_hosts(item.who)
+            look(item.who)
             clock.skew_ms -= item.number
 
         return right

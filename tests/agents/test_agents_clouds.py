@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from agent_world import NOW_S, FaultyStore, refused
+from agent_world import ME, NOW_S, FaultyStore, refused
 from cloud_site import frame, memory
 from cloud_world import GIB, CloudWorld, cloud_prep, graph
 from grpc import StatusCode
@@ -17,12 +17,14 @@ from test_agents_hosts_memory import said, shown
 
 from agents import remaps
 from agents.backends.base import Placement
-from agents.store import DatabaseStore, Store
+from agents.store import DatabaseStore, MemoryStore, Store
 from cloudnets.freeing import Move
+from protocol.messages import Claim, Claims
 from runtime import schema
 from runtime.database import Database, StorageError
 from runtime.errors import RequestError
 from substrate.model import DataPlaneState, RefusalKind
+from substrate.values import replace
 
 PAIR = graph({"a": 2, "b": 2}, [("a", "b")], apart=["a", "b"])
 
@@ -165,6 +167,33 @@ async def test_vnodes_that_are_given_back_or_over_are_gone_whatever_the_clock_wa
         else:
             await w.at(100)
             await looked_at(w)
+        assert await w.runs() == {}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("restored", [True, False])
+async def test_what_runs_on_lasting_hosts_is_taken_away_though_no_record_says_that_it_began(
+    restored: bool, known: bool
+) -> None:
+    async with world(lasting=True) as w:
+        await w.hold(cloud_prep(PAIR))
+        await w.at(-500)
+        await w.commit()
+        assert isinstance(w.store, MemoryStore)
+        backup = w.store.copy()
+        await w.at(0)
+        await looked_at(w)
+        assert len(flat(await w.runs())) == 2
+        w.store = backup if known else MemoryStore()
+        await w.at(-500)
+        await w.restart(restored=restored or not known)
+        if w.agent.recovering:
+            claim = Claim(cloud_prep(PAIR), told=True)
+            await w.agent.handle(ME, Claims(w.agent.epoch, "c", 0, 1, (claim,)))
+            await w.settle()
+        await looked_at(w)
+        assert len(flat(await w.runs())) == 2
+        await w.release()
         assert await w.runs() == {}
 
 
@@ -727,10 +756,15 @@ async def test_what_will_begin_finds_its_images() -> None:
 # --- Changes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start_s", [NOW_S - 10, NOW_S + 50, NOW_S + 100])
+@pytest.mark.parametrize(
+    ("start_s", "hold_s", "ok"),
+    [(-10, 30, False), (50, 30, False), (100, 30, True), (100, 100, False), (101, 100, True)],
+)
 async def test_vnodes_that_would_have_to_change_places_as_they_run_stay_where_they_are(
-    start_s: int,
+    start_s: int, hold_s: int, ok: bool
 ) -> None:
+    """Those too that may run before the hold ends, or soon."""
+    deadline_ms, start_s = (NOW_S + hold_s) * 1000, NOW_S + start_s
     async with world(hosts=2) as w:
         both = {"a": 6, "b": 6}
         await w.committed(cloud_prep(graph(both, apart=["a", "b"]), start_s=start_s))
@@ -740,12 +774,13 @@ async def test_vnodes_that_would_have_to_change_places_as_they_run_stay_where_th
         (x,) = w.mapped("t2").vnodes
         crowded = next(name for name, host in hosts.items() if host == x.host)
         larger = graph(both | {crowded: 8}, apart=["a", "b"])
-        held = await w.hold(cloud_prep(larger, "t3", version=2, start_s=start_s))
-        assert held.ok == (start_s > NOW_S + 60)
+        changed = cloud_prep(larger, "t3", version=2, start_s=start_s)
+        held = await w.hold(replace(changed, deadline_ms=deadline_ms))
+        assert held.ok == ok
         if held.refusal is not None:
             assert held.refusal.kind is RefusalKind.RESOURCE
             assert held.refusal.elements == ("a", "b")
-            assert held.refusal.reason.startswith("a, b run where others of them would have to be")
+            assert held.refusal.reason.startswith("a, b run, or soon will, where others of them")
             assert "h1" not in held.refusal.reason
         if start_s < NOW_S:
             assert flat(await w.runs()) == {f"r1:{k}": v for k, v in hosts.items()} | {

@@ -37,9 +37,9 @@ from agents.backends.hosts.conformance import check_hosts
 from agents.backends.hosts.embedder import Embedder, open_embedder
 from agents.backends.hosts.fabric import Fabric
 from agents.backends.hosts.plugins import HostingSettings
-from agents.backends.hosts.port import Condition, HostSpec, VNodeName
+from agents.backends.hosts.port import Condition, HostSpec, VNodeName, VNodeSpec
 from agents.backends.switch import MemorySwitch
-from cloudnets.mapped import Mapped, MappedVLink
+from cloudnets.mapped import Mapped, MappedVLink, MappedVNode
 from runtime.settings import SettingsError, validate
 from substrate.values import replace
 
@@ -76,7 +76,7 @@ async def test_a_host_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         return await found(host)
 
     monkeypatch.setattr(plugin, "found", hangs)
-    monkeypatch.setattr("agents.backends.hosts.embedder.LOOK_S", 0.05)
+    monkeypatch.setattr("agents.backends.hosts.whereabouts.LOOK_S", 0.05)
     await asyncio.wait_for(made.look(), 10)
     names = [VNodeName("r1", "a"), VNodeName("r1", "b")]
     assert made.whereabouts(names) == {names[1]: "h3"}
@@ -219,6 +219,109 @@ async def test_what_is_new_comes_where_another_leaves() -> None:
     await made.provision("t1/p1", placement(old))
     await made.provision("t2/p1", placement(new))
     assert await on(made) == {"h1": {"r1:c": "running"}, "h2": {"r1:a": "running"}, "h3": {}}
+
+
+async def test_nothing_moves_for_what_must_wait_until_an_older_version_is_released() -> None:
+    made = embedder()
+    old = mapped(vnode("a", "h1", 2000), vnode("x", "h1", 6000))
+    new = mapped(vnode("a", "h2", 2000), vnode("c", "h1", 8000), version=2)
+    await made.provision("t1/p1", placement(old))
+    # Again and again, as who tries it does.
+    for _ in range(3):
+        with pytest.raises(DeviceError, match="r1:c needs 8000"):
+            await made.provision("t2/p1", placement(new))
+        assert await on(made) == {
+            "h1": {"r1:a": "running", "r1:x": "running"}, "h2": {}, "h3": {},
+        }  # fmt: skip
+    await made.withdraw("t1/p1", placement(old))
+    await made.provision("t2/p1", placement(new))
+    assert await on(made) == {"h1": {"r1:c": "running"}, "h2": {"r1:a": "running"}, "h3": {}}
+
+
+async def test_nothing_moves_for_what_finds_no_room_where_nobody_leaves() -> None:
+    made = embedder()
+    old = mapped(vnode("a", "h1", 6000), vnode("y", "h2", 6000))
+    await made.provision("t1/p1", placement(old))
+    new = mapped(
+        vnode("a", "h3", 6000),
+        vnode("c", "h1", 6000),
+        vnode("y", "h2", 6000),
+        vnode("d", "h2", 4000),
+        version=2,
+    )
+    with pytest.raises(DeviceError, match="r1:d needs 4000"):
+        await made.provision("t2/p1", placement(new))
+    assert (await on(made))["h1"] == {"r1:a": "running"}
+
+
+async def test_nothing_moves_for_what_fails_for_another_reason() -> None:
+    made = embedder()
+    await made.provision("t1/p1", placement(mapped(vnode("a", "h1", 6000))))
+    new = mapped(vnode("a", "h2", 6000), vnode("c", "h1", 6000), vnode("d", "h9", 1000), version=2)
+    with pytest.raises(DeviceError, match="there is no host h9"):
+        await made.provision("t2/p1", placement(new))
+    assert await on(made) == {"h1": {"r1:a": "running"}, "h2": {}, "h3": {}}
+
+
+def amounts(made: Embedder, host: str = "h1") -> dict[str, tuple[int, int, int]]:
+    """Cores, GiB of memory and GiB of disk of each VNode on a host."""
+    return {
+        name.vnode: (v.spec.mcores // 1000, v.spec.memory_bytes // GIB, v.spec.disk_bytes // GIB)
+        for name, v in memory(made)._vnodes[host].items()
+    }
+
+
+def sized(name: str, cores: int, memory_gib: int, disk_gib: int = 10) -> MappedVNode:
+    some = replace(vnode(name, "h1", cores * 1000), memory_bytes=memory_gib * GIB)
+    return replace(some, disk_bytes=disk_gib * GIB)
+
+
+async def test_what_waits_for_a_release_gives_up_nothing_before() -> None:
+    made = embedder()
+    old = mapped(sized("a", 4, 12), sized("x", 4, 1))
+    await made.provision("t1/p1", placement(old))
+    given = []
+    plugin = memory(made)
+    ensure = plugin.ensure
+
+    async def watched(host: str, vnode: VNodeSpec) -> None:
+        await ensure(host, vnode)
+        given.append(vnode.memory_bytes)
+
+    plugin.ensure = watched  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="r1:a needs 6000"):
+        await made.provision("t2/p1", placement(mapped(sized("a", 6, 4), version=2)))
+    assert given == []
+    assert amounts(made) == {"a": (4, 12, 10), "x": (4, 1, 10)}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_was_given_up_in_vain_is_given_back(restarted: bool) -> None:
+    made = embedder()
+    old = mapped(sized("a", 4, 4, 20), sized("b", 2, 8, 20))
+    await made.provision("t1/p1", placement(old))
+    other = mapped(vnode("x", "h1", 2000), reservation_id="r0")
+    await made.provision("t0/p1", placement(other))
+    if restarted:
+        made = Embedder(made.hosts, made.fabric)
+        made.stands_by("t1/p1", placement(old))
+    # It is placed on more than the host has: who places VNodes may err.
+    new = mapped(sized("a", 5, 2, 20), sized("b", 6, 7, 20), version=2)
+    with pytest.raises(DeviceError, match=r"r1:\w needs"):
+        await made.provision("t2/p1", placement(new))
+    assert amounts(made) == {"a": (4, 4, 20), "b": (2, 8, 20), "x": (2, 1, 10)}
+
+
+async def test_a_host_that_fails_takes_nothing_from_what_runs() -> None:
+    made = embedder()
+    for number, some in enumerate((sized("a", 1, 1, 10), sized("a", 4, 8, 20)), 1):
+        both = mapped(some, vnode("b", "h1", 1000), version=number)
+        await made.provision(f"t{number}/p1", placement(both))
+    memory(made).broken["h1"] = "no power"
+    with pytest.raises(DeviceError, match="no power"):
+        await made.provision("t2/p1", placement(both))
+    memory(made).broken.clear()
+    assert amounts(made) == {"a": (4, 8, 20), "b": (1, 1, 10)}
 
 
 @pytest.mark.parametrize("host", ["h1", "h3"])

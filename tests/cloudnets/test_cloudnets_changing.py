@@ -53,6 +53,20 @@ def test_who_cannot_come_to_its_host_while_all_run(
     assert stuck_with(8, before, after) == expected
 
 
+def test_those_that_stay_give_up_what_they_will_not_have_before_others_come() -> None:
+    def of(version: int, *vnodes: tuple[str, str, int, int]) -> Mapped:
+        some = [MappedVNode(n, h, "/node/host/kvm", c, m, 1) for n, h, c, m in vnodes]
+        return Mapped("r1", version, tuple(some), ())
+
+    before = of(1, ("a", "h1", 6, 2), ("b", "h1", 2, 6), ("c", "h2", 1, 1))
+    after = of(2, ("a", "h1", 3, 5), ("b", "h1", 5, 3), ("c", "h3", 1, 1))
+    assert stuck(before, after, lambda _host: dict.fromkeys(RESOURCES, 8)) == ()
+    # What comes from elsewhere does not stay.
+    before = of(1, ("a", "h1", 6, 2), ("b", "h2", 2, 6))
+    after = of(2, ("a", "h2", 3, 5), ("b", "h1", 5, 3))
+    assert stuck(before, after, lambda _host: dict.fromkeys(RESOURCES, 8)) == ("a", "b")
+
+
 @given(st.dictionaries(st.sampled_from("abcd"), st.tuples(st.sampled_from(["h1", "h2"]),
                                                           st.integers(0, 4))))  # fmt: skip
 def test_nobody_is_stuck_who_stays_or_has_room_for_all(places: dict[str, tuple[str, int]]) -> None:

@@ -251,7 +251,7 @@ class Carrying:
         embedder, name = self.clouds(domain)._backend.embedder, VNodeName(self.id, vnode)
         for host in embedder.hosts.specs:
             await embedder.hosts.plugin(host).remove(host, name)
-        embedder._forget(name)
+        embedder._seen.forget(name)
 
     async def forgets_it_began(self, domain: str, vnode: str) -> None:
         """As one that is restored from a copy of before a VNode came, which its hosts forget."""

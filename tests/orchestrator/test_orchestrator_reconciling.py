@@ -244,3 +244,15 @@ async def test_claims_that_find_no_room_are_sent_when_there_is_some(
     scene.gateway.full = False
     await until(lambda: scene.gateway.heard)
     await scene.engine.stop()
+
+
+async def test_what_a_life_that_is_over_says_does_not_make_the_next_an_old_copy(
+    scene: Scene,
+) -> None:
+    await scene.promised(PartStatus.RELEASED)
+    after = AgentIdentity(1, 5, "after")
+    await scene.store.meet("m1", after)
+    scene.held = frozenset({KEY})
+    with pytest.raises(ConflictError):
+        await scene.meet(LIFE)
+    assert await scene.subject.met("m1") == after

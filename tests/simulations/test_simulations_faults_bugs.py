@@ -106,8 +106,8 @@ def test_a_bug_is_found(bug: str) -> None:
 def test_a_bug_is_found_in_a_schedule_by_hand(bug: str) -> None:
     # How long things take differs by seed, and some must meet within milliseconds.
     schedules = [Schedule(f"hand {n}", WORLDS.get(bug, CALM), BY_HAND[bug]) for n in range(8)]
-    shown = next(schedule for schedule in schedules if play_with(schedule, bug).violations)
-    assert play_with(shown).violations == ()
+    assert any(play_with(schedule, bug).violations for schedule in schedules)
+    assert [play_with(schedule).violations for schedule in schedules] == [()] * len(schedules)
 
 
 def test_a_short_reproduction_still_fails_with_the_bug_only() -> None:

@@ -8,6 +8,7 @@ runs on another host moves there. The last one provisioned says where things are
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
@@ -26,18 +27,19 @@ from agents.backends.hosts.port import (
     HostSpec,
     LiveCarryingPlugin,
     NeverError,
+    NoRoomError,
     PowerState,
     VNodeName,
+    VNodeSpec,
 )
-from agents.backends.hosts.specs import least_of, left_by, lines_of, spec_of
+from agents.backends.hosts.specs import left_by, less_of, lines_of, name_of, spec_of
+from agents.backends.hosts.whereabouts import Whereabouts
 from agents.turns import Turns
 from cloudnets.mapped import Mapped, MappedVNode
 from runtime.clock import Clock
+from substrate.values import replace
 
 _log = structlog.get_logger(__name__)
-
-LOOK_S = 10.0
-"""For how long a host is waited for that is to tell what it has, where others wait for that."""
 
 
 class Embedder:
@@ -49,12 +51,7 @@ class Embedder:
         self._turns = Turns()
         # Per reservation its placements by key, the last one provisioned last.
         self._claims: dict[str, dict[str, Mapped]] = {}
-        # Where each VNode is, and where else something of it may be.
-        self._at: dict[VNodeName, str] = {}
-        self._also: dict[VNodeName, set[str]] = {}
-        # Those that have no more than their image had when they were made.
-        self._blank: set[VNodeName] = set()
-        self._unseen = set(hosts.specs)
+        self._seen = Whereabouts(hosts)
 
     async def provision(self, key: str, placement: Placement) -> None:
         """Makes what a placement says; idempotent. Raises DeviceError.
@@ -67,8 +64,8 @@ class Embedder:
             claims = self._claims.setdefault(mapped.reservation_id, {})
             before = claims.pop(key, None)
             claims[key] = mapped
-            await self._look()
-            new = [vnode for vnode in mapped.vnodes if self._is_new(mapped, vnode)]
+            await self._seen.look()
+            new = [vnode for vnode in mapped.vnodes if self._seen.is_new(name_of(mapped, vnode))]
             absent = {vnode.id for vnode in new} & set(mapped.awaits)
             here = [vnode for vnode in mapped.vnodes if vnode.id not in absent]
             await self._make_all(mapped, [vnode for vnode in new if vnode in here])
@@ -89,7 +86,7 @@ class Embedder:
             claims.pop(key, None)
             if not claims:
                 self._claims.pop(mapped.reservation_id, None)
-            await self._look()
+            await self._seen.look()
             await self._drop(mapped)
 
     def stands_by(self, key: str, placement: Placement) -> None:
@@ -138,20 +135,20 @@ class Embedder:
 
     async def conditions(self, mapped: Mapped) -> Mapping[str, Condition]:
         """What each VNode of it is doing; GONE where it has not been made."""
-        names = [VNodeName(mapped.reservation_id, vnode.id) for vnode in mapped.vnodes]
-        found = await asyncio.gather(*(self._condition(name) for name in names))
+        names = [name_of(mapped, vnode) for vnode in mapped.vnodes]
+        found = await asyncio.gather(*(self._seen.condition(name) for name in names))
         return {name.vnode: condition for name, condition in zip(names, found, strict=True)}
 
     async def cycle(self, mapped: Mapped, vnode: str) -> None:
         """Power-cycles one. Raises DeviceError."""
         name = VNodeName(mapped.reservation_id, vnode)
         async with self._turns.turn(mapped.reservation_id):
-            host = self._host_of(name)
+            host = self._seen.host_of(name)
             await self.hosts.plugin(host).cycle(host, name)
 
     async def console(self, name: VNodeName) -> Console:
         """Opens the console of a VNode, wherever it runs. Raises DeviceError."""
-        host = self._host_of(name)
+        host = self._seen.host_of(name)
         return await self.hosts.plugin(host).console(host, name)
 
     def carries(self, host: str) -> bool:
@@ -163,27 +160,21 @@ class Embedder:
         return isinstance(self.hosts.plugin(host), LiveCarryingPlugin)
 
     async def look(self) -> None:
-        """Finds out what hosts have from before, of those that answer within LOOK_S."""
-
-        async def one(host: str) -> None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._look_at(host)
-
-        await asyncio.gather(*map(one, sorted(self._unseen)))
+        """Finds out what hosts have from before, of those that answer soon."""
+        await self._seen.look_soon()
 
     def whereabouts(self, names: Iterable[VNodeName]) -> Mapping[VNodeName, str]:
         """The hosts of those that were seen on any."""
-        return {name: self._at[name] for name in names if name in self._at}
+        return self._seen.of(names)
 
     async def is_there(self, name: VNodeName) -> bool:
         """Whether a VNode is on its host, all of it. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
-            await self._look()
-        host = self._at.get(name)
+            await self._seen.look()
+        host = self._seen.at.get(name)
         if host is None:
-            if self._unseen:
-                unseen = ", ".join(sorted(self._unseen))
+            if self._seen.unseen:
+                unseen = ", ".join(sorted(self._seen.unseen))
                 raise DeviceError(f"{name} may be on hosts that do not answer: {unseen}")
             return False
         condition = await self.hosts.plugin(host).condition(host, name)
@@ -192,12 +183,12 @@ class Embedder:
     async def has_arrived(self, name: VNodeName) -> bool:
         """Whether a VNode is there that was brought, and not one that was made here in its stead,
         as by a provider that did not remember that it is awaited. Raises DeviceError."""
-        return await self.is_there(name) and name not in self._blank
+        return await self.is_there(name) and name not in self._seen.blank
 
     async def export(self, name: VNodeName) -> Carried:
         """Stops a VNode, and what it has then. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
-            host = self._host_of(name)
+            host = self._seen.host_of(name)
             plugin = self._carrying(host)
             await plugin.stop(host, name)
             return await plugin.export(host, name)
@@ -215,7 +206,7 @@ class Embedder:
     async def copy(self, name: VNodeName, since: str, *, pause: bool) -> Copy:
         """What a VNode has as it runs, or as it is paused from now on. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
-            host = self._host_of(name)
+            host = self._seen.host_of(name)
             plugin = self._live(host)
             if pause:
                 await plugin.pause(host, name)
@@ -224,7 +215,7 @@ class Embedder:
     async def resume(self, name: VNodeName) -> None:
         """Lets a VNode go on that was paused, if it is there. Raises DeviceError."""
         async with self._turns.turn(name.reservation_id):
-            host = self._at.get(name)
+            host = self._seen.at.get(name)
             if host is not None:
                 await self.hosts.plugin(host).start(host, name)
 
@@ -252,77 +243,105 @@ class Embedder:
         ]
         await self.images.fill(places)
 
-    async def _look(self) -> None:
-        """Finds out what hosts have from before; of one that does not answer, next time."""
-        for host in sorted(self._unseen):
-            await self._look_at(host)
-
-    async def _look_at(self, host: str) -> None:
-        try:
-            found = await self.hosts.plugin(host).found(host)
-        except DeviceError as error:
-            _log.warning("host not looked at", host=host, reason=str(error))
-            return
-        self._unseen.discard(host)
-        for name in found:
-            if self._at.setdefault(name, host) != host:
-                self._also.setdefault(name, set()).add(host)
-
-    def _is_new(self, mapped: Mapped, vnode: MappedVNode) -> bool:
-        return VNodeName(mapped.reservation_id, vnode.id) not in self._at
-
     async def _make_all(self, mapped: Mapped, new: Sequence[MappedVNode]) -> None:
         """What is new comes first: if there is no room for it, nothing has moved; but where others
-        are to make way for it, it comes with them."""
-        try:
-            await _all(self._make(mapped, vnode) for vnode in new)
-        except DeviceError:
-            claims = self._newest_first(mapped)
-            if not {vnode.host for vnode in new} & left_by(mapped, claims, self._at):
-                raise
+        make way for it on its host, it comes with them."""
+        work = (self._make(mapped, vnode) for vnode in new)
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
+        at = self._seen.made(name_of(mapped, vnode) for vnode in mapped.vnodes)
+        makes_way = left_by(mapped, self._newest_first(mapped), at) - self._stood_by(mapped)
+        for vnode, outcome in zip(new, outcomes, strict=True):
+            if isinstance(outcome, NoRoomError) and vnode.host in makes_way:
+                continue
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _make(self, mapped: Mapped, vnode: MappedVNode) -> None:
         spec = spec_of(mapped, vnode)
         self.images.used(vnode.host, vnode.image)
         plugin = self.hosts.plugin(vnode.host)
-        # Noted first: whatever comes of it must be taken away.
-        self._at[spec.name] = vnode.host
-        if vnode.host not in self._unseen:
-            self._blank.add(spec.name)
+        self._seen.makes(spec.name, vnode.host)
         await plugin.ensure(vnode.host, spec)
+        self._seen.is_as(spec)
+
+    def _stood_by(self, mapped: Mapped) -> set[str]:
+        """Hosts with VNodes that ``mapped`` does without and another version has: until that is
+        released they make no way."""
+        claims = self._newest_first(mapped)
+        names = {name_of(mapped, vnode) for claim in claims for vnode in claim.vnodes}
+        names.difference_update(name_of(mapped, vnode) for vnode in mapped.vnodes)
+        return set(self._seen.made(names).values())
 
     async def _bring_all(self, mapped: Mapped, here: Iterable[MappedVNode]) -> None:
         """Where some must go before others have room, these come after them."""
         left, spared = list(here), False
+        took: list[VNodeSpec] = []
         while left:
             work = (self._bring(mapped, vnode) for vnode in left)
             outcomes = await asyncio.gather(*work, return_exceptions=True)
             both = list(zip(left, outcomes, strict=True))
             errors = [outcome for _, outcome in both if isinstance(outcome, BaseException)]
-            final = [error for error in errors if not isinstance(error, DeviceError)]
-            if final or (spared and len(errors) == len(left)):
-                raise (final or errors)[0]
-            if len(errors) == len(left):
-                await _all(self._spare(mapped, vnode) for vnode in left)
-                spared = True
             left = [vnode for vnode, outcome in both if outcome is not None]
+            final = [error for error in errors if not isinstance(error, DeviceError)]
+            if len(errors) < len(both) and not final:
+                continue
+            if not spared and not final and any(isinstance(e, NoRoomError) for e in errors):
+                spared, took = True, await self._spare(mapped, left)
+                if took:
+                    continue
+            await self._give_back(took, left)
+            raise (final or errors)[0]
 
-    async def _spare(self, mapped: Mapped, vnode: MappedVNode) -> None:
-        """Takes from one that is there and stays what it will not have: each of two on a full host
-        may need what the other gives up."""
-        least = least_of(spec_of(mapped, vnode), self._newest_first(mapped))
-        condition = await self._condition(least.name)
-        if self._at[least.name] == vnode.host and condition.state is not PowerState.GONE:
-            with suppress(DeviceError):
-                await self.hosts.plugin(vnode.host).ensure(vnode.host, least)
+    async def _spare(self, mapped: Mapped, left: Sequence[MappedVNode]) -> list[VNodeSpec]:
+        """Takes from those that stay what they will not have, where others wait for room: each of
+        two on a full host may need what the other gives up. As what these were before."""
+        before = []
+        crowded = Counter(vnode.host for vnode in left)
+        for vnode in left:
+            had = self._had(mapped, vnode)
+            if crowded[vnode.host] < 2 or had is None or vnode.host in self._stood_by(mapped):
+                continue
+            less = less_of(had, vnode)
+            if less != had and await self._seen.is_whole(had.name):
+                before.append(had)
+                with suppress(DeviceError):
+                    await self.hosts.plugin(vnode.host).ensure(vnode.host, less)
+                    self._seen.is_as(less)
+        return before
+
+    async def _give_back(self, took: Iterable[VNodeSpec], left: Iterable[MappedVNode]) -> None:
+        """Sets those of them that are ``left`` to what they were before."""
+        over = {vnode.id for vnode in left}
+        for had in took:
+            if had.name.vnode in over:
+                host = self._seen.host_of(had.name)
+                with suppress(DeviceError):
+                    await self.hosts.plugin(host).ensure(host, had)
+                    self._seen.is_as(had)
+
+    def _had(self, mapped: Mapped, vnode: MappedVNode) -> VNodeSpec | None:
+        """As what a VNode is there that stays: as it was made last or, where an earlier life did
+        that, as the version before says. None: it does not stay, or none says."""
+        name = name_of(mapped, vnode)
+        if self._seen.at.get(name) != vnode.host or name in self._seen.unmade:
+            return None
+        if name in self._seen.has:
+            return self._seen.has[name]
+        for claim in self._newest_first(mapped)[1:]:
+            known = claim.vnode(vnode.id)
+            if known is not None:
+                disk_bytes = max(known.disk_bytes, vnode.disk_bytes)
+                return replace(spec_of(claim, known), disk_bytes=disk_bytes)
+        return None
 
     async def _bring(self, mapped: Mapped, vnode: MappedVNode) -> None:
         """To its host, with what it has there."""
         spec = spec_of(mapped, vnode)
-        source, target = self._at[spec.name], vnode.host
+        source, target = self._seen.at[spec.name], vnode.host
         there, here = self.hosts.plugin(source), self.hosts.plugin(target)
+        also = self._seen.also
         if source != target:
-            self._also.setdefault(spec.name, set()).add(target)
+            also.setdefault(spec.name, set()).add(target)
         if there is here:
             await here.migrate(source, target, spec)
         elif source != target:
@@ -330,14 +349,15 @@ class Embedder:
             if vnode.id not in mapped.still:
                 await here.start(target, spec.name)
         if source != target:
-            self._also[spec.name].add(source)
-        self._at[spec.name] = target
-        for host in sorted(self._also.get(spec.name, set()) - {target}):
+            also[spec.name].add(source)
+        self._seen.at[spec.name] = target
+        self._seen.is_as(spec)
+        for host in sorted(also.get(spec.name, set()) - {target}):
             await self.hosts.plugin(host).remove(host, spec.name)
-        self._also.pop(spec.name, None)
+        also.pop(spec.name, None)
 
     async def _switch(self, mapped: Mapped, vnode: MappedVNode) -> None:
-        name = VNodeName(mapped.reservation_id, vnode.id)
+        name = name_of(mapped, vnode)
         plugin = self.hosts.plugin(vnode.host)
         if vnode.id not in mapped.still:
             await plugin.start(vnode.host, name)
@@ -348,16 +368,13 @@ class Embedder:
 
     async def _arrived(self, mapped: Mapped, vnode: MappedVNode, *, made: bool) -> None:
         """Notes where a VNode is, or takes away what has come for one that nobody wants now."""
-        name, host = VNodeName(mapped.reservation_id, vnode.id), vnode.host
+        name, host = name_of(mapped, vnode), vnode.host
         async with self._turns.turn(mapped.reservation_id):
             if not any(claim.vnode(vnode.id) for claim in self._newest_first(mapped)):
                 await self.hosts.plugin(host).remove(host, name)
                 raise DeviceError(f"{name} was given back while it was imported")
             if made:
-                self._blank.discard(name)
-            if made and self._at.setdefault(name, host) != host:
-                self._also.setdefault(name, set()).add(self._at[name])
-                self._at[name] = host
+                self._seen.came(name, host)
 
     async def _drop(self, mapped: Mapped) -> None:
         """What is in ``mapped`` and no placement has."""
@@ -383,32 +400,18 @@ class Embedder:
         for host, name in over:
             _log.warning("VNode swept away", host=host, vnode=str(name))
             await self.hosts.plugin(host).remove(host, name)
-            self._forget(name)
-
-    def _forget(self, name: VNodeName) -> None:
-        self._at.pop(name, None)
-        self._also.pop(name, None)
-        self._blank.discard(name)
+            self._seen.forget(name)
 
     def _newest_first(self, mapped: Mapped) -> list[Mapped]:
         return [*self._claims.get(mapped.reservation_id, {}).values()][::-1]
 
     async def _remove(self, mapped: Mapped, vnode: MappedVNode) -> None:
         """Where it is, and where it should have been: a host may not have been looked at."""
-        name = VNodeName(mapped.reservation_id, vnode.id)
-        also = self._also.get(name, set())
-        for host in sorted({vnode.host, self._at.get(name, vnode.host), *also}):
+        name = name_of(mapped, vnode)
+        also = self._seen.also.get(name, set())
+        for host in sorted({vnode.host, self._seen.at.get(name, vnode.host), *also}):
             await self.hosts.plugin(host).remove(host, name)
-        self._forget(name)
-
-    async def _condition(self, name: VNodeName) -> Condition:
-        host = self._at.get(name)
-        if host is None:
-            return Condition(PowerState.GONE)
-        try:
-            return await self.hosts.plugin(host).condition(host, name)
-        except DeviceError as error:
-            return Condition(PowerState.FAILED, str(error))
+        self._seen.forget(name)
 
     def _carrying(self, host: str) -> CarryingPlugin:
         plugin = self.hosts.plugin(host)
@@ -421,11 +424,6 @@ class Embedder:
         if not isinstance(plugin, LiveCarryingPlugin):
             raise NeverError("VNodes on its host cannot be carried as they run")
         return plugin
-
-    def _host_of(self, name: VNodeName) -> str:
-        if name not in self._at:
-            raise DeviceError(f"{name} has not been made")
-        return self._at[name]
 
 
 def open_embedder(

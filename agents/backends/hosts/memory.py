@@ -29,6 +29,7 @@ from agents.backends.hosts.port import (
     Condition,
     Copy,
     HostSpec,
+    NoRoomError,
     PowerState,
     VNodeName,
     VNodeSpec,
@@ -337,7 +338,7 @@ class MemoryHosts:
              vnode.disk_bytes),
         ):  # fmt: skip
             if taken + wanted > has:
-                raise DeviceError(
+                raise NoRoomError(
                     f"host {host} has {has - taken} {what} free, {vnode.name} needs {wanted}"
                 )
 

@@ -126,7 +126,11 @@ class HostPlugin(Protocol):
 
     async def ensure(self, host: str, vnode: VNodeSpec) -> None:
         """Makes a VNode, its disk from its image, and leaves it stopped. One that is there is given
-        the amounts and interfaces of ``vnode``, running or not; its image stays."""
+        the amounts and interfaces of ``vnode``, running or not; its image stays.
+
+        Raises NoRoomError where the host has no room for that: it is tried again once others of
+        its CloudNet have made way, if they are to.
+        """
 
     async def start(self, host: str, name: VNodeName) -> None:
         """Lets it run; what is paused goes on."""
@@ -213,3 +217,7 @@ class LiveCarryingPlugin(CarryingPlugin, Protocol):
 
 class NeverError(DeviceError):
     """A device did not do it and never will."""
+
+
+class NoRoomError(DeviceError):
+    """There is no room on a host beside what it has: others may make way first."""

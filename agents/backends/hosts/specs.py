@@ -9,11 +9,16 @@ from cloudnets.mapped import Mapped, MappedVNode
 from substrate.values import replace
 
 
+def name_of(mapped: Mapped, vnode: MappedVNode) -> VNodeName:
+    """As hosts know it."""
+    return VNodeName(mapped.reservation_id, vnode.id)
+
+
 def spec_of(mapped: Mapped, vnode: MappedVNode) -> VNodeSpec:
     """A VNode as its host is to make it."""
     nics = [Nic(vlink.id, vlink.vlan) for vlink in mapped.vlinks if vnode.id in vlink.ends]
     return VNodeSpec(
-        VNodeName(mapped.reservation_id, vnode.id),
+        name_of(mapped, vnode),
         vnode.mcores,
         vnode.memory_bytes,
         vnode.disk_bytes,
@@ -31,12 +36,10 @@ def lines_of(mapped: Mapped) -> list[str]:
     ]
 
 
-def least_of(spec: VNodeSpec, versions: Iterable[Mapped]) -> VNodeSpec:
-    """With no more of anything than it has in each of these versions of its CloudNet."""
-    known = [each.amounts for each in _in_each(versions, spec.name.vnode)]
-    own = spec.mcores, spec.memory_bytes, spec.disk_bytes
-    mcores, memory_bytes, disk_bytes = map(min, zip(own, *known, strict=True))
-    return replace(spec, mcores=mcores, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
+def less_of(had: VNodeSpec, vnode: MappedVNode) -> VNodeSpec:
+    """As it is, with no more cores and memory than it will have; its disk is never taken from."""
+    mcores, memory_bytes = min(had.mcores, vnode.mcores), min(had.memory_bytes, vnode.memory_bytes)
+    return replace(had, mcores=mcores, memory_bytes=memory_bytes)
 
 
 def left_by(after: Mapped, versions: Sequence[Mapped], at: Mapping[VNodeName, str]) -> set[str]:
@@ -45,7 +48,7 @@ def left_by(after: Mapped, versions: Sequence[Mapped], at: Mapping[VNodeName, st
     return {
         host
         for vnode in after.vnodes
-        if (host := at.get(VNodeName(after.reservation_id, vnode.id))) is not None
+        if (host := at.get(name_of(after, vnode))) is not None
         and (
             host != vnode.host
             or any(
